@@ -1,0 +1,48 @@
+# What the README says; .ci/run and .github/workflows/ci.yml call the same.
+
+# The first of these that runs. `make setup PYTHON=/path/to/python3.11` takes another.
+PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || command -v python3 || echo python3.11)
+# More for pytest: `make test ARGS="-k gate"`.
+ARGS ?=
+
+# The tools of .venv first; without compiled files every import takes twice as long.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ZENML_ANALYTICS_OPT_IN := false
+unexport PYTHONDONTWRITEBYTECODE
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup stack demo test check dashboard bench lock clean
+
+help:       ## list the targets
+	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' Makefile | expand -t 18
+
+setup:      ## build .venv and .venv-serving from their lock files; nothing to do, nothing done
+	@$(PYTHON) stacks/environments.py setup
+
+stack: setup     ## make ZenML's local stack agree with stacks/local.yaml
+	python -m stacks.apply stacks/local.yaml
+
+demo: stack      ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
+	python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict data/photos/*.png
+
+test: setup      ## run every test
+	python -m pytest $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+
+check: setup     ## lint with security rules, format, types, import direction, secrets
+	ruff check .
+	ruff format --check .
+	mypy .
+	python -m pytest -q tests/test_imports.py tests/test_secrets.py
+
+dashboard: stack ## start ZenML's dashboard on loopback and print its address
+	ZENML_DAEMON_SERVER_TIMEOUT=300 zenml login --local
+
+bench: setup     ## measure the claims: `make bench ARGS="main --quick"`
+	python -m benchmarks $(ARGS)
+
+lock:            ## make both lock files anew from requirements.txt and serving/requirements.txt
+	@$(PYTHON) stacks/environments.py lock
+
+clean:           ## delete both environments and the caches of the tools
+	rm -rf .venv .venv-serving .mypy_cache .ruff_cache .pytest_cache .hypothesis

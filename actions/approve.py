@@ -1,0 +1,69 @@
+"""Approve or reject one version, by a person, on exactly the evidence that is there now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from zenml import save_artifact
+from zenml.client import Client
+
+from actions.result import ActionResult
+from materializers.approval import Approval
+from materializers.errors import UsageError
+from materializers.evidence import read_version, registry_client, registry_errors, verify_arm
+from pipelines.config import Config
+from steps.deployment.candidate import approval_artifact, gather_arm, present_digest
+
+Decision = Literal["approved", "rejected"]
+
+
+def decide_version(config: Config, *, version: int, decision: Decision, by: str, reason: str) -> ActionResult:
+    """Write an :class:`Approval` for this model, report and policy; it moves nothing.
+
+    Raises:
+        Refused: an approval was asked for a version that its own evidence does not allow.
+        UsageError: there is no such version.
+        ServiceUnreachable: the registry cannot be read or written.
+    """
+    name = config.product.model
+    entry = read_version(name, version)
+    arm = gather_arm(entry, policy_digest=config.policy.digest)
+    if decision == "approved":
+        digest = present_digest(arm.model_uri)
+        verify_arm(arm, model_name=name, environment="staging", model_digest=digest)
+    evidence = arm.verdict.evidence
+    approval = Approval(
+        decision=decision,
+        model_name=name,
+        version=version,
+        model_digest=evidence.model,
+        report_digest=evidence.report,
+        policy_digest=evidence.policy,
+        actor=Client().active_user.name,
+        by=by,
+        reason=reason,
+        at=datetime.now(UTC),
+    )
+    save_artifact(approval, name=approval_artifact(name, version))
+    with registry_errors(f"record what was decided on version {version}"):
+        client = registry_client()
+        client.set_model_version_tag(name, str(version), "approval_digest", approval.digest)
+        client.set_model_version_tag(name, str(version), "decision", f"{decision} by {by}: {reason}")
+    return ActionResult(
+        action="approve" if decision == "approved" else "reject",
+        status="done",
+        reasons=(f"Version {version} of {name} was {decision} by {by}. What is served is unchanged.",),
+        details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
+    )
+
+
+def refuse_without_person(by: str | None, reason: str | None) -> tuple[str, str]:
+    """Both of ``--by`` and ``--reason``.
+
+    Raises:
+        UsageError: one is missing or blank.
+    """
+    if not (by and by.strip()) or not (reason and reason.strip()):
+        raise UsageError('A decision needs a person and a reason: --by WHO --reason "…"')
+    return by.strip(), reason.strip()

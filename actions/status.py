@@ -1,0 +1,107 @@
+"""What is registered, what is live, what ran, and whether the records agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from zenml.client import Client
+
+from materializers.errors import ServiceUnreachable
+from materializers.evidence import RegisteredVersion, read_versions, version_with_alias
+from materializers.release import Release
+from materializers.report import Record
+from pipelines.config import Config
+from steps.deployment.conclude import live_alias
+from steps.deployment.deployer import active_deployer
+
+SHOWN_RUNS = 10
+
+
+class Status(Record):
+    """``--status``'s entry in ``results``."""
+
+    stack: str
+    models: tuple[dict[str, Any], ...]
+    deployments: tuple[dict[str, Any], ...]
+    runs: tuple[dict[str, Any], ...]
+    schedules: tuple[dict[str, Any], ...]
+    differences: tuple[str, ...]
+    """Where the registry says otherwise than the deployer holds, and what could not be read."""
+    exit_code: int = Field(exclude=True, default=0)
+
+
+def read_status(config: Config) -> Status:
+    """Read the state of the active stack; a registry out of reach does not hide what is live."""
+    client, name = Client(), config.product.model
+    releases = [release for release in active_deployer().live() if release.model_name == name]
+    try:
+        models = tuple(_model(entry) for entry in read_versions(name))
+        notes, exit_code = tuple(differences(name)), 0
+    except ServiceUnreachable as error:
+        models, notes, exit_code = (), (str(error),), error.exit_code
+    return Status(
+        stack=client.active_stack_model.name,
+        models=models,
+        deployments=tuple(_deployment(release) for release in releases),
+        runs=tuple(_runs(name)),
+        schedules=tuple({"name": s.name, "cron": s.cron_expression} for s in client.list_schedules(size=100)),
+        differences=notes,
+        exit_code=exit_code,
+    )
+
+
+def differences(model_name: str) -> list[str]:
+    """Where the registry's aliases name another version than the deployer holds.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be read.
+    """
+    found = []
+    for release in active_deployer().live():
+        if release.model_name != model_name or release.candidate is None or not release.recorded:
+            continue
+        alias = live_alias(release.environment)
+        named = version_with_alias(model_name, alias)
+        if named is None or named.version != release.candidate.version:
+            says = f"version {named.version}" if named else "none"
+            found.append(
+                f"Version {release.candidate.version} is live in {release.environment}, but the registry's "
+                f"alias {alias!r} names {says}: python run.py --rollback --environment "
+                f"{release.environment}, or set the alias back to version {release.candidate.version}"
+            )
+    return found
+
+
+def _model(entry: RegisteredVersion) -> dict[str, Any]:
+    metrics = {key: float(entry.tags[key]) for key in ("accuracy", "f1_macro", "latency_p99_ms")}
+    return {
+        "version": entry.version,
+        "aliases": list(entry.aliases),
+        "verdict": entry.tags["verdict"],
+        "metrics": metrics,
+    }
+
+
+def _deployment(release: Release) -> dict[str, Any]:
+    return {
+        "environment": release.environment,
+        "version": release.candidate.version if release.candidate else None,
+        "url": release.url,
+        "healthy": active_deployer().healthy(release),
+    }
+
+
+def _runs(model_name: str) -> list[dict[str, Any]]:
+    runs = Client().list_pipeline_runs(
+        tags=f"model:{model_name}", sort_by="desc:created", size=SHOWN_RUNS, hydrate=True
+    )
+    return [
+        {
+            "name": run.name,
+            "pipeline": run.pipeline.name if run.pipeline else None,
+            "status": str(run.status),
+            "started": run.start_time.isoformat() if run.start_time else None,
+        }
+        for run in runs
+    ]

@@ -1,0 +1,1 @@
+"""Benchmarks: each claim measured beside its peer and its limit, on the machine that is named."""

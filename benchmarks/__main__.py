@@ -1,0 +1,56 @@
+"""Run benchmarks by name, or all: ``python -m benchmarks [NAME …] [--quick] [--json]``."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from benchmarks.claim import Claim, this_machine
+
+SUBJECTS = sorted(
+    path.stem
+    for path in Path(__file__).parent.glob("*.py")
+    if path.stem not in {"__init__", "__main__", "claim"}
+)
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME …]")
+@click.option("--quick", is_flag=True, help="Fewer rounds, and nothing that downloads packages.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def main(names: tuple[str, ...], *, quick: bool, as_json: bool) -> None:
+    """Measure each claim of the subjects NAME (default: all) beside its peer and its limit."""
+    unknown = set(names) - set(SUBJECTS)
+    if unknown:
+        raise click.UsageError(f"no benchmark {sorted(unknown)[0]!r}; there is: {', '.join(SUBJECTS)}")
+    load_before = os.getloadavg()[0]
+    claims: list[Claim] = []
+    for name in names or SUBJECTS:
+        measure: Callable[[bool], list[Claim]] = importlib.import_module(f"benchmarks.{name}").measure
+        claims += measure(quick)
+    machine = this_machine(load_before)
+    if as_json:
+        report = {"machine": machine.model_dump(), "claims": [claim.model_dump() for claim in claims]}
+        click.echo(json.dumps(report, indent=2))
+    else:
+        click.echo(
+            f"{machine.processor}, {machine.cores} cores, load {machine.load_before} → {machine.load_after}"
+        )
+        for claim in claims:
+            peer = f", peer {claim.peer:.4g}" if claim.peer is not None else ""
+            holds = "holds" if claim.holds else "MISSED"
+            click.echo(
+                f"{claim.name}: {claim.ours:.4g} {claim.unit}{peer}, bar {claim.bar}, "
+                f"ratio {claim.ratio:.3g}: {holds}"
+            )
+    sys.exit(0 if all(claim.holds for claim in claims) else 1)
+
+
+if __name__ == "__main__":
+    main()

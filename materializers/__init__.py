@@ -1,0 +1,1 @@
+"""The data types that pass between steps, each beside its storage."""

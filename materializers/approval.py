@@ -1,0 +1,77 @@
+"""A person's approval of one version, or of one change, and the check that it still holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from materializers.errors import Refused
+from materializers.report import Record, Report
+from materializers.verdict import Verdict
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+
+class Change(Record):
+    """What a person approves before a run: what the run would do otherwise than the live champion."""
+
+    architecture: str
+    source_name: str
+    policy: str
+
+
+class Approval(Report):
+    """Who approved or rejected what, when and why. It moves nothing by itself."""
+
+    template: ClassVar[str] = "approval.html"
+
+    decision: Literal["approved", "rejected"]
+    model_name: str
+    version: int | None = None
+    change: Change | None = None
+    model_digest: str | None = None
+    report_digest: str | None = None
+    policy_digest: str | None = None
+    actor: str
+    by: str
+    reason: str
+    at: datetime
+
+    def headline(self) -> dict[str, MetadataType]:
+        """Who decided what."""
+        return {"decision": self.decision, "by": self.by, "actor": self.actor, "reason": self.reason}
+
+
+def verify_approval(
+    approval: Approval | None, *, version: int, verdict: Verdict, recorded: str | None
+) -> None:
+    """Check that a person approved exactly this model, report and policy.
+
+    Args:
+        approval: as it is stored now; None when there is none.
+        version: the registered version that is to be released.
+        verdict: the version's verdict, already verified.
+        recorded: the approval's digest in the registry.
+
+    Raises:
+        Refused: there is none, it was altered, it is a rejection, or it is about other evidence.
+    """
+    mend = f'python run.py --approve {version} --by WHO --reason "…"'
+    if approval is None:
+        raise Refused(f"Version {version} has no approval, and production needs one: {mend}")
+    if approval.digest != recorded:
+        raise Refused(f"The approval of version {version} was altered after it was given: {mend}")
+    if approval.decision != "approved":
+        raise Refused(f"Version {version} was rejected by {approval.by}: {approval.reason}")
+    evidence = verdict.evidence
+    named = (
+        approval.version,
+        approval.model_name,
+        approval.model_digest,
+        approval.report_digest,
+        approval.policy_digest,
+    )
+    present = (version, verdict.model_name, evidence.model, evidence.report, evidence.policy)
+    if named != present:
+        raise Refused(f"The approval of version {version} is about other evidence than its verdict: {mend}")

@@ -1,0 +1,37 @@
+"""One exception class per kind of failure; each carries the exit code that ``run.py`` answers with.
+
+A refusal inside a pipeline is a returned report, not an exception: :class:`Refused` is raised only where a
+caller asked for an act that must not happen (a deployer, an approval).
+"""
+
+
+class ShutterlineError(Exception):
+    """A failure that is explained to the user in one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(ShutterlineError):
+    """Wrong use or configuration: nothing was started."""
+
+    exit_code = 2
+
+
+class Refused(ShutterlineError):
+    """An act that a gate, a missing approval or altered evidence forbids."""
+
+    exit_code = 3
+
+
+class ServiceUnreachable(ShutterlineError):
+    """A service of the stack cannot be reached or written."""
+
+    exit_code = 4
+
+
+class ServiceFailed(ShutterlineError):
+    """The served process did not come up; what was served before still is."""
+
+
+class DamagedArtifact(ShutterlineError):
+    """Stored bytes do not have the digest they are named by."""

@@ -1,0 +1,68 @@
+"""The numbers of one model on its untouched test set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from materializers.report import Record, Report
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+
+class Metric(Record):
+    """One number with its 95 % interval and the number of rows it was measured on."""
+
+    value: float | None
+    """None when it is not defined, such as the precision of a class that was never predicted."""
+    low: float | None
+    high: float | None
+    n: int
+
+
+class ClassMetrics(Record):
+    """The numbers of one class; ``n`` of precision counts predictions, of recall test pictures."""
+
+    precision: Metric
+    recall: Metric
+    f1_score: Metric
+
+
+class Latency(Record):
+    """Milliseconds for one picture from bytes to answer, in process, one at a time."""
+
+    p50_ms: float
+    p99_ms: float
+    n: int
+
+
+class EvaluationReport(Report):
+    """Accuracy and its relatives, per class and overall, with latency and size."""
+
+    template: ClassVar[str] = "evaluation_report.html"
+
+    model: str
+    data: str
+    splits: str
+    """Digests of the model directory, the dataset and the splits."""
+    n: int
+    accuracy: Metric
+    f1_macro: Metric
+    roc_auc_macro: Metric
+    per_class: dict[str, ClassMetrics]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Row: the true class, column: the predicted one, in the order of ``classes``."""
+    latency: Latency
+    model_bytes: int
+    set_aside: int
+    """Test pictures that the serving code refused; they count as wrong."""
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The metrics that the gate looks at first."""
+        values: dict[str, MetadataType] = {"n": self.n, "latency_p99_ms": self.latency.p99_ms}
+        for name in ("accuracy", "f1_macro", "roc_auc_macro"):
+            value = getattr(self, name).value
+            if value is not None:
+                values[name] = value
+        return values

@@ -1,0 +1,164 @@
+"""What the registry and the run recorded of a version, and the check of it before anything is served.
+
+The steps that propose a release and the deployers that carry it out both ask here, so that there is one
+answer to "may this version be served?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from zenml.client import Client
+
+from materializers.approval import verify_approval
+from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.report import Record
+from materializers.verdict import verify_verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from materializers.release import Arm, Environment
+
+
+class RegisteredVersion(Record):
+    """One version of the registered model, as its registry entry recorded it."""
+
+    model_name: str
+    version: int
+    created: datetime
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+
+    @property
+    def run_id(self) -> str:
+        """The ZenML run that made it."""
+        return self.tags["zenml_run"]
+
+
+def registry_client() -> MlflowClient:
+    """The MLflow client of the active stack's model registry.
+
+    Raises:
+        UsageError: the stack has no model registry.
+    """
+    registry: Any = Client().active_stack.model_registry
+    if registry is None:
+        raise UsageError("The active stack has no model registry: make stack, or zenml stack set NAME")
+    client: MlflowClient = registry.mlflow_client
+    return client
+
+
+@contextmanager
+def registry_errors(act: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into one clear line.
+
+    Raises:
+        ServiceUnreachable: the registry did not do ``act``.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceUnreachable(
+            f"The model registry could not {act}: {first_line}. Look at the stack: zenml stack describe"
+        ) from error
+
+
+def read_versions(model_name: str) -> list[RegisteredVersion]:
+    """Every version of the registered model, the newest first; empty when there is no such model.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be read.
+    """
+    with registry_errors(f"list the versions of {model_name}"):
+        client = registry_client()
+        found = client.search_model_versions(f"name='{model_name}'")
+        if not found:
+            return []
+        aliases: dict[int, list[str]] = {}
+        for alias, version in client.get_registered_model(model_name).aliases.items():
+            aliases.setdefault(int(version), []).append(alias)
+    versions = [
+        RegisteredVersion(
+            model_name=model_name,
+            version=int(entry.version),
+            created=datetime.fromtimestamp(entry.creation_timestamp / 1000, tz=UTC),
+            aliases=tuple(sorted(aliases.get(int(entry.version), []))),
+            tags=dict(entry.tags),
+        )
+        for entry in found
+    ]
+    return sorted(versions, key=lambda version: version.version, reverse=True)
+
+
+def read_version(model_name: str, version: int) -> RegisteredVersion:
+    """One version of the registered model.
+
+    Raises:
+        UsageError: there is no such version.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    versions = read_versions(model_name)
+    for entry in versions:
+        if entry.version == version:
+            return entry
+    there = ", ".join(str(entry.version) for entry in versions) or "none"
+    raise UsageError(f"{model_name} has no version {version} (there is: {there}): python run.py --status")
+
+
+def version_with_alias(model_name: str, alias: str) -> RegisteredVersion | None:
+    """The version that carries ``alias``, or None."""
+    return next((entry for entry in read_versions(model_name) if alias in entry.aliases), None)
+
+
+def run_verdict_digest(run_id: str) -> str | None:
+    """The verdict's digest as the ZenML run recorded it; None where it recorded none or is gone."""
+    try:
+        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
+    except KeyError:
+        return None
+    recorded = run.run_metadata.get("verdict_digest")
+    return str(recorded) if recorded is not None else None
+
+
+def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_digest: str) -> None:
+    """Check that one version may be served in one environment, on what is recorded and present now.
+
+    Args:
+        arm: the version with its verdict and approval.
+        model_name: the registered model that the release is for.
+        environment: production needs a person's approval beside the verdict.
+        model_digest: digest of the model directory that is about to be served.
+
+    Raises:
+        Refused: anything is missing, altered, about something else, or says no.
+        ServiceUnreachable: the registry cannot be read, so nothing is released.
+    """
+    entry = read_version(model_name, arm.version)
+    if arm.model_digest != model_digest or entry.tags.get("model_digest") != model_digest:
+        raise Refused(
+            f"Version {arm.version} was registered with model {entry.tags.get('model_digest', 'none')[:12]}, "
+            f"the release pins {arm.model_digest[:12]}, the model present is {model_digest[:12]}: "
+            "it was changed after the gate. Train again: python run.py --train"
+        )
+    if arm.verdict.model_name != model_name:
+        raise Refused(f"The verdict is about {arm.verdict.model_name}, the release is of {model_name}.")
+    recorded = {
+        "registry": entry.tags.get("verdict_digest"),
+        "ZenML run": run_verdict_digest(entry.run_id) if "zenml_run" in entry.tags else None,
+    }
+    verify_verdict(arm.verdict, model_digest=model_digest, recorded=recorded)
+    if environment == "production":
+        verify_approval(
+            arm.approval,
+            version=arm.version,
+            verdict=arm.verdict,
+            recorded=entry.tags.get("approval_digest"),
+        )

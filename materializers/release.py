@@ -1,0 +1,58 @@
+"""What is released, where, and on what evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from materializers.approval import Approval
+from materializers.report import Record, Report
+from materializers.verdict import Verdict
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+Environment = Literal["staging", "production"]
+
+
+class Arm(Record):
+    """One version in a release, with the evidence that it may be served."""
+
+    version: int
+    model_digest: str
+    model_uri: str
+    verdict: Verdict
+    approval: Approval | None = None
+
+
+class Release(Report):
+    """One environment's release: the candidate, and the champion that it replaces.
+
+    ``status`` is ``proposed`` until a deployer has applied it, ``live`` once it serves all traffic,
+    ``refused`` when a gate forbade it (``reasons`` says why; what is served is unchanged).
+    ``recorded`` is False until registry and run records agree with what the deployer holds.
+    """
+
+    template: ClassVar[str] = "release.html"
+
+    model_name: str
+    environment: Environment
+    mode: Literal["full"] = "full"
+    share: float = 1.0
+    champion: Arm | None = None
+    candidate: Arm | None = None
+    status: Literal["proposed", "live", "refused"] = "proposed"
+    reasons: tuple[str, ...] = ()
+    url: str | None = None
+    since: datetime | None = None
+    recorded: bool = False
+
+    def headline(self) -> dict[str, MetadataType]:
+        """What is released where."""
+        version = self.candidate.version if self.candidate else None
+        values: dict[str, MetadataType] = {"environment": self.environment, "status": self.status}
+        if version is not None:
+            values["version"] = version
+        if self.reasons:
+            values["reasons"] = list(self.reasons)
+        return values

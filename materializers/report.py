@@ -1,0 +1,176 @@
+"""What every decision and every set of numbers is stored as: JSON, and a page for the dashboard.
+
+The digest of a report covers its JSON alone. Its page and pictures lie beside, so that a picture can be
+erased without breaking the evidence.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from zenml.enums import ArtifactType, VisualizationType
+from zenml.materializers.base_materializer import BaseMaterializer
+
+from materializers.blobs import write_blob
+from materializers.errors import DamagedArtifact
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+PAGES = Path(__file__).parent / "pages"
+PAGE_PICTURE_BYTES = 1_000_000
+"""Pictures that a page shows; base64 makes them a third larger, and the dashboard loads a page at once."""
+
+
+def json_digest(value: object) -> str:
+    """The sha256 (hex) of ``value`` as canonical JSON: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Record(BaseModel):
+    """A frozen record that knows its keys.
+
+    A number that is not finite is stored as a string and read back as it was, so that a digest is the same
+    before and after.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the record's canonical JSON."""
+        return json_digest(self.model_dump(mode="json"))
+
+
+class Report(Record):
+    """A record that is an artifact: stored as JSON, shown as a page.
+
+    A subclass names its page, a Jinja template in ``materializers/pages/`` that sees ``report``,
+    ``pictures`` (name → data URI) and ``left_out``, the number of pictures that the page has no room for.
+    """
+
+    template: ClassVar[str]
+
+    format_version: Literal[1] = 1
+    _pictures: dict[str, bytes] = PrivateAttr(default_factory=dict)
+
+    @property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG pictures by name, outside the digest."""
+        return self._pictures
+
+    def with_pictures(self, pictures: dict[str, bytes]) -> Self:
+        """The same report with these PNG pictures beside it.
+
+        Raises:
+            ValueError: a name cannot be a file's.
+        """
+        for name in pictures:
+            if not name or name.startswith(".") or "/" in name:
+                raise ValueError(f"A picture cannot be named {name!r}: the name is a file's.")
+        copy = self.model_copy()
+        copy._pictures = {**self._pictures, **pictures}
+        return copy
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The few values that answer the first question in the dashboard's metadata."""
+        return {}
+
+    def page(self) -> str:
+        """The report as one HTML page, pictures inside."""
+        environment = Environment(
+            loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        environment.filters["number"] = number
+        environment.filters["words"] = words
+        environment.filters["counted"] = counted
+        inline: dict[str, str] = {}
+        room = PAGE_PICTURE_BYTES
+        for name, data in self._pictures.items():
+            if len(data) <= room:
+                room -= len(data)
+                inline[name] = "data:image/png;base64," + base64.b64encode(data).decode()
+        left_out = len(self._pictures) - len(inline)
+        template = environment.get_template(self.template)
+        return template.render(report=self, pictures=inline, left_out=left_out)
+
+
+def number(value: float | None) -> str:
+    """A number as a page shows it: four digits, thousands apart; a dash for none."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 (four digits are shown)
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun in the right number."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def words(name: str) -> str:
+    """A name of the code in words."""
+    return name.replace("_", " ")
+
+
+class ReportMaterializer(BaseMaterializer):
+    """Stores every :class:`Report`: ``report.json`` last, its page and pictures beside."""
+
+    ASSOCIATED_TYPES = (Report,)
+    ASSOCIATED_ARTIFACT_TYPE = ArtifactType.DATA
+
+    def save(self, report: Report) -> None:
+        """Write pictures, then the JSON."""
+        for name, data in report.pictures.items():
+            write_blob(self.artifact_store, f"{self.uri}/pictures/{name}.png", data)
+        write_blob(self.artifact_store, f"{self.uri}/report.json", report.model_dump_json(indent=2).encode())
+
+    def load(self, data_type: type[Any]) -> Any:
+        """Read the JSON and the pictures back.
+
+        Raises:
+            DamagedArtifact: the JSON is missing, unreadable or has other keys than the type.
+        """
+        try:
+            with self.artifact_store.open(f"{self.uri}/report.json", "rb") as file:
+                report: Report = data_type.model_validate_json(file.read())
+        except (OSError, ValidationError, ValueError) as error:
+            raise DamagedArtifact(
+                f"The {data_type.__name__} at {self.uri} cannot be read ({error}). "
+                "Run the pipeline that made it again."
+            ) from error
+        folder = f"{self.uri}/pictures"
+        if not self.artifact_store.exists(folder):
+            return report
+        pictures = {}
+        for file_name in sorted(Path(str(name)).name for name in self.artifact_store.listdir(folder)):
+            if file_name.startswith("."):  # what a killed save left
+                continue
+            with self.artifact_store.open(f"{folder}/{file_name}", "rb") as file:
+                pictures[file_name.removesuffix(".png")] = file.read()
+        return report.with_pictures(pictures)
+
+    def save_visualizations(self, report: Report) -> dict[str, VisualizationType]:
+        """Write the page."""
+        uri = f"{self.uri}/page.html"
+        write_blob(self.artifact_store, uri, report.page().encode())
+        return {uri: VisualizationType.HTML}
+
+    def extract_metadata(self, report: Report) -> dict[str, MetadataType]:
+        """The digest and the headline."""
+        return {"digest": report.digest, **report.headline()}
+
+    def compute_content_hash(self, report: Report) -> str | None:
+        """The report's digest."""
+        return report.digest

@@ -1,0 +1,61 @@
+"""Whether to retrain, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from materializers.report import Record, Report
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+
+class Signal(Record):
+    """One reason to retrain: its value beside its limit, and whether it fired."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    fired: bool
+    reason: str
+
+
+class Evidence(Record):
+    """The last registered version, as the decision saw it."""
+
+    version: int
+    data: str
+    verdict: str
+    origin: str
+    age_hours: float
+    released: bool
+
+
+class Signals(Report):
+    """What was asked before a decision."""
+
+    template: ClassVar[str] = "signals.html"
+
+    signals: tuple[Signal, ...]
+    last: Evidence | None
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The signals that fired."""
+        return {"fired": [signal.name for signal in self.signals if signal.fired]}
+
+
+class TriggerDecision(Report):
+    """The decision to retrain, each signal that was asked, and what held it back."""
+
+    template: ClassVar[str] = "trigger_decision.html"
+
+    retrain: bool
+    signals: tuple[Signal, ...]
+    reasons: tuple[str, ...]
+    data: str
+    finish_version: int | None = None
+    """A version that an interrupted run on the same data left passed but not staged."""
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The decision and its reasons."""
+        return {"retrain": self.retrain, "reasons": list(self.reasons)}

@@ -1,0 +1,132 @@
+"""The gate's verdict on one model, and how anyone can derive it again.
+
+A verdict holds what was measured and what the limit was, so its outcome is never taken on trust: whoever acts
+on it derives the outcome again from the numbers (:func:`verify_verdict`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from materializers.errors import Refused
+from materializers.report import Record, Report
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+Outcome = Literal["passed", "refused", "not_assessed"]
+Requirement = Literal["required", "advisory"]
+Direction = Literal[">=", "<="]
+
+
+class RuleResult(Record):
+    """One rule of the policy, applied to one subject (the model, or one of its classes)."""
+
+    rule: str
+    subject: str | None = None
+    requirement: Requirement
+    direction: Direction
+    limit: float
+    measured: float | None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    outcome: Outcome
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The rule, with its subject where it has one."""
+        return f"{self.rule} of {self.subject}" if self.subject else self.rule
+
+    def sentence(self) -> str:
+        """What was measured beside its limit, in words."""
+        measured = "not assessed" if self.measured is None else f"{self.measured:.4g}"
+        why = f" ({self.reason})" if self.reason else ""
+        return f"{self.name}: {measured}, limit {self.direction} {self.limit:g}{why}"
+
+
+class EvidenceDigests(Record):
+    """What a verdict was reached on; each is a hex digest."""
+
+    model: str
+    report: str
+    policy: str
+    data: str
+    code: str
+
+
+class Verdict(Report):
+    """Whether one model may be released, rule by rule."""
+
+    template: ClassVar[str] = "verdict.html"
+
+    model_name: str
+    outcome: Outcome
+    compared: Literal["point"]
+    rules: tuple[RuleResult, ...]
+    evidence: EvidenceDigests
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The outcome and the rules that did not pass."""
+        return {"outcome": self.outcome, "reasons": self.reasons()}
+
+    def reasons(self) -> list[str]:
+        """A sentence for each required rule that did not pass."""
+        return [r.sentence() for r in self.rules if r.requirement == "required" and r.outcome != "passed"]
+
+
+def judge(measured: float | None, limit: float, direction: Direction) -> Outcome:
+    """Compare one number with its limit; a missing or non-finite number or limit is ``not_assessed``."""
+    if measured is None or not math.isfinite(measured) or not math.isfinite(limit):
+        return "not_assessed"
+    holds = measured >= limit if direction == ">=" else measured <= limit
+    return "passed" if holds else "refused"
+
+
+def derive_outcome(rules: Sequence[RuleResult]) -> Outcome:
+    """The outcome that the rules' numbers give, whatever the rules say of themselves.
+
+    ``refused`` when a required rule is; else ``not_assessed`` when a required rule is, or when nothing is
+    required at all; else ``passed``.
+    """
+    required = [judge(r.measured, r.limit, r.direction) for r in rules if r.requirement == "required"]
+    if "refused" in required:
+        return "refused"
+    return "not_assessed" if "not_assessed" in required or not required else "passed"
+
+
+def verify_verdict(verdict: Verdict, *, model_digest: str, recorded: dict[str, str | None]) -> None:
+    """Check that a verdict is the recorded one, is about this model, and passed.
+
+    Args:
+        verdict: the verdict as it is stored now.
+        model_digest: digest of the model directory as it is now.
+        recorded: for each place that recorded the verdict's digest, what it holds (None: nothing).
+
+    Raises:
+        Refused: naming the first thing that does not agree.
+    """
+    if not recorded:
+        raise Refused("Nothing recorded the verdict. Train again to get one: python run.py --train")
+    for place, digest in recorded.items():
+        if digest != verdict.digest:
+            raise Refused(
+                f"The verdict has digest {verdict.digest[:12]}, but the {place} recorded "
+                f"{digest[:12] if digest else 'none'}: it was altered or belongs to another model. "
+                "Train again to get a verdict: python run.py --train"
+            )
+    if verdict.evidence.model != model_digest:
+        raise Refused(
+            f"The verdict is about model {verdict.evidence.model[:12]}, the model present is "
+            f"{model_digest[:12]}: it was changed after the gate. Train again: python run.py --train"
+        )
+    derived = derive_outcome(verdict.rules)
+    if derived != verdict.outcome:
+        raise Refused(
+            f"The verdict says {verdict.outcome}, its own numbers give {derived}. "
+            "Train again to get a verdict: python run.py --train"
+        )
+    if verdict.outcome != "passed":
+        raise Refused(f"The gate's verdict is {verdict.outcome}: " + "; ".join(verdict.reasons()))

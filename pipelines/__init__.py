@@ -1,0 +1,1 @@
+"""The pipelines: each file reads like a table of contents."""

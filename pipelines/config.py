@@ -1,0 +1,170 @@
+"""The configuration: every ``configs/*.yaml`` read as one tree whose keys are all known.
+
+The files carry the product's values; ``--config`` lays a file or a folder of differences over them and
+``--set key=value`` one value over that. A key that nothing reads is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from materializers.errors import UsageError
+from materializers.report import Record, json_digest
+from steps.data.ingest import IngestSettings
+from steps.data.split import SplitSettings
+from steps.data.validate import ValidateSettings
+from steps.evaluation.evaluate import EvaluateSettings
+from steps.evaluation.policy import Policy
+from steps.inference.predict import InferenceSettings
+from steps.monitoring.signals import TriggerSettings
+from steps.training.train import TrainSettings
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+class SourceSettings(Record):
+    """Where pictures come from: one name a supplier or bucket prefix, never the path of a delivery."""
+
+    name: str
+
+
+class ProductSettings(Record):
+    """What is classified, and under which name."""
+
+    model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    experiment: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    source: SourceSettings
+
+
+class DeploymentSettings(Record):
+    """How a release reaches its environment."""
+
+    mode: Literal["full"] = "full"
+
+
+class Config(Record):
+    """Everything that can be set, one section a step or pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    product: ProductSettings
+    ingest: IngestSettings
+    validate_: ValidateSettings = Field(alias="validate")
+    split: SplitSettings
+    train: TrainSettings
+    evaluate: EvaluateSettings
+    policy: Policy
+    deployment: DeploymentSettings
+    trigger: TriggerSettings
+    inference: InferenceSettings
+
+    @property
+    def training_digest(self) -> str:
+        """The digest of everything that decides what a model becomes, apart from data, policy and code."""
+        sections = self.model_dump(mode="json", include={"validate_", "split", "train", "evaluate"})
+        return json_digest({"classes": list(self.product.classes), **sections})
+
+
+def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
+    """Read the configuration.
+
+    Args:
+        overlay: a YAML file, or a folder of them, that holds only differences.
+        assignments: ``section.key=value``, the value in YAML.
+
+    Raises:
+        UsageError: a file is missing or unreadable, a key is unknown, a value is out of range.
+    """
+    tree = _read_folder(CONFIGS)
+    if overlay is not None:
+        if not overlay.exists():
+            raise UsageError(f"There is no configuration at {overlay}: give --config a YAML file or a folder")
+        _merge(tree, _read_folder(overlay) if overlay.is_dir() else _read_file(overlay))
+    for assignment in assignments:
+        _merge(tree, _assignment(assignment))
+    _refuse_unknown_keys(tree, Config, ())
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        given = f" (given: {first['input']!r})" if first["type"] != "missing" else ""
+        raise UsageError(f"configuration: {place}: {first['msg']}{given}") from error
+
+
+def _read_folder(folder: Path) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for section, values in _read_file(path).items():
+            if section in tree:
+                raise UsageError(f"{path} sets {section}, which another file of {folder} sets too")
+            tree[section] = values
+    if not tree:
+        raise UsageError(f"There is no *.yaml in {folder}")
+    return tree
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())
+        raise UsageError(f"{path} cannot be read: {line}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is not a mapping of sections such as 'train:'")
+    return content
+
+
+def _assignment(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set takes key=value, such as --set train.epochs=3 (given: {text!r})")
+    try:
+        tree: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text}: {value!r} is not a YAML value") from error
+    for part in reversed(key.strip().split(".")):
+        tree = {part: tree}
+    result: dict[str, Any] = tree
+    return result
+
+
+def _merge(base: dict[str, Any], differences: dict[str, Any]) -> None:
+    for key, value in differences.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _refuse_unknown_keys(tree: dict[str, Any], model: type[BaseModel], path: tuple[str, ...]) -> None:
+    """Name the first key that no field reads, and the known one that is nearest to it.
+
+    Raises:
+        UsageError: there is such a key.
+    """
+    fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+    for key, value in tree.items():
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "known are: " + ", ".join(sorted(fields))
+            raise UsageError(f"configuration: unknown key {'.'.join((*path, str(key)))!r}; {hint}")
+        inner = _model_of(fields[key])
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown_keys(value, inner, (*path, key))
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model that an annotation names, looking through ``X | None``."""
+    options = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None

@@ -1,0 +1,22 @@
+"""Deployment: from a registered version to live traffic in one environment."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+
+from materializers.release import Environment
+from steps.deployment.candidate import candidate
+from steps.deployment.conclude import conclude
+from steps.deployment.observe import observe
+from steps.deployment.release import release
+
+
+@pipeline(name="deployment")
+def deployment(model_name: str, environment: Environment, policy_digest: str, version: int | None) -> None:
+    """Propose, release, observe, conclude."""
+    proposal = candidate(
+        model_name=model_name, environment=environment, policy_digest=policy_digest, version=version
+    )
+    applied = release(proposal)
+    observation = observe(applied)
+    conclude(applied, observation)

@@ -1,0 +1,135 @@
+"""Start a pipeline on the active stack and say what it came to."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from zenml.client import Client
+from zenml.enums import ExecutionMode
+
+from materializers.errors import ShutterlineError
+from pipelines.change import unapproved_change
+from pipelines.config import Config
+from pipelines.continuous import continuous
+from pipelines.deployment import deployment
+from pipelines.inference import inference
+from pipelines.results import PipelineResult, exit_code_of, read_result
+from pipelines.session import PROCESS_KEY, PROJECT, close_run, this_process
+from pipelines.training import TrainingInputs, training
+
+MODEL_MAKING = ("materializers", "pipelines", "serving", "steps")
+"""The folders whose code decides what a model becomes."""
+
+
+def code_digest() -> str:
+    """The sha256 (hex) of all Python files that decide what a model becomes, by path and content."""
+    digest = hashlib.sha256()
+    for folder in MODEL_MAKING:
+        for path in sorted((PROJECT / folder).rglob("*.py")):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(PROJECT).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, cache: bool | None) -> PipelineResult:
+    """Run one pipeline to its end.
+
+    Args:
+        pipeline: the ZenML pipeline.
+        config: names the model whose runs this belongs to, and the experiment.
+        arguments: the pipeline's own.
+        cache: False runs every step anew; None leaves it to the steps.
+
+    Raises:
+        KeyboardInterrupt: after the run was closed.
+    """
+    name = pipeline.name
+    run_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+    configured = pipeline.with_options(
+        run_name=run_name,
+        enable_cache=cache,
+        execution_mode=ExecutionMode.FAIL_FAST,
+        tags=[f"model:{config.product.model}"],
+        extra={PROCESS_KEY: this_process()},
+        settings={"experiment_tracker": {"experiment_name": config.product.experiment}},
+    )
+    try:
+        configured(**arguments)
+    except KeyboardInterrupt:
+        _close(run_name)
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a step raised is in the run's exception information
+        return _read_failure(name, run_name, error)
+    return read_result(name, Client().get_pipeline_run(run_name, allow_name_prefix_match=False))
+
+
+def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
+    """What ZenML recorded of the fault; where it recorded none, the exception itself."""
+    try:
+        run = Client().get_pipeline_run(run_name, allow_name_prefix_match=False)
+    except KeyError:
+        return PipelineResult.of_exception(name, error)
+    close_run(run)
+    result = read_result(name, Client().get_pipeline_run(run.id))
+    source = f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, ShutterlineError) or (result.exit_code == 1 and exit_code_of(source) != 1):
+        return PipelineResult.of_exception(name, error, run=run_name)
+    return result
+
+
+def _close(run_name: str) -> None:
+    try:
+        run = Client().get_pipeline_run(run_name, allow_name_prefix_match=False)
+    except KeyError:
+        return
+    close_run(run)
+
+
+def train(config: Config, *, source: str | None, data: str | None, cache: bool | None) -> PipelineResult:
+    """Train on one delivery, or on one stored dataset version."""
+    return _train(training, config, source=source, data=data, cache=cache)
+
+
+def retrain(config: Config, *, source: str | None, data: str | None, cache: bool | None) -> PipelineResult:
+    """Join a delivery to what is there, and train when there is a reason."""
+    return _train(continuous, config, source=source, data=data, cache=cache)
+
+
+def _train(
+    pipeline: Any, config: Config, *, source: str | None, data: str | None, cache: bool | None
+) -> PipelineResult:
+    refusal = unapproved_change(config)
+    if refusal is not None:
+        return PipelineResult(
+            pipeline=pipeline.name, run=None, status="refused", reasons=(refusal,), exit_code=3
+        )
+    inputs = TrainingInputs(source=source, data_version=data, code=code_digest())
+    return start(pipeline, config, {"config": config, "inputs": inputs}, cache=cache)
+
+
+def deploy(config: Config, *, environment: Any, version: int | None, cache: bool | None) -> PipelineResult:
+    """Release a version to an environment."""
+    arguments = {
+        "model_name": config.product.model,
+        "environment": environment,
+        "policy_digest": config.policy.digest,
+        "version": version,
+    }
+    return start(deployment, config, arguments, cache=cache)
+
+
+def infer(
+    config: Config, *, environment: Any, source: str, output: str, cache: bool | None
+) -> PipelineResult:
+    """Classify a folder of pictures with the live model."""
+    arguments = {
+        "model_name": config.product.model,
+        "environment": environment,
+        "source": source,
+        "output": output,
+        "settings": config.inference,
+    }
+    return start(inference, config, arguments, cache=cache)

@@ -1,0 +1,165 @@
+"""What a run came to, read from its artifacts and from ZenML's exception information."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from materializers.data_report import DataReport
+from materializers.errors import ShutterlineError
+from materializers.evaluation_report import EvaluationReport
+from materializers.release import Release
+from materializers.report import Record
+from materializers.trigger_decision import TriggerDecision
+from materializers.verdict import Verdict
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 3, 4, 130
+
+OUTSIDE_SERVICES = ("mlflow.exceptions.", "sqlalchemy.exc.", "botocore.exceptions.", "requests.exceptions.")
+"""Exceptions of the libraries that speak to the stack's services."""
+
+
+class PipelineResult(Record):
+    """One pipeline's entry in ``results``."""
+
+    pipeline: str
+    run: str | None
+    status: Literal["completed", "refused", "failed", "skipped"]
+    version: int | None = None
+    verdict: Literal["passed", "refused", "not_assessed"] | None = None
+    reasons: tuple[str, ...] = ()
+    metrics: dict[str, Any] | None = None
+    release: dict[str, Any] | None = None
+    decision: dict[str, Any] | None = None
+    exit_code: int = Field(exclude=True, default=DONE)
+    full_verdict: Verdict | None = Field(exclude=True, default=None)
+    full_evaluation: EvaluationReport | None = Field(exclude=True, default=None)
+
+    @classmethod
+    def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
+        """The result of a pipeline that could not be started, or whose run left no trace of its fault."""
+        source = f"{type(error).__module__}.{type(error).__qualname__}"
+        return cls(
+            pipeline=pipeline,
+            run=run,
+            status="failed",
+            reasons=(str(error) or source,),
+            exit_code=exit_code_of(source),
+        )
+
+
+def exit_code_of(source: str) -> int:
+    """The exit code of an exception, by the import path of its class as ZenML records it."""
+    if source.startswith(OUTSIDE_SERVICES):
+        return UNREACHABLE
+    if source.startswith("builtins.KeyboardInterrupt"):
+        return INTERRUPTED
+    module_name, _, class_name = source.rpartition(".")
+    if module_name != ShutterlineError.__module__:
+        return FAILED
+    raised: type[ShutterlineError] = getattr(importlib.import_module(module_name), class_name)
+    return raised.exit_code
+
+
+def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
+    """Derive a result from a finished run: alike for a run that was carried here and one on a cluster."""
+    for step_run in run.steps.values():
+        if step_run.exception_info is not None and step_run.exception_info.source is not None:
+            info = step_run.exception_info
+            message = " ".join((info.message or info.source or "").split())
+            return PipelineResult(
+                pipeline=pipeline,
+                run=run.name,
+                status="failed",
+                reasons=(f"{step_run.name}: {message}",),
+                exit_code=exit_code_of(info.source or ""),
+            )
+    if not run.status.is_successful:
+        reason = f"The run ended as {run.status}. Look at it in the dashboard: make dashboard"
+        return PipelineResult(
+            pipeline=pipeline, run=run.name, status="failed", reasons=(reason,), exit_code=FAILED
+        )
+    return _summarise(pipeline, run.name, _outputs(run))
+
+
+def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
+    """The outputs that a result is derived from, by name."""
+    wanted = ("data_report", "evaluation", "verdict", "version", "release", "decision")
+    return {
+        name: artifacts[0].load()
+        for step_run in run.steps.values()
+        for name, artifacts in step_run.outputs.items()
+        if name in wanted
+    }
+
+
+def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResult:
+    data: DataReport | None = outputs.get("data_report")
+    evaluation: EvaluationReport | None = outputs.get("evaluation")
+    verdict: Verdict | None = outputs.get("verdict")
+    release: Release | None = outputs.get("release")
+    decision: TriggerDecision | None = outputs.get("decision")
+
+    reasons: list[str] = []
+    if data is not None and data.outcome == "refused":
+        reasons += data.reasons()
+    if verdict is not None and verdict.outcome != "passed":
+        reasons += verdict.reasons()
+    if release is not None and release.status == "refused":
+        reasons += release.reasons
+    refused = bool(reasons)
+    skipped = decision is not None and not decision.retrain and release is None and not refused
+    if decision is not None and not refused:
+        reasons += decision.reasons
+    version = outputs.get("version")
+    if version is None and release is not None and release.candidate is not None:
+        version = release.candidate.version
+    return PipelineResult(
+        pipeline=pipeline,
+        run=run,
+        status="refused" if refused else "skipped" if skipped else "completed",
+        version=version,
+        verdict=verdict.outcome if verdict else None,
+        reasons=tuple(reasons),
+        metrics=_metrics(evaluation),
+        release=_release(release),
+        decision=decision.model_dump(mode="json") if decision else None,
+        exit_code=REFUSED if refused else DONE,
+        full_verdict=verdict,
+        full_evaluation=evaluation,
+    )
+
+
+def _metrics(evaluation: EvaluationReport | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    per_class = {
+        name: {"precision": m.precision.value, "recall": m.recall.value, "f1_score": m.f1_score.value}
+        for name, m in evaluation.per_class.items()
+    }
+    return {
+        "n": evaluation.n,
+        "accuracy": evaluation.accuracy.value,
+        "f1_macro": evaluation.f1_macro.value,
+        "roc_auc_macro": evaluation.roc_auc_macro.value,
+        "latency_p50_ms": evaluation.latency.p50_ms,
+        "latency_p99_ms": evaluation.latency.p99_ms,
+        "model_bytes": evaluation.model_bytes,
+        "per_class": per_class,
+    }
+
+
+def _release(release: Release | None) -> dict[str, Any] | None:
+    if release is None:
+        return None
+    return {
+        "environment": release.environment,
+        "status": release.status,
+        "version": release.candidate.version if release.candidate else None,
+        "url": release.url,
+    }

@@ -1,0 +1,142 @@
+"""What every command does first: choose the stack, close what died, finish what was left pending."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from materializers.errors import UsageError
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+PROJECT = Path(__file__).resolve().parent.parent
+PROCESS_KEY = "process"
+"""Where a run's ``extra`` records the process that carries it."""
+
+logger = logging.getLogger("shutterline")
+
+
+def prepare(stack: str | None) -> None:
+    """Make ZenML ready for this process: source root, stack, no integrations that no step asked for.
+
+    Raises:
+        UsageError: there is no such stack.
+    """
+    from zenml.integrations.registry import integration_registry
+    from zenml.utils.source_utils import set_custom_source_root
+
+    logging.getLogger("zenml").setLevel(logging.CRITICAL)
+    set_custom_source_root(str(PROJECT))
+    # Activation imports torch, mlflow and scikit-learn in every process, for materializers that no type of
+    # ours uses; the stack's own components are imported when the stack is read.
+    integration_registry.activate_integrations = lambda: None  # type: ignore[method-assign]
+    if stack is not None:
+        _choose_stack(stack)
+
+
+def _choose_stack(name: str) -> None:
+    """Use a stack for this process alone.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    from zenml.client import Client
+    from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
+
+    client = Client()
+    known = {entry.name: entry.id for entry in client.list_stacks(size=100)}
+    if name not in known:
+        raise UsageError(f"There is no stack {name!r} (there is: {', '.join(sorted(known))}): make stack")
+    os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(known[name])
+
+
+def this_process() -> dict[str, Any]:
+    """Host, process id and start time (seconds since the epoch) of this process."""
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
+
+
+def is_dead(process: dict[str, Any]) -> bool:
+    """Whether a recorded process is known to be gone; one on another host never is."""
+    if process.get("host") != socket.gethostname():
+        return False
+    try:
+        started = psutil.Process(int(process["pid"])).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    return abs(started - float(process["started"])) > 1.0
+
+
+def close_dead_runs() -> list[str]:
+    """Mark runs as failed whose process is gone, in ZenML and in MLflow, and return their names."""
+    from zenml.client import Client
+
+    closed = []
+    for status in ("running", "initializing", "provisioning"):
+        for run in Client().list_pipeline_runs(status=status, size=100, hydrate=True):
+            process = run.config.extra.get(PROCESS_KEY)
+            if process is not None and is_dead(process):
+                close_run(run)
+                closed.append(run.name)
+    return closed
+
+
+def close_run(run: PipelineRunResponse) -> None:
+    """End a run that nobody carries any more: its open steps, itself, its MLflow runs."""
+    from zenml.client import Client
+    from zenml.enums import ExecutionStatus
+    from zenml.models import PipelineRunUpdate, StepRunUpdate
+
+    store = Client().zen_store
+    for step_run in run.steps.values():
+        if not step_run.status.is_finished:
+            store.update_run_step(step_run.id, StepRunUpdate(status=ExecutionStatus.FAILED))
+    fresh = store.get_run(run.id)
+    if not fresh.status.is_finished:
+        store.update_run(run.id, PipelineRunUpdate(status=ExecutionStatus.FAILED))
+    _close_tracked(run)
+
+
+def _close_tracked(run: PipelineRunResponse) -> None:
+    """End the MLflow runs that a ZenML run left open."""
+    if not any(step_run.config.experiment_tracker for step_run in run.steps.values()):
+        return
+    from materializers.evidence import registry_client, registry_errors
+
+    with registry_errors(f"close what run {run.name} tracked"):
+        client = registry_client()
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        open_runs = client.search_runs(experiments, "attributes.status = 'RUNNING'")
+        for tracked in open_runs:
+            if run.name in tracked.info.run_name:
+                client.set_terminated(tracked.info.run_id, status="KILLED")
+
+
+@contextmanager
+def one_run_at_a_time() -> Iterator[None]:
+    """Hold the store's run lock; while another process holds it, say so and wait."""
+    from zenml.config.global_config import GlobalConfiguration
+
+    path = Path(GlobalConfiguration().config_directory) / "shutterline-run.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(f"Another run is going (process {lock.read().strip()}); waiting for it.", file=sys.stderr)  # noqa: T201
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

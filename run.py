@@ -1,0 +1,81 @@
+"""Shutterline on the command line: flags in, exit code out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+EXAMPLES = """
+Examples:
+
+\b
+  # train on a delivery, release it to staging, ask it about a photograph
+  python run.py --train --source data/first-delivery.zip --deploy
+  python run.py --predict photo.jpg
+\b
+  # a second delivery: join, decide, retrain, gate, stage
+  python run.py --continuous --source s3://bucket/product-images/2026-11-21
+\b
+  # production needs a person
+  python run.py --approve 3 --by "Ada" --reason "checked the report"
+  python run.py --deploy --version 3 --environment production
+  python run.py --rollback --environment production
+
+Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing started; 3 refused by a gate or a missing
+approval; 4 a service of the stack cannot be reached or written; 130 interrupted.
+"""
+
+
+@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 110})
+@click.option("--train", is_flag=True, help="Train on --source or --data, and judge the model.")
+@click.option("--deploy", is_flag=True, help="Release --version (default: the challenger) to --environment.")
+@click.option(
+    "--continuous", is_flag=True, help="Join --source to the data; retrain and stage with a reason."
+)
+@click.option("--infer", is_flag=True, help="Classify --input with the live model into --output.")
+@click.option("--source", metavar="PATH|s3://…", help="A delivery: folder, .zip, .tar or bucket prefix.")
+@click.option("--data", metavar="VERSION", help="A stored dataset version to train on.")
+@click.option("--version", type=int, metavar="N", help="The registered version to release.")
+@click.option("--input", metavar="PATH|s3://…", help="Pictures to classify.")
+@click.option("--output", metavar="FILE", help="Where the predictions go, as Parquet.")
+@click.option(
+    "--environment",
+    type=click.Choice(["staging", "production"]),
+    default="staging",
+    show_default=True,
+    help="Where to release, roll back or ask.",
+)
+@click.option("--approve", type=int, metavar="N", help="Approve version N for production.")
+@click.option("--approve-change", metavar="DIGEST", help="Approve a change of kind before it is trained.")
+@click.option("--reject", type=int, metavar="N", help="Reject version N.")
+@click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
+@click.option("--by", metavar="WHO", help="Who decides.")
+@click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
+@click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")
+@click.option("--stop", is_flag=True, help="Stop everything that serves.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A YAML file or folder of differences, e.g. configs/demo.",
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As in train.epochs=3.")
+@click.option("--stack", metavar="NAME", help="Use this ZenML stack for this call.")
+@click.option("--no-cache", is_flag=True, help="Run every step anew.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.argument("photos", nargs=-1, metavar="[PHOTO …]")
+def main(**flags: object) -> None:
+    """Turn labelled product photographs into a classifier that serves traffic, behind a gate.
+
+    Pipelines are combined in the order train, deploy, continuous, infer, up to the first that does not end
+    with exit code 0.
+    """
+    from actions.command import Request, execute
+
+    sys.exit(execute(Request(**flags)))  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()

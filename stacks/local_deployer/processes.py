@@ -1,0 +1,95 @@
+"""Processes that outlive the command that started them, found again by a mark in their environment.
+
+The mark is there from the moment the process runs, so that a command that was killed leaves nothing that the
+next one cannot find; process ids, which the system uses again, are never stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import psutil
+
+SITE = "SHUTTERLINE_SITE"
+NAME = "SHUTTERLINE_PROCESS"
+# A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
+PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+POLL_S = 0.05
+KILL_TIMEOUT_S = 10.0
+
+
+def start(name: str, command: Sequence[str], *, site: Path, log: Path, cwd: Path) -> subprocess.Popen[bytes]:
+    """Start a marked process in a session of its own, its output appended to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**environment, SITE: str(site), NAME: name},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def running(site: Path) -> dict[str, list[psutil.Process]]:
+    """The site's processes that run, with their children, by the name they were started under."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            environment = process.environ()
+            if environment.get(SITE) == str(site) and process.status() != psutil.STATUS_ZOMBIE:
+                found.setdefault(environment[NAME], []).append(process)
+    return found
+
+
+def stop(names: Collection[str], *, site: Path, patience_s: float) -> None:
+    """End these processes: SIGTERM, after ``patience_s`` SIGKILL; to children that outlive them at once.
+
+    Returns once none runs.
+
+    Raises:
+        TimeoutError: a process survived SIGKILL (the kernel holds it).
+    """
+    for process in _of(names, site):
+        if _leads(process):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+    patient_until = time.monotonic() + patience_s
+    while left := _of(names, site):
+        if time.monotonic() > patient_until + KILL_TIMEOUT_S:
+            raise TimeoutError(f"process {left[0].pid} does not end, not even by SIGKILL")
+        if time.monotonic() > patient_until or not any(map(_leads, left)):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+        time.sleep(POLL_S)
+
+
+def _leads(process: psutil.Process) -> bool:
+    """Whether it was started here, and is not a child of what was."""
+    try:
+        return os.getsid(process.pid) == process.pid
+    except ProcessLookupError:
+        return False
+
+
+def _of(names: Collection[str], site: Path) -> list[psutil.Process]:
+    found = running(site)
+    return [process for name in names for process in found.get(name, [])]
+
+
+def last_lines(log: Path, count: int = 12) -> str:
+    """The end of a log, for an error message."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return "(no log)"
+    return "\n".join(lines[-count:]) or "(the log is empty)"

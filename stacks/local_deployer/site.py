@@ -1,0 +1,170 @@
+"""How what is served changes: the new replica comes up, takes the traffic, and the old one ends.
+
+A change is written down before it begins and is done once Envoy sends the traffic to the new replica.
+:meth:`Site.settle` then makes processes, routes and state agree, the same way after a change that went well,
+one that failed, and one whose command was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from materializers.errors import ServiceFailed, ServiceUnreachable
+from materializers.release import Arm
+from stacks.local_deployer import microservice, processes
+from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
+from stacks.local_deployer.ingress import ENVOY, Ingress
+from stacks.local_deployer.model_copies import ModelCopies
+from stacks.local_deployer.state import Deployment, Entry, Pending, Replica, State, StateFile
+
+INGRESS_TIMEOUT_S = 20.0
+# Requests have drained before a process is asked to end.
+STOP_PATIENCE_S = 10.0
+LOGS_KEPT = 20
+
+
+class Site:
+    """One state directory and everything that serves from it."""
+
+    def __init__(self, config: SeldonLocalModelDeployerConfig) -> None:
+        self.config = config
+        self.path = config.site
+        self.models = ModelCopies(self.path)
+        self.ingress = Ingress(
+            self.path, host=config.host, port=config.port, max_body_bytes=config.max_body_bytes
+        )
+        self._file = StateFile(self.path)
+
+    @property
+    def state(self) -> State:
+        """What is live, as it is stored now."""
+        return self._file.load()
+
+    def url(self, key: str) -> str:
+        """The base URL of ``environment/model``."""
+        return f"{self.ingress.url}/seldon/{key}"
+
+    @contextlib.contextmanager
+    def changing(self, act: str) -> Iterator[None]:
+        """Hold the site, settled, and settle it again when the change is over, however it ends.
+
+        Raises:
+            ServiceUnreachable: another command holds it, or the disk or the kernel refuses.
+        """
+        try:
+            with self._file.locked(act, timeout_s=self.config.lock_timeout_s):
+                self.settle()
+                try:
+                    yield
+                finally:
+                    self.settle()
+        except OSError as error:
+            raise ServiceUnreachable(
+                f"The model deployer's site {self.path} could not be changed: {error}. "
+                "See what is live: python run.py --status"
+            ) from error
+
+    def settled_state(self) -> State:
+        """What is live, after clearing up what a killed command left; without waiting for one that runs."""
+        if not self._file.path.exists():
+            return State()
+        unsettled = (ServiceUnreachable, ServiceFailed, TimeoutError)
+        with contextlib.suppress(*unsettled), self._file.locked("look", timeout_s=0):
+            self.settle()
+        return self.state
+
+    def save_live(self, key: str, live: Entry) -> None:
+        """Replace what is known of the live release; what serves stays."""
+        state = self.state
+        deployment = state.deployment(key).model_copy(update={"live": live})
+        self._file.save(state.with_deployment(key, deployment))
+
+    def roll_out(self, key: str, entry: Entry, arm: Arm, history: tuple[Entry, ...]) -> None:
+        """Bring a verified release up, move the traffic to it, and end what served before.
+
+        Raises:
+            ServiceFailed: it did not come up or did not get the traffic; what was live before still is.
+        """
+        before = self.state
+        replica = microservice.new_replica(entry.release.environment, arm.version)
+        pending = Pending(key=key, deployment=Deployment(live=entry, replica=replica, history=history))
+        self._file.save(before.model_copy(update={"pending": pending}))
+        process = microservice.start(
+            replica,
+            arm,
+            model_name=entry.release.model_name,
+            model=self.models.path(entry.model_digest),
+            python=self.config.serving_python,
+            max_body_bytes=self.config.max_body_bytes,
+            site=self.path,
+        )
+        old = before.replicas()
+        self.ingress.ensure(old, timeout_s=INGRESS_TIMEOUT_S)
+        microservice.wait_until_it_answers(
+            replica, arm, process, site=self.path, timeout_s=self.config.start_timeout_s
+        )
+        self.ingress.publish({**old, key: replica}, timeout_s=INGRESS_TIMEOUT_S)
+        self.settle()
+        if self.state.deployment(key).replica != replica:
+            raise ServiceFailed(
+                f"Version {arm.version} did not get the traffic; what was served before still is. "
+                f"The ingress' log, {self.ingress.log}, ends:\n{processes.last_lines(self.ingress.log)}"
+            )
+
+    def end_replica(self, name: str) -> None:
+        """Stop one microservice; its route stays and answers 503."""
+        processes.stop([name], site=self.path, patience_s=STOP_PATIENCE_S)
+
+    def take_down(self, keys: list[str]) -> None:
+        """Make nothing live under these keys; what was live stays in their history."""
+        state = self.state
+        for key in keys:
+            state = state.with_deployment(key, state.deployment(key).down())
+        self._file.save(state)
+        self.settle()
+
+    def settle(self) -> None:
+        """Make processes, routes, copies and state agree; needs the lock.
+
+        A pending change is completed where its replica has the traffic and answers, and undone otherwise.
+        """
+        state = self.state
+        if state.pending is not None:
+            state = self._conclude(state, state.pending)
+            self._file.save(state)
+        self._retire(state.replicas())
+        self.models.prune(state.model_digests())
+        self._prune_logs()
+
+    def _conclude(self, state: State, pending: Pending) -> State:
+        new, entry = pending.deployment.replica, pending.deployment.live
+        arm = entry.release.candidate if entry else None
+        if new and arm:
+            routes = {**state.replicas(), pending.key: new}
+            if self.ingress.follows(routes) and microservice.is_ready(
+                self.url(pending.key), str(arm.version), arm.model_digest
+            ):
+                return state.with_deployment(pending.key, pending.deployment)
+        return state.model_copy(update={"pending": None})
+
+    def _retire(self, wanted: dict[str, Replica]) -> None:
+        """End what is not wanted, each replica after its last answer; without replicas, no ingress either."""
+        running = processes.running(self.path)
+        surplus = set(running) - {replica.name for replica in wanted.values()}
+        if wanted:
+            surplus.discard(ENVOY)
+        if ENVOY in running:
+            # An ingress that hangs must not keep anyone from stopping it.
+            with contextlib.nullcontext() if wanted else contextlib.suppress(ServiceFailed):
+                self.ingress.publish(wanted, timeout_s=INGRESS_TIMEOUT_S)
+                if surplus:
+                    self.ingress.wait_idle(surplus, timeout_s=self.config.drain_timeout_s)
+        processes.stop(surplus, site=self.path, patience_s=STOP_PATIENCE_S)
+        if wanted and ENVOY in running:
+            self.ingress.forget_clusters_beside(wanted)
+
+    def _prune_logs(self) -> None:
+        logs = sorted((self.path / "logs").glob("*-v*.log"), key=lambda log: log.stat().st_mtime)
+        for log in logs[:-LOGS_KEPT]:
+            log.unlink(missing_ok=True)

@@ -1,0 +1,190 @@
+"""What is live at a site: one fsynced JSON file, changed by one command at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from materializers.blobs import write_file
+from materializers.errors import DamagedArtifact, ServiceUnreachable
+from materializers.release import Arm, Release
+from materializers.report import Record
+
+# Releases that --rollback can go back to, one after the other.
+HISTORY_LENGTH = 20
+POLL_S = 0.1
+
+
+class Replica(Record):
+    """One microservice process: ``name`` marks it and names its cluster in the ingress."""
+
+    name: str
+    port: int
+    metrics_port: int
+
+
+class Entry(Record):
+    """A release that was verified here, with the digests that it had then."""
+
+    release: Release
+    model_digest: str
+    verdict_digest: str
+    approval_digest: str | None
+
+    @classmethod
+    def pin(cls, release: Release, arm: Arm) -> Entry:
+        """Pin the digests of a release that was just verified; ``arm`` is its candidate."""
+        return cls(
+            release=release,
+            model_digest=arm.model_digest,
+            verdict_digest=arm.verdict.digest,
+            approval_digest=arm.approval.digest if arm.approval else None,
+        )
+
+    @property
+    def served(self) -> tuple[int, str]:
+        """Version and model digest."""
+        version = self.release.candidate.version if self.release.candidate else 0
+        return version, self.model_digest
+
+
+class Deployment(Record):
+    """One environment of one model: what is live, what was live before it (the newest last)."""
+
+    live: Entry | None = None
+    replica: Replica | None = None
+    history: tuple[Entry, ...] = ()
+
+    def past(self, coming: Entry) -> tuple[Entry, ...]:
+        """The history once ``coming`` is live; what is served already is no predecessor of itself."""
+        past = [*self.history, self.live] if self.live else [*self.history]
+        while past and past[-1].served == coming.served:
+            past.pop()
+        return tuple(past[-HISTORY_LENGTH:])
+
+    def down(self) -> Deployment:
+        """The deployment with nothing live; what was live stays known."""
+        past = (*self.history, self.live) if self.live else self.history
+        return Deployment(history=past[-HISTORY_LENGTH:])
+
+
+class Pending(Record):
+    """A change that was begun: ``deployment`` replaces the one under ``key`` once it has the traffic."""
+
+    key: str
+    deployment: Deployment
+
+
+class State(Record):
+    """Every deployment of the site by ``environment/model``, and the change under way."""
+
+    format_version: Literal[1] = 1
+    deployments: dict[str, Deployment] = Field(default_factory=dict)
+    pending: Pending | None = None
+
+    def deployment(self, key: str) -> Deployment:
+        """The deployment under ``key``; empty where there never was one."""
+        return self.deployments.get(key, Deployment())
+
+    def with_deployment(self, key: str, deployment: Deployment) -> State:
+        """The state with another deployment under ``key`` and no change under way."""
+        return State(deployments={**self.deployments, key: deployment})
+
+    def replicas(self) -> dict[str, Replica]:
+        """What serves, by key."""
+        return {key: one.replica for key, one in self.deployments.items() if one.replica}
+
+    def model_digests(self) -> set[str]:
+        """Every model that is live, coming, or can be gone back to."""
+        coming = [self.pending.deployment] if self.pending else []
+        entries = [
+            entry
+            for one in (*self.deployments.values(), *coming)
+            for entry in (*one.history, one.live)
+            if entry
+        ]
+        return {entry.model_digest for entry in entries}
+
+
+class StateFile:
+    """The site's ``state.json`` and the lock around its changes."""
+
+    def __init__(self, site: Path) -> None:
+        self.path = site / "state.json"
+        self._lock = site / "lock"
+
+    def load(self) -> State:
+        """Read what is live.
+
+        Raises:
+            DamagedArtifact: the file is not what this deployer wrote.
+            ServiceUnreachable: it cannot be read.
+        """
+        try:
+            return State.model_validate_json(self.path.read_bytes())
+        except FileNotFoundError:
+            return State()
+        except ValidationError as error:
+            raise DamagedArtifact(
+                f"{self.path} says what is live and cannot be understood: {error.errors()[0]['msg']}. "
+                "Put back a copy of it, or remove it and deploy again: python run.py --deploy"
+            ) from error
+        except OSError as error:
+            raise ServiceUnreachable(f"{self.path} says what is live and cannot be read: {error}") from error
+
+    def save(self, state: State) -> None:
+        """Replace what is live, durably.
+
+        Raises:
+            ServiceUnreachable: the file cannot be written.
+        """
+        try:
+            write_file(self.path, state.model_dump_json(indent=2).encode())
+        except OSError as error:
+            raise ServiceUnreachable(
+                f"{self.path} says what is live and cannot be written: {error}"
+            ) from error
+
+    @contextmanager
+    def locked(self, act: str, *, timeout_s: float) -> Iterator[None]:
+        """Hold the site for one change; the kernel lets go when the process ends, however it ends.
+
+        Raises:
+            ServiceUnreachable: another command held it for ``timeout_s``, or the site cannot be written.
+        """
+        try:
+            self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ServiceUnreachable(f"The model deployer's state cannot be written: {error}") from error
+        try:
+            self._acquire(file, timeout_s)
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps({"process": os.getpid(), "act": act}).encode(), 0)
+            yield
+        finally:
+            os.close(file)
+
+    def _acquire(self, file: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    holder = os.pread(file, 1000, 0).decode(errors="replace")
+                    raise ServiceUnreachable(
+                        f"Another command is changing what is served: {holder}; waited {timeout_s:g} s. "
+                        "Try again when it has ended: python run.py --status"
+                    ) from None
+                time.sleep(POLL_S)
+            else:
+                return

@@ -1,0 +1,1 @@
+"""The steps of every pipeline: one folder a phase, one file a step."""

@@ -1,0 +1,135 @@
+"""Propose a release: the version, and the evidence that it may be served, compared with what is present."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+from zenml.client import Client
+from zenml.io import fileio
+
+from materializers.approval import Approval
+from materializers.errors import DamagedArtifact, Refused
+from materializers.evaluation_report import EvaluationReport
+from materializers.evidence import RegisteredVersion, read_version, verify_arm, version_with_alias
+from materializers.release import Arm, Environment, Release
+from materializers.verdict import Verdict
+from serving.model_directory import ModelDirectoryError, model_digest
+from steps.deployment.deployer import active_deployer
+from steps.registry.register import CHALLENGER
+
+
+def run_output(run_id: str, name: str) -> Any:
+    """Load one output of a run as it is stored now.
+
+    Raises:
+        Refused: the run or the output is gone.
+        DamagedArtifact: it cannot be read.
+    """
+    try:
+        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
+    except KeyError as error:
+        raise Refused(f"Run {run_id} is gone, and with it the evidence of the version it made.") from error
+    for step_run in run.steps.values():
+        if name in step_run.outputs:
+            return step_run.outputs[name][0].load()
+    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
+
+
+def present_digest(model_uri: str) -> str:
+    """The digest of the model directory as the artifact store holds it now.
+
+    Raises:
+        Refused: it is not there, or not a model directory.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in fileio.listdir(model_uri):
+                fileio.copy(f"{model_uri}/{name}", str(Path(folder) / str(name)))
+            return model_digest(Path(folder))
+    except (OSError, ModelDirectoryError) as error:
+        raise Refused(f"The model at {model_uri} cannot be read ({error}). Train again.") from error
+
+
+def last_approval(entry: RegisteredVersion) -> Approval | None:
+    """What a person last decided on this version, or None."""
+    name = approval_artifact(entry.model_name, entry.version)
+    found = Client().list_artifact_versions(artifact=name, sort_by="desc:created", size=1).items
+    return found[0].load() if found else None
+
+
+def approval_artifact(model_name: str, version: int) -> str:
+    """The name of the artifact that holds the decisions on one version."""
+    return f"{model_name}-{version}-approval"
+
+
+def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
+    """Read a version's evidence and check that report and policy are still the ones it was judged by.
+
+    Raises:
+        Refused: report or policy are not what the verdict names, or the evidence cannot be read.
+    """
+    try:
+        verdict: Verdict = run_output(entry.run_id, "verdict")
+        report: EvaluationReport = run_output(entry.run_id, "evaluation")
+        approval = last_approval(entry)
+    except (DamagedArtifact, OSError) as error:
+        raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
+    if report.digest != verdict.evidence.report:
+        raise Refused(
+            f"The report of version {entry.version} has digest {report.digest[:12]}, its verdict names "
+            f"{verdict.evidence.report[:12]}: it was altered. Train again: python run.py --train"
+        )
+    if policy_digest != verdict.evidence.policy:
+        raise Refused(
+            f"Version {entry.version} was judged by policy {verdict.evidence.policy[:12]}, the policy is now "
+            f"{policy_digest[:12]}. Judge again by today's policy: python run.py --train"
+        )
+    return Arm(
+        version=entry.version,
+        model_digest=entry.tags["model_digest"],
+        model_uri=entry.tags["model_uri"],
+        verdict=verdict,
+        approval=approval,
+    )
+
+
+def propose_release(
+    model_name: str, environment: Environment, *, version: int | None, policy_digest: str
+) -> Release:
+    """The release of ``version`` (None: of the challenger), or a refused one that says why.
+
+    Raises:
+        UsageError: there is no such version.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    current = active_deployer().current(model_name, environment)
+    champion = current.candidate if current else None
+    release = Release(model_name=model_name, environment=environment, champion=champion)
+    if version is None:
+        entry = version_with_alias(model_name, CHALLENGER)
+        if entry is None and champion is not None:
+            entry = read_version(model_name, champion.version)
+        if entry is None:
+            reason = f"No version of {model_name} passed the gate. Train one: python run.py --train"
+            return release.model_copy(update={"status": "refused", "reasons": (reason,)})
+    else:
+        entry = read_version(model_name, version)
+    try:
+        arm = gather_arm(entry, policy_digest=policy_digest)
+        release = release.model_copy(update={"candidate": arm})
+        digest = present_digest(arm.model_uri)
+        verify_arm(arm, model_name=model_name, environment=environment, model_digest=digest)
+    except Refused as refusal:
+        return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
+    return release
+
+
+@step(enable_cache=False)
+def candidate(
+    model_name: str, environment: Environment, policy_digest: str, version: int | None = None
+) -> Annotated[Release, "proposal"]:
+    """Propose the release of one version, or refuse it."""
+    return propose_release(model_name, environment, version=version, policy_digest=policy_digest)

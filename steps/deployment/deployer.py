@@ -1,0 +1,61 @@
+"""How steps and actions speak to the model deployer of the active stack, whichever it is."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from zenml.client import Client
+
+from materializers.errors import UsageError
+from materializers.release import Environment, Release
+
+
+class Deployer(Protocol):
+    """What every model deployer of this project does. What it holds is what is live."""
+
+    def apply(self, release: Release) -> Release:
+        """Make ``release`` live and return it with ``status="live"``, its URL and time.
+
+        Applying what is live already starts nothing and only takes over ``recorded``.
+
+        Raises:
+            Refused: the evidence does not allow it; what is served is unchanged.
+            ServiceFailed: the new service did not come up; the old one keeps serving.
+            UsageError: an address that it needs is taken.
+            ServiceUnreachable: the registry or the artifact store cannot be read.
+        """
+
+    def restore(self, release: Release) -> Release:
+        """Make a release live that was live here before, on its own evidence, without the registry.
+
+        Raises:
+            Refused: it never was live here, or its verdict, approval or model bytes were altered.
+            ServiceFailed: its service did not come up; the present one keeps serving.
+        """
+
+    def current(self, model_name: str, environment: Environment) -> Release | None:
+        """The live release of one environment."""
+
+    def previous(self, model_name: str, environment: Environment) -> Release | None:
+        """The release that was live before the current one."""
+
+    def live(self) -> list[Release]:
+        """Every live release, of every model and environment."""
+
+    def healthy(self, release: Release) -> bool:
+        """Whether the release's URL answers that it is ready, as exactly this version."""
+
+    def stop(self) -> list[str]:
+        """Stop everything that serves, leave nothing running, and say what was stopped, one line each."""
+
+
+def active_deployer() -> Deployer:
+    """The model deployer of the active stack.
+
+    Raises:
+        UsageError: the stack has none.
+    """
+    component = Client().active_stack.model_deployer
+    if component is None:
+        raise UsageError("The active stack has no model deployer: make stack, or zenml stack set NAME")
+    return cast(Deployer, component)

@@ -1,0 +1,26 @@
+"""Bring a version that passed to staging in one step, for runs that nobody watches."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import step
+
+from materializers.release import Release
+from materializers.trigger_decision import TriggerDecision
+from steps.deployment.candidate import propose_release
+from steps.deployment.conclude import conclude_release
+from steps.deployment.observe import judge_service
+from steps.deployment.release import carry_out
+
+
+@step(enable_cache=False)
+def staging(
+    version: int | None, decision: TriggerDecision | None, model_name: str, policy_digest: str
+) -> Annotated[Release | None, "release"]:
+    """Release the version just trained, or the one that an interrupted run left, to staging."""
+    wanted = version if version is not None else (decision.finish_version if decision else None)
+    if wanted is None:
+        return None
+    applied = carry_out(propose_release(model_name, "staging", version=wanted, policy_digest=policy_digest))
+    return conclude_release(applied, judge_service(applied))

@@ -1,0 +1,1 @@
+"""From the live model to predictions for a folder of pictures."""

@@ -1,0 +1,32 @@
+"""The model that is live in an environment: what the deployer holds, never an alias."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from zenml import step
+
+from materializers.errors import UsageError
+from materializers.release import Environment, Release
+from steps.deployment.deployer import active_deployer
+
+
+def live_release(model_name: str, environment: Environment) -> Release:
+    """The live release of an environment.
+
+    Raises:
+        UsageError: nothing is live there.
+    """
+    release = active_deployer().current(model_name, environment)
+    if release is None or release.candidate is None:
+        raise UsageError(
+            f"Nothing of {model_name} is live in {environment}: "
+            f"python run.py --deploy --environment {environment}"
+        )
+    return release
+
+
+@step(enable_cache=False)
+def champion(model_name: str, environment: Environment) -> Annotated[Release, "live"]:
+    """The live release."""
+    return live_release(model_name, environment)

@@ -1,0 +1,99 @@
+"""Classify every picture of a source with the live model, by the code that serves it."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Annotated
+
+import pandas as pd
+from zenml import step
+
+from materializers.errors import Refused
+from materializers.release import Release
+from materializers.report import Record
+from steps.data.files import Source, Unreadable
+
+if TYPE_CHECKING:
+    from serving.predictor import Predictor
+
+
+class InferenceSettings(Record):
+    """How pictures are classified in bulk."""
+
+    batch_size: int = 64
+    threads: int = 2
+
+
+def classify(predictor: Predictor, pictures: dict[str, bytes | Unreadable], version: int) -> pd.DataFrame:
+    """One row a picture: path, model version, label, probability, abstention, each class's probability.
+
+    A picture that cannot be read has its reason in ``error`` and no label.
+    """
+    from serving.predictor import Prediction
+
+    rows = []
+    readable = {path: data for path, data in pictures.items() if isinstance(data, bytes)}
+    predicted = dict(zip(readable, predictor.predict(list(readable.values())), strict=True))
+    for path, data in pictures.items():
+        row: dict[str, object] = {"path": path, "model_version": version, "error": None}
+        answer = predicted.get(path)
+        if isinstance(data, Unreadable):
+            row["error"] = data.reason
+        elif isinstance(answer, Prediction):
+            row |= {"label": answer.label, "probability": answer.probability, "abstained": answer.abstained}
+            row |= {f"probability_{name}": value for name, value in answer.probabilities.items()}
+        elif answer is not None:
+            row["error"] = f"{answer.reason}: {answer.message}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _read(source: Source, name: str) -> bytes | Unreadable:
+    try:
+        return source.read(name)
+    except Unreadable as error:
+        return error
+
+
+@step(enable_cache=False)
+def predict(
+    live: Release, source: str, output: str, settings: InferenceSettings
+) -> Annotated[pd.DataFrame, "predictions"]:
+    """Classify the pictures of ``source`` and write the answers to ``output`` as Parquet."""
+    import tempfile
+    from pathlib import Path
+
+    from zenml.client import Client
+    from zenml.io import fileio
+
+    from materializers.blobs import write_blob
+    from serving.model_directory import ModelDirectoryError
+    from serving.predictor import Predictor
+    from steps.data.sources import open_source
+    from steps.progress import progress
+
+    arm = live.candidate
+    if arm is None:
+        raise Refused("The live release names no version.")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in fileio.listdir(arm.model_uri):
+            fileio.copy(f"{arm.model_uri}/{name}", str(Path(folder) / str(name)))
+        try:
+            predictor = Predictor.load(
+                Path(folder), expected_digest=arm.model_digest, threads=settings.threads
+            )
+        except ModelDirectoryError as error:
+            raise Refused(str(error)) from error
+    frames = []
+    with open_source(source) as opened:
+        names = opened.pictures()
+        with progress("predict", total=len(names)) as bar:
+            for start in range(0, len(names), settings.batch_size):
+                batch = {name: _read(opened, name) for name in names[start : start + settings.batch_size]}
+                frames.append(classify(predictor, batch, arm.version))
+                bar.advance(len(batch))
+    predictions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    buffer = io.BytesIO()
+    predictions.to_parquet(buffer, index=False)
+    write_blob(Client().active_stack.artifact_store, output, buffer.getvalue())
+    return predictions

@@ -1,0 +1,1 @@
+"""From what has come in to the decision to retrain."""

@@ -1,0 +1,120 @@
+"""Gather the reasons to retrain: new data, the age of the model, a person's wish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from zenml import step
+from zenml.client import Client
+
+from materializers.evidence import RegisteredVersion, read_versions
+from materializers.image_dataset import ImageDataset
+from materializers.report import Record
+from materializers.trigger_decision import Evidence, Signal, Signals
+
+
+class TriggerSettings(Record):
+    """When to retrain."""
+
+    new_rows: int = 10_000
+    """New or relabelled pictures since the last registered version."""
+    max_age_days: float = 30.0
+    """Age of the last registered version."""
+    cooldown_hours: float = 24.0
+    """No retraining sooner than this after the last one, unless a person asks."""
+    manual: bool = False
+    """A person asks for a retraining, whatever the other signals say."""
+
+
+def count_changes(joined: ImageDataset, trained_on: ImageDataset | None) -> int:
+    """Pictures whose bytes or label the last registered version did not learn from."""
+    if trained_on is None:
+        return len(joined)
+    columns = ["image_id", "label"]
+    known = set(trained_on.index[columns].itertuples(index=False, name=None))
+    return sum(row not in known for row in joined.index[columns].itertuples(index=False, name=None))
+
+
+def gather_signals(
+    joined: ImageDataset,
+    trained_on: ImageDataset | None,
+    last: RegisteredVersion | None,
+    *,
+    settings: TriggerSettings,
+    now: datetime,
+) -> Signals:
+    """Each signal's value beside its limit.
+
+    Args:
+        joined: the parent dataset with the new delivery.
+        trained_on: the dataset of the last registered version; None when there is none.
+        last: the last registered version; None when there is none.
+        settings: the limits.
+        now: the time to measure ages at.
+    """
+    changes = count_changes(joined, trained_on)
+    age = (now - last.created).total_seconds() / 86_400 if last else None
+    signals = (
+        Signal(
+            name="new_data",
+            value=changes,
+            limit=settings.new_rows,
+            fired=changes >= settings.new_rows,
+            reason=f"{changes:,} pictures are new or relabelled since the last version, "
+            f"the limit is {settings.new_rows:,}",
+        ),
+        Signal(
+            name="model_age",
+            value=age,
+            limit=settings.max_age_days,
+            fired=age is None or age >= settings.max_age_days,
+            reason="there is no version yet"
+            if age is None
+            else f"the last version is {age:.1f} days old, the limit is {settings.max_age_days:g}",
+        ),
+        Signal(
+            name="manual",
+            value=float(settings.manual),
+            limit=None,
+            fired=settings.manual,
+            reason="a person asked for it" if settings.manual else "nobody asked for it",
+        ),
+    )
+    evidence = None
+    if last is not None:
+        evidence = Evidence(
+            version=last.version,
+            data=last.tags["data_version"],
+            verdict=last.tags["verdict"],
+            origin=last.tags["origin"],
+            age_hours=(age or 0.0) * 24,
+            released=bool({"staging", "champion"} & set(last.aliases)),
+        )
+    return Signals(signals=signals, last=evidence)
+
+
+def dataset_of(version: RegisteredVersion) -> ImageDataset | None:
+    """The dataset that a version learnt from, or None when its run is gone."""
+    try:
+        run = Client().get_pipeline_run(version.run_id, allow_name_prefix_match=False)
+    except KeyError:
+        return None
+    for step_run in run.steps.values():
+        if "dataset" in step_run.outputs:
+            dataset: ImageDataset | None = step_run.outputs["dataset"][0].load()
+            return dataset
+    return None
+
+
+@step(enable_cache=False)
+def signals(
+    dataset: ImageDataset | None, model_name: str, settings: TriggerSettings
+) -> Annotated[Signals | None, "signals"]:
+    """Ask the registry and the clock what speaks for a retraining on this dataset."""
+    if dataset is None:
+        return None
+    versions = read_versions(model_name)
+    last = versions[0] if versions else None
+    trained_on = dataset_of(last) if last else None
+    return gather_signals(dataset, trained_on, last, settings=settings, now=datetime.now(UTC))

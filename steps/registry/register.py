@@ -1,0 +1,152 @@
+"""Register a judged model once, with everything that its verdict stands on.
+
+The version's tags are the registry's own record: a deployer compares what it is given with them. They are
+written in the one call that creates the version, so that a killed run leaves a whole version or none.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from zenml import get_step_context, log_metadata, step
+from zenml.client import Client
+from zenml.exceptions import EntityExistsError
+from zenml.model.utils import link_artifact_version_to_model_version
+
+from materializers.classifier import Classifier
+from materializers.evaluation_report import EvaluationReport
+from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
+from materializers.report import json_digest
+from materializers.splits import Splits
+from materializers.verdict import Verdict
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+LINKED_OUTPUTS = ("dataset", "data_report", "splits", "classifier", "evaluation", "verdict")
+
+
+def version_tags(
+    classifier: Classifier,
+    evaluation: EvaluationReport,
+    verdict: Verdict,
+    *,
+    run_id: str,
+    source_name: str,
+    origin: str,
+) -> dict[str, str]:
+    """The registry's record of one version.
+
+    ``identity`` names data, configuration, policy, code and model: the same identity is the same version.
+    """
+    record = classifier.record
+    identity = (record.data, record.splits, record.configuration, verdict.evidence.policy, record.code)
+    return {
+        "identity": json_digest([*identity, record.model_digest]),
+        "zenml_run": run_id,
+        "verdict": verdict.outcome,
+        "verdict_digest": verdict.digest,
+        "model_digest": record.model_digest,
+        "model_uri": classifier.model_uri,
+        "report_digest": evaluation.digest,
+        "policy_digest": verdict.evidence.policy,
+        "data_version": record.data,
+        "splits_digest": record.splits,
+        "configuration_digest": record.configuration,
+        "code_digest": record.code,
+        "architecture": record.architecture,
+        "source_name": source_name,
+        "origin": origin,
+        "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
+        "f1_macro": f"{evaluation.f1_macro.value or 0.0:.4f}",
+        "latency_p99_ms": f"{evaluation.latency.p99_ms:.2f}",
+    }
+
+
+def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion:
+    """Create the version, or find the one with the same identity.
+
+    A repeated judgement of the same model replaces the recorded one only where its outcome differs: so a
+    version is never served on a verdict that was since refused.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be read or written.
+    """
+    from mlflow.exceptions import MlflowException
+
+    known = read_versions(model_name)
+    same = next((entry for entry in known if entry.tags.get("identity") == tags["identity"]), None)
+    with registry_errors(f"register a version of {model_name}"):
+        client = registry_client()
+        if same is None:
+            if not known:
+                try:
+                    client.create_registered_model(model_name)
+                except MlflowException as error:
+                    if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                        raise
+            client.create_model_version(model_name, source=tags["model_uri"], tags=tags)
+        elif same.tags["verdict"] != tags["verdict"]:
+            for key, value in tags.items():
+                client.set_model_version_tag(model_name, str(same.version), key, value)
+    entry = next(e for e in read_versions(model_name) if e.tags.get("identity") == tags["identity"])
+    with registry_errors(f"set the aliases of version {entry.version}"):
+        passed = entry.tags["verdict"] == "passed"
+        if passed and CHAMPION not in entry.aliases:
+            client.set_registered_model_alias(model_name, CHALLENGER, str(entry.version))
+        elif not passed and CHALLENGER in entry.aliases:
+            client.delete_registered_model_alias(model_name, CHALLENGER)
+    return entry
+
+
+def zenml_version(version: int) -> str:
+    """The name of the ZenML model version of a registered version; ZenML keeps bare numbers to itself."""
+    return f"v{version}"
+
+
+def link_zenml_version(entry: RegisteredVersion, run: Any) -> None:
+    """Give the ZenML model a version of the same number, and link what it was made from."""
+    client, name = Client(), zenml_version(entry.version)
+    with suppress(EntityExistsError):
+        client.create_model(entry.model_name)
+    try:
+        version = client.create_model_version(entry.model_name, name=name)
+    except EntityExistsError:
+        version = client.get_model_version(entry.model_name, name)
+    for step_run in run.steps.values():
+        for output, artifacts in step_run.outputs.items():
+            if output in LINKED_OUTPUTS:
+                link_artifact_version_to_model_version(artifacts[0], version)
+    log_metadata(
+        metadata={
+            key: entry.tags[key] for key in ("verdict", "verdict_digest", "model_digest", "data_version")
+        },
+        model_name=entry.model_name,
+        model_version=name,
+    )
+
+
+@step(enable_cache=False)
+def register(
+    classifier: Classifier | None,
+    evaluation: EvaluationReport | None,
+    verdict: Verdict | None,
+    splits: Splits | None,
+    model_name: str,
+    source_name: str,
+    origin: Literal["train", "continuous"],
+) -> Annotated[int | None, "version"]:
+    """Register the model in the stack's registry; a version that passed becomes the challenger."""
+    if classifier is None or evaluation is None or verdict is None or splits is None:
+        return None
+    run = get_step_context().pipeline_run
+    tags = version_tags(
+        classifier, evaluation, verdict, run_id=str(run.id), source_name=source_name, origin=origin
+    )
+    # First the run, then the registry: a version in the registry always finds its digest in its run.
+    log_metadata(
+        metadata={"verdict_digest": verdict.digest, "verdict": verdict.outcome},
+        run_id_name_or_prefix=run.id,
+    )
+    entry = register_version(model_name, tags)
+    link_zenml_version(entry, Client().get_pipeline_run(run.id))
+    return entry.version

@@ -1,0 +1,86 @@
+"""Labelled pictures as the network's input, decoded by the code that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from serving.preprocess import Limits, decode
+
+if TYPE_CHECKING:
+    from materializers.image_dataset import ImageDataset
+    from steps.training.train import TrainSettings
+
+DECODED_AT_A_TIME = 256
+SCREENED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1)
+"""No limit: ingest has set aside what its own limits refuse."""
+
+
+class Pictures:
+    """Pictures in the order of ``image_ids``.
+
+    They are decoded once where all of them fit into ``settings.memory_mb``, else batch by batch, the next one
+    while the network works on this one.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, image_ids: Sequence[str], classes: Sequence[str], settings: TrainSettings
+    ) -> None:
+        """Look the labels up, and decode where there is room.
+
+        Raises:
+            BadPicture: a picture cannot be decoded.
+        """
+        self._dataset, self._image_ids, self._settings = dataset, list(image_ids), settings
+        numbers = {name: number for number, name in enumerate(classes)}
+        self.classes = len(classes)
+        self.labels = torch.tensor([numbers[name] for name in dataset.labels(self._image_ids)])
+        size = settings.preprocessing.height * settings.preprocessing.width * 3 * len(self._image_ids)
+        self.in_memory = size <= settings.memory_mb * 2**20
+        self._images: Tensor | None = None
+        if self.in_memory:
+            everything = torch.arange(len(self._image_ids))
+            parts = [images for images, _ in self._decoded(everything, DECODED_AT_A_TIME)]
+            self._images = torch.cat(parts)
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self._image_ids)
+
+    def batches(self, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield pictures ``(size, height, width, 3)`` uint8 and their class numbers ``(size,)`` int64.
+
+        Args:
+            order: positions, int64; the last batch has what is left over.
+            size: pictures a batch.
+        """
+        if self._images is None:
+            yield from self._decoded(order, size)
+            return
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            yield self._images[rows], self.labels[rows]
+
+    def _decoded(self, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        preprocessing = self._settings.preprocessing
+        # One thread fetches and stacks the next batch, the others decode its pictures.
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(self._settings.threads) as decoders:
+
+            def fetch(rows: Tensor) -> tuple[Tensor, Tensor]:
+                encoded = self._dataset.pictures([self._image_ids[row] for row in rows.tolist()])
+                images = decoders.map(lambda data: decode(data, preprocessing, SCREENED), encoded)
+                return torch.from_numpy(np.stack(list(images))), self.labels[rows]
+
+            waiting = None
+            for start in range(0, len(order), size):
+                following = ahead.submit(fetch, order[start : start + size])
+                if waiting is not None:
+                    yield waiting.result()
+                waiting = following
+            if waiting is not None:
+                yield waiting.result()

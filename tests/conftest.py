@@ -1,0 +1,78 @@
+"""Every test process has its own ZenML store, stacks, ports and home: nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+PROJECT = Path(__file__).resolve().parent.parent
+HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
+REPOSITORY = HOME / "repository"
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def isolated_environment(home: Path) -> dict[str, str]:
+    """The variables that keep a process's ZenML, MLflow and services under ``home``."""
+    return {
+        "ZENML_CONFIG_PATH": str(home / "zenml"),
+        "ZENML_REPOSITORY_PATH": str(home / "repository"),
+        "ZENML_ANALYTICS_OPT_IN": "false",
+        "ZENML_LOGGING_VERBOSITY": "ERROR",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "SHUTTERLINE_PORT": str(free_port()),
+        "PYTHONPATH": str(PROJECT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+# Before anything imports ZenML: its configuration is read at import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
+os.environ.update(isolated_environment(HOME))
+(REPOSITORY / ".zen").mkdir(parents=True)
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the home of this test process."""
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def zenml_client() -> Client:
+    """A ZenML client on a fresh store of this test process, with ZenML's default stack."""
+    from pipelines.session import prepare
+
+    prepare(stack=None)
+    from zenml.client import Client
+
+    return Client()
+
+
+@pytest.fixture(scope="session")
+def local_stack(zenml_client: Client) -> Iterator[Client]:
+    """The project's ``local`` stack, registered in the fresh store and active; its services end here."""
+    from stacks.apply import main as apply_stack
+
+    assert apply_stack([str(PROJECT / "stacks" / "local.yaml")]) == 0
+    yield zenml_client
+    from steps.deployment.deployer import active_deployer
+
+    active_deployer().stop()

@@ -1,0 +1,52 @@
+"""A release says what is served where, and on what evidence."""
+
+import pytest
+from pydantic import ValidationError
+
+from tests.materializers.examples import approval, arm, full_verdict, release
+
+
+def test_the_page_of_a_live_release_names_version_url_and_approval() -> None:
+    """Who opens it sees where the service answers and who approved it."""
+    page = release().page()
+    assert "http://127.0.0.1:8080/seldon/shutterline/product-classifier/api/v1.0/predictions" in page
+    assert "by Anna Weber (default) on 2026-11-21 12:00 UTC: looked at the mistakes" in page
+    assert approval().digest in page
+    assert full_verdict().digest in page
+
+
+def test_the_page_of_a_refused_release_says_why_and_what_is_still_served() -> None:
+    """A refusal changes nothing, and the page says so."""
+    refused = release(
+        status="refused",
+        reasons=("The gate's verdict is refused.",),
+        candidate=arm(verdict=full_verdict("refused"), approval=None),
+    )
+    assert "Refused: version 3 does not go to production" in refused.page()
+    assert "What is served is unchanged: version 2." in refused.page()
+    assert "<li>The gate&#39;s verdict is refused.</li>" in refused.page()
+
+
+def test_a_release_that_was_not_recorded_says_so() -> None:
+    """Until registry and run agree with the deployer, the page does not claim it."""
+    assert "do not hold this yet" in release(recorded=False).page()
+    assert "do not hold this yet" not in release().page()
+
+
+def test_a_first_release_has_no_champion() -> None:
+    """Nothing was served before: the page says none."""
+    assert "<th>champion before it</th><td>none</td>" in release(champion=None).page()
+
+
+@pytest.mark.parametrize("mode", ["canary", "shadow", ""])
+def test_only_a_full_release_is_known(mode: str) -> None:
+    """Other modes come with their own code."""
+    with pytest.raises(ValidationError, match="mode"):
+        release(mode=mode)
+
+
+def test_the_headline_names_what_is_where() -> None:
+    """Environment, status and version; reasons when there are any."""
+    assert release().headline() == {"environment": "production", "status": "live", "version": 3}
+    refused = release(status="refused", candidate=None, reasons=("no verdict",))
+    assert refused.headline() == {"environment": "production", "status": "refused", "reasons": ["no verdict"]}

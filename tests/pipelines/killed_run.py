@@ -1,0 +1,26 @@
+"""A run that is killed in its only step, as ``kill -9`` would: started by test_session.py as a process."""
+
+import os
+import signal
+import sys
+
+from zenml import pipeline, step
+
+from pipelines.session import PROCESS_KEY, prepare, this_process
+
+
+@step(enable_cache=False)
+def stuck() -> None:
+    """Kill the process that carries the run."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pipeline
+def killed() -> None:
+    """One step."""
+    stuck()
+
+
+if __name__ == "__main__":
+    prepare(None)
+    killed.with_options(run_name=sys.argv[1], extra={PROCESS_KEY: this_process()})()

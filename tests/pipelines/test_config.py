@@ -1,0 +1,134 @@
+"""The configuration: known keys only, the product's own values, and differences laid over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from materializers.errors import UsageError
+from pipelines.config import CONFIGS, load_config
+
+PRODUCT_VALUES = {
+    "product.model": "product-classifier",
+    "product.experiment": "product-image-classification",
+    "product.classes": ("electronics", "clothing", "home", "books", "toys"),
+    "split.shares.train": 0.70,
+    "split.shares.validation": 0.15,
+    "split.shares.test": 0.15,
+    "train.preprocessing.height": 224,
+    "train.preprocessing.width": 224,
+    "train.architecture": "resnet50",
+    "train.batch_size": 32,
+    "train.learning_rate": 0.001,
+    "train.epochs": 50,
+    "trigger.new_rows": 10_000,
+    "trigger.max_age_days": 30.0,
+    "deployment.mode": "full",
+}
+"""What the product's description states; the files must carry these values."""
+
+
+def value_at(config: object, path: str) -> object:
+    for part in path.split("."):
+        config = getattr(config, part)
+    return config
+
+
+@pytest.mark.parametrize(("path", "value"), PRODUCT_VALUES.items())
+def test_configs_carry_the_products_values(path: str, value: object) -> None:
+    """Without an overlay, each setting has the value that the product's description states."""
+    assert value_at(load_config(None, ()), path) == value
+
+
+def test_the_demo_overrides_only_what_it_names() -> None:
+    """What ``configs/demo`` does not mention keeps the product's value."""
+    demo, product = load_config(CONFIGS / "demo", ()), load_config(None, ())
+    assert demo.product.model == "product-classifier-demo"
+    assert demo.split == product.split
+    assert demo.product.experiment == product.product.experiment
+
+
+def test_every_line_of_the_demo_is_a_difference() -> None:
+    """A value that ``configs/demo`` repeats from the product's would be a second place to change it."""
+    import yaml
+
+    def leaves(tree: dict[str, object], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], object]:
+        found: dict[tuple[str, ...], object] = {}
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                found |= leaves(value, (*path, key))
+            else:
+                found[*path, key] = value
+        return found
+
+    def read(folder: Path) -> dict[tuple[str, ...], object]:
+        found: dict[tuple[str, ...], object] = {}
+        for file in folder.glob("*.yaml"):
+            found |= leaves(yaml.safe_load(file.read_text()))
+        return found
+
+    product, demo = read(CONFIGS), read(CONFIGS / "demo")
+    repeated = [path for path, value in demo.items() if product.get(path) == value]
+    assert repeated == []
+
+
+def test_set_wins_over_the_overlay() -> None:
+    """``--set`` is laid over ``--config``."""
+    config = load_config(CONFIGS / "demo", ("trigger.new_rows=7", "product.source.name=elsewhere"))
+    assert (config.trigger.new_rows, config.product.source.name) == (7, "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "named"),
+    [
+        ("train.epoch=3", "'epochs'"),
+        ("trian.epochs=3", "'train'"),
+        ("product.source.nam=x", "'name'"),
+        ("trigger.cooldown_hour=1", "'cooldown_hours'"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str) -> None:
+    """A typo is refused with the key that was probably meant."""
+    with pytest.raises(UsageError, match=named):
+        load_config(None, (assignment,))
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "train.epochs=many",
+        "policy.rules.accuracy.limit=1.2",
+        "deployment.mode=canary",
+        "product.model=Bad Name",
+        "product.classes=[one]",
+        "train",
+        "train.epochs=[",
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(assignment: str) -> None:
+    """A value of the wrong type or out of range is refused before anything starts."""
+    with pytest.raises(UsageError):
+        load_config(None, (assignment,))
+
+
+@pytest.mark.parametrize("content", ["train: [", "- a\n- b", "train:\n  epochs: 3\n  epoch: 4"])
+def test_an_unreadable_overlay_is_refused(tmp_path: Path, content: str) -> None:
+    """A file that is not YAML, not a mapping, or has an unknown key is refused."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(content)
+    with pytest.raises(UsageError):
+        load_config(overlay, ())
+
+
+def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:
+    """``--config`` with a path that is not there is refused, naming it."""
+    with pytest.raises(UsageError, match="nowhere"):
+        load_config(tmp_path / "nowhere", ())
+
+
+def test_the_training_digest_ignores_what_does_not_make_a_model() -> None:
+    """The trigger's limits do not change what a model becomes; the learning rate does."""
+    base = load_config(None, ())
+    assert load_config(None, ("trigger.new_rows=1",)).training_digest == base.training_digest
+    assert load_config(None, ("train.learning_rate=0.01",)).training_digest != base.training_digest

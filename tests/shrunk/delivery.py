@@ -1,0 +1,32 @@
+"""Small deliveries cut from the sample: real pictures, a few of each class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+SHRUNK_CONFIG = PROJECT / "tests" / "shrunk" / "config.yaml"
+
+
+def cut_delivery(target: Path, *, archive: str = "first-delivery.zip", per_class: int = 60) -> Path:
+    """Write a zip with the first ``per_class`` pictures of each class of a sample archive."""
+    with zipfile.ZipFile(PROJECT / "data" / archive) as whole:
+        rows = list(csv.DictReader(io.StringIO(whole.read("labels.csv").decode())))
+        taken: dict[str, int] = {}
+        kept = []
+        for row in rows:
+            taken[row["label"]] = taken.get(row["label"], 0) + 1
+            if taken[row["label"]] <= per_class:
+                kept.append(row)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+        with zipfile.ZipFile(target, "w") as part:
+            part.writestr("labels.csv", table.getvalue())
+            for row in kept:
+                part.writestr(row["image_path"], whole.read(row["image_path"]))
+    return target

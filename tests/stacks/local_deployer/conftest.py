@@ -1,0 +1,251 @@
+"""Registered versions with their evidence, and deployers on real processes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from materializers.approval import Approval
+from materializers.release import Arm, Environment, Release
+from materializers.verdict import EvidenceDigests, RuleResult, Verdict
+from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
+from stacks.local_deployer import microservice, processes
+from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+
+MODEL_NAME = "product-classifier"
+DIGEST = "0" * 64
+FLAVOR = "stacks.local_deployer.flavor.SeldonLocalModelDeployerFlavor"
+
+
+def write_model(directory: Path, seed: int) -> str:
+    """A network that looks at the mean colour: a millisecond to load, another digest for another seed."""
+    directory.mkdir(parents=True)
+    weights = np.random.default_rng(seed).normal(size=(3, 2)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["embedding"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["embedding", "weights"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 3]),
+        ],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(directory / "model.onnx"))
+    metadata = ModelMetadata(
+        architecture="tiny", classes=("light", "dark"), preprocessing=Preprocessing(height=8, width=8)
+    )
+    write_metadata(directory, metadata)
+    return model_digest(directory)
+
+
+def make_verdict(digest: str, *, accuracy: float = 0.9, **changes: Any) -> Verdict:
+    """A verdict with one rule, accuracy ≥ 0.85."""
+    outcome = "passed" if accuracy >= 0.85 else "refused"
+    rule = RuleResult(
+        rule="accuracy",
+        requirement="required",
+        direction=">=",
+        limit=0.85,
+        measured=accuracy,
+        outcome=outcome,
+    )
+    evidence = EvidenceDigests(model=digest, report=DIGEST, policy=DIGEST, data=DIGEST, code=DIGEST)
+    facts = {"model_name": MODEL_NAME, "outcome": outcome, "compared": "point", **changes}
+    return Verdict(rules=(rule,), evidence=evidence, **facts)
+
+
+def make_approval(version: int, verdict: Verdict) -> Approval:
+    """A person's approval of exactly this version."""
+    return Approval(
+        decision="approved",
+        model_name=MODEL_NAME,
+        version=version,
+        model_digest=verdict.evidence.model,
+        report_digest=verdict.evidence.report,
+        policy_digest=verdict.evidence.policy,
+        actor="default",
+        by="Ada",
+        reason="looks right",
+        at=datetime.now(UTC),
+    )
+
+
+def release_of(arm: Arm, environment: Environment = "staging") -> Release:
+    """A proposed release of this version."""
+    return Release(model_name=MODEL_NAME, environment=environment, candidate=arm)
+
+
+@dataclass
+class Registry:
+    """Registers versions as a training run does: the model's bytes, the run's record, the tags."""
+
+    root: Path
+    run_verdict: Callable[[str], str]
+    client: Any
+
+    def register(self, seed: int, *, accuracy: float = 0.9, approved: bool = False) -> Arm:
+        """One more version of the model, with its verdict and perhaps an approval."""
+        uri = self.root / f"model-{uuid4().hex[:8]}"
+        digest = write_model(uri, seed)
+        verdict = make_verdict(digest, accuracy=accuracy)
+        tags = {
+            "model_digest": digest,
+            "verdict_digest": verdict.digest,
+            "zenml_run": self.run_verdict(verdict.digest),
+        }
+        version = int(self.client.create_model_version(MODEL_NAME, str(uri), tags=tags).version)
+        approval = make_approval(version, verdict) if approved else None
+        if approval:
+            self.client.set_model_version_tag(MODEL_NAME, str(version), "approval_digest", approval.digest)
+        return Arm(
+            version=version, model_digest=digest, model_uri=str(uri), verdict=verdict, approval=approval
+        )
+
+
+@pytest.fixture(scope="package")
+def zenml_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A stack with an MLflow registry of its own, active while these tests run."""
+    from zenml.client import Client
+    from zenml.enums import StackComponentType as Kind
+    from zenml.integrations.registry import integration_registry
+
+    root, name = tmp_path_factory.mktemp("zenml"), f"deploying-{uuid4().hex[:8]}"
+    client = Client()
+    before = client.active_stack_model.id
+    if not client.list_flavors(name="seldon-local", type=Kind.MODEL_DEPLOYER).items:
+        client.create_flavor(FLAVOR, Kind.MODEL_DEPLOYER)
+    tracking = {"tracking_uri": f"sqlite:///{root}/mlflow.db"}
+    client.create_stack_component(f"{name}-tracker", "mlflow", Kind.EXPERIMENT_TRACKER, tracking)
+    client.create_stack_component(f"{name}-registry", "mlflow", Kind.MODEL_REGISTRY, {})
+    components: dict[Any, Any] = {
+        Kind.ORCHESTRATOR: "default",
+        Kind.ARTIFACT_STORE: "default",
+        Kind.EXPERIMENT_TRACKER: f"{name}-tracker",
+        Kind.MODEL_REGISTRY: f"{name}-registry",
+    }
+    client.create_stack(name, components)
+    client.activate_stack(name)
+    with pytest.MonkeyPatch.context() as patch:
+        # It imports torch and MLflow's flavors, which no step here needs.
+        patch.setattr(integration_registry, "activate_integrations", lambda: None)
+        yield root
+    client.activate_stack(before)
+
+
+@pytest.fixture(scope="package")
+def registry(zenml_stack: Path) -> Registry:
+    """The MLflow registry of the stack, with an empty registered model."""
+    from zenml.client import Client
+    from zenml.enums import MetadataResourceTypes
+    from zenml.models import RunMetadataResource
+
+    from materializers.evidence import registry_client
+    from tests.stacks.local_deployer.judged_pipeline import judged
+
+    def run_verdict(digest: str) -> str:
+        run = judged()
+        assert run
+        resource = RunMetadataResource(id=run.id, type=MetadataResourceTypes.PIPELINE_RUN)
+        Client().create_run_metadata({"verdict_digest": digest}, [resource])
+        return str(run.id)
+
+    client = registry_client()
+    client.create_registered_model(MODEL_NAME)
+    return Registry(zenml_stack, run_verdict, client)
+
+
+@pytest.fixture(scope="package")
+def first(registry: Registry) -> Arm:
+    """A version that passed and is approved."""
+    return registry.register(1, approved=True)
+
+
+@pytest.fixture(scope="package")
+def second(registry: Registry) -> Arm:
+    """Another version that passed and is approved."""
+    return registry.register(2, approved=True)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:
+    """Register a deployer component with a site and port of its own."""
+    from zenml.client import Client
+    from zenml.enums import StackComponentType
+    from zenml.stack import StackComponent
+
+    values = {"port": free_port(), "state_directory": str(site), "start_timeout_s": 120, **settings}
+    component = Client().create_stack_component(
+        f"deployer-{uuid4().hex[:8]}", "seldon-local", StackComponentType.MODEL_DEPLOYER, values
+    )
+    return cast(SeldonLocalModelDeployer, StackComponent.from_model(component))
+
+
+def end(deployer: SeldonLocalModelDeployer) -> None:
+    """Stop, and end by process id whatever a failed test left."""
+    try:
+        deployer.stop()
+    finally:
+        for found in processes.running(deployer.config.site).values():
+            for process in found:
+                process.kill()
+
+
+@pytest.fixture
+def deployer(zenml_stack: Path, tmp_path: Path) -> Iterator[SeldonLocalModelDeployer]:
+    """A deployer that serves nothing yet."""
+    made = make_deployer(tmp_path / "site")
+    yield made
+    end(made)
+
+
+@pytest.fixture(scope="module")
+def lasting_deployer(
+    zenml_stack: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SeldonLocalModelDeployer]:
+    """A deployer that a whole module uses, in whatever state the test before left it."""
+    made = make_deployer(tmp_path_factory.mktemp("lasting") / "site")
+    yield made
+    end(made)
+
+
+def serving(deployer: SeldonLocalModelDeployer) -> dict[str, list[int]]:
+    """The processes of the deployer's site: name to process ids."""
+    return {
+        name: [one.pid for one in found] for name, found in processes.running(deployer.config.site).items()
+    }
+
+
+def answering_version(release: Release) -> str:
+    """The version that classifies a picture at the release's URL."""
+    assert release.url
+    return microservice.predict(release.url)
+
+
+def change_a_byte(path: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)

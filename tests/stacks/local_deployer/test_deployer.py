@@ -1,0 +1,142 @@
+"""What may be served, on real processes."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from materializers.errors import Refused, ServiceUnreachable
+from materializers.release import Arm
+from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    Registry,
+    answering_version,
+    change_a_byte,
+    make_verdict,
+    release_of,
+    serving,
+)
+
+
+def test_the_first_deployment_serves_exactly_the_release(
+    deployer: SeldonLocalModelDeployer, first: Arm
+) -> None:
+    """A passed version is served at its URL; applying it again starts nothing and takes over `recorded`."""
+    assert deployer.current(MODEL_NAME, "staging") is None
+    live = deployer.apply(release_of(first))
+    assert (live.status, live.recorded) == ("live", False)
+    assert (
+        live.url
+        == f"http://127.0.0.1:{deployer.config.port}/seldon/staging/{MODEL_NAME}/api/v1.0/predictions"
+    )
+    assert answering_version(live) == str(first.version)
+    assert deployer.healthy(live)
+    assert deployer.current(MODEL_NAME, "staging") == live
+    assert deployer.live() == [live]
+    assert deployer.previous(MODEL_NAME, "staging") is None
+    before = serving(deployer)
+    again = deployer.apply(live.model_copy(update={"recorded": True}))
+    assert again == live.model_copy(update={"recorded": True}) == deployer.current(MODEL_NAME, "staging")
+    assert serving(deployer) == before
+
+
+def test_refused_or_altered_evidence_leaves_what_is_served_untouched(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm
+) -> None:
+    """A refused, edited or foreign verdict and a changed model are refused, the first time and later."""
+    refused = registry.register(11, accuracy=0.5)
+    edited = refused.model_copy(update={"verdict": make_verdict(refused.model_digest, accuracy=0.9)})
+    says_passed = refused.model_copy(
+        update={"verdict": refused.verdict.model_copy(update={"outcome": "passed"})}
+    )
+    foreign = second.model_copy(update={"verdict": first.verdict})
+    other_model = first.model_copy(
+        update={"verdict": make_verdict(first.model_digest, model_name="another-classifier")}
+    )
+    changed = registry.register(12)
+    change_a_byte(Path(changed.model_uri) / "model.onnx")
+    bad = [refused, edited, says_passed, foreign, other_model, changed]
+    for arm in bad:
+        with pytest.raises(Refused):
+            deployer.apply(release_of(arm))
+    assert serving(deployer) == {}
+    assert deployer.live() == []
+    live = deployer.apply(release_of(first))
+    before = serving(deployer)
+    for arm in bad:
+        with pytest.raises(Refused):
+            deployer.apply(release_of(arm))
+    assert serving(deployer) == before
+    assert deployer.current(MODEL_NAME, "staging") == live
+    assert answering_version(live) == str(first.version)
+
+
+def test_production_needs_an_unaltered_approval(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm
+) -> None:
+    """Without an approval, or with one that was altered, a version is served in staging only."""
+    unapproved = registry.register(13)
+    with pytest.raises(Refused, match="--approve"):
+        deployer.apply(release_of(unapproved, "production"))
+    assert first.approval
+    altered = first.approval.model_copy(update={"by": "Mallory"})
+    with pytest.raises(Refused, match="altered"):
+        deployer.apply(release_of(first.model_copy(update={"approval": altered}), "production"))
+    assert deployer.live() == []
+    production = deployer.apply(release_of(first, "production"))
+    staging = deployer.apply(release_of(unapproved))
+    assert answering_version(production) == str(first.version)
+    assert answering_version(staging) == str(unapproved.version)
+    assert deployer.live() == [production, staging]
+
+
+def test_a_missing_model_is_an_unreachable_service(
+    deployer: SeldonLocalModelDeployer, first: Arm, tmp_path: Path
+) -> None:
+    """An artifact that is gone is said so, and what is no model is refused."""
+    with pytest.raises(ServiceUnreachable, match="cannot be copied"):
+        deployer.apply(release_of(first.model_copy(update={"model_uri": str(tmp_path / "gone")})))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "weights.pkl").write_bytes(b"no model")
+    with pytest.raises(Refused, match="no model"):
+        deployer.apply(release_of(first.model_copy(update={"model_uri": str(other)})))
+    assert serving(deployer) == {}
+
+
+def test_stop_leaves_nothing_and_says_what_it_stopped(deployer: SeldonLocalModelDeployer, first: Arm) -> None:
+    """Processes, port, live releases and ZenML's records are gone; what was live can come back."""
+    live = deployer.apply(release_of(first))
+    pids = [pid for found in serving(deployer).values() for pid in found]
+    said = deployer.stop()
+    assert [line.split(":")[0] for line in said] == ["staging", "ingress http"]
+    assert serving(deployer) == {}
+    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert alive == []
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", deployer.config.port), timeout=2)
+    assert deployer.live() == []
+    assert deployer.find_model_server() == []
+    assert not deployer.healthy(live)
+    assert deployer.stop() == []
+    again = deployer.apply(release_of(first))
+    assert answering_version(again) == str(first.version)
+    assert deployer.previous(MODEL_NAME, "staging") is None
+
+
+def test_what_died_is_seen_and_comes_back(deployer: SeldonLocalModelDeployer, first: Arm) -> None:
+    """After a reboot the state says live and `healthy` says no; applying the same release brings it up."""
+    live = deployer.apply(release_of(first))
+    for found in serving(deployer).values():
+        for pid in found:
+            psutil.Process(pid).kill()
+    assert not deployer.healthy(live)
+    current = deployer.current(MODEL_NAME, "staging")
+    assert current == live
+    again = deployer.apply(release_of(first))
+    assert deployer.healthy(again)
+    assert answering_version(again) == str(first.version)

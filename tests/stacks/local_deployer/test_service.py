@@ -1,0 +1,76 @@
+"""ZenML's own commands on what is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from materializers.release import Arm
+from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    answering_version,
+    release_of,
+    serving,
+)
+
+
+def test_zenml_commands_tell_the_truth(
+    zenml_stack: Path, deployer: SeldonLocalModelDeployer, first: Arm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`models list`, `describe`, `get-url`, `logs`, `stop`, `start` and `delete` work on the live release."""
+    from zenml.cli.cli import cli
+    from zenml.client import Client
+
+    client, runner = Client(), CliRunner()
+    before = client.active_stack_model
+    components = {kind: found[0].id for kind, found in before.components.items()}
+    stack = client.create_stack(f"with-{deployer.name}", {**components, deployer.type: deployer.id})
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def zenml(*words: str) -> str:
+        done = runner.invoke(cli, ["model-deployer", "models", *words], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    live = deployer.apply(release_of(first))
+    assert live.url
+    [service] = deployer.find_model_server()
+    uuid = str(service.uuid)
+    client.activate_stack(stack.id)
+    try:
+        assert service.is_running
+        assert uuid in zenml("list")
+        described = zenml("describe", uuid)
+        assert first.model_digest in described
+        assert "staging" in described
+        assert live.url in zenml("get-url", uuid)
+        assert "ready" in zenml("logs", uuid, "--raw")
+        zenml("stop", uuid)
+        assert not deployer.healthy(live)
+        [stopped] = deployer.find_model_server()
+        assert not stopped.is_running
+        zenml("start", uuid)
+        assert answering_version(live) == str(first.version)
+        [started] = deployer.find_model_server()
+        zenml("delete", str(started.uuid))
+        assert serving(deployer) == {}
+        assert deployer.find_model_server() == []
+        assert deployer.live() == []
+    finally:
+        client.activate_stack(before.id)
+        client.delete_stack(stack.id)
+
+
+def test_zenmls_generic_deploy_is_refused(deployer: SeldonLocalModelDeployer) -> None:
+    """A call that carries no verdict serves nothing."""
+    from stacks.local_deployer.service import SeldonLocalService, SeldonLocalServiceConfig
+
+    config = SeldonLocalServiceConfig(
+        model_name=MODEL_NAME, environment="staging", model_digest="", replica="", base_url="", site=""
+    )
+    with pytest.raises(RuntimeError, match="with its verdict only"):
+        deployer.deploy_model(config, SeldonLocalService.SERVICE_TYPE)
+    assert serving(deployer) == {}

@@ -1,0 +1,73 @@
+"""What is live, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from materializers.errors import DamagedArtifact, ServiceUnreachable
+from materializers.release import Arm
+from stacks.local_deployer.state import HISTORY_LENGTH, Deployment, Entry, Replica, State, StateFile
+from tests.stacks.local_deployer.conftest import make_verdict, release_of
+
+
+def entry(version: int) -> Entry:
+    """A release of this version, pinned."""
+    digest = f"{version:064x}"
+    arm = Arm(version=version, model_digest=digest, model_uri="", verdict=make_verdict(digest))
+    return Entry.pin(release_of(arm), arm)
+
+
+def versions(entries: tuple[Entry, ...]) -> list[int]:
+    """Which versions, in order."""
+    return [one.served[0] for one in entries]
+
+
+def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Releases, replicas and history survive; without a file nothing is live."""
+    file = StateFile(tmp_path)
+    assert file.load() == State()
+    replica = Replica(name="staging-v1-0", port=1, metrics_port=2)
+    deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),))
+    state = State().with_deployment("staging/m", deployment)
+    file.save(state)
+    assert StateFile(tmp_path).load() == state
+    assert state.model_digests() == {entry(1).model_digest, entry(2).model_digest}
+
+
+def test_a_damaged_state_is_named_and_not_taken_for_nothing(tmp_path: Path) -> None:
+    """What is live must not be forgotten because a file is broken."""
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(DamagedArtifact, match=r"state\.json"):
+        StateFile(tmp_path).load()
+
+
+def test_a_version_is_no_predecessor_of_itself() -> None:
+    """Repairing, stopping and starting the same version leaves its predecessor where it was."""
+    deployment = Deployment(live=entry(2), history=(entry(1),))
+    assert versions(deployment.past(entry(3))) == [1, 2]
+    assert versions(deployment.past(entry(2))) == [1]
+    assert versions(deployment.down().history) == [1, 2]
+    assert versions(deployment.down().past(entry(2))) == [1]
+    assert versions(deployment.down().past(entry(3))) == [1, 2]
+
+
+def test_the_history_is_bounded() -> None:
+    """The oldest releases are forgotten first."""
+    deployment = Deployment()
+    for version in range(1, HISTORY_LENGTH + 5):
+        deployment = Deployment(live=entry(version), history=deployment.past(entry(version)))
+    assert versions(deployment.history) == list(range(4, HISTORY_LENGTH + 4))
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    """The second is told who holds it; afterwards it is free."""
+    with (
+        StateFile(tmp_path).locked("the first act", timeout_s=0),
+        pytest.raises(ServiceUnreachable, match="the first act"),
+        StateFile(tmp_path).locked("the second", timeout_s=0.1),
+    ):
+        pass
+    with StateFile(tmp_path).locked("the third", timeout_s=0):
+        pass

@@ -1,0 +1,144 @@
+"""Stack files: what they may hold, and what a wrong one is answered."""
+
+from pathlib import Path
+
+import pytest
+
+from materializers.errors import UsageError
+from stacks.stack_file import load_stack_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+WHOLE = """\
+name: small
+components:
+  orchestrator:
+    flavor: local
+  artifact_store:
+    name: shared
+    flavor: local
+    configuration:
+      path: ${HOME_FOLDER:-${BASE}/shutterline}/artifacts
+      port: 8090
+"""
+
+
+@pytest.fixture
+def stack_file(tmp_path: Path) -> Path:
+    return tmp_path / "stack.yaml"
+
+
+def refusal(path: Path, content: str, variables: dict[str, str] | None = None) -> str:
+    """Give what the loader says against ``content``."""
+    path.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        load_stack_file(path, {"BASE": "/base"} if variables is None else variables)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_component_is_called_like_the_stack_unless_it_has_a_name(stack_file: Path) -> None:
+    """Only a component that several stacks share needs a name in the file."""
+    stack_file.write_text(WHOLE)
+    stack = load_stack_file(stack_file, {"BASE": "/base"})
+    assert list(stack.present()) == ["orchestrator", "artifact_store"]
+    assert stack.name_of("orchestrator") == "small"
+    assert stack.name_of("artifact_store") == "shared"
+
+
+def test_a_placeholder_takes_its_variable_before_its_default(stack_file: Path) -> None:
+    """The environment wins, an empty variable counts as unset, a default may hold a placeholder."""
+    stack_file.write_text(WHOLE)
+    for variables, path in (
+        ({"BASE": "/base", "HOME_FOLDER": "/mine"}, "/mine/artifacts"),
+        ({"BASE": "/base", "HOME_FOLDER": ""}, "/base/shutterline/artifacts"),
+        ({"BASE": "/base"}, "/base/shutterline/artifacts"),
+    ):
+        stack = load_stack_file(stack_file, variables)
+        assert stack.components.artifact_store.configuration == {"path": path, "port": 8090}
+
+
+def test_what_a_variable_holds_is_not_expanded_again(stack_file: Path) -> None:
+    """A variable's value is data: placeholders in it stay as they are."""
+    stack_file.write_text(WHOLE)
+    stack = load_stack_file(stack_file, {"BASE": "/base", "HOME_FOLDER": "/${BASE}"})
+    assert stack.components.artifact_store.configuration["path"] == "/${BASE}/artifacts"
+
+
+def test_a_variable_without_default_that_is_not_set_is_refused(stack_file: Path) -> None:
+    """The message names the line, the variable and the command that sets it."""
+    message = refusal(stack_file, WHOLE, {})
+    assert message.startswith(f"{stack_file}:9: BASE is not set")
+    assert "export BASE=" in message
+
+
+def test_a_malformed_placeholder_is_refused(stack_file: Path) -> None:
+    """A forgotten brace is not taken as a folder's name."""
+    message = refusal(stack_file, WHOLE.replace("}/artifacts", "/artifacts"))
+    assert f"{stack_file}:9" in message and "${NAME:-default}" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("name: small", "nmae: small", 1, "unknown key 'nmae': did you mean 'name'?"),
+        ("  orchestrator:", "  orchestrater:", 3, "'components.orchestrater': did you mean 'orchestrator'?"),
+        ("    flavor: local\n  art", "    flavour: local\n  art", 4, "did you mean 'flavor'?"),
+        (
+            "    flavor: local\n  art",
+            "    secrets: local\n  art",
+            4,
+            "known: configuration, flavor, name",
+        ),
+        ("    configuration:", "    config:", 8, "did you mean 'configuration'?"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_right_one(
+    stack_file: Path, old: str, new: str, line: int, said: str
+) -> None:
+    """A typo never becomes a silent default."""
+    assert old in WHOLE
+    message = refusal(stack_file, WHOLE.replace(old, new, 1))
+    assert message.startswith(f"{stack_file}:{line}: ")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "has the keys name, components"),
+        ("- a\n- b\n", "has the keys name, components"),
+        ("name: x\n  : y: z\n", ":2: not YAML"),
+        ("name: x\nname: y\n", ":2: 'name' is given twice"),
+        ("name: x\ncomponents:\n  orchestrator: {flavor: local}\n", "'components.artifact_store' is missing"),
+        (
+            WHOLE.replace("flavor: local", "flavor: [local]", 1),
+            ":4: 'components.orchestrator.flavor' refused",
+        ),
+    ],
+)
+def test_a_file_that_describes_no_stack_is_refused(stack_file: Path, content: str, said: str) -> None:
+    """Each says what is wrong and, where it can be told, on which line."""
+    assert said in refusal(stack_file, content)
+
+
+def test_a_missing_file_is_refused(stack_file: Path) -> None:
+    """The message names a file that is there."""
+    with pytest.raises(UsageError, match=r"stacks/local\.yaml"):
+        load_stack_file(stack_file, {})
+
+
+def test_all_that_the_local_stack_keeps_lies_under_one_folder() -> None:
+    """SHUTTERLINE_HOME moves everything; without it, it is the folder of ZenML's configuration."""
+    path = PROJECT / "stacks" / "local.yaml"
+    for variables, home in (
+        ({"ZENML_CONFIG_DIRECTORY": "/config"}, "/config/shutterline/"),
+        ({"ZENML_CONFIG_DIRECTORY": "/config", "SHUTTERLINE_HOME": "/home"}, "/home/"),
+    ):
+        settings = [
+            value
+            for component in load_stack_file(path, variables).present().values()
+            for value in component.configuration.values()
+        ]
+        paths = [value for value in settings if "/" in str(value)]
+        assert len(paths) == 2
+        assert all(value.startswith(home) for value in paths)

@@ -1,0 +1,181 @@
+"""Tests of steps/data/archives.py."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from materializers.errors import UsageError
+from steps.data.files import SourceLimits, Unreadable
+from tests.steps.data.deliveries import good_delivery, opened, screened, tarred, zipped
+
+KINDS = (
+    "delivery.zip",
+    "delivery.tar",
+    "delivery.tar.gz",
+    "delivery.tgz",
+    "delivery.tar.bz2",
+    "delivery.tar.xz",
+)
+LABELS = b"image_path,label\na.png,books\n"
+
+
+def packed(folder: Path, target: Path, top: str) -> Path:
+    """Pack a folder as the target's name says, below ``top`` (empty: at the root)."""
+    if target.suffix == ".zip":
+        return zipped(folder, target, f"{top}/" if top else "")
+    return tarred(folder, target, top or ".")
+
+
+@pytest.mark.parametrize("top", ["", "delivery-2026"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_archive_gives_the_version_of_its_folder(tmp_path: Path, name: str, top: str) -> None:
+    """However a delivery is packed, with a folder around it or not, its data has one version."""
+    folder = good_delivery(tmp_path / "folder", per_class=3)
+    dataset, screening = screened(packed(folder, tmp_path / name, top))
+    assert dataset.version == screened(folder)[0].version
+    assert screening.set_aside == ()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_text_named_like_an_archive_is_wrong_use(tmp_path: Path, name: str) -> None:
+    """The name does not make an archive."""
+    (tmp_path / name).write_text("this is no archive\n" * 100)
+    with pytest.raises(UsageError, match=r"is no (zip|tar) archive, or cut short"):
+        opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_an_archive_that_is_cut_short_is_wrong_use(tmp_path: Path, name: str, kept: float) -> None:
+    """A broken upload is not taken for a smaller delivery."""
+    archive = packed(good_delivery(tmp_path / "folder", per_class=20), tmp_path / name, "")
+    data = archive.read_bytes()
+    archive.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(UsageError, match=r"is no (zip|tar) archive, or cut short"):
+        opened(archive)
+
+
+def test_a_tar_cut_between_two_members_is_wrong_use(tmp_path: Path) -> None:
+    """Without its end marker, a tar is cut short even when the last member is whole."""
+    archive = packed(good_delivery(tmp_path / "folder", per_class=2), tmp_path / "delivery.tar", "")
+    with tarfile.open(archive) as members:
+        last = members.getmembers()[-1].offset
+    archive.write_bytes(archive.read_bytes()[:last])
+    with pytest.raises(UsageError, match="end marker"):
+        opened(archive)
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/etc/outside.png", "images/../../outside.png"])
+def test_a_zip_member_that_leads_out_refuses_the_delivery(tmp_path: Path, name: str) -> None:
+    """Such a member is refused even when labels.csv does not name it."""
+    with zipfile.ZipFile(tmp_path / "delivery.zip", "w") as archive:
+        archive.writestr("labels.csv", LABELS)
+        archive.writestr(name, b"x")
+    with pytest.raises(UsageError, match="refused as a whole"):
+        opened(tmp_path / "delivery.zip")
+
+
+def test_a_link_in_a_zip_refuses_the_delivery(tmp_path: Path) -> None:
+    """A .zip can hold symbolic links; a delivery may not."""
+    with zipfile.ZipFile(tmp_path / "delivery.zip", "w") as archive:
+        archive.writestr("labels.csv", LABELS)
+        link = zipfile.ZipInfo("a.png")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UsageError, match=r"'a\.png' is a link"):
+        opened(tmp_path / "delivery.zip")
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    """Describe a member of a tar."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: member("../outside.png"),
+        lambda: member("/etc/outside.png"),
+        lambda: member("a.png", tarfile.SYMTYPE, "/etc/passwd"),
+        lambda: member("a.png", tarfile.LNKTYPE, "labels.csv"),
+        lambda: member("a.png", tarfile.CHRTYPE),
+        lambda: member("a.png", tarfile.FIFOTYPE),
+    ],
+    ids=["climbing", "absolute", "symbolic link", "hard link", "device", "pipe"],
+)
+def test_a_tar_member_that_is_no_file_inside_refuses_the_delivery(
+    tmp_path: Path, suffix: str, make: Callable[[], tarfile.TarInfo]
+) -> None:
+    """Links, devices and names that lead out are refused before anything is read."""
+    path = tmp_path / f"delivery{suffix}"
+    with tarfile.open(path, "w:gz" if suffix == ".tar.gz" else "w") as archive:
+        labels = member("labels.csv")
+        labels.size = len(LABELS)
+        archive.addfile(labels, io.BytesIO(LABELS))
+        archive.addfile(make())
+    with pytest.raises(UsageError, match="refused as a whole"):
+        opened(path)
+
+
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar", "delivery.tar.gz"])
+def test_a_member_over_the_limit_is_set_aside_unread(tmp_path: Path, name: str) -> None:
+    """A bomb of zeros that packs to nothing is refused by its declared size; its neighbours are read."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "labels.csv").write_bytes(LABELS)
+    (folder / "bomb.png").write_bytes(bytes(2_000_000))
+    (folder / "a.png").write_bytes(b"picture")
+    path = tmp_path / name
+    if name == "delivery.zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.iterdir()):
+                archive.write(file, file.name)
+    else:
+        tarred(folder, path)
+    with opened(path, SourceLimits(picture_bytes=1_000_000, labels_bytes=1_000)) as source:
+        with pytest.raises(Unreadable, match="2,000,000 bytes; the limit is 1,000,000") as error:
+            source.read("bomb.png")
+        assert error.value.reason == "too_many_bytes"
+        assert source.read("a.png") == b"picture"
+
+
+def test_a_zip_that_lies_about_a_size_is_not_unpacked_past_it(tmp_path: Path) -> None:
+    """The declared size bounds what is read; the mismatch makes the picture a damaged one."""
+    path = tmp_path / "delivery.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(5_000_000))
+    declared, lie = (5_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(declared, lie))
+    with opened(path) as source, pytest.raises(Unreadable) as error:
+        source.read("a.png")
+    assert error.value.reason == "truncated"
+
+
+def test_a_damaged_member_is_one_bad_picture(tmp_path: Path) -> None:
+    """A wrong checksum in the archive sets its picture aside and no other."""
+    folder = good_delivery(tmp_path / "folder", per_class=2)
+    path = zipped(folder, tmp_path / "delivery.zip")
+    victim = (folder / "images/00001.png").read_bytes()
+    path.write_bytes(path.read_bytes().replace(victim, victim[:-5] + b"XXXXX"))
+    dataset, screening = screened(path)
+    assert [(each.path, each.reason) for each in screening.set_aside] == [("images/00001.png", "truncated")]
+    assert len(dataset) == 5
+
+
+def test_an_encrypted_zip_is_wrong_use(tmp_path: Path) -> None:
+    """Nobody is asked for a password in the middle of a run."""
+    path = zipped(good_delivery(tmp_path / "folder", per_class=1), tmp_path / "delivery.zip")
+    data = bytearray(path.read_bytes())
+    flags = data.index(b"PK\x01\x02") + 8
+    data[flags] |= 1
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="encrypted"):
+        opened(path)

@@ -1,0 +1,108 @@
+"""Tests of steps/data/parent.py, and of the three steps as a ZenML pipeline, in a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from zenml import pipeline
+
+from materializers.errors import UsageError
+from steps.data.ingest import IngestSettings, ingest
+from steps.data.parent import find_dataset, last_accepted
+from steps.data.split import SplitSettings, split
+from steps.data.validate import ValidateSettings, validate
+from tests.steps.data.deliveries import CLASSES, good_delivery
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+
+@pipeline(enable_cache=False)
+def data_steps(model: str, source: str | None, version: str | None, join: bool) -> None:
+    """The first three steps of every training."""
+    delivery, screening, previous = ingest(model, "shop", IngestSettings(), source, version, join)
+    dataset, _ = validate(delivery, screening, CLASSES, ValidateSettings(), "code")
+    split(dataset, previous, SplitSettings(), "code")
+
+
+def run(model: str, source: Path | None = None, version: str | None = None, join: bool = False) -> None:
+    """Run the three steps for a registered model, tagged as the project's pipelines are."""
+    tagged = data_steps.with_options(tags=[f"model:{model}"])
+    tagged(model, str(source) if source else None, version, join)
+
+
+def test_a_model_without_runs_has_no_parent(zenml_client: Client) -> None:
+    """The first training starts from nothing."""
+    assert last_accepted("never trained") == (None, None)
+
+
+def test_the_parent_is_the_newest_run_that_validation_passed(zenml_client: Client, tmp_path: Path) -> None:
+    """A refused delivery and another model's run are passed over."""
+    run("parent-a", good_delivery(tmp_path / "first", per_class=34))
+    run("parent-a", good_delivery(tmp_path / "second", per_class=35, first=1_000))
+    run("parent-a", good_delivery(tmp_path / "too few", per_class=5, first=2_000))
+    run("parent-b", good_delivery(tmp_path / "another", per_class=36, first=3_000))
+    dataset, splits = last_accepted("parent-a")
+    assert dataset is not None
+    assert splits is not None
+    assert len(dataset) == 105
+    assert set(splits.members["image_id"]) == set(dataset.index["image_id"])
+
+
+def test_a_joined_delivery_grows_the_parent_and_its_splits(zenml_client: Client, tmp_path: Path) -> None:
+    """Everything known stays on its side; the delivery's shards are all that is added."""
+    run("joined", good_delivery(tmp_path / "first", per_class=34))
+    parent, before = last_accepted("joined")
+    run("joined", good_delivery(tmp_path / "second", per_class=10, first=1_000), join=True)
+    dataset, after = last_accepted("joined")
+    assert parent and before and dataset and after
+    assert len(dataset) == 132
+    assert after.parent == before.digest
+    assert set(parent.shards) < set(dataset.shards)
+    for name in ("train", "validation", "test"):
+        assert set(before.image_ids(name)) <= set(after.image_ids(name))
+
+
+def test_a_stored_version_is_found_by_its_digest_or_its_beginning(
+    zenml_client: Client, tmp_path: Path
+) -> None:
+    """Twice the same data is one version; its pictures are read from the store."""
+    folder = good_delivery(tmp_path / "delivery", per_class=37)
+    run("found", folder)
+    run("found", folder)
+    dataset, _ = last_accepted("found")
+    assert dataset is not None
+    for version in (dataset.version, dataset.version[:8], dataset.version[:20].upper()):
+        found = find_dataset(version)
+        assert found.version == dataset.version
+    first = found.index["image_id"][:1].tolist()
+    assert found.pictures(first) == dataset.pictures(first)
+
+
+def test_a_stored_version_is_trained_on_again(zenml_client: Client, tmp_path: Path) -> None:
+    """``--data V`` gives the same dataset and the same splits as the run that stored it."""
+    run("again", good_delivery(tmp_path / "delivery", per_class=38))
+    first, splits = last_accepted("again")
+    assert first and splits
+    run("again", version=first.version[:12])
+    again, splits_again = last_accepted("again")
+    assert again and splits_again
+    assert (again.version, splits_again.digest) == (first.version, splits.digest)
+
+
+def test_a_version_that_is_not_stored_is_wrong_use(zenml_client: Client, tmp_path: Path) -> None:
+    """The message names versions that there are."""
+    run("known", good_delivery(tmp_path / "delivery", per_class=39))
+    dataset, _ = last_accepted("known")
+    assert dataset is not None
+    wrong = {
+        "00000000": "no dataset of version 00000000",
+        "123": "no data version",
+        "latest": "no data version",
+    }
+    for version, said in wrong.items():
+        with pytest.raises(UsageError, match=said) as error:
+            find_dataset(version)
+        assert dataset.version[:12] in str(error.value)

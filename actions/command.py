@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from materializers.release import Release
     from pipelines.config import Config
 
 INTERRUPTED = 130
@@ -88,6 +90,8 @@ def _prepare_environment() -> None:
     """Set what must be set before ZenML is imported."""
     # `uv` lies beside this Python; with it on PATH ZenML lists packages in 0.1 s instead of 3.5 s.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    # Waiting OpenMP threads must sleep: spinning, they take three times the CPU on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
     os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "ERROR")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -123,8 +127,9 @@ def _answer(request: Request, results: list[Any]) -> int:
 
 
 def _explain(message: str, request: Request, results: list[Any], exit_code: int) -> None:
-    from actions.result import ActionResult
+    from actions.result import ActionResult, in_full
 
+    message = in_full(message, _command(request))
     sys.stderr.write(message + "\n")
     action = " ".join(request.wanted) or "run"
     status: Literal["refused", "failed"] = "refused" if exit_code == 3 else "failed"  # noqa: PLR2004
@@ -138,17 +143,21 @@ def _carry_out(request: Request, results: list[Any]) -> int:
 
     config = load_config(request.config, request.assignments)
     prepare(request.stack)
-    _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
+    finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
         with _exclusive(name):
-            result = _acts(request, config)[name]()
+            result = _acts(request, config, finished)[name]()
         results.append(result)
         if name == "train" and request.version is None:
             request = replace(request, version=result.version)
-        if not request.as_json:
-            _show(result, config, request)
+        if request.as_json:
+            _say_beside(result)
+        else:
+            _show(result, request)
         if result.exit_code:
             return int(result.exit_code)
+    if not request.as_json:
+        _show_next(results, config, request)
     return 0
 
 
@@ -172,8 +181,8 @@ def _check_flags(request: Request) -> None:
         raise UsageError("--version goes with --deploy")
 
 
-def _put_in_order(config: Config, *, always_allowed: bool) -> None:
-    """Close dead runs, record pending releases, and stop where registry and deployer disagree.
+def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
+    """Close dead runs, record pending releases and return them; stop where registry and deployer disagree.
 
     Raises:
         Refused: they disagree, and what was asked is not how one mends that.
@@ -187,15 +196,16 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> None:
     for name in close_dead_runs():
         sys.stderr.write(f"Run {name} was closed: its process is gone.\n")
     try:
-        finish_pending()
+        finished = finish_pending()
         found = [] if always_allowed else differences(config.product.model)
     except ServiceUnreachable as error:
         if not always_allowed:
             raise
         sys.stderr.write(f"{error}\n")
-        return
+        return []
     if found:
         raise Refused(" ".join(found))
+    return finished
 
 
 @contextlib.contextmanager
@@ -211,7 +221,7 @@ def _exclusive(name: str) -> Iterator[None]:
         yield
 
 
-def _acts(request: Request, config: Config) -> dict[str, Callable[[], Any]]:
+def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
     from actions import approve as versions
     from actions import approve_change as changes
     from actions.predict import predict_photos
@@ -247,15 +257,38 @@ def _acts(request: Request, config: Config) -> dict[str, Callable[[], Any]]:
             output=request.output or "",
             cache=cache,
         ),
-        "rollback": lambda: roll_back(config, environment),
+        "rollback": lambda: roll_back(config, environment, finished=finished),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
         "stop": stop,
     }
 
 
-def _show(result: Any, config: Config, request: Request) -> None:
+def _say_beside(result: Any) -> None:
+    """Say on standard error what the JSON of a result has no field for."""
+    for note in getattr(result, "differences", ()):
+        sys.stderr.write(f"{note}\n")
+
+
+def _show(result: Any, request: Request) -> None:
     from actions.show import show
 
-    overlay = f" --config {request.config}" if request.config else ""
-    show(result, config=config, command=f"python run.py{overlay}")
+    show(result, command=_command(request), output=request.output)
+
+
+def _show_next(results: list[Any], config: Config, request: Request) -> None:
+    from actions.show import show_next
+
+    show_next(results, config=config, command=_command(request))
+
+
+def _command(request: Request) -> str:
+    """The beginning of a further call on the same configuration and stack."""
+    parts = ["python", "run.py"]
+    if request.config is not None:
+        parts += ["--config", str(request.config)]
+    for assignment in request.assignments:
+        parts += ["--set", assignment]
+    if request.stack is not None:
+        parts += ["--stack", request.stack]
+    return shlex.join(parts)

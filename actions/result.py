@@ -8,6 +8,14 @@ from pydantic import Field
 
 from materializers.report import Record
 
+COMMAND = "python run.py"
+"""How messages name this program; what is printed has the caller's own --config, --set and --stack in it."""
+
+
+def in_full(text: str, command: str) -> str:
+    """The text with each ``python run.py`` as the caller would have to type it."""
+    return text.replace(COMMAND, command)
+
 
 class ActionResult(Record):
     """One act's entry in ``results``."""

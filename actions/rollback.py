@@ -6,29 +6,31 @@ from zenml import save_artifact
 
 from actions.result import ActionResult
 from materializers.errors import ServiceUnreachable, UsageError
-from materializers.release import Environment
+from materializers.release import Environment, Release
 from pipelines.config import Config
-from steps.deployment.conclude import record_release
+from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
 
 
-def roll_back(config: Config, environment: Environment) -> ActionResult:
-    """Restore the release that was live before the current one.
+def roll_back(config: Config, environment: Environment, *, finished: list[Release]) -> ActionResult:
+    """Restore the release that was live before the current one; one that was interrupted is finished.
+
+    Args:
+        config: names the model.
+        environment: where.
+        finished: the pending releases that this command found and recorded.
 
     Raises:
         UsageError: there is none.
         Refused: its verdict, approval or model bytes were altered since; what is served is unchanged.
         ServiceFailed: its service did not come up; what is served is unchanged.
     """
-    deployer, name = active_deployer(), config.product.model
-    before = deployer.previous(name, environment)
-    if before is None or before.candidate is None:
-        raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
-    left = deployer.current(name, environment)
-    restored = deployer.restore(before)
-    version = before.candidate.version
+    name = config.product.model
+    restored = _begun(name, environment, finished) or restore_release(_before(name, environment))
+    now, left = restored.candidate, restored.champion
+    version = now.version if now else None
     reasons = [f"Version {version} is live in {environment} again."]
-    if before.candidate.verdict.evidence.policy != config.policy.digest:
+    if now and now.verdict.evidence.policy != config.policy.digest:
         reasons.append("The policy changed since its verdict; a rollback goes by the verdict of its time.")
     exit_code = 0
     try:
@@ -44,8 +46,30 @@ def roll_back(config: Config, environment: Environment) -> ActionResult:
         details={
             "environment": environment,
             "version": version,
-            "from_version": left.candidate.version if left and left.candidate else None,
+            "from_version": left.version if left else None,
             "url": restored.url,
         },
         exit_code=exit_code,
     )
+
+
+def _before(model_name: str, environment: Environment) -> Release:
+    """The release that was live before the current one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    before = active_deployer().previous(model_name, environment)
+    if before is None or before.candidate is None:
+        raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
+    return before
+
+
+def _begun(model_name: str, environment: Environment, finished: list[Release]) -> Release | None:
+    """What a rollback that was interrupted put back, whether it is recorded by now or not."""
+    current = active_deployer().current(model_name, environment)
+    pending = [current] if current and not current.recorded else []
+    for release in (*finished, *pending):
+        if release.restored and (release.model_name, release.environment) == (model_name, environment):
+            return release
+    return None

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actions.result import ActionResult
+from actions.result import COMMAND, ActionResult, in_full
 from actions.status import Status
 from materializers.verdict import RuleResult, Verdict
 from pipelines.config import Config
@@ -18,23 +18,54 @@ from pipelines.results import PipelineResult
 COLOURS = {"passed": "green", "refused": "red", "not_assessed": "yellow"}
 
 
-def show(result: Any, *, config: Config, command: str) -> None:
-    """Print one result to standard output, whatever it was redirected to."""
-    console = Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
-    _show(result, console)
-    if isinstance(result, PipelineResult) and result.exit_code == 0:
-        for line in next_commands(result, config, command):
-            console.print(line, markup=False)
+_LOOK_AND_STOP = [
+    ("see what is live", f"{COMMAND} --status"),
+    ("stop the services", f"{COMMAND} --stop"),
+]
+
+
+def show(result: Any, *, command: str, output: str | None = None) -> None:
+    """Print one result to standard output, whatever it was redirected to.
+
+    Args:
+        result: a pipeline's, an act's or a status.
+        command: ``python run.py`` with the caller's ``--config``, ``--set`` and ``--stack``.
+        output: where ``--infer`` wrote the predictions.
+    """
+    console = _console()
+    _show(result, console, command)
+    if isinstance(result, PipelineResult) and result.pipeline == "inference" and not result.exit_code:
+        console.print(f"  predictions written to {output}", markup=False)
+
+
+def show_next(results: list[Any], *, config: Config, command: str) -> None:
+    """Print what one would type next after all results of a call, aligned behind what each command is for."""
+    following: list[tuple[str, str]] = []
+    for result in results:
+        following = next_commands(result, config) or following
+    if not following:
+        return
+    console = _console()
+    console.print("next:")
+    width = max(len(purpose) for purpose, _ in following)
+    for purpose, line in following:
+        console.print(f"  {purpose:{width}}  {in_full(line, command)}", markup=False)
+
+
+def _console() -> Console:
+    return Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
 
 
 @singledispatch
-def _show(result: Any, console: Console) -> None:
+def _show(result: Any, console: Console, command: str) -> None:
     raise TypeError(f"There is no way to show a {type(result).__name__}")
 
 
 @_show.register
-def _(result: PipelineResult, console: Console) -> None:
+def _(result: PipelineResult, console: Console, command: str) -> None:
     if result.full_verdict is not None:
+        if result.metrics is not None:
+            console.print(f"measured on {result.metrics['n']:,} test pictures that the model never saw")
         console.print(metrics_table(result.full_verdict))
     line = f"{result.pipeline}: {result.status}"
     if result.version is not None:
@@ -43,35 +74,34 @@ def _(result: PipelineResult, console: Console) -> None:
         line += f", verdict [{COLOURS[result.verdict]}]{result.verdict}[/]"
     console.print(line)
     for reason in result.reasons:
-        console.print(f"  {reason}", markup=False)
+        console.print(f"  {in_full(reason, command)}", markup=False)
     if result.release is not None and result.release["url"] and result.status == "completed":
         console.print(f"  live in {result.release['environment']}: {result.release['url']}", markup=False)
 
 
 @_show.register
-def _(result: ActionResult, console: Console) -> None:
+def _(result: ActionResult, console: Console, command: str) -> None:
     console.print(f"{result.action}: {result.status}")
     for reason in result.reasons:
-        console.print(f"  {reason}", markup=False)
-    predictions = result.details.get("predictions")
+        console.print(f"  {in_full(reason, command)}", markup=False)
+    predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
         for entry in predictions:
-            if "error" not in entry:
-                label = "abstained" if entry["abstained"] else entry["label"]
-                table.add_row(
-                    entry["photo"],
-                    label,
-                    f"{entry['probability']:.3f}",
-                    f"{entry['latency_ms']:.1f} ms",
-                    str(entry["model_version"]),
-                )
+            label = "abstained" if entry["abstained"] else entry["label"]
+            table.add_row(
+                entry["photo"],
+                label,
+                f"{entry['probability']:.3f}",
+                f"{entry['latency_ms']:.1f} ms",
+                str(entry["model_version"]),
+            )
         console.print(table)
 
 
 @_show.register
-def _(result: Status, console: Console) -> None:
-    console.print(f"stack: {result.stack}")
+def _(result: Status, console: Console, command: str) -> None:
+    console.print(f"stack: {result.stack}, model: {result.model}")
     versions = Table("version", "aliases", "verdict", "accuracy", box=None, pad_edge=False)
     for model in result.models:
         aliases = ", ".join(model["aliases"]) or "–"
@@ -90,8 +120,10 @@ def _(result: Status, console: Console) -> None:
     console.print(runs if result.runs else "no runs yet")
     for schedule in result.schedules:
         console.print(f"schedule {schedule['name']}: {schedule['cron']}")
+    for other in result.others:
+        console.print(f"beside it, {other}", markup=False)
     for difference in result.differences:
-        console.print(f"! {difference}", markup=False)
+        console.print(f"! {in_full(difference, command)}", markup=False)
 
 
 def metrics_table(verdict: Verdict) -> Table:
@@ -114,21 +146,44 @@ def _interval(rule: RuleResult) -> str:
     return f"{rule.interval[0]:.4g} – {rule.interval[1]:.4g}" if rule.interval else ""
 
 
-def next_commands(result: PipelineResult, config: Config, command: str) -> list[str]:
-    """What one would type next."""
-    follow: dict[str, list[str]] = {
-        "training": [f"{command} --deploy" + " " * 6 + "# to staging"],
-        "deployment": [],
-    }
-    if result.pipeline == "deployment" and result.release is not None:
-        follow["deployment"] = [
-            "make dashboard",
-            f'{command} --approve {result.version} --by "YOUR NAME" --reason "…"',
-            f"{command} --deploy --version {result.version} --environment production",
-            f"{command} --status",
-            f"{command} --stop",
+def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
+    """What one would type after this result: what it is for, and the command; empty where nothing follows."""
+    if isinstance(result, ActionResult) and result.action == "approve":
+        return _to_production(result.details["version"])
+    if not isinstance(result, PipelineResult) or result.exit_code or result.version is None:
+        return []
+    if result.pipeline == "training" and result.verdict == "passed":
+        return [("release it to staging", f"{COMMAND} --deploy --version {result.version}")]
+    if result.release is None or result.release["url"] is None:
+        return []
+    if result.release["environment"] == "production":
+        return [
+            (
+                "classify a folder",
+                f"{COMMAND} --infer --environment production --input FOLDER --output predictions.parquet",
+            ),
+            *_LOOK_AND_STOP,
         ]
-        if config.product.source.name == "sample-deliveries":
-            follow["deployment"].insert(3, f"{command} --continuous --source data/second-delivery.zip")
-    commands = follow.get(result.pipeline, [])
-    return ["next:", *(f"  {line}" for line in commands)] if commands else []
+    return [
+        ("see data, reports and verdict", "make dashboard"),
+        (
+            "approve it for production",
+            f'{COMMAND} --approve {result.version} --by "YOUR NAME" --reason "…"',
+        ),
+        *_to_production(result.version),
+        *_further_delivery(result, config),
+        *_LOOK_AND_STOP,
+    ]
+
+
+def _to_production(version: int) -> list[tuple[str, str]]:
+    return [("release it to production", f"{COMMAND} --deploy --version {version} --environment production")]
+
+
+def _further_delivery(result: PipelineResult, config: Config) -> list[tuple[str, str]]:
+    """The sample's second delivery, or anyone's; nothing after ``--continuous``, which just took one."""
+    if result.pipeline == "continuous":
+        return []
+    sample = config.product.source.name == "sample-deliveries"
+    source = "data/second-delivery.zip" if sample else "PATH"
+    return [("send another delivery", f"{COMMAND} --continuous --source {source}")]

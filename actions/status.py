@@ -26,7 +26,10 @@ class Status(Record):
     deployments: tuple[dict[str, Any], ...]
     runs: tuple[dict[str, Any], ...]
     schedules: tuple[dict[str, Any], ...]
-    differences: tuple[str, ...]
+    model: str = Field(exclude=True)
+    others: tuple[str, ...] = Field(exclude=True, default=())
+    """What is live of other models on the same stack, one sentence each."""
+    differences: tuple[str, ...] = Field(exclude=True, default=())
     """Where the registry says otherwise than the deployer holds, and what could not be read."""
     exit_code: int = Field(exclude=True, default=0)
 
@@ -34,7 +37,8 @@ class Status(Record):
 def read_status(config: Config) -> Status:
     """Read the state of the active stack; a registry out of reach does not hide what is live."""
     client, name = Client(), config.product.model
-    releases = [release for release in active_deployer().live() if release.model_name == name]
+    live = active_deployer().live()
+    releases = [release for release in live if release.model_name == name]
     try:
         models = tuple(_model(entry) for entry in read_versions(name))
         notes, exit_code = tuple(differences(name)), 0
@@ -46,6 +50,8 @@ def read_status(config: Config) -> Status:
         deployments=tuple(_deployment(release) for release in releases),
         runs=tuple(_runs(name)),
         schedules=tuple({"name": s.name, "cron": s.cron_expression} for s in client.list_schedules(size=100)),
+        model=name,
+        others=tuple(_other(release) for release in live if release.model_name != name),
         differences=notes,
         exit_code=exit_code,
     )
@@ -90,6 +96,11 @@ def _deployment(release: Release) -> dict[str, Any]:
         "url": release.url,
         "healthy": active_deployer().healthy(release),
     }
+
+
+def _other(release: Release) -> str:
+    version = release.candidate.version if release.candidate else None
+    return f"{release.model_name} version {version} is live in {release.environment}: {release.url}"
 
 
 def _runs(model_name: str) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class Release(Report):
     ``status`` is ``proposed`` until a deployer has applied it, ``live`` once it serves all traffic,
     ``refused`` when a gate forbade it (``reasons`` says why; what is served is unchanged).
     ``recorded`` is False until registry and run records agree with what the deployer holds.
+    ``restored`` is True for a release that was put back in the place of ``champion``.
     """
 
     template: ClassVar[str] = "release.html"
@@ -46,6 +47,7 @@ class Release(Report):
     url: str | None = None
     since: datetime | None = None
     recorded: bool = False
+    restored: bool = False
 
     def headline(self) -> dict[str, MetadataType]:
         """What is released where."""

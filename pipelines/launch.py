@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import cache as computed_once
 from typing import Any
 from uuid import uuid4
 
@@ -17,15 +18,20 @@ from pipelines.continuous import continuous
 from pipelines.deployment import deployment
 from pipelines.inference import inference
 from pipelines.results import PipelineResult, exit_code_of, read_result
-from pipelines.session import PROCESS_KEY, PROJECT, close_run, this_process
+from pipelines.session import PROCESS_KEY, PROJECT, close_run, leave_autologging_alone, this_process
 from pipelines.training import TrainingInputs, training
+from steps.training.train import check_trainable
 
 MODEL_MAKING = ("materializers", "pipelines", "serving", "steps")
 """The folders whose code decides what a model becomes."""
 
 
+@computed_once
 def code_digest() -> str:
-    """The sha256 (hex) of all Python files that decide what a model becomes, by path and content."""
+    """The sha256 (hex) of all Python files that decide what a model becomes, by path and content.
+
+    Read once a process: what is edited afterwards is not what it runs.
+    """
     digest = hashlib.sha256()
     for folder in MODEL_MAKING:
         for path in sorted((PROJECT / folder).rglob("*.py")):
@@ -46,6 +52,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, cache: bo
     Raises:
         KeyboardInterrupt: after the run was closed.
     """
+    leave_autologging_alone()
     name = pipeline.name
     run_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
     configured = pipeline.with_options(
@@ -101,6 +108,7 @@ def retrain(config: Config, *, source: str | None, data: str | None, cache: bool
 def _train(
     pipeline: Any, config: Config, *, source: str | None, data: str | None, cache: bool | None
 ) -> PipelineResult:
+    check_trainable(config.train)
     refusal = unapproved_change(config)
     if refusal is not None:
         return PipelineResult(

@@ -44,6 +44,18 @@ def prepare(stack: str | None) -> None:
         _choose_stack(stack)
 
 
+def leave_autologging_alone() -> None:
+    """Spare each tracked step ZenML's disabling of MLflow's autologging, which nothing here turns on.
+
+    It imports torch and scikit-learn for that, also after a step that had nothing to do.
+    """
+    from zenml.client import Client
+
+    tracker: Any = Client().active_stack.experiment_tracker
+    if hasattr(tracker, "disable_autologging"):
+        tracker.disable_autologging = lambda: None
+
+
 def _choose_stack(name: str) -> None:
     """Use a stack for this process alone.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from zenml import pipeline
 
 from materializers.report import Record
@@ -27,23 +29,43 @@ class TrainingInputs(Record):
 @pipeline(name="training")
 def training(config: Config, inputs: TrainingInputs) -> None:
     """Ingest, validate, split, train, evaluate, gate, register."""
-    product, code = config.product, inputs.code
-    classes = list(product.classes)
+    dataset, data_report, previous_splits = receive(config, inputs, join_parent=False)
+    learn(dataset, data_report, previous_splits, config=config, code=inputs.code, origin="train")
+
+
+def receive(config: Config, inputs: TrainingInputs, *, join_parent: bool) -> tuple[Any, Any, Any]:
+    """The steps that take a delivery in: ingest, validate."""
     delivery, screening, previous_splits = ingest(
-        model_name=product.model,
-        source_name=product.source.name,
+        model_name=config.product.model,
+        source_name=config.product.source.name,
         settings=config.ingest,
         source=inputs.source,
         data_version=inputs.data_version,
+        join_parent=join_parent,
     )
+    classes = list(config.product.classes)
     dataset, data_report = validate(
-        delivery, screening, classes=classes, settings=config.validate_, code=code
+        delivery, screening, classes=classes, settings=config.validate_, code=inputs.code
     )
+    return dataset, data_report, previous_splits
+
+
+def learn(
+    dataset: Any,
+    data_report: Any,
+    previous_splits: Any,
+    *,
+    config: Config,
+    code: str,
+    origin: Literal["train", "continuous"],
+) -> Any:
+    """The steps that make a judged version of a dataset: split, train, evaluate, gate, register."""
+    product = config.product
     splits = split(dataset, previous_splits, settings=config.split, code=code)
     classifier = train(
         dataset,
         splits,
-        classes=classes,
+        classes=list(product.classes),
         settings=config.train,
         configuration=config.training_digest,
         code=code,
@@ -52,12 +74,12 @@ def training(config: Config, inputs: TrainingInputs) -> None:
     verdict = gate(
         classifier, evaluation, data_report, model_name=product.model, policy=config.policy, code=code
     )
-    register(
+    return register(
         classifier,
         evaluation,
         verdict,
         splits,
         model_name=product.model,
         source_name=product.source.name,
-        origin="train",
+        origin=origin,
     )

@@ -34,7 +34,7 @@ class Preprocessing(BaseModel):
     width: int = Field(ge=1, le=4096)
     resample: Literal["bilinear", "bicubic", "box"] = "bilinear"
     # A JPEG is decoded at the smallest DCT scale that is still at least this many times the target; 0: in
-    # full. At 2 a photograph of 12 million pixels takes a fifth of the time (FACTS, "Data").
+    # full. At 2 a photograph of 12 million pixels takes a fifth of the time.
     decode_scale: int = Field(default=2, ge=0, le=16)
     layout: Literal["NHWC RGB uint8"] = "NHWC RGB uint8"
 

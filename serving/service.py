@@ -202,7 +202,7 @@ def _nothing_usable(answers: list[Prediction | PictureError]) -> BadRequest:
 def _metrics(
     answers: list[Prediction | PictureError], started: float, *, refused: int
 ) -> list[dict[str, Any]]:
-    """Count a request for Prometheus: counters and gauges, for a Seldon TIMER costs 5 ms (FACTS, "Speed")."""
+    """Count a request for Prometheus: counters and gauges, for a Seldon TIMER costs 5 ms."""
     predictions = [answer for answer in answers if isinstance(answer, Prediction)]
     seconds = time.monotonic() - started
     counts = {

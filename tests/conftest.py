@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,20 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.bucket import bucket, bucket_server
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from zenml.client import Client
+
+__all__ = ["bucket", "bucket_server"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
 REPOSITORY = HOME / "repository"
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -37,6 +33,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
         "ZENML_ANALYTICS_OPT_IN": "false",
         "ZENML_LOGGING_VERBOSITY": "ERROR",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "SHUTTERLINE_PORT": str(free_port()),
         "PYTHONPATH": str(PROJECT),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

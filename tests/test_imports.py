@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# DESIGN, "Imports go one way": what each part may import of the others. Tests may import everything.
+# Imports go one way (docs/architecture.md): what each part may import of the others.
 MAY_IMPORT = {
     "run": {"pipelines", "actions", "steps", "materializers", "serving"},
     "pipelines": {"steps", "materializers", "serving"},

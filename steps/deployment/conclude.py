@@ -48,6 +48,19 @@ def record_release(release: Release) -> Release:
     return active_deployer().apply(release.model_copy(update={"recorded": True}))
 
 
+def restore_release(before: Release) -> Release:
+    """Put an earlier release back; it is pending until :func:`record_release` has recorded it.
+
+    What it replaces is kept in it, so that a rollback that was interrupted is known by what it left.
+    """
+    deployer = active_deployer()
+    current = deployer.current(before.model_name, before.environment)
+    champion = current.candidate if current else None
+    return deployer.restore(
+        before.model_copy(update={"recorded": False, "restored": True, "champion": champion})
+    )
+
+
 def conclude_release(applied: Release, observation: str) -> Release:
     """Record the release, or, where the observation says so, restore the one before."""
     if observation == "promote":
@@ -56,7 +69,7 @@ def conclude_release(applied: Release, observation: str) -> Release:
         reason = f"The service at {applied.url} did not answer as the released version."
         before = active_deployer().previous(applied.model_name, applied.environment)
         if before is not None:
-            record_release(active_deployer().restore(before))
+            record_release(restore_release(before))
         return applied.model_copy(update={"status": "refused", "reasons": (reason,)})
     return applied
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 from zenml import step
 
-from materializers.errors import Refused
+from materializers.errors import Refused, UsageError
+from materializers.predictions import Predictions
 from materializers.release import Release
 from materializers.report import Record
 from steps.data.files import Source, Unreadable
@@ -35,7 +35,8 @@ def classify(predictor: Predictor, pictures: dict[str, bytes | Unreadable], vers
     readable = {path: data for path, data in pictures.items() if isinstance(data, bytes)}
     predicted = dict(zip(readable, predictor.predict(list(readable.values())), strict=True))
     for path, data in pictures.items():
-        row: dict[str, object] = {"path": path, "model_version": version, "error": None}
+        row: dict[str, object] = dict.fromkeys(("path", "model_version", "label", "probability", "abstained"))
+        row |= {"path": path, "model_version": version, "error": None}
         answer = predicted.get(path)
         if isinstance(data, Unreadable):
             row["error"] = data.reason
@@ -58,7 +59,7 @@ def _read(source: Source, name: str) -> bytes | Unreadable:
 @step(enable_cache=False)
 def predict(
     live: Release, source: str, output: str, settings: InferenceSettings
-) -> Annotated[pd.DataFrame, "predictions"]:
+) -> Annotated[Predictions, "predictions"]:
     """Classify the pictures of ``source`` and write the answers to ``output`` as Parquet."""
     import tempfile
     from pathlib import Path
@@ -92,8 +93,11 @@ def predict(
                 batch = {name: _read(opened, name) for name in names[start : start + settings.batch_size]}
                 frames.append(classify(predictor, batch, arm.version))
                 bar.advance(len(batch))
-    predictions = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    buffer = io.BytesIO()
-    predictions.to_parquet(buffer, index=False)
-    write_blob(Client().active_stack.artifact_store, output, buffer.getvalue())
+    if not frames:
+        raise UsageError(f"{source} holds no picture (.jpg, .jpeg, .png, .webp): give --input another one")
+    predictions = Predictions(rows=pd.concat(frames, ignore_index=True))
+    try:
+        write_blob(Client().active_stack.artifact_store, output, predictions.to_parquet())
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written ({error}): give --output another one") from error
     return predictions

@@ -65,7 +65,7 @@ def onnx_bytes(network: Network, metadata: ModelMetadata) -> bytes:
 
     The exporter is the one that traces: on ``small_cnn`` it takes 0.2 CPU-s and the other one 4.9, which also
     writes source paths into the file. It leaves a network in the mode in which it found its outermost module,
-    so that ``network`` must be in ``eval()`` (FACTS, "Speed on a CPU").
+    so that ``network`` must be in ``eval()``.
     """
     images = _pictures(2, metadata)
     names = (INPUT, *OUTPUTS)

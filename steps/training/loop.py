@@ -39,18 +39,18 @@ class Fit:
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Seed torch, fix its threads and allow only deterministic operations; afterwards all is as it was.
 
-    The same seed with another number of threads gives other weights (FACTS, "Speed on a CPU").
+    The same seed with another number of threads gives other weights.
     """
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` imports the compiler, 4 s
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
 
 
 def fit(

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
+from tests.bucket import BUCKET, KEY, SECRET, BucketServer
 from tests.materializers.stores import component, disk_store
-from tests.steps.data.conftest import BUCKET, KEY, SECRET, bucket_server
-
-if TYPE_CHECKING:
-    from tests.steps.data.conftest import BucketServer
-
-__all__ = ["bucket_server"]
 
 
 @pytest.fixture

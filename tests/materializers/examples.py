@@ -13,6 +13,7 @@ from materializers.classifier import CURVES, WEIGHTS, Classifier, EpochMetrics, 
 from materializers.data_report import Check, DataReport, Screening, SetAside
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency, Metric
 from materializers.image_dataset import ImageDataset, Picture
+from materializers.predictions import Predictions
 from materializers.release import Arm, Release
 from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
@@ -274,3 +275,13 @@ def classifier(folder: Path) -> Classifier:
         epochs=epochs,
     )
     return Classifier(directory=folder, record=record)
+
+
+def predictions() -> Predictions:
+    """One picture that was classified, one that could not be read."""
+    rows = [
+        {"path": "a.png", "model_version": 3, "label": "tops", "probability": 0.9, "abstained": False},
+        {"path": "b.png", "model_version": 3, "error": "truncated: the picture ends early"},
+    ]
+    columns = ["path", "model_version", "label", "probability", "abstained", "error"]
+    return Predictions(rows=pd.DataFrame(rows, columns=columns))

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
+from tests.ports import free_port
 from tests.serving.pictures import gradient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,13 +103,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     with torch.no_grad():
         logits, embeddings = network(torch.from_numpy(images))
     return ExportedModel(directory, model_digest(directory), images, logits.numpy(), embeddings.numpy())
-
-
-def free_port() -> int:
-    """Find a port that is free on loopback now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from materializers.verdict import EvidenceDigests, RuleResult, Verdict
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.ports import free_port
 
 MODEL_NAME = "product-classifier"
 DIGEST = "0" * 64
@@ -181,13 +181,6 @@ def first(registry: Registry) -> Arm:
 def second(registry: Registry) -> Arm:
     """Another version that passed and is approved."""
     return registry.register(2, approved=True)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:

@@ -12,11 +12,11 @@ import pytest
 from materializers.errors import UsageError
 from materializers.release import Arm
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.ports import free_port
 from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
     answering_version,
     end,
-    free_port,
     make_deployer,
     release_of,
     serving,

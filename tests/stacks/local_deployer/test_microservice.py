@@ -10,11 +10,11 @@ from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
 from stacks.local_deployer import microservice
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.ports import free_port
 from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
     answering_version,
     change_a_byte,
-    free_port,
     make_deployer,
     release_of,
     serving,

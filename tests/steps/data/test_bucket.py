@@ -8,8 +8,8 @@ import pytest
 
 from materializers.errors import ServiceUnreachable, UsageError
 from steps.data.files import SourceLimits, Unreadable
-from tests.conftest import free_port
-from tests.steps.data.conftest import BUCKET, BucketServer
+from tests.bucket import BUCKET, BucketServer
+from tests.ports import free_port
 from tests.steps.data.deliveries import good_delivery, opened, screened
 
 

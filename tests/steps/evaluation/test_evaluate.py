@@ -1,0 +1,151 @@
+"""Evaluation runs the directory that would be served, on test pictures alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from materializers.classifier import Classifier
+from materializers.errors import DamagedArtifact
+from materializers.evaluation_report import EvaluationReport
+from materializers.image_dataset import ImageDataset, Picture
+from materializers.splits import Splits
+from serving.predictor import Predictor
+from serving.preprocess import decode
+from steps.evaluation.evaluate import EvaluateSettings, evaluate, evaluate_model, track
+from tests.steps.tracking_run import tracking_run
+from tests.steps.training.examples import CLASSES, dataset, splits, trained
+
+QUICK = EvaluateSettings(bootstrap_resamples=100, latency_requests=100, latency_warm_up=1)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    """A tiny classifier that learnt enough to be right more often than not."""
+    return trained(tmp_path_factory.mktemp("model"), epochs=6, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ImageDataset:
+    """The pictures that it learnt from, and those it did not."""
+    return dataset()
+
+
+@pytest.fixture(scope="module")
+def groups(pictures: ImageDataset) -> Splits:
+    """Which are which."""
+    return splits(pictures)
+
+
+@pytest.fixture(scope="module")
+def report(classifier: Classifier, pictures: ImageDataset, groups: Splits) -> EvaluationReport:
+    """Its report."""
+    made = evaluate.entrypoint(classifier, pictures, groups, QUICK, "code")
+    assert isinstance(made, EvaluationReport)
+    return made
+
+
+def test_the_report_names_what_it_is_about(
+    report: EvaluationReport, classifier: Classifier, pictures: ImageDataset, groups: Splits
+) -> None:
+    """Digests of model, data and splits, the number of test pictures, and the model's size."""
+    assert (report.model, report.data) == (classifier.record.model_digest, pictures.version)
+    assert (report.splits, report.n) == (groups.digest, len(groups.image_ids("test")))
+    assert report.classes == tuple(CLASSES)
+    assert report.set_aside == 0
+    assert report.model_bytes == sum(path.stat().st_size for path in classifier.serving_directory.iterdir())
+    assert report.pictures.keys() == {"confusion_matrix", "roc_curves"}
+    assert report.latency.n == 100
+    assert 0 < report.latency.p50_ms <= report.latency.p99_ms
+
+
+def test_the_numbers_are_what_serving_answers(
+    report: EvaluationReport, classifier: Classifier, pictures: ImageDataset, groups: Splits
+) -> None:
+    """Accuracy and confusion follow from the predictor's own scores of the test pictures."""
+    image_ids = groups.image_ids("test")
+    predictor = Predictor.load(classifier.serving_directory)
+    images = np.stack(
+        [decode(data, predictor.metadata.preprocessing) for data in pictures.pictures(image_ids)]
+    )
+    predicted = predictor.scores(images)[0].argmax(axis=1)
+    true = np.array([CLASSES.index(label) for label in pictures.labels(image_ids)])
+    assert report.accuracy.value == pytest.approx((predicted == true).mean())
+    assert (report.accuracy.value or 0) > 0.5
+    confusion = np.zeros((3, 3), dtype=int)
+    np.add.at(confusion, (true, predicted), 1)
+    assert np.array_equal(report.confusion, confusion)
+
+
+def test_the_same_model_measures_the_same_twice(
+    report: EvaluationReport, classifier: Classifier, pictures: ImageDataset, groups: Splits
+) -> None:
+    """All but the latency, which is the machine's."""
+    again = evaluate_model(classifier, pictures, groups, QUICK)
+    assert again.model_dump(exclude={"latency"}) == report.model_dump(exclude={"latency"})
+
+
+def test_a_picture_that_serving_refuses_counts_as_wrong(classifier: Classifier) -> None:
+    """One test picture that is text: one less right, and it is counted as set aside."""
+    good = dataset()
+    index = good.index
+    rows = [
+        Picture(data, label, 16, 16, 1, source)
+        for data, label, source in zip(
+            good.pictures(index["image_id"].tolist()), index["label"], index["source"], strict=True
+        )
+    ]
+    bad = ImageDataset.from_pictures([*rows, Picture(b"no picture", "dark", 16, 16, 1, "dark/bad.png")])
+    (added,) = set(bad.index["image_id"]) - set(index["image_id"])
+    grown = splits(good).members
+    grown.loc[len(grown)] = {"image_id": added, "label": "dark", "split": "test"}
+    before = evaluate_model(classifier, good, splits(good), QUICK)
+    after = evaluate_model(classifier, bad, Splits(members=grown), QUICK)
+    assert (before.set_aside, after.set_aside) == (0, 1)
+    assert after.n == before.n + 1
+    assert after.confusion == before.confusion
+    assert before.accuracy.value is not None
+    assert after.accuracy.value == pytest.approx(before.accuracy.value * before.n / after.n)
+
+
+def test_a_changed_byte_in_the_model_is_found(
+    classifier: Classifier, pictures: ImageDataset, groups: Splits, tmp_path: Path
+) -> None:
+    """A model whose directory is not the recorded one is not measured."""
+    serving = tmp_path / "serving"
+    serving.mkdir()
+    for file in classifier.serving_directory.iterdir():
+        (serving / file.name).write_bytes(file.read_bytes())
+    metadata = serving / "metadata.json"
+    metadata.write_bytes(metadata.read_bytes().replace(b"dark", b"lark"))
+    with pytest.raises(DamagedArtifact, match=r"--train"):
+        evaluate_model(Classifier(tmp_path, classifier.record), pictures, groups, QUICK)
+
+
+def test_splits_without_a_test_picture_measure_nothing(
+    classifier: Classifier, pictures: ImageDataset, groups: Splits
+) -> None:
+    """No number is made up for an empty test set."""
+    members = groups.members[groups.members["split"] != "test"]
+    with pytest.raises(DamagedArtifact, match="no test picture"):
+        evaluate_model(classifier, pictures, Splits(members=members), QUICK)
+
+
+def test_nothing_to_evaluate_is_no_report(pictures: ImageDataset, groups: Splits) -> None:
+    """A skipped training is skipped here too."""
+    assert evaluate.entrypoint(None, pictures, groups, QUICK, "code") is None
+
+
+def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path: Path) -> None:
+    """Beside the training's numbers, under names of their own."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        track(report)
+        client = mlflow.MlflowClient()
+        logged = client.get_run(run_id).data.metrics
+        names = {file.path for file in client.list_artifacts(run_id)}
+    assert logged["test_accuracy"] == pytest.approx(report.accuracy.value)
+    assert logged["test_recall/dark"] == pytest.approx(report.per_class["dark"].recall.value)
+    assert logged["model_bytes"] == report.model_bytes
+    assert {"confusion_matrix.png", "roc_curves.png", "evaluation_report.json"} <= names

@@ -1,0 +1,258 @@
+"""The gate: every rule refuses alone, and what cannot be assessed is never passed."""
+
+import math
+from typing import Any
+
+import pytest
+
+from materializers.classifier import Classifier, TrainingRecord
+from materializers.data_report import Check, DataReport
+from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency, Metric
+from materializers.verdict import Verdict, derive_outcome, verify_verdict
+from steps.evaluation.gate import apply_policy, gate, reach_verdict
+from steps.evaluation.policy import Policy
+
+CLASSES = ("bags", "tops")
+MODEL, DATA, SPLITS, CODE = "1" * 64, "2" * 64, "3" * 64, "4" * 64
+POLICY = Policy()
+RECORD = TrainingRecord(
+    architecture="small_cnn",
+    classes=CLASSES,
+    threads=2,
+    seed=0,
+    data=DATA,
+    splits=SPLITS,
+    configuration="5" * 64,
+    code=CODE,
+    model_digest=MODEL,
+    best_epoch=1,
+    epochs=(),
+)
+
+
+def metric(value: float | None, n: int = 90) -> Metric:
+    return Metric(value=value, low=None, high=None, n=n)
+
+
+def evaluation(
+    precision: dict[str, Metric] | None = None, recall: dict[str, Metric] | None = None, **changes: Any
+) -> EvaluationReport:
+    """A report that every rule passes, but for the changes."""
+    good: dict[str, Any] = {
+        "model": MODEL,
+        "data": DATA,
+        "splits": SPLITS,
+        "n": 180,
+        "accuracy": Metric(value=0.93, low=0.9, high=0.96, n=180),
+        "f1_macro": metric(0.93),
+        "roc_auc_macro": metric(0.99),
+        "per_class": {
+            name: ClassMetrics(
+                precision=(precision or {}).get(name, metric(0.92)),
+                recall=(recall or {}).get(name, metric(0.94)),
+                f1_score=metric(0.93),
+            )
+            for name in CLASSES
+        },
+        "classes": CLASSES,
+        "confusion": ((84, 6), (7, 83)),
+        "latency": Latency(p50_ms=1.0, p99_ms=2.0, n=300),
+        "model_bytes": 1000,
+        "set_aside": 0,
+    }
+    return EvaluationReport(**(good | changes))
+
+
+def data_report(**changes: Any) -> DataReport:
+    """A report of data that passed, but for the changes."""
+    good: dict[str, Any] = {
+        "outcome": "passed",
+        "source_name": "sample",
+        "data": DATA,
+        "rows": 1200,
+        "accepted": 1200,
+        "per_class": dict.fromkeys(CLASSES, 600),
+        "checks": (Check(name="rows", outcome="passed", measured=1200, limit=100, reason="enough"),),
+        "set_aside": (),
+        "duplicates": 0,
+    }
+    return DataReport(**(good | changes))
+
+
+def judged(
+    report: EvaluationReport | None, data: DataReport | None = None, policy: Policy = POLICY
+) -> Verdict:
+    return reach_verdict(
+        RECORD,
+        report,
+        data if data is not None else data_report(),
+        model_name="product-classifier",
+        policy=policy,
+        code=CODE,
+    )
+
+
+def failing(verdict: Verdict) -> list[str]:
+    return [rule.name for rule in verdict.rules if rule.outcome != "passed"]
+
+
+def test_a_good_model_passes_with_every_value_and_limit() -> None:
+    """Each rule has its number beside its limit, per class where it is one, and all evidence is named."""
+    report = evaluation()
+    verdict = judged(report)
+    assert verdict.outcome == "passed"
+    shown = {
+        rule.name: (rule.measured, rule.direction, rule.limit, rule.requirement) for rule in verdict.rules
+    }
+    assert shown == {
+        "data_validation": (1.0, ">=", 1.0, "required"),
+        "accuracy": (0.93, ">=", 0.85, "required"),
+        "precision of bags": (0.92, ">=", 0.80, "required"),
+        "precision of tops": (0.92, ">=", 0.80, "required"),
+        "recall of bags": (0.94, ">=", 0.80, "required"),
+        "recall of tops": (0.94, ">=", 0.80, "required"),
+        "f1_macro": (0.93, ">=", 0.80, "required"),
+        "roc_auc_macro": (0.99, ">=", 0.85, "advisory"),
+        "latency_p99_ms": (2.0, "<=", 500.0, "required"),
+    }
+    assert verdict.rules[1].interval == (0.9, 0.96)
+    assert (verdict.rules[1].n, verdict.compared) == (180, "point")
+    evidence = verdict.evidence
+    assert (evidence.model, evidence.report) == (MODEL, report.digest)
+    assert (evidence.policy, evidence.data, evidence.code) == (POLICY.digest, DATA, CODE)
+    verify_verdict(verdict, model_digest=MODEL, recorded={"registry": verdict.digest})
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("accuracy", {"accuracy": metric(0.8499)}),
+        ("precision of tops", {"precision": {"tops": metric(0.7999)}}),
+        ("recall of bags", {"recall": {"bags": metric(0.7999)}}),
+        ("f1_macro", {"f1_macro": metric(0.7999)}),
+        ("latency_p99_ms", {"latency": Latency(p50_ms=1.0, p99_ms=500.1, n=300)}),
+    ],
+)
+def test_each_required_rule_refuses_alone(name: str, changes: dict[str, Any]) -> None:
+    """One number beyond its limit, all others good: refused, with that rule as the reason."""
+    verdict = judged(evaluation(**changes))
+    assert verdict.outcome == "refused"
+    assert failing(verdict) == [name]
+    assert verdict.reasons()[0].startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "refused"},
+        {"checks": (Check(name="rows", outcome="refused", measured=9, limit=100, reason="too few"),)},
+    ],
+)
+def test_data_that_validation_refused_refuses_the_model(changes: dict[str, Any]) -> None:
+    """The outcome or any single check is enough."""
+    verdict = judged(evaluation(), data_report(**changes))
+    assert verdict.outcome == "refused"
+    assert failing(verdict) == ["data_validation"]
+
+
+def test_a_value_at_its_limit_passes() -> None:
+    """Limits are inclusive."""
+    verdict = judged(evaluation(accuracy=metric(0.85), latency=Latency(p50_ms=1, p99_ms=500.0, n=300)))
+    assert verdict.outcome == "passed"
+
+
+def test_an_advisory_rule_is_shown_and_does_not_refuse() -> None:
+    """A low ROC-AUC is in the verdict, which passes."""
+    verdict = judged(evaluation(roc_auc_macro=metric(0.5)))
+    assert verdict.outcome == "passed"
+    assert failing(verdict) == ["roc_auc_macro"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        ("precision of tops", {"precision": {"tops": metric(None, n=0)}}, "never predicted"),
+        ("recall of tops", {"recall": {"tops": metric(None, n=0)}}, "no test picture"),
+        ("accuracy", {"accuracy": metric(None)}, "not defined"),
+        ("accuracy", {"accuracy": metric(math.nan)}, "not defined"),
+        ("f1_macro", {"f1_macro": metric(math.inf)}, "not defined"),
+        ("latency_p99_ms", {"latency": Latency(p50_ms=1, p99_ms=math.nan, n=300)}, "not defined"),
+    ],
+)
+def test_a_required_number_that_is_not_there_does_not_pass(
+    name: str, changes: dict[str, Any], reason: str
+) -> None:
+    """No value, NaN and infinity are not assessed, and a model with such a rule is not released."""
+    verdict = judged(evaluation(**changes))
+    assert verdict.outcome == "not_assessed"
+    (rule,) = [rule for rule in verdict.rules if rule.outcome != "passed"]
+    assert (rule.name, rule.outcome, rule.measured) == (name, "not_assessed", None)
+    assert reason in (rule.reason or "")
+
+
+def test_a_class_that_the_report_leaves_out_is_not_assessed() -> None:
+    """A report cannot pass a class by not naming it."""
+    report = evaluation()
+    partial = evaluation(per_class={"bags": report.per_class["bags"]})
+    verdict = judged(partial)
+    assert verdict.outcome == "not_assessed"
+    assert failing(verdict) == ["precision of tops", "recall of tops"]
+
+
+@pytest.mark.parametrize(
+    ("report", "data", "named"),
+    [
+        (evaluation(model="9" * 64), None, "is about model 999"),
+        (evaluation(data="9" * 64), None, "is about dataset 999"),
+        (evaluation(splits="9" * 64), None, "is about splits 999"),
+        (evaluation(classes=("bags", "shoes")), None, "has classes"),
+        (evaluation(), data_report(data="9" * 64), "data report is about dataset 999"),
+        (None, None, "no evaluation report"),
+    ],
+)
+def test_reports_about_something_else_assess_nothing(
+    report: EvaluationReport | None, data: DataReport | None, named: str
+) -> None:
+    """Good numbers of another model, other data or other splits pass no rule at all."""
+    verdict = judged(report, data)
+    assert verdict.outcome == "not_assessed"
+    assert {rule.outcome for rule in verdict.rules} == {"not_assessed"}
+    assert {rule.measured for rule in verdict.rules} == {None}
+    assert all(named in (rule.reason or "") for rule in verdict.rules)
+
+
+def test_a_missing_data_report_assesses_nothing() -> None:
+    """Nobody knows whether the data was any good."""
+    verdict = reach_verdict(
+        RECORD, evaluation(), None, model_name="product-classifier", policy=POLICY, code=CODE
+    )
+    assert verdict.outcome == "not_assessed"
+    assert verdict.reasons()[0].endswith("(there is no data report)")
+
+
+def test_a_policy_that_requires_nothing_releases_nothing() -> None:
+    """With every rule advisory there is no verdict that passes."""
+    rules = {name: {**rule, "requirement": "advisory"} for name, rule in POLICY.rules.model_dump().items()}
+    assert judged(evaluation(), policy=Policy.model_validate({"rules": rules})).outcome == "not_assessed"
+
+
+def test_the_outcome_can_be_derived_again_from_the_stored_verdict() -> None:
+    """JSON and back, the numbers alone give the same outcome and digest."""
+    verdict = judged(evaluation(accuracy=metric(0.5)))
+    stored = Verdict.model_validate_json(verdict.model_dump_json())
+    assert derive_outcome(stored.rules) == stored.outcome == "refused"
+    assert stored.digest == verdict.digest
+
+
+def test_no_data_report_alone_leaves_only_its_rule_open() -> None:
+    """The pure function assesses what it is given."""
+    results = apply_policy(POLICY, evaluation(), None, classes=CLASSES)
+    assert [rule.name for rule in results if rule.outcome != "passed"] == ["data_validation"]
+
+
+def test_no_model_is_no_verdict(tmp_path: Any) -> None:
+    """A skipped training is not judged; a model is."""
+    given = (evaluation(), data_report(), "product-classifier", POLICY, CODE)
+    assert gate.entrypoint(None, *given) is None
+    verdict = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
+    assert verdict == judged(evaluation())

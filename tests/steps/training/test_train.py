@@ -1,0 +1,129 @@
+"""The train step: the same inputs give the same bytes, and none give none."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from materializers.errors import UsageError
+from serving.model_directory import Preprocessing, read_metadata
+from steps.training.train import TrainSettings, check_trainable, train
+from tests.steps.training.examples import CLASSES, dataset, settings, splits, trained
+
+ROOT = Path(__file__).resolve().parents[3]
+TRAIN_ELSEWHERE = """
+import sys
+from pathlib import Path
+from tests.steps.training.examples import trained
+print(trained(Path(sys.argv[1]), epochs=1, threads=2).record.model_dump_json())
+"""
+SKIP_ELSEWHERE = """
+import sys
+from steps.training.train import TrainSettings, train
+assert train.entrypoint(None, None, ["a", "b"], TrainSettings(), "c", "d") is None
+heavy = ("torch", "torchvision", "mlflow", "matplotlib", "onnxruntime")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def run_elsewhere(code: str, *arguments: str) -> str:
+    """Run code in another process and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()[-1]
+
+
+def digests(directory: Path) -> dict[str, str]:
+    names = ("serving/model.onnx", "serving/metadata.json", "weights.safetensors")
+    return {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+
+
+def test_two_processes_train_to_the_same_bytes(tmp_path: Path) -> None:
+    """Model, metadata and weights are byte for byte the same, and another seed's are not."""
+    record = json.loads(run_elsewhere(TRAIN_ELSEWHERE, str(tmp_path / "there")))
+    here = trained(tmp_path / "here", epochs=1, threads=2)
+    assert digests(tmp_path / "here") == digests(tmp_path / "there")
+    assert here.record.model_dump(mode="json") == record
+    other = trained(tmp_path / "other", epochs=1, threads=2, seed=1)
+    assert other.record.model_digest != here.record.model_digest
+
+
+def test_nothing_to_learn_from_is_nothing_learnt_and_nothing_imported() -> None:
+    """A skipped training returns None and costs no heavy import."""
+    assert run_elsewhere(SKIP_ELSEWHERE) == "[]"
+
+
+def test_the_step_returns_a_classifier_whose_record_names_its_evidence() -> None:
+    """Data, splits, configuration, code and model are named by their digests, and the files are there."""
+    pictures = dataset()
+    groups = splits(pictures)
+    classifier = train.entrypoint(pictures, groups, CLASSES, settings(epochs=1), "conf", "code")
+    record = classifier.record
+    assert (record.data, record.splits) == (pictures.version, groups.digest)
+    assert (record.configuration, record.code) == ("conf", "code")
+    assert (record.architecture, record.classes) == ("small_cnn", tuple(CLASSES))
+    metadata = read_metadata(classifier.serving_directory)
+    assert metadata.classes == tuple(CLASSES)
+    assert metadata.preprocessing == Preprocessing(height=16, width=16)
+    assert (classifier.directory / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_files_go_when_nobody_holds_the_classifier() -> None:
+    """The folder that training wrote does not stay behind."""
+    pictures = dataset()
+    classifier = train.entrypoint(pictures, splits(pictures), CLASSES, settings(epochs=1), "conf", "code")
+    directory = classifier.directory
+    assert directory.is_dir()
+    del classifier
+    assert not directory.exists()
+
+
+def test_test_pictures_are_not_looked_at(tmp_path: Path) -> None:
+    """A dataset without its test pictures trains to the same model."""
+    pictures = dataset()
+    groups = splits(pictures)
+    seen = pictures.select(groups.image_ids("train") + groups.image_ids("validation"))
+    assert len(seen) < len(pictures)
+    models = [
+        train.entrypoint(given, groups, CLASSES, settings(epochs=1), "conf", "code").record.model_digest
+        for given in (pictures, seen)
+    ]
+    assert models[0] == models[1]
+
+
+def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -> None:
+    """The product's default needs weights, and says which keys name them."""
+    with pytest.raises(UsageError, match=r"train.weights .*train.freeze_backbone=false"):
+        check_trainable(TrainSettings())
+    check_trainable(TrainSettings(freeze_backbone=False))
+    check_trainable(TrainSettings(weights="weights.safetensors", weights_sha256="0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"architecture": "resnet51"}, "architecture"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"batch_size": 1}, "batch_size"),
+        ({"batchsize": 8}, "batchsize"),
+        ({"weights": "a.safetensors"}, "weights_sha256"),
+        ({"weights_sha256": "0" * 64}, "weights"),
+        ({"weights": "a.safetensors", "weights_sha256": "abc"}, "weights_sha256"),
+        ({"augmentation": {"flip": 1.5}}, "flip"),
+        ({"deviation": (0.2, 0.0, 0.2)}, "deviation"),
+        ({"architecture": "resnet18", "preprocessing": {"height": 28, "width": 28}}, "28 pixels"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(wrong: dict[str, Any], named: str) -> None:
+    """The error names the key, so that a typo is found before anything runs."""
+    with pytest.raises(ValidationError, match=named):
+        TrainSettings(**wrong)

@@ -36,6 +36,7 @@ def isolated_environment(home: Path) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",
         "SHUTTERLINE_PORT": str(free_port()),
         "PYTHONPATH": str(PROJECT),
+        "COLUMNS": "300",  # rich reads it once: tables in messages stay on one line
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 

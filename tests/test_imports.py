@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "materializers": set(),
     "serving": set(),
     "data": set(),
-    "benchmarks": {"pipelines", "actions", "steps", "stacks", "materializers", "serving"},
+    "benchmarks": {"data", "pipelines", "actions", "steps", "stacks", "materializers", "serving"},
 }
 # Law 1: these never ask which stack is active.
 STACK_AGNOSTIC = {"run", "pipelines", "actions", "steps", "materializers", "serving"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import singledispatch
 from typing import Any
@@ -45,11 +46,19 @@ def show_next(results: list[Any], *, config: Config, command: str) -> None:
         following = next_commands(result, config) or following
     if not following:
         return
+    following = [*_activation(), *following]
     console = _console()
     console.print("next:")
     width = max(len(purpose) for purpose, _ in following)
     for purpose, line in following:
         console.print(f"  {purpose:{width}}  {in_full(line, command)}", markup=False)
+
+
+def _activation() -> list[tuple[str, str]]:
+    """How the caller's shell gets this Python as its ``python``; nothing where it has it."""
+    if sys.prefix == sys.base_prefix or os.environ.get("VIRTUAL_ENV") == sys.prefix:
+        return []
+    return [("use this Python, once a shell", f"source {os.path.relpath(sys.prefix)}/bin/activate")]
 
 
 def _console() -> Console:

@@ -1,4 +1,7 @@
-"""Run benchmarks by name, or all: ``python -m benchmarks [NAME …] [--quick] [--json]``."""
+"""Run benchmarks by name, or all: ``python -m benchmarks [NAME …] [--quick] [--json]``.
+
+A subject is a file beside this one, or a package where it needs more than one.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from benchmarks.claim import Claim, this_machine
 
 SUBJECTS = sorted(
     path.stem
-    for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"__init__", "__main__", "claim"}
+    for path in Path(__file__).parent.iterdir()
+    if (path.suffix == ".py" and path.stem not in {"__init__", "__main__", "claim"})
+    or (path / "__init__.py").exists()
 )
 
 

@@ -95,7 +95,8 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        given = f" (given: {first['input']!r})" if first["type"] != "missing" else ""
+        scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
+        given = f" (given: {first['input']!r})" if scalar else ""
         raise UsageError(f"configuration: {place}: {first['msg']}{given}") from error
 
 

@@ -13,7 +13,14 @@ from zenml.io import fileio
 from materializers.approval import Approval
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
-from materializers.evidence import RegisteredVersion, read_version, verify_arm, version_with_alias
+from materializers.evidence import (
+    RegisteredVersion,
+    read_version,
+    registry_client,
+    registry_errors,
+    verify_arm,
+    version_with_alias,
+)
 from materializers.release import Arm, Environment, Release
 from materializers.verdict import Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
@@ -124,6 +131,11 @@ def propose_release(
         verify_arm(arm, model_name=model_name, environment=environment, model_digest=digest)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
+    # Also the proof that the registry can be written, before anything that serves is touched.
+    with registry_errors(f"record that version {entry.version} is proposed for {environment}"):
+        registry_client().set_model_version_tag(
+            model_name, str(entry.version), f"proposed_{environment}", arm.verdict.digest
+        )
     return release
 
 

@@ -1,0 +1,94 @@
+"""What is printed for a person: the commands that follow, and messages in the caller's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actions.result import ActionResult, in_full
+from actions.show import next_commands
+from pipelines.config import Config, load_config
+from pipelines.results import PipelineResult
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    """The product's configuration."""
+    return load_config(None, ())
+
+
+def result(pipeline: str, **values: Any) -> PipelineResult:
+    """A pipeline's result that completed, but for ``values``."""
+    return PipelineResult(**{"pipeline": pipeline, "run": "r", "status": "completed", "version": 3, **values})
+
+
+def live(environment: str) -> dict[str, Any]:
+    """The release of a version that is live."""
+    return {"environment": environment, "status": "live", "version": 3, "url": "http://127.0.0.1/"}
+
+
+def commands(found: list[tuple[str, str]]) -> str:
+    """The commands alone, one a line."""
+    return "\n".join(command for _, command in found)
+
+
+def test_a_message_names_the_command_with_the_callers_own_flags() -> None:
+    """Advice can be copied: it carries --config, --set and --stack of the call that failed."""
+    said = in_full("Approve it: python run.py --approve 3", "python run.py --config shop.yaml")
+    assert said == "Approve it: python run.py --config shop.yaml --approve 3"
+
+
+def test_a_passed_version_may_go_to_staging(config: Config) -> None:
+    """After training, the version that was just made is proposed for release."""
+    found = next_commands(result("training", verdict="passed"), config)
+    assert commands(found) == "python run.py --deploy --version 3"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"verdict": "refused", "exit_code": 3, "status": "refused"},
+        {"verdict": "passed", "version": None},
+    ],
+)
+def test_what_was_refused_is_not_proposed_for_release(config: Config, values: dict[str, Any]) -> None:
+    """A refused run, and one that made no version, propose nothing."""
+    assert next_commands(result("training", **values), config) == []
+
+
+def test_staging_proposes_an_approval_before_production(config: Config) -> None:
+    """The approval comes first, and the service can be stopped."""
+    text = commands(next_commands(result("deployment", release=live("staging")), config))
+    assert text.index("--approve 3") < text.index("--deploy --version 3 --environment production")
+    assert text.startswith("make dashboard")
+    assert text.endswith("--stop")
+    assert "--continuous --source PATH" in text
+
+
+def test_the_demo_proposes_its_second_delivery(config: Config) -> None:
+    """Where the source is the sample, the command can be copied; after it was used, it is not repeated."""
+    sample = config.model_copy(
+        update={
+            "product": config.product.model_copy(
+                update={"source": config.product.source.model_copy(update={"name": "sample-deliveries"})}
+            )
+        }
+    )
+    first = commands(next_commands(result("deployment", release=live("staging")), sample))
+    second = commands(next_commands(result("continuous", release=live("staging")), sample))
+    assert "--continuous --source data/second-delivery.zip" in first
+    assert "--continuous" not in second
+
+
+def test_production_is_not_proposed_once_it_is_live(config: Config) -> None:
+    """What was just done is not advised again."""
+    text = commands(next_commands(result("deployment", release=live("production")), config))
+    assert "--approve" not in text
+    assert "--deploy" not in text
+
+
+def test_an_approval_proposes_the_release(config: Config) -> None:
+    """An approval moves nothing, so the command that does is next."""
+    approved = ActionResult(action="approve", status="done", details={"version": 3})
+    assert commands(next_commands(approved, config)).endswith("--deploy --version 3 --environment production")

@@ -1,0 +1,342 @@
+"""The README and the pages of docs/: every command is run, in the order of the pages, on shrunk data."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.ports import free_port
+from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+PAGES = ("README.md", "docs/data.md", "docs/gate.md", "docs/serving.md", "docs/architecture.md")
+"""In this order their commands are run; each page finds what the ones before it left."""
+STACK = MODEL = "readme"
+
+ELSEWHERE = {
+    "make test": (".ci/run", "test 2>&1"),
+    "zenml stack set local": ("tests/stacks/test_apply.py", '"docs" / "stacks.md"'),
+    "make dashboard": ("tests/test_readme.py", "def test_the_dashboard_starts_says_where_and_stops("),
+    "zenml logout --local": ("tests/test_readme.py", "def test_the_dashboard_starts_says_where_and_stops("),
+}
+"""Commands that are not run with the rest: the file that runs them, and a text by which it is known."""
+
+EXPECTED: list[tuple[str, str, int, str]] = [
+    # page, a part of the command, exit code, what is printed
+    ("", "make demo", 0, "live in staging: http://127.0.0.1:"),
+    ("", "source .venv/bin/activate", 0, ""),
+    ("", "--stack local --status", 0, "stack: local"),
+    ("README.md", "--status", 0, "staging: version 1, healthy"),
+    ("docs/serving.md", "--status", 0, "staging: version 2, healthy"),
+    ("", "--approve 1", 0, "approved by Ada"),
+    ("", "--reject 1", 0, "rejected by Ada"),
+    ("", "--deploy --version 1 --environment production", 0, "live in production"),
+    ("docs/data.md", "trigger.manual=true", 0, "a person asked for it"),
+    ("docs/data.md", "--continuous", 0, "version 2 learnt from exactly this data"),
+    ("README.md", "--continuous", 0, "continuous: completed, version 2, verdict passed"),
+    ("", "--rollback --environment production", 2, "nothing to roll back to"),
+    ("", "--rollback", 0, "Version 1 is live in staging again"),
+    ("", "--predict data/photos", 0, "predict: done"),
+    ("", "--infer", 0, "predictions written to"),
+    ("", "--stop", 0, "staging: readme version"),
+    ("", "shop.yaml --train", 0, "live in staging: http://127.0.0.1:"),
+    ("", "data/third-delivery.zip", 2, "There is no source data/third-delivery.zip"),
+    ("", "policy.rules.accuracy.limit=0.7 --train", 3, "nobody approved that"),
+    ("", "--approve-change", 0, "The same command now trains"),
+    ("", "--train --source data/first-delivery.zip", 0, "verdict passed"),
+    ("docs/gate.md", "--deploy", 0, "live in staging"),
+    ("docs/serving.md", "--deploy", 0, "live in staging"),
+    ("", "/health/status", 0, '"model_name":"readme"'),
+    ("", "@LICENSE", 0, '"code":400'),
+    ("", "no picture", 0, '"reason":"not_base64"'),
+    ("", "/api/v1.0/predictions", 0, '"probability"'),
+]
+"""What each command must come to; the first line that fits counts, and one must fit."""
+
+
+@dataclass
+class Reader:
+    """Someone who types what the pages say, on the shrunk data and a stack of their own."""
+
+    home: Path
+    port: int
+    said: str = ""
+    outcomes: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    def substituted(self, command: str) -> str:
+        """The command as it is run: this is all that differs from the page."""
+        digest = re.search(r"--approve-change ([0-9a-f]{16})", self.said)
+        table = {
+            "make demo": make_recipe("demo"),
+            "python run.py": f"python run.py --stack {STACK}",
+            "--config configs/demo": f"--config {self.home / 'demo.yaml'}",
+            "--config shop.yaml": f"--config {self.home / 'shop.yaml'}",
+            "data/first-delivery.zip": str(self.home / "first-delivery.zip"),
+            "data/second-delivery.zip": str(self.home / "second-delivery.zip"),
+            "--source photographs": f"--source {self.home / 'photographs'}",
+            "predictions.parquet": str(self.home / "predictions.parquet"),
+            "127.0.0.1:8090": f"127.0.0.1:{self.port}",
+            "product-classifier-demo": MODEL,
+            "--approve-change DIGEST": f"--approve-change {digest[1] if digest else 'none'}",
+        }
+        for written, meant in table.items():
+            command = command.replace(written, meant)
+        return command
+
+    def type(self, page: str, command: str) -> None:
+        """Run one command and keep its exit code and all that it printed."""
+        meant = self.substituted(command)
+        run = run_py if meant.startswith("python run.py ") else run_shell
+        code, printed = run(meant)
+        self.said += printed
+        self.outcomes[page, command] = code, printed
+
+
+def commands_of(page: str) -> list[str]:
+    """The commands of a page's ``sh`` blocks, one a line; a line that ends with a backslash goes on."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def make_recipe(target: str) -> str:
+    """The one command of a target of the Makefile."""
+    found = re.search(rf"^{target}:[^\n]*\n\t([^\n]+)$", (PROJECT / "Makefile").read_text(), re.M)
+    assert found, f"the Makefile has no target {target} of one command"
+    return found[1]
+
+
+def run_py(command: str) -> tuple[int, str]:
+    """Call ``run.py`` in this process, which has imported everything already."""
+    from run import main
+
+    arguments = []
+    for word in shlex.split(command)[2:]:
+        arguments += [str(path) for path in sorted(PROJECT.glob(word))] if "*" in word else [word]
+    printed = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(sys, "__stdout__", printed)
+        patch.setenv("ZENML_ACTIVE_STACK_ID", "")  # --stack sets it for the whole process
+        patch.delenv("ZENML_ACTIVE_STACK_ID")
+        stack.enter_context(contextlib.chdir(PROJECT))
+        stack.enter_context(contextlib.redirect_stdout(printed))
+        stack.enter_context(contextlib.redirect_stderr(printed))
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+    return int(ended.value.code or 0), printed.getvalue()
+
+
+def run_shell(command: str, **environment: str) -> tuple[int, str]:
+    """Run a command in a shell, in the project."""
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=PROJECT,
+        env={**os.environ, "no_proxy": "127.0.0.1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def yaml_of(page: str) -> dict[str, Any]:
+    """A page's one YAML block."""
+    found = re.search(r"^```yaml\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
+    assert found
+    content: dict[str, Any] = yaml.safe_load(found[1])
+    return content
+
+
+def write_shop(home: Path, archive: Path) -> None:
+    """The README's example of own pictures: its configuration, shrunk, and a folder with its classes."""
+    shop, shrunk = yaml_of("README.md"), yaml.safe_load(SHRUNK_CONFIG.read_text())
+    classes = dict(zip(shrunk["product"]["classes"], shop["product"]["classes"], strict=False))
+    (home / "shop.yaml").write_text(yaml.safe_dump({**shrunk, "product": shop["product"]}))
+    with zipfile.ZipFile(archive) as delivery:
+        rows = csv.DictReader(io.StringIO(delivery.read("labels.csv").decode()))
+        kept = [(row["image_path"], classes[row["label"]]) for row in rows if row["label"] in classes]
+        delivery.extractall(home / "photographs", members=[path for path, _ in kept])
+    lines = [f"{path},{label},product-{number}" for number, (path, label) in enumerate(kept)]
+    (home / "photographs" / "labels.csv").write_text("\n".join(["image_path,label,group", *lines]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def reader(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Has typed every command of every page, on a stack whose services are no other test's."""
+    from zenml.enums import StackComponentType as Kind
+
+    home, port = tmp_path_factory.mktemp("readme"), free_port()
+    parts = local_stack.active_stack_model.components
+    settings = {
+        **parts[Kind.MODEL_DEPLOYER][0].configuration,
+        "state_directory": str(home / "deployer"),
+        "port": port,
+    }
+    local_stack.create_stack_component(STACK, "seldon-local", Kind.MODEL_DEPLOYER, settings)
+    local_stack.create_stack(
+        STACK, {**{kind: parts[kind][0].id for kind in parts}, Kind.MODEL_DEPLOYER: STACK}
+    )
+    demo = yaml.safe_load(SHRUNK_CONFIG.read_text())
+    demo["product"]["model"] = MODEL
+    (home / "demo.yaml").write_text(yaml.safe_dump(demo))
+    first = cut_delivery(home / "first-delivery.zip")
+    cut_delivery(home / "second-delivery.zip", archive="second-delivery.zip", per_class=20)
+    write_shop(home, first)
+    typed = Reader(home, port)
+    try:
+        for page in PAGES:
+            for command in commands_of(page):
+                if command not in ELSEWHERE:
+                    typed.type(page, command)
+        yield typed
+    finally:
+        run_py(f"python run.py --stack {STACK} --stop")
+
+
+@pytest.mark.debian("curl")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: str) -> None:
+    """Each ends with the exit code and prints the words that are expected of it."""
+    for (where, command), (code, printed) in reader.outcomes.items():
+        if where != page:
+            continue
+        found = [(c, text) for p, part, c, text in EXPECTED if p in {"", page} and part in command]
+        assert found, f"{page} has a command that no test expects: {command}"
+        assert (code, "Traceback" in printed) == (found[0][0], False), f"{command}\n{printed}"
+        assert found[0][1] in printed, f"{command}\n{printed}"
+
+
+def test_the_stacks_page_is_tested_with_the_registrar() -> None:
+    """Its commands need a checkout of their own; the test of the registrar runs them there."""
+    text = (PROJECT / "tests" / "stacks" / "test_apply.py").read_text()
+    assert commands_of("docs/stacks.md")
+    assert "docs" in text
+    assert "stacks.md" in text
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_is_not_run_here_is_run_elsewhere(command: str) -> None:
+    """The list of exceptions names a file that is there, and that runs the command."""
+    path, text = ELSEWHERE[command]
+    assert text in (PROJECT / path).read_text()
+
+
+def test_predictions_are_where_the_page_says(reader: Reader) -> None:
+    """``--infer`` wrote the columns that docs/serving.md lists, for each photograph."""
+    import pandas as pd
+
+    rows = pd.read_parquet(reader.home / "predictions.parquet")
+    assert len(rows) == 3
+    promised = {"path", "model_version", "label", "probability", "abstained", "error", "probability_bags"}
+    assert promised <= set(rows.columns)
+
+
+def test_nothing_is_printed_after_the_next_commands(reader: Reader) -> None:
+    """The demo ends with what one would type next, with the caller's own configuration in it."""
+    _, printed = reader.outcomes["README.md", "make demo"]
+    before, _, after = printed.partition("next:\n")
+    assert "sneaker.png" in before
+    assert f"python run.py --config {reader.home / 'demo.yaml'} --stack {STACK} --approve 1 " in after
+    assert all(line.startswith("  ") for line in after.splitlines())
+
+
+def test_the_dashboard_starts_says_where_and_stops(tmp_path: Path) -> None:
+    """``make dashboard`` comes back with an address that answers, until ``zenml logout --local``."""
+    port = free_port()
+    own = {"ZENML_CONFIG_PATH": str(tmp_path), "ZENML_AUTO_OPEN_DASHBOARD": "false"}
+    try:
+        code, printed = run_shell(f"{make_recipe('dashboard')} --port {port}", **own)
+        assert code == 0, printed
+        assert f"http://127.0.0.1:{port}" in printed
+        assert "<title>ZenML Dashboard" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+    finally:
+        code, printed = run_shell("zenml logout --local", **own)
+    assert code == 0, printed
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+
+
+def test_the_table_of_gates_is_the_policy() -> None:
+    """Rule, limit and requirement of every row are those of configs/policy.yaml."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([≥≤]) ([\d.]+)[^|]* \| (\w+) \|$",
+        (PROJECT / "README.md").read_text(),
+        re.M,
+    )
+    policy = yaml.safe_load((PROJECT / "configs" / "policy.yaml").read_text())["policy"]["rules"]
+    assert {name: (float(limit), requirement) for name, _, limit, requirement in rows} == {
+        name: (float(rule["limit"]), rule["requirement"]) for name, rule in policy.items()
+    }
+    assert {name for name, sign, *_ in rows if sign == "≤"} == {"latency_p99_ms"}
+    overlay = [path.read_text() for path in (PROJECT / "configs" / "demo").glob("*.yaml")]
+    assert not any("policy" in yaml.safe_load(text) for text in overlay)
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    """The README and ``run.py --help`` say the same of every exit code."""
+    from run import EXAMPLES
+
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", (PROJECT / "README.md").read_text(), re.M)
+    assert [int(code) for code, _ in rows] == [0, 1, 2, 3, 4, 130]
+    said = " ".join(EXAMPLES.split())
+    assert all(f"{code} {meaning}" in said for code, meaning in rows)
+
+
+def test_the_examples_of_own_pictures_are_accepted(tmp_path: Path) -> None:
+    """The README's configuration has no unknown key, and its ``labels.csv`` can be read."""
+    from pipelines.config import load_config
+    from steps.data.labels import read_labels
+
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(yaml_of("README.md")))
+    config = load_config(tmp_path / "shop.yaml", ())
+    found = re.search(r"^```\n(image_path.*?)^```", (PROJECT / "README.md").read_text(), re.M | re.S)
+    assert found
+    labels = read_labels(found[1].encode())
+    assert {row.label for row in labels.rows} <= set(config.product.classes)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/stacks.md", "data/README.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every link to a file or picture of the repository is there."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in target]
+    assert [target for target in targets if not (PROJECT / page).parent.joinpath(target).exists()] == []
+
+
+def test_what_the_pages_name_is_there() -> None:
+    """The layout's files and folders exist, and so does every target of make that a page names."""
+    readme = (PROJECT / "README.md").read_text()
+    layout = re.findall(r"^([a-z]+(?:/|\.py)) {2,}\S", readme, re.M)
+    assert len(layout) > 10
+    assert [name for name in layout if not (PROJECT / name).exists()] == []
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.M))
+    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z]+)\b[ `:]", code_of(page))}
+    assert named <= targets
+
+
+def code_of(page: str) -> str:
+    """What stands in backticks on a page, inline and in blocks."""
+    text = (PROJECT / page).read_text()
+    return "\n".join(
+        f"{code} " for code in re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.S) for code in code
+    )

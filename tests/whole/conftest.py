@@ -1,0 +1,70 @@
+"""Models of the session that are trained and served once, and looked at by many tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from tests.shrunk.delivery import cut_delivery
+from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+
+@pytest.fixture(scope="session")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pictures of each class."""
+    return cut_delivery(tmp_path_factory.mktemp("delivery") / "delivery.zip")
+
+
+@pytest.fixture(scope="session")
+def open_shop(local_stack: Client, delivery: Path) -> Callable[[str], Shop]:
+    """Makes shops: each has a registered model of its own, empty so far."""
+    return lambda model: Shop(model, delivery)
+
+
+@pytest.fixture(scope="session")
+def serving(open_shop: Callable[[str], Shop]) -> Shop:
+    """Version 1 is live in staging, 2 passed and is the challenger, 3 is 2 refused by a stricter policy.
+
+    Tests must leave all of this as it is.
+    """
+    shop = open_shop("serving")
+    assert shop.train() == 1
+    shop.deploy(1)
+    assert shop.train(SEED_1) == 2
+    assert shop.train(SEED_1, IMPOSSIBLE, expected=3) == 3
+    assert shop.aliases() == {"staging": 1, "challenger": 2}
+    return shop
+
+
+@pytest.fixture
+def untouched(serving: Shop) -> Any:
+    """Fails the test when what ``serving`` serves, or its aliases, are others after it than before."""
+    before = serving.served(), serving.aliases()
+    assert before[0] is not None
+    yield serving
+    assert (serving.served(), serving.aliases()) == before
+
+
+@pytest.fixture
+def stack_with_deployer(local_stack: Client) -> Callable[..., str]:
+    """Registers a stack like the local one, but for the settings of its deployer, and returns its name."""
+
+    def register(**settings: Any) -> str:
+        from zenml.enums import StackComponentType as Kind
+
+        name = f"other-{uuid4().hex[:8]}"
+        parts = local_stack.active_stack_model.components
+        present = parts[Kind.MODEL_DEPLOYER][0].configuration
+        local_stack.create_stack_component(name, "seldon-local", Kind.MODEL_DEPLOYER, {**present, **settings})
+        components = {kind: parts[kind][0].id for kind in parts}
+        local_stack.create_stack(name, {**components, Kind.MODEL_DEPLOYER: name})
+        return name
+
+    return register

@@ -1,0 +1,55 @@
+"""The cache never answers for the world: which steps always run."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import steps
+from tests.whole.shop import Shop
+
+NEVER_CACHED = {
+    "ingest",  # reads a folder, a bucket, and the model's last runs
+    "signals",  # reads the registry and the clock
+    "decide",  # its answer holds for the moment
+    "register",  # changes the registry
+    "candidate",  # reads the registry, the deployer and the artifact store
+    "release",  # changes what is served
+    "observe",  # asks the service
+    "conclude",  # changes the registry
+    "staging",  # all of these four
+    "champion",  # reads what is live
+    "predict",  # reads a folder, writes a file
+}
+CACHED = {"validate", "split", "train", "evaluate", "gate"}
+
+
+def all_steps() -> dict[str, bool | None]:
+    """Each step of the project, with its ``enable_cache``."""
+    from zenml.steps import BaseStep
+
+    found: dict[str, bool | None] = {}
+    for module in pkgutil.walk_packages(steps.__path__, "steps."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, BaseStep):
+                found[value.name] = value.configuration.enable_cache
+    return found
+
+
+def test_steps_that_touch_the_outside_are_never_cached() -> None:
+    """Exactly those that read or change anything outside their inputs have ``enable_cache=False``."""
+    found = all_steps()
+    assert {name for name, cache in found.items() if cache is False} == NEVER_CACHED
+    assert {name for name, cache in found.items() if cache is not False} == CACHED
+
+
+def test_a_second_run_asks_the_world_again_and_nothing_else(serving: Shop) -> None:
+    """Run twice, the pure steps come from the cache and the others run."""
+    from zenml.client import Client
+
+    outcome = serving.run("product.model=cached-twice", train=True, source=str(serving.delivery))
+    again = serving.run("product.model=cached-twice", train=True, source=str(serving.delivery))
+    assert (outcome.exit_code, again.exit_code) == (0, 0)
+    run = Client().get_pipeline_run(again.last["run"])
+    status = {name: str(step.status) for name, step in run.steps.items()}
+    assert status == {**dict.fromkeys(CACHED, "cached"), "ingest": "completed", "register": "completed"}

@@ -12,16 +12,18 @@ Examples:
 
 \b
   # train on a delivery, release it to staging, ask it about a photograph
-  python run.py --train --source data/first-delivery.zip --deploy
-  python run.py --predict photo.jpg
+  python run.py --config configs/demo --train --source data/first-delivery.zip --deploy
+  python run.py --config configs/demo --predict data/photos/bag.png
 \b
   # a second delivery: join, decide, retrain, gate, stage
-  python run.py --continuous --source s3://bucket/product-images/2026-11-21
+  python run.py --config configs/demo --continuous --source data/second-delivery.zip
 \b
   # production needs a person
-  python run.py --approve 3 --by "Ada" --reason "checked the report"
-  python run.py --deploy --version 3 --environment production
-  python run.py --rollback --environment production
+  python run.py --config configs/demo --approve 2 --by "Ada" --reason "checked the report"
+  python run.py --config configs/demo --deploy --version 2 --environment production
+\b
+  # put the previous release back
+  python run.py --config configs/demo --rollback
 
 Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing started; 3 refused by a gate or a missing
 approval; 4 a service of the stack cannot be reached or written; 130 interrupted.

@@ -28,18 +28,17 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     """
     name = config.product.model
     entry = read_version(name, version)
-    arm = gather_arm(entry, policy_digest=config.policy.digest)
     if decision == "approved":
-        digest = present_digest(arm.model_uri)
-        verify_arm(arm, model_name=name, environment="staging", model_digest=digest)
-    evidence = arm.verdict.evidence
+        arm = gather_arm(entry, policy_digest=config.policy.digest)
+        verify_arm(arm, model_name=name, environment="staging", model_digest=present_digest(arm.model_uri))
+    # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,
         model_name=name,
         version=version,
-        model_digest=evidence.model,
-        report_digest=evidence.report,
-        policy_digest=evidence.policy,
+        model_digest=entry.tags["model_digest"],
+        report_digest=entry.tags["report_digest"],
+        policy_digest=entry.tags["policy_digest"],
         actor=Client().active_user.name,
         by=by,
         reason=reason,

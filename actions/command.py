@@ -106,17 +106,19 @@ def _prepare_environment() -> None:
 
 def _answer(request: Request, results: list[Any]) -> int:
     from materializers.errors import ShutterlineError
-    from pipelines.results import exit_code_of
 
     try:
         return _carry_out(request, results)
     except KeyboardInterrupt:
-        _explain("Interrupted. What is served is unchanged; the same command goes on.", request, results, 130)
+        said = "Interrupted; the same command goes on. See what is live: python run.py --status"
+        _explain(said, request, results, INTERRUPTED)
         return INTERRUPTED
     except ShutterlineError as error:
         _explain(str(error), request, results, error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line, whatever it was
+        from pipelines.results import exit_code_of
+
         exit_code = exit_code_of(f"{type(error).__module__}.{type(error).__qualname__}")
         if exit_code == 1 and os.environ.get("SHUTTERLINE_DEBUG"):
             traceback.print_exc(file=sys.stderr)
@@ -171,38 +173,71 @@ def _check_flags(request: Request) -> None:
 
     if not request.wanted:
         raise UsageError("Nothing was asked for: python run.py --help")
-    if (request.train or request.continuous) and (request.source is None) == (request.data is None):
-        raise UsageError("--train and --continuous take one of --source PATH and --data VERSION")
+    if request.train or request.continuous:
+        if (request.source is None) == (request.data is None):
+            raise UsageError("--train and --continuous take one of --source PATH and --data VERSION")
+    elif request.source is not None or request.data is not None:
+        raise UsageError("--source and --data go with --train or --continuous")
     if request.infer and (request.input is None or request.output is None):
         raise UsageError("--infer takes --input FOLDER and --output FILE.parquet")
-    if request.photos and not request.predict:
-        raise UsageError(f"Unexpected argument {request.photos[0]!r}: photographs go with --predict")
+    if not request.infer and (request.input is not None or request.output is not None):
+        raise UsageError("--input and --output go with --infer")
     if request.version is not None and not request.deploy:
         raise UsageError("--version goes with --deploy")
+    _check_decision(request)
+    _check_photos(request)
+
+
+def _check_decision(request: Request) -> None:
+    from materializers.errors import UsageError
+
+    decided = {"approve", "reject", "approve-change"}.intersection(request.wanted)
+    given = {"--by WHO": request.by, '--reason "…"': request.reason}
+    missing = [flag for flag, value in given.items() if not (value or "").strip()]
+    if decided and missing:
+        raise UsageError(f"A decision is a named person's: give {' and '.join(missing)}")
+    if not decided and (request.by is not None or request.reason is not None):
+        raise UsageError("--by and --reason go with --approve, --reject or --approve-change")
+
+
+def _check_photos(request: Request) -> None:
+    from materializers.errors import UsageError
+
+    if request.photos and not request.predict:
+        raise UsageError(f"Unexpected argument {request.photos[0]!r}: photographs go with --predict")
+    if request.predict and not request.photos:
+        raise UsageError("--predict takes photographs: python run.py --predict photo.jpg")
+    for photo in request.photos:
+        if not Path(photo).is_file():
+            raise UsageError(f"There is no photograph at {photo}")
 
 
 def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
     """Close dead runs, record pending releases and return them; stop where registry and deployer disagree.
 
+    Acts that are always allowed are told of every fault here and stopped by none.
+
     Raises:
         Refused: they disagree, and what was asked is not how one mends that.
-        ServiceUnreachable: a pending release cannot be recorded.
+        ServiceUnreachable: a dead run cannot be closed or a pending release not be recorded.
     """
     from actions.status import differences
-    from materializers.errors import Refused, ServiceUnreachable
+    from materializers.errors import Refused, ShutterlineError
     from pipelines.session import close_dead_runs
     from steps.deployment.conclude import finish_pending
 
-    for name in close_dead_runs():
-        sys.stderr.write(f"Run {name} was closed: its process is gone.\n")
+    def say(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
     try:
-        finished = finish_pending()
-        found = [] if always_allowed else differences(config.product.model)
-    except ServiceUnreachable as error:
+        for name in close_dead_runs():
+            say(f"Run {name} was closed: its process is gone.")
+    except ShutterlineError as error:
         if not always_allowed:
             raise
-        sys.stderr.write(f"{error}\n")
-        return []
+        say(str(error))
+    finished = finish_pending(keep_going=always_allowed, say=say)
+    found = [] if always_allowed else differences(config.product.model)
     if found:
         raise Refused(" ".join(found))
     return finished

@@ -9,31 +9,26 @@ from typing import Any
 import httpx
 
 from actions.result import ActionResult
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.errors import ServiceUnreachable
 from materializers.release import Environment
 from pipelines.config import Config
 from steps.inference.champion import live_release
 
 TIMEOUT_S = 30.0
-WRONG_INPUT, BAD_REQUEST, SERVER_ERROR = 2, 400, 500
+WRONG_INPUT = 2
 
 
 def predict_photos(config: Config, photos: tuple[str, ...], environment: Environment) -> ActionResult:
     """Label, probability and latency (milliseconds, round trip) of each photograph.
 
     Raises:
-        UsageError: no photograph, or one that is not there; nothing is live.
-        ServiceUnreachable: the service does not answer.
+        UsageError: nothing is live.
+        ServiceUnreachable: the service does not answer, or something else does in its place.
     """
-    if not photos:
-        raise UsageError("--predict takes photographs: python run.py --predict photo.jpg")
-    for photo in photos:
-        if not Path(photo).is_file():
-            raise UsageError(f"There is no photograph at {photo}")
     url = live_release(config.product.model, environment).url
     if url is None:
         raise ServiceUnreachable("The live release has no URL: python run.py --status")
-    with httpx.Client(timeout=TIMEOUT_S) as client:
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         answers = [_ask(client, url, Path(photo)) for photo in photos]
     bad = [f"{answer['photo']}: {answer['error']}" for answer in answers if "error" in answer]
     return ActionResult(
@@ -56,13 +51,16 @@ def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:
             f"The service at {url} does not answer ({error}): python run.py --status"
         ) from error
     milliseconds = (time.perf_counter() - started) * 1000
-    if response.status_code >= SERVER_ERROR:
+    if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        size = photo.stat().st_size
+        return {"photo": str(photo), "error": f"its {size:,} bytes are larger than the service takes"}
+    if response.status_code == httpx.codes.BAD_REQUEST:
+        return {"photo": str(photo), "error": _explanation(response)}
+    if not response.is_success:
         raise ServiceUnreachable(
-            f"The service at {url} answers {response.status_code}: python run.py --status"
+            f"The service at {url} answers {response.status_code} ({_explanation(response)}): "
+            "python run.py --status"
         )
-    if response.status_code >= BAD_REQUEST:
-        reason = response.json().get("status", {}).get("reason") or response.text[:200]
-        return {"photo": str(photo), "error": reason}
     answer = response.json()["jsonData"]
     return {
         "photo": str(photo),
@@ -70,3 +68,12 @@ def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:
         "latency_ms": round(milliseconds, 1),
         **answer["predictions"][0],
     }
+
+
+def _explanation(response: httpx.Response) -> str:
+    """Reason and message of a Seldon ``status``, or the beginning of any other body."""
+    try:
+        status = response.json()["status"]
+        return f"{status['reason']}: {status['info']}"
+    except (ValueError, KeyError, TypeError):
+        return " ".join(response.text[:200].split())

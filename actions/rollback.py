@@ -5,7 +5,8 @@ from __future__ import annotations
 from zenml import save_artifact
 
 from actions.result import ActionResult
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.evidence import read_version
 from materializers.release import Environment, Release
 from pipelines.config import Config
 from steps.deployment.conclude import record_release, restore_release
@@ -22,7 +23,8 @@ def roll_back(config: Config, environment: Environment, *, finished: list[Releas
 
     Raises:
         UsageError: there is none.
-        Refused: its verdict, approval or model bytes were altered since; what is served is unchanged.
+        Refused: its verdict, approval or model bytes were altered since, or a person rejected it; what is
+            served is unchanged. Or another command superseded the rollback.
         ServiceFailed: its service did not come up; what is served is unchanged.
     """
     name = config.product.model
@@ -38,6 +40,8 @@ def roll_back(config: Config, environment: Environment, *, finished: list[Releas
     except ServiceUnreachable as error:
         reasons.append(f"The registry does not know yet ({error}); the next command records it.")
         exit_code = error.exit_code
+    if restored.status == "refused":
+        raise Refused(" ".join(restored.reasons))
     save_artifact(restored, name=f"{name}-{environment}-release")
     return ActionResult(
         action="rollback",
@@ -58,18 +62,41 @@ def _before(model_name: str, environment: Environment) -> Release:
 
     Raises:
         UsageError: there is none.
+        Refused: a person rejected it.
     """
     before = active_deployer().previous(model_name, environment)
     if before is None or before.candidate is None:
         raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
+    _refuse_rejected(model_name, before.candidate.version, environment)
     return before
+
+
+def _refuse_rejected(model_name: str, version: int, environment: Environment) -> None:
+    """Refuse a version whose last decision is a rejection, where the registry answers.
+
+    Raises:
+        Refused: it is one; what is served is unchanged.
+    """
+    try:
+        decision = read_version(model_name, version).tags.get("decision", "")
+    except (ServiceUnreachable, UsageError):
+        # A rollback never waits for the registry; the deployer checks the release's own evidence.
+        return
+    if decision.startswith("rejected"):
+        raise Refused(
+            f"Version {version} was {decision}. Release another one: python run.py --deploy --environment "
+            f"{environment} --version N, or decide again: "
+            f'python run.py --approve {version} --by WHO --reason "…"'
+        )
 
 
 def _begun(model_name: str, environment: Environment, finished: list[Release]) -> Release | None:
     """What a rollback that was interrupted put back, whether it is recorded by now or not."""
-    current = active_deployer().current(model_name, environment)
-    pending = [current] if current and not current.recorded else []
-    for release in (*finished, *pending):
+    for release in finished:
         if release.restored and (release.model_name, release.environment) == (model_name, environment):
             return release
+    current = active_deployer().current(model_name, environment)
+    if current and current.restored and not current.recorded:
+        # Starts nothing where it answers, and brings it up again where it does not.
+        return active_deployer().restore(current)
     return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from actions.result import COMMAND, ActionResult, in_full
 from actions.status import Status
@@ -36,7 +37,7 @@ def show(result: Any, *, command: str, output: str | None = None) -> None:
     console = _console()
     _show(result, console, command)
     if isinstance(result, PipelineResult) and result.pipeline == "inference" and not result.exit_code:
-        console.print(f"  predictions written to {output}", markup=False)
+        console.print(f"  predictions written to {output}")
 
 
 def show_next(results: list[Any], *, config: Config, command: str) -> None:
@@ -51,7 +52,7 @@ def show_next(results: list[Any], *, config: Config, command: str) -> None:
     console.print("next:")
     width = max(len(purpose) for purpose, _ in following)
     for purpose, line in following:
-        console.print(f"  {purpose:{width}}  {in_full(line, command)}", markup=False)
+        console.print(f"  {purpose:{width}}  {in_full(line, command)}")
 
 
 def _activation() -> list[tuple[str, str]]:
@@ -62,7 +63,8 @@ def _activation() -> list[tuple[str, str]]:
 
 
 def _console() -> Console:
-    return Console(file=sys.__stdout__, highlight=False, soft_wrap=True)
+    # No markup and no emoji codes: names of files and classes are printed as they are.
+    return Console(file=sys.__stdout__, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @singledispatch
@@ -76,23 +78,23 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         if result.metrics is not None:
             console.print(f"measured on {result.metrics['n']:,} test pictures that the model never saw")
         console.print(metrics_table(result.full_verdict))
-    line = f"{result.pipeline}: {result.status}"
+    line = Text(f"{result.pipeline}: {result.status}")
     if result.version is not None:
-        line += f", version {result.version}"
+        line.append(f", version {result.version}")
     if result.verdict is not None:
-        line += f", verdict [{COLOURS[result.verdict]}]{result.verdict}[/]"
+        line.append(", verdict ").append(result.verdict, COLOURS[result.verdict])
     console.print(line)
     for reason in result.reasons:
-        console.print(f"  {in_full(reason, command)}", markup=False)
+        console.print(f"  {in_full(reason, command)}")
     if result.release is not None and result.release["url"] and result.status == "completed":
-        console.print(f"  live in {result.release['environment']}: {result.release['url']}", markup=False)
+        console.print(f"  live in {result.release['environment']}: {result.release['url']}")
 
 
 @_show.register
 def _(result: ActionResult, console: Console, command: str) -> None:
     console.print(f"{result.action}: {result.status}")
     for reason in result.reasons:
-        console.print(f"  {in_full(reason, command)}", markup=False)
+        console.print(f"  {in_full(reason, command)}")
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
@@ -130,23 +132,22 @@ def _(result: Status, console: Console, command: str) -> None:
     for schedule in result.schedules:
         console.print(f"schedule {schedule['name']}: {schedule['cron']}")
     for other in result.others:
-        console.print(f"beside it, {other}", markup=False)
+        console.print(f"beside it, {other}")
     for difference in result.differences:
-        console.print(f"! {in_full(difference, command)}", markup=False)
+        console.print(f"! {in_full(difference, command)}")
 
 
 def metrics_table(verdict: Verdict) -> Table:
     """Every rule of a verdict: what was measured beside its limit."""
     table = Table("rule", "measured", "95 % interval", "limit", "", "outcome", box=None, pad_edge=False)
     for rule in verdict.rules:
-        colour = COLOURS[rule.outcome]
         table.add_row(
             rule.name,
             "–" if rule.measured is None else f"{rule.measured:.4g}",
             _interval(rule),
             f"{rule.direction} {rule.limit:g}",
             rule.requirement,
-            f"[{colour}]{rule.outcome}[/]",
+            Text(rule.outcome, COLOURS[rule.outcome]),
         )
     return table
 
@@ -190,9 +191,8 @@ def _to_production(version: int) -> list[tuple[str, str]]:
 
 
 def _further_delivery(result: PipelineResult, config: Config) -> list[tuple[str, str]]:
-    """The sample's second delivery, or anyone's; nothing after ``--continuous``, which just took one."""
+    """The delivery that the configuration names, or any; nothing after ``--continuous``, which took one."""
     if result.pipeline == "continuous":
         return []
-    sample = config.product.source.name == "sample-deliveries"
-    source = "data/second-delivery.zip" if sample else "PATH"
+    source = config.product.source.next_delivery or "PATH"
     return [("send another delivery", f"{COMMAND} --continuous --source {source}")]

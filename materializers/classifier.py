@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
+from zenml.client import Client
 from zenml.enums import ArtifactType, VisualizationType
+from zenml.io import fileio
 from zenml.materializers.base_materializer import BaseMaterializer
+from zenml.utils.io_utils import is_remote
 
-from materializers.blobs import write_blob
-from materializers.errors import DamagedArtifact
+from materializers.blobs import write_blob, write_file
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from materializers.report import Record
 
 if TYPE_CHECKING:
@@ -51,6 +55,42 @@ class TrainingRecord(Record):
     model_digest: str
     best_epoch: int
     epochs: tuple[EpochMetrics, ...]
+
+
+def fetch_model_directory(uri: str, target: Path) -> None:
+    """Copy a served model directory (``model_uri``) out of the artifact store into a folder.
+
+    The bytes are not looked at: whoever uses them compares their digest.
+
+    Args:
+        uri: the directory in the store.
+        target: a local folder, made where it is not there.
+
+    Raises:
+        ServiceUnreachable: the store cannot be read, nothing is there, or ``target`` cannot be written.
+        Refused: other files than a model's are there.
+    """
+    try:
+        if is_remote(uri):
+            # ZenML reads from a remote store once the store's component is loaded.
+            Client().active_stack.artifact_store  # noqa: B018
+        # A folder that is not there lists nothing, on disk as on an object store.
+        names = sorted(os.fsdecode(name) for name in fileio.listdir(uri))
+        if not names:
+            raise FileNotFoundError("nothing is there")
+        if names != sorted(SERVING_FILES):
+            raise Refused(
+                f"What lies at {uri} is no model: it holds {', '.join(names)}, a model is "
+                f"{' and '.join(SERVING_FILES)}. Train again: python run.py --train"
+            )
+        for name in names:
+            with fileio.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
+                write_file(target / name, file.read())
+    except OSError as error:
+        raise ServiceUnreachable(
+            f"The model at {uri} cannot be copied from the artifact store: {error}. "
+            "Train again where it is gone: python run.py --train"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ def registry_errors(act: str) -> Iterator[None]:
 
 
 def read_versions(model_name: str) -> list[RegisteredVersion]:
-    """Every version of the registered model, the newest first; empty when there is no such model.
+    """Every version that ``register`` made of the model, the newest first; empty when there is none.
+
+    A version without the tag ``identity`` was registered by someone else; there is no evidence of it here.
 
     Raises:
         ServiceUnreachable: the registry cannot be read.
@@ -94,6 +96,7 @@ def read_versions(model_name: str) -> list[RegisteredVersion]:
             tags=dict(entry.tags),
         )
         for entry in found
+        if "identity" in entry.tags
     ]
     return sorted(versions, key=lambda version: version.version, reverse=True)
 
@@ -155,6 +158,19 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
         "ZenML run": run_verdict_digest(entry.run_id) if "zenml_run" in entry.tags else None,
     }
     verify_verdict(arm.verdict, model_digest=model_digest, recorded=recorded)
+    evidence = arm.verdict.evidence
+    for tag, named in {
+        "report_digest": evidence.report,
+        "policy_digest": evidence.policy,
+        "data_version": evidence.data,
+        "code_digest": evidence.code,
+    }.items():
+        if entry.tags.get(tag) != named:
+            raise Refused(
+                f"The verdict of version {arm.version} names {tag.replace('_', ' ')} {named[:12]}, "
+                f"the registry recorded {entry.tags.get(tag, 'none')[:12]}. "
+                "Train again: python run.py --train"
+            )
     if environment == "production":
         verify_approval(
             arm.approval,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MEND = "Deliver its pictures again: python run.py --train --source PATH"
 SHARD_BYTES = 64 * 2**20
-"""Large enough that a bucket's latency does not count, small enough to hold a few in memory."""
+"""Large enough that a bucket's latency does not count."""
 
 DERIVED_COLUMNS = ("source_digest", "width", "height", "orientation", "source", "shard", "row")
 """Columns that follow from the picture or say where it came from and lies: not part of the version."""

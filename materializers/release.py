@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
 
 Environment = Literal["staging", "production"]
+Mode = Literal["full"]
 
 
 class Arm(Record):
@@ -38,7 +39,7 @@ class Release(Report):
 
     model_name: str
     environment: Environment
-    mode: Literal["full"] = "full"
+    mode: Mode = "full"
     share: float = 1.0
     champion: Arm | None = None
     candidate: Arm | None = None

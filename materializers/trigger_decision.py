@@ -29,6 +29,9 @@ class Evidence(Record):
     origin: str
     age_hours: float
     released: bool
+    """It is or once was live somewhere."""
+    rejected: bool = False
+    """A person's last decision on it was a rejection."""
 
 
 class Signals(Report):

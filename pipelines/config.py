@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from materializers.errors import UsageError
 from materializers.report import Record, json_digest
@@ -32,6 +32,8 @@ class SourceSettings(Record):
     """Where pictures come from: one name a supplier or bucket prefix, never the path of a delivery."""
 
     name: str
+    next_delivery: str | None = None
+    """The delivery that a release proposes to send next; None where nobody knows it yet."""
 
 
 class ProductSettings(Record):
@@ -39,8 +41,16 @@ class ProductSettings(Record):
 
     model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     experiment: str
-    classes: tuple[str, ...] = Field(min_length=2)
+    classes: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=2)
     source: SourceSettings
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in classes if classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"each class is named once, these are not: {', '.join(twice)}")
+        return classes
 
 
 class DeploymentSettings(Record):

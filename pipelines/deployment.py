@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zenml import pipeline
 
-from materializers.release import Environment
+from materializers.release import Environment, Mode
 from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
@@ -12,10 +12,16 @@ from steps.deployment.release import release
 
 
 @pipeline(name="deployment")
-def deployment(model_name: str, environment: Environment, policy_digest: str, version: int | None) -> None:
+def deployment(
+    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None
+) -> None:
     """Propose, release, observe, conclude."""
     proposal = candidate(
-        model_name=model_name, environment=environment, policy_digest=policy_digest, version=version
+        model_name=model_name,
+        environment=environment,
+        mode=mode,
+        policy_digest=policy_digest,
+        version=version,
     )
     applied = release(proposal)
     observation = observe(applied)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import UTC, datetime
 from functools import cache as computed_once
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from zenml.client import Client
 from zenml.enums import ExecutionMode
@@ -22,21 +23,25 @@ from pipelines.session import PROCESS_KEY, PROJECT, close_run, leave_autologging
 from pipelines.training import TrainingInputs, training
 from steps.training.train import check_trainable
 
+logger = logging.getLogger("shutterline")
+
 MODEL_MAKING = ("materializers", "pipelines", "serving", "steps")
 """The folders whose code decides what a model becomes."""
+LOCKS = ("requirements.lock", "serving/requirements.lock")
+"""The libraries that it runs on."""
 
 
 @computed_once
 def code_digest() -> str:
-    """The sha256 (hex) of all Python files that decide what a model becomes, by path and content.
+    """The sha256 (hex) of all files that decide what a model becomes, by path and content.
 
     Read once a process: what is edited afterwards is not what it runs.
     """
     digest = hashlib.sha256()
-    for folder in MODEL_MAKING:
-        for path in sorted((PROJECT / folder).rglob("*.py")):
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(PROJECT).as_posix()} {content}\n".encode())
+    code = [path for folder in MODEL_MAKING for path in sorted((PROJECT / folder).rglob("*.py"))]
+    for path in [*code, *(PROJECT / lock for lock in LOCKS)]:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(PROJECT).as_posix()} {content}\n".encode())
     return digest.hexdigest()
 
 
@@ -79,7 +84,7 @@ def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
         run = Client().get_pipeline_run(run_name, allow_name_prefix_match=False)
     except KeyError:
         return PipelineResult.of_exception(name, error)
-    close_run(run)
+    _close(run.id)
     result = read_result(name, Client().get_pipeline_run(run.id))
     source = f"{type(error).__module__}.{type(error).__qualname__}"
     if isinstance(error, ShutterlineError) or (result.exit_code == 1 and exit_code_of(source) != 1):
@@ -87,12 +92,14 @@ def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
     return result
 
 
-def _close(run_name: str) -> None:
+def _close(run: str | UUID) -> None:
+    """Close a run after an interruption or a fault, which stays what is told: closing never hides it."""
     try:
-        run = Client().get_pipeline_run(run_name, allow_name_prefix_match=False)
+        close_run(Client().get_pipeline_run(run, allow_name_prefix_match=False))
     except KeyError:
-        return
-    close_run(run)
+        return  # it was never made
+    except Exception as error:  # noqa: BLE001 - the run is left open, and the next command closes it
+        logger.warning("Run %s was not closed: %s; the next command closes it.", run, error)
 
 
 def train(config: Config, *, source: str | None, data: str | None, cache: bool | None) -> PipelineResult:
@@ -123,6 +130,7 @@ def deploy(config: Config, *, environment: Any, version: int | None, cache: bool
     arguments = {
         "model_name": config.product.model,
         "environment": environment,
+        "mode": config.deployment.mode,
         "policy_digest": config.policy.digest,
         "version": version,
     }

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 3, 4, 130
 
+NOTHING_REQUIRED = "no rule of the policy is required: require one in policy.rules"
+
 OUTSIDE_SERVICES = ("mlflow.exceptions.", "sqlalchemy.exc.", "botocore.exceptions.", "requests.exceptions.")
 """Exceptions of the libraries that speak to the stack's services."""
 
@@ -105,14 +107,17 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     release: Release | None = outputs.get("release")
     decision: TriggerDecision | None = outputs.get("decision")
 
+    refused_data = data is not None and data.outcome == "refused"
+    refused_model = verdict is not None and verdict.outcome != "passed"
+    refused_release = release is not None and release.status == "refused"
     reasons: list[str] = []
-    if data is not None and data.outcome == "refused":
+    if data is not None and refused_data:
         reasons += data.reasons()
-    if verdict is not None and verdict.outcome != "passed":
-        reasons += verdict.reasons()
-    if release is not None and release.status == "refused":
+    if verdict is not None and refused_model:
+        reasons += verdict.reasons() or [NOTHING_REQUIRED]
+    if release is not None and refused_release and not refused_model:  # it says the verdict's reasons again
         reasons += release.reasons
-    refused = bool(reasons)
+    refused = refused_data or refused_model or refused_release
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
         reasons += decision.reasons

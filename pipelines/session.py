@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from materializers.errors import UsageError
+from materializers.errors import ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 PROCESS_KEY = "process"
 """Where a run's ``extra`` records the process that carries it."""
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SERVER_TIMEOUT_S = 5.0
 
 logger = logging.getLogger("shutterline")
 
@@ -31,6 +34,7 @@ def prepare(stack: str | None) -> None:
 
     Raises:
         UsageError: there is no such stack.
+        ServiceUnreachable: the ZenML server does not answer.
     """
     from zenml.integrations.registry import integration_registry
     from zenml.utils.source_utils import set_custom_source_root
@@ -40,8 +44,37 @@ def prepare(stack: str | None) -> None:
     # Activation imports torch, mlflow and scikit-learn in every process, for materializers that no type of
     # ours uses; the stack's own components are imported when the stack is read.
     integration_registry.activate_integrations = lambda: None  # type: ignore[method-assign]
+    _refuse_dead_server()
     if stack is not None:
         _choose_stack(stack)
+
+
+def _refuse_dead_server() -> None:
+    """Ask the ZenML server whether it is there; ZenML itself would retry for half a minute.
+
+    Raises:
+        ServiceUnreachable: it is not.
+    """
+    import httpx
+    from zenml.config.global_config import GlobalConfiguration
+    from zenml.enums import StoreType
+
+    store: Any = GlobalConfiguration().store_configuration
+    if store.type != StoreType.REST:
+        return
+    local = httpx.URL(store.url).host in LOOPBACK
+    try:
+        # Only whether anyone answers: what the certificate is worth, ZenML checks by its own settings.
+        httpx.get(f"{store.url}/health", timeout=SERVER_TIMEOUT_S, trust_env=not local, verify=False)  # noqa: S501
+    except httpx.HTTPError as error:
+        mend = (
+            "start it: zenml login --local, or do without it: zenml logout --local"
+            if local
+            else f"look at it, or connect again: zenml login {store.url}"
+        )
+        raise ServiceUnreachable(
+            f"The ZenML server at {store.url} does not answer ({error}); {mend}"
+        ) from error
 
 
 def leave_autologging_alone() -> None:
@@ -98,17 +131,28 @@ def close_dead_runs() -> list[str]:
         for run in Client().list_pipeline_runs(status=status, size=100, hydrate=True):
             process = run.config.extra.get(PROCESS_KEY)
             if process is not None and is_dead(process):
-                close_run(run)
-                closed.append(run.name)
+                try:
+                    close_run(run)
+                except ServiceUnreachable as error:
+                    logger.warning("%s; the next command tries again.", error)
+                else:
+                    closed.append(run.name)
     return closed
 
 
 def close_run(run: PipelineRunResponse) -> None:
-    """End a run that nobody carries any more: its open steps, itself, its MLflow runs."""
+    """End a run that nobody carries any more: its MLflow runs, its open steps, itself.
+
+    Itself last: until then it is found as open, so that whoever is killed in between leaves it to the next.
+
+    Raises:
+        ServiceUnreachable: MLflow cannot be written; the run is as it was.
+    """
     from zenml.client import Client
     from zenml.enums import ExecutionStatus
     from zenml.models import PipelineRunUpdate, StepRunUpdate
 
+    _close_tracked(run)
     store = Client().zen_store
     for step_run in run.steps.values():
         if not step_run.status.is_finished:
@@ -116,7 +160,6 @@ def close_run(run: PipelineRunResponse) -> None:
     fresh = store.get_run(run.id)
     if not fresh.status.is_finished:
         store.update_run(run.id, PipelineRunUpdate(status=ExecutionStatus.FAILED))
-    _close_tracked(run)
 
 
 def _close_tracked(run: PipelineRunResponse) -> None:

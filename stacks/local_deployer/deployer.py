@@ -55,7 +55,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     def apply(self, release: Release) -> Release:
         """Make ``release`` live and return it with ``status="live"``, its URL and time.
 
-        Applying what is live already starts nothing and only takes over ``recorded``.
+        Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
             Refused: the evidence does not allow it; what is served is unchanged.
@@ -67,9 +67,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         with self._changing(f"apply version {arm.version} in {release.environment}") as site:
             live = site.state.deployment(key).live
             if live and _same(live.release.candidate, arm) and self.healthy(live.release):
-                kept = live.release.model_copy(update={"recorded": release.recorded})
-                site.save_live(key, live.model_copy(update={"release": kept}))
-                return kept
+                return _mark(site, key, live, recorded=release.recorded, restored=release.restored)
             site.ingress.require_address()
             verify_arm(
                 arm,
@@ -107,6 +105,38 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             site.roll_out(key, entry, arm, tuple(chain[:place]))
             return entry.release
 
+    def mark_recorded(self, release: Release) -> bool:
+        """Note that registry and run records agree with ``release``, if exactly it is live now.
+
+        Moves no traffic. False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: another command holds the site, or it cannot be written.
+        """
+        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        with self._changing(f"record version {arm.version} in {release.environment}") as site:
+            live = site.state.deployment(key).live
+            if live is None or not _same(live.release.candidate, arm):
+                return False
+            _mark(site, key, live, recorded=True, restored=release.restored)
+            return True
+
+    def withdraw(self, release: Release) -> bool:
+        """Take ``release`` down and forget it, if exactly it is live now; nothing is live there then.
+
+        False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: another command holds the site, or it cannot be written.
+        """
+        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        with self._changing(f"withdraw version {arm.version} from {release.environment}") as site:
+            live = site.state.deployment(key).live
+            if live is None or not _same(live.release.candidate, arm):
+                return False
+            site.take_down([key], remember=False)
+            return True
+
     def current(self, model_name: str, environment: Environment) -> Release | None:
         """The live release of one environment."""
         live = self._site.settled_state().deployment(_key(model_name, environment)).live
@@ -128,6 +158,15 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             return False
         base_url = release.url.removesuffix("/api/v1.0/predictions")
         return microservice.is_ready(base_url, str(release.candidate.version), release.candidate.model_digest)
+
+    def verify(self, release: Release) -> bool:
+        """Whether the release's URL is healthy and classified a picture as exactly this version."""
+        if release.url is None or release.candidate is None or not self.healthy(release):
+            return False
+        try:
+            return microservice.predict(release.url) == str(release.candidate.version)
+        except microservice.NO_PREDICTION:
+            return False
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each."""
@@ -248,6 +287,13 @@ def _candidate(release: Release) -> Arm:
 def _same(one: Arm | None, other: Arm) -> bool:
     # By digest: two verdicts with and without their pictures are the same evidence.
     return one is not None and one.digest == other.digest
+
+
+def _mark(site: Site, key: str, live: Entry, *, recorded: bool, restored: bool) -> Release:
+    """Change what is known of the live release; what serves stays."""
+    release = live.release.model_copy(update={"recorded": recorded, "restored": restored})
+    site.save_live(key, live.model_copy(update={"release": release}))
+    return release
 
 
 def _place_in_history(chain: list[Entry], arm: Arm, environment: Environment) -> int:

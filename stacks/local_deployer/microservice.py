@@ -22,6 +22,8 @@ from stacks.local_deployer.state import Replica
 HOST = "127.0.0.1"
 POLL_S = 0.05
 PROBE_SIDE = 64  # pixels
+NO_PREDICTION = (httpx.HTTPError, ValueError, LookupError, TypeError)
+"""What :func:`predict` raises: no answer, an error, or an answer that is no prediction."""
 
 
 def new_replica(environment: str, version: int) -> Replica:
@@ -93,7 +95,7 @@ def wait_until_it_answers(
         time.sleep(POLL_S)
     try:
         version = predict(f"http://{HOST}:{replica.port}/api/v1.0/predictions")
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+    except NO_PREDICTION as error:
         raise _failed(replica, arm, site, f"did not answer a picture: {error!r}") from error
     if version != str(arm.version):
         raise _failed(replica, arm, site, f"answered as version {version}")

@@ -7,11 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
 
-from zenml.client import Client
-from zenml.io import fileio
-from zenml.utils.io_utils import is_remote
-
-from materializers.blobs import write_file
+from materializers.classifier import fetch_model_directory
 from materializers.errors import Refused, ServiceUnreachable
 from serving.model_directory import ModelDirectoryError, model_digest
 
@@ -37,25 +33,13 @@ class ModelCopies:
         """
         incoming = self._directory / f"{INCOMPLETE}{uuid4().hex}"
         try:
-            if is_remote(uri):
-                # ZenML reads from a remote store once the store's component is loaded.
-                Client().active_stack.artifact_store  # noqa: B018
-            # A folder that is not there lists nothing, on disk as on an object store.
-            names = [_text(name) for name in fileio.listdir(uri)]
-            if not names:
-                raise FileNotFoundError("nothing is there")
-            for name in names:
-                with fileio.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
-                    write_file(incoming / Path(name).name, file.read())
+            fetch_model_directory(uri, incoming)
             digest = model_digest(incoming)
             if self.digest(digest) != digest:
                 shutil.rmtree(self.path(digest), ignore_errors=True)
                 incoming.rename(self.path(digest))
         except OSError as error:
-            raise ServiceUnreachable(
-                f"The model at {uri} cannot be copied from the artifact store: {error}. "
-                "Train again where it is gone: python run.py --train"
-            ) from error
+            raise ServiceUnreachable(f"{self._directory} cannot hold the model of {uri}: {error}") from error
         except ModelDirectoryError as error:
             raise Refused(
                 f"What lies at {uri} is no model: {error}. Train again: python run.py --train"
@@ -77,7 +61,3 @@ class ModelCopies:
             for path in self._directory.iterdir():
                 if path.name not in keep:
                     shutil.rmtree(path, ignore_errors=True)
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name

@@ -116,11 +116,11 @@ class Site:
         """Stop one microservice; its route stays and answers 503."""
         processes.stop([name], site=self.path, patience_s=STOP_PATIENCE_S)
 
-    def take_down(self, keys: list[str]) -> None:
-        """Make nothing live under these keys; what was live stays in their history."""
+    def take_down(self, keys: list[str], *, remember: bool = True) -> None:
+        """Make nothing live under these keys; what was live stays in their history unless told otherwise."""
         state = self.state
         for key in keys:
-            state = state.with_deployment(key, state.deployment(key).down())
+            state = state.with_deployment(key, state.deployment(key).down(remember=remember))
         self._file.save(state)
         self.settle()
 

@@ -70,9 +70,9 @@ class Deployment(Record):
             past.pop()
         return tuple(past[-HISTORY_LENGTH:])
 
-    def down(self) -> Deployment:
-        """The deployment with nothing live; what was live stays known."""
-        past = (*self.history, self.live) if self.live else self.history
+    def down(self, *, remember: bool = True) -> Deployment:
+        """The deployment with nothing live; what was live is known as past unless told otherwise."""
+        past = (*self.history, self.live) if self.live and remember else self.history
         return Deployment(history=past[-HISTORY_LENGTH:])
 
 

@@ -18,11 +18,6 @@ PREFIX = re.compile("[0-9a-f]{8,64}")
 LISTED = 10
 
 
-def last_accepted(model_name: str) -> tuple[ImageDataset | None, Splits | None]:
-    """The dataset, and the splits, of the newest runs of this registered model that validation passed."""
-    return last_dataset(model_name), last_splits(model_name)
-
-
 def last_dataset(model_name: str) -> ImageDataset | None:
     """The dataset of the newest run of this registered model that validation passed."""
     for run in _accepted_runs(model_name):

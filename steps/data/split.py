@@ -70,16 +70,12 @@ def assign_splits(index: pd.DataFrame, *, previous: Splits | None, shares: Share
     frame = pd.DataFrame(
         {"image_id": index["image_id"], "label": index["label"].astype(str), "group": groups_of(index)}
     )
-    known = {} if previous is None else _by_picture(previous)
+    known = {} if previous is None else previous.known
     frame["split"] = frame["image_id"].map(known).astype(object)
     place = _places_of_known_groups(frame)
     frame["split"] = frame["split"].where(frame["split"].notna(), frame["group"].map(place))
     place = _fill(frame, shares, seed)
     return frame["split"].where(frame["split"].notna(), frame["group"].map(place))
-
-
-def _by_picture(splits: Splits) -> dict[str, str]:
-    return dict(zip(splits.members["image_id"], splits.members["split"], strict=True))
 
 
 def _sizes(frame: pd.DataFrame, outer: str, inner: str) -> dict[str, Counts]:
@@ -144,4 +140,8 @@ def split(
         return None
     splits = assign_splits(dataset.index, previous=previous, shares=settings.shares, seed=settings.seed)
     members = dataset.index[["image_id", "label"]].assign(split=splits)[["image_id", "split", "label"]]
-    return Splits(members=members, parent=previous.digest if previous else None)
+    if previous is None:
+        return Splits(members=members)
+    placed = pd.concat([previous.remembered, previous.members])
+    absent = placed[~placed["image_id"].isin(set(members["image_id"]))].reset_index(drop=True)
+    return Splits(members=members, parent=previous.digest, remembered=absent)

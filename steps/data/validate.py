@@ -58,7 +58,7 @@ def check_delivery(
     checks = (
         _rows(index, settings),
         _needed_values(index),
-        _set_aside(set_aside, screening, settings),
+        _set_aside(screening, settings),
         _unknown(unknown, screening, settings),
         _classes_present(per_class),
         _several_classes(per_class),
@@ -116,7 +116,9 @@ def _needed_values(index: pd.DataFrame) -> Check:
     return _check("needed_values", missing, 0, outcome, reason, f"{CORRECT}.")
 
 
-def _set_aside(set_aside: Sequence[SetAside], screening: Screening, settings: ValidateSettings) -> Check:
+def _set_aside(screening: Screening, settings: ValidateSettings) -> Check:
+    """What could not be used, whatever its label; unknown labels have a check of their own."""
+    set_aside = screening.set_aside
     share, limit = len(set_aside) / screening.rows, settings.max_set_aside_share
     counts = pd.Series([each.reason for each in set_aside], dtype=str).value_counts()
     reasons = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from zenml import step
 from zenml.client import Client
-from zenml.io import fileio
 
 from materializers.approval import Approval
+from materializers.classifier import fetch_model_directory
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import (
@@ -21,7 +21,7 @@ from materializers.evidence import (
     verify_arm,
     version_with_alias,
 )
-from materializers.release import Arm, Environment, Release
+from materializers.release import Arm, Environment, Mode, Release
 from materializers.verdict import Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
@@ -49,15 +49,17 @@ def present_digest(model_uri: str) -> str:
     """The digest of the model directory as the artifact store holds it now.
 
     Raises:
-        Refused: it is not there, or not a model directory.
+        ServiceUnreachable: the store cannot be read, or the model is gone from it.
+        Refused: it is not a model directory.
     """
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for name in fileio.listdir(model_uri):
-                fileio.copy(f"{model_uri}/{name}", str(Path(folder) / str(name)))
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_model_directory(model_uri, Path(folder))
+        try:
             return model_digest(Path(folder))
-    except (OSError, ModelDirectoryError) as error:
-        raise Refused(f"The model at {model_uri} cannot be read ({error}). Train again.") from error
+        except ModelDirectoryError as error:
+            raise Refused(
+                f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train"
+            ) from error
 
 
 def last_approval(entry: RegisteredVersion) -> Approval | None:
@@ -104,17 +106,22 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
 
 
 def propose_release(
-    model_name: str, environment: Environment, *, version: int | None, policy_digest: str
+    model_name: str,
+    environment: Environment,
+    *,
+    version: int | None,
+    policy_digest: str,
+    mode: Mode = "full",
 ) -> Release:
     """The release of ``version`` (None: of the challenger), or a refused one that says why.
 
     Raises:
         UsageError: there is no such version.
-        ServiceUnreachable: the registry cannot be read.
+        ServiceUnreachable: the registry or the artifact store cannot be read.
     """
     current = active_deployer().current(model_name, environment)
     champion = current.candidate if current else None
-    release = Release(model_name=model_name, environment=environment, champion=champion)
+    release = Release(model_name=model_name, environment=environment, mode=mode, champion=champion)
     if version is None:
         entry = version_with_alias(model_name, CHALLENGER)
         if entry is None and champion is not None:
@@ -141,7 +148,7 @@ def propose_release(
 
 @step(enable_cache=False)
 def candidate(
-    model_name: str, environment: Environment, policy_digest: str, version: int | None = None
+    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None = None
 ) -> Annotated[Release, "proposal"]:
     """Propose the release of one version, or refuse it."""
-    return propose_release(model_name, environment, version=version, policy_digest=policy_digest)
+    return propose_release(model_name, environment, version=version, policy_digest=policy_digest, mode=mode)

@@ -6,10 +6,13 @@ be written stays pending beside the deployer's state, and the next command of an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 from zenml import step
 
+from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError
 from materializers.evidence import read_version, registry_client, registry_errors
 from materializers.release import Release
 from steps.deployment.deployer import active_deployer
@@ -17,6 +20,11 @@ from steps.deployment.observe import judge_service
 from steps.registry.register import CHALLENGER, CHAMPION
 
 STAGING, PREVIOUS = "staging", "previous"
+
+
+def was_live_tag(environment: str) -> str:
+    """The registry tag of every version that was ever live in an environment; it is never taken back."""
+    return f"was_live_{environment}"
 
 
 def live_alias(environment: str) -> str:
@@ -27,16 +35,54 @@ def live_alias(environment: str) -> str:
 def record_release(release: Release) -> Release:
     """Make the registry's aliases say what the deployer holds, and mark the release as recorded.
 
+    It never moves traffic: a release that another command superseded meanwhile is returned as refused.
+
     Raises:
         ServiceUnreachable: the registry cannot be written; the release stays live and pending.
     """
+    if not _is_live(release):
+        return _superseded(release)
+    _write_record(release)
+    deployer = active_deployer()
+    if deployer.mark_recorded(release):
+        return release.model_copy(update={"recorded": True})
+    # Superseded while the aliases were written: they must say what is live now.
+    now = deployer.current(release.model_name, release.environment)
+    if now is not None:
+        _write_record(now)
+    return _superseded(release)
+
+
+def _is_live(release: Release) -> bool:
+    now = active_deployer().current(release.model_name, release.environment)
+    if now is None or now.candidate is None or release.candidate is None:
+        return False
+    return now.candidate.digest == release.candidate.digest
+
+
+def _superseded(release: Release) -> Release:
+    version = release.candidate.version if release.candidate else None
+    reason = (
+        f"Version {version} is not live in {release.environment} any more: another command superseded it. "
+        "See what is: python run.py --status"
+    )
+    return release.model_copy(update={"status": "refused", "reasons": (reason,)})
+
+
+def _write_record(release: Release) -> None:
+    """Set the registry's aliases and tag for the release that is live.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be written.
+    """
     if release.candidate is None:
-        return release
+        return
     version, name = release.candidate.version, release.model_name
     before = active_deployer().previous(name, release.environment)
     entry = read_version(name, version)
     with registry_errors(f"record that version {version} is live in {release.environment}"):
         client = registry_client()
+        client.set_model_version_tag(name, str(version), was_live_tag(release.environment), "true")
         client.set_registered_model_alias(name, live_alias(release.environment), str(version))
         if release.environment == "production":
             if CHALLENGER in entry.aliases:
@@ -45,7 +91,6 @@ def record_release(release: Release) -> Release:
                 client.set_registered_model_alias(name, PREVIOUS, str(before.candidate.version))
             else:
                 client.delete_registered_model_alias(name, PREVIOUS)
-    return active_deployer().apply(release.model_copy(update={"recorded": True}))
 
 
 def restore_release(before: Release) -> Release:
@@ -62,25 +107,82 @@ def restore_release(before: Release) -> Release:
 
 
 def conclude_release(applied: Release, observation: str) -> Release:
-    """Record the release, or, where the observation says so, restore the one before."""
+    """Record the release; a service that does not answer as it is taken out again.
+
+    Raises:
+        ServiceFailed: the service did not answer as the released version; the release before it is live
+            again, or nothing is.
+        ServiceUnreachable: the registry cannot be written; the release stays live and pending.
+    """
     if observation == "promote":
         return record_release(applied)
     if observation == "roll back":
-        reason = f"The service at {applied.url} did not answer as the released version."
-        before = active_deployer().previous(applied.model_name, applied.environment)
-        if before is not None:
-            record_release(restore_release(before))
-        return applied.model_copy(update={"status": "refused", "reasons": (reason,)})
+        if not _is_live(applied):
+            return _superseded(applied)
+        version = applied.candidate.version if applied.candidate else None
+        raise ServiceFailed(
+            f"The service at {applied.url} did not answer a picture as version {version}; "
+            f"{_take_out(applied)}. Release it again: "
+            f"python run.py --deploy --environment {applied.environment} --version {version}"
+        )
     return applied
 
 
-def finish_pending() -> list[Release]:
-    """Conclude every live release that an interrupted command left unrecorded."""
-    pending = [release for release in active_deployer().live() if not release.recorded]
-    return [conclude_release(release, judge_service(release)) for release in pending]
+def _take_out(applied: Release) -> str:
+    """Put the release before this one back, or leave nothing live; say which."""
+    deployer = active_deployer()
+    before = deployer.previous(applied.model_name, applied.environment)
+    if before is not None and before.candidate is not None:
+        with suppress(Refused, ServiceFailed):
+            restored = restore_release(before)
+            # What the registry does not take now, the next command records.
+            with suppress(ServiceUnreachable):
+                record_release(restored)
+            return f"version {before.candidate.version} is live in {applied.environment} again"
+    deployer.withdraw(applied)
+    return f"nothing is live in {applied.environment} now"
+
+
+def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
+    """Record every live release that an interrupted command left unrecorded, and return those.
+
+    It moves no traffic: where the service does not answer, the release stays pending.
+
+    Args:
+        keep_going: say what cannot be recorded and go on, so that no fault locks anyone out.
+        say: takes one line for each release that stays pending.
+
+    Raises:
+        ShutterlineError: a release cannot be recorded, unless ``keep_going``.
+    """
+    finished = []
+    for release in active_deployer().live():
+        if release.recorded:
+            continue
+        try:
+            if judge_service(release) == "promote":
+                done = record_release(release)
+                finished += [done] if done.recorded else []
+            else:
+                say(_unanswered(release))
+        except ShutterlineError as error:
+            if not keep_going:
+                raise
+            say(str(error))
+    return finished
+
+
+def _unanswered(release: Release) -> str:
+    version = release.candidate.version if release.candidate else None
+    flags = f"--environment {release.environment}"
+    return (
+        f"Version {version} of {release.model_name} is live in {release.environment} and not recorded yet; "
+        f"{release.url} does not answer as that version. Release it again: python run.py --deploy {flags} "
+        f"--version {version}, or go back: python run.py --rollback {flags}"
+    )
 
 
 @step(enable_cache=False)
 def conclude(applied: Release, observation: str) -> Annotated[Release, "release"]:
-    """End the release: recorded, or rolled back."""
+    """End the release: recorded, or taken out again."""
     return conclude_release(applied, observation)

@@ -16,7 +16,7 @@ class Deployer(Protocol):
     def apply(self, release: Release) -> Release:
         """Make ``release`` live and return it with ``status="live"``, its URL and time.
 
-        Applying what is live already starts nothing and only takes over ``recorded``.
+        Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
             Refused: the evidence does not allow it; what is served is unchanged.
@@ -42,8 +42,29 @@ class Deployer(Protocol):
     def live(self) -> list[Release]:
         """Every live release, of every model and environment."""
 
+    def mark_recorded(self, release: Release) -> bool:
+        """Note that registry and run records agree with ``release``, if exactly it is live now.
+
+        Moves no traffic. False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: what is live cannot be changed.
+        """
+
+    def withdraw(self, release: Release) -> bool:
+        """Take ``release`` down and forget it, if exactly it is live now; nothing is live there then.
+
+        False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: what is live cannot be changed.
+        """
+
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version."""
+
+    def verify(self, release: Release) -> bool:
+        """Whether the release's URL is healthy and classified a picture as exactly this version."""
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each."""

@@ -16,7 +16,7 @@ def judge_service(applied: Release) -> Observation:
     """``promote`` when a prediction through the URL names the released version, else ``roll back``."""
     if applied.status != "live":
         return "nothing to observe"
-    return "promote" if active_deployer().healthy(applied) else "roll back"
+    return "promote" if active_deployer().verify(applied) else "roll back"
 
 
 @step(enable_cache=False)

@@ -5,9 +5,9 @@ The values are the product's; a configuration states its own in ``configs/``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from materializers.report import Record
 from materializers.verdict import Requirement
@@ -53,6 +53,12 @@ class Rules(Record):
     f1_macro: ShareRule = _share("required", 0.80)
     roc_auc_macro: ShareRule = _share("advisory", 0.85)
     latency_p99_ms: LatencyRule = LatencyRule(requirement="required", limit=500.0)
+
+    @model_validator(mode="after")
+    def _require_something(self) -> Self:
+        if all(rule.requirement != "required" for _, rule in self):
+            raise ValueError("no rule of the policy is required, so no model could pass; require one")
+        return self
 
 
 class Policy(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
+from pydantic import Field
 from zenml import step
 
 from materializers.errors import Refused, UsageError
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class InferenceSettings(Record):
     """How pictures are classified in bulk."""
 
-    batch_size: int = 64
-    threads: int = 2
+    batch_size: int = Field(default=64, ge=1)
+    threads: int = Field(default=2, ge=1)
 
 
 def classify(predictor: Predictor, pictures: dict[str, bytes | Unreadable], version: int) -> pd.DataFrame:
@@ -56,6 +57,29 @@ def _read(source: Source, name: str) -> bytes | Unreadable:
         return error
 
 
+def refuse_unwritable(output: str) -> None:
+    """Look before the pictures are classified whether the predictions can be written; a bucket is not asked.
+
+    Raises:
+        UsageError: ``output`` is a folder, or its folder is none or cannot be written.
+    """
+    import os
+    from pathlib import Path
+
+    from zenml.utils.io_utils import is_remote
+
+    if is_remote(output):
+        return
+    path = Path(output).absolute()
+    if path.is_dir():
+        raise UsageError(f"{output} is a folder: give --output a file, such as {output}/predictions.parquet")
+    there = next(folder for folder in path.parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{output} cannot be written, {there} is no writable folder: give --output another one"
+        )
+
+
 @step(enable_cache=False)
 def predict(
     live: Release, source: str, output: str, settings: InferenceSettings
@@ -65,9 +89,9 @@ def predict(
     from pathlib import Path
 
     from zenml.client import Client
-    from zenml.io import fileio
 
     from materializers.blobs import write_blob
+    from materializers.classifier import fetch_model_directory
     from serving.model_directory import ModelDirectoryError
     from serving.predictor import Predictor
     from steps.data.sources import open_source
@@ -76,9 +100,9 @@ def predict(
     arm = live.candidate
     if arm is None:
         raise Refused("The live release names no version.")
+    refuse_unwritable(output)
     with tempfile.TemporaryDirectory() as folder:
-        for name in fileio.listdir(arm.model_uri):
-            fileio.copy(f"{arm.model_uri}/{name}", str(Path(folder) / str(name)))
+        fetch_model_directory(arm.model_uri, Path(folder))
         try:
             predictor = Predictor.load(
                 Path(folder), expected_digest=arm.model_digest, threads=settings.threads

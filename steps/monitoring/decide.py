@@ -15,7 +15,8 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
     """Retrain when a signal fired, unless the data was learnt from already or the cooldown still runs.
 
     A version that an interrupted ``--continuous`` trained on exactly this data, and that passed but never
-    reached staging, is named in ``finish_version`` instead of being trained again.
+    reached staging, is named in ``finish_version`` instead of being trained again; one that a person rolled
+    back or rejected is not.
 
     Args:
         found: the signals and the last registered version.
@@ -27,7 +28,8 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
     if last is None:
         return TriggerDecision(retrain=True, signals=found.signals, reasons=tuple(fired), data=data)
     if last.data == data and not settings.manual:
-        unfinished = last.origin == "continuous" and last.verdict == "passed" and not last.released
+        passed = last.origin == "continuous" and last.verdict == "passed"
+        unfinished = passed and not last.released and not last.rejected
         reason = f"version {last.version} learnt from exactly this data"
         if unfinished:
             reason += "; it passed and was not staged yet, so it is staged now"

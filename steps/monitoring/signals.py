@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
+from pydantic import Field
 from zenml import step
 from zenml.client import Client
 
@@ -12,16 +13,18 @@ from materializers.evidence import RegisteredVersion, read_versions
 from materializers.image_dataset import ImageDataset
 from materializers.report import Record
 from materializers.trigger_decision import Evidence, Signal, Signals
+from steps.deployment.conclude import STAGING, was_live_tag
+from steps.registry.register import CHAMPION
 
 
 class TriggerSettings(Record):
     """When to retrain."""
 
-    new_rows: int = 10_000
+    new_rows: int = Field(default=10_000, ge=0)
     """New or relabelled pictures since the last registered version."""
-    max_age_days: float = 30.0
+    max_age_days: float = Field(default=30.0, ge=0)
     """Age of the last registered version."""
-    cooldown_hours: float = 24.0
+    cooldown_hours: float = Field(default=24.0, ge=0)
     """No retraining sooner than this after the last one, unless a person asks."""
     manual: bool = False
     """A person asks for a retraining, whatever the other signals say."""
@@ -89,9 +92,16 @@ def gather_signals(
             verdict=last.tags["verdict"],
             origin=last.tags["origin"],
             age_hours=(age or 0.0) * 24,
-            released=bool({"staging", "champion"} & set(last.aliases)),
+            released=was_released(last),
+            rejected=last.tags.get("decision", "").startswith("rejected"),
         )
     return Signals(signals=signals, last=evidence)
+
+
+def was_released(version: RegisteredVersion) -> bool:
+    """Whether a version is or ever was live anywhere; after a rollback it still was."""
+    tags = {was_live_tag(environment) for environment in ("staging", "production")}
+    return bool({STAGING, CHAMPION} & set(version.aliases) or tags & set(version.tags))
 
 
 def dataset_of(version: RegisteredVersion) -> ImageDataset | None:

@@ -86,8 +86,9 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
                         raise
             client.create_model_version(model_name, source=tags["model_uri"], tags=tags)
         elif same.tags["verdict"] != tags["verdict"]:
-            for key, value in tags.items():
-                client.set_model_version_tag(model_name, str(same.version), key, value)
+            # The outcome last: killed in between, the same judgement finds it different again and goes on.
+            for key in sorted(tags, key=lambda name: name == "verdict"):
+                client.set_model_version_tag(model_name, str(same.version), key, tags[key])
     entry = next(e for e in read_versions(model_name) if e.tags.get("identity") == tags["identity"])
     with registry_errors(f"set the aliases of version {entry.version}"):
         passed = entry.tags["verdict"] == "passed"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import pytest
 
 from actions.result import ActionResult, in_full
-from actions.show import next_commands
-from pipelines.config import Config, load_config
+from actions.show import next_commands, show
+from materializers.verdict import Verdict
+from pipelines.config import CONFIGS, Config, load_config
 from pipelines.results import PipelineResult
+from tests.materializers.examples import rule, verdict
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +70,9 @@ def test_staging_proposes_an_approval_before_production(config: Config) -> None:
     assert "--continuous --source PATH" in text
 
 
-def test_the_demo_proposes_its_second_delivery(config: Config) -> None:
-    """Where the source is the sample, the command can be copied; after it was used, it is not repeated."""
-    sample = config.model_copy(
-        update={
-            "product": config.product.model_copy(
-                update={"source": config.product.source.model_copy(update={"name": "sample-deliveries"})}
-            )
-        }
-    )
+def test_the_demo_proposes_its_second_delivery() -> None:
+    """Its configuration names it, so the command can be copied; after it was used, it is not repeated."""
+    sample = load_config(CONFIGS / "demo", ())
     first = commands(next_commands(result("deployment", release=live("staging")), sample))
     second = commands(next_commands(result("continuous", release=live("staging")), sample))
     assert "--continuous --source data/second-delivery.zip" in first
@@ -92,3 +90,41 @@ def test_an_approval_proposes_the_release(config: Config) -> None:
     """An approval moves nothing, so the command that does is next."""
     approved = ActionResult(action="approve", status="done", details={"version": 3})
     assert commands(next_commands(approved, config)).endswith("--deploy --version 3 --environment production")
+
+
+def shown(found: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is printed of a result."""
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "__stdout__", printed)
+    show(found, command="python run.py")
+    return printed.getvalue()
+
+
+NAME = "a[/b] :bag: [red].png"
+"""The path of a photograph, or a class, that a printer with markup would choke on or alter."""
+
+
+def test_the_names_of_photographs_are_printed_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the table and in the reasons."""
+    prediction = {
+        "photo": NAME,
+        "label": NAME,
+        "abstained": False,
+        "probability": 0.9,
+        "latency_ms": 3.0,
+        "model_version": "3",
+    }
+    act = ActionResult(
+        action="predict", status="done", reasons=(NAME,), details={"predictions": [prediction]}
+    )
+    assert shown(act, monkeypatch).count(NAME) == 3
+
+
+def test_the_names_of_classes_are_printed_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the table of rules; the outcome stands beside them without markup around it."""
+    full: Verdict = verdict(rule(0.9, rule="recall", subject=NAME))
+    found = result("training", verdict="passed", full_verdict=full, reasons=(NAME,))
+    text = shown(found, monkeypatch)
+    assert f"recall of {NAME}" in text
+    assert "training: completed, version 3, verdict passed" in text
+    assert text.count(NAME) == 2

@@ -8,8 +8,8 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 from zenml.enums import VisualizationType
 
-from materializers.classifier import Classifier, ClassifierMaterializer
-from materializers.errors import DamagedArtifact
+from materializers.classifier import SERVING_FILES, Classifier, ClassifierMaterializer, fetch_model_directory
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from tests.materializers.examples import CLASSES, MODEL_DIGEST, classifier
 
 FILES = ("weights.safetensors", "curves.png", "serving/model.onnx", "serving/metadata.json", "record.json")
@@ -76,3 +76,23 @@ def test_metadata_and_cache_key_name_the_served_directory(disk: LocalArtifactSto
     assert materializer.compute_content_hash(model) == MODEL_DIGEST
     ((uri, kind),) = materializer.save_visualizations(model).items()
     assert (Path(uri).is_file(), kind) == (True, VisualizationType.IMAGE)
+
+
+def test_a_model_directory_is_fetched_whole_or_said_to_be_unreachable(tmp_path: Path) -> None:
+    """The two files arrive byte for byte; nothing there is an unreachable store, other files are no model."""
+    stored = tmp_path / "store"
+    classifier(stored)
+    target = tmp_path / "fetched"
+    fetch_model_directory(f"{stored}/serving/", target)
+    assert {file.name: file.read_bytes() for file in target.iterdir()} == {
+        name: (stored / "serving" / name).read_bytes() for name in SERVING_FILES
+    }
+    with pytest.raises(ServiceUnreachable, match=r"cannot be copied .*python run.py --train"):
+        fetch_model_directory(str(tmp_path / "gone"), target)
+    (stored / "serving" / "code.pkl").write_bytes(b"x")
+    with pytest.raises(Refused, match=r"code\.pkl"):
+        fetch_model_directory(f"{stored}/serving", target)
+    (stored / "serving" / "code.pkl").unlink()
+    (stored / "serving" / "model.onnx").unlink()
+    with pytest.raises(Refused, match="no model"):
+        fetch_model_directory(f"{stored}/serving", target)

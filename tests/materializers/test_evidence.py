@@ -1,11 +1,20 @@
 """What the registry could not do is one line; what it recorded of a version is typed."""
 
+from pathlib import Path
+
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
 
-from materializers.errors import ServiceUnreachable
-from materializers.evidence import RegisteredVersion, registry_errors
+from materializers.errors import ServiceUnreachable, UsageError
+from materializers.evidence import (
+    RegisteredVersion,
+    read_version,
+    read_versions,
+    registry_errors,
+    version_with_alias,
+)
 from tests.materializers.examples import MODEL, NOON
 
 
@@ -41,3 +50,22 @@ def test_a_version_knows_the_run_that_made_it() -> None:
         model_name=MODEL, version=3, created=NOON, aliases=(), tags={"zenml_run": "0a1b"}
     )
     assert entry.run_id == "0a1b"
+
+
+def test_versions_that_others_registered_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's registry is open to anyone: a version without our tags is none of ours, whatever its alias."""
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr("materializers.evidence.registry_client", lambda: client)
+    assert read_versions(MODEL) == []
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, source=str(tmp_path), tags={"identity": "a1", "zenml_run": "0a1b"})
+    client.create_model_version(MODEL, source=str(tmp_path))
+    client.set_registered_model_alias(MODEL, "champion", "2")
+    client.set_registered_model_alias(MODEL, "staging", "1")
+    assert [(entry.version, entry.run_id) for entry in read_versions(MODEL)] == [(1, "0a1b")]
+    assert version_with_alias(MODEL, "champion") is None
+    assert version_with_alias(MODEL, "staging") == read_version(MODEL, 1)
+    with pytest.raises(UsageError, match="has no version 2"):
+        read_version(MODEL, 2)

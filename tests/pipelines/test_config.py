@@ -102,6 +102,13 @@ def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str)
         "deployment.mode=canary",
         "product.model=Bad Name",
         "product.classes=[one]",
+        "product.classes=[one, two, one]",
+        "product.classes=[one, ' ']",
+        "inference.batch_size=0",
+        "inference.threads=0",
+        "trigger.new_rows=-1",
+        "trigger.max_age_days=-1",
+        "trigger.cooldown_hours=-1",
         "train",
         "train.epochs=[",
     ],
@@ -132,3 +139,12 @@ def test_the_training_digest_ignores_what_does_not_make_a_model() -> None:
     base = load_config(None, ())
     assert load_config(None, ("trigger.new_rows=1",)).training_digest == base.training_digest
     assert load_config(None, ("train.learning_rate=0.01",)).training_digest != base.training_digest
+
+
+def test_a_policy_that_requires_nothing_is_refused() -> None:
+    """No model could pass it, so nothing is trained for it."""
+    names = list(load_config(None, ()).policy.rules.model_dump())
+    advisory = tuple(f"policy.rules.{name}.requirement=advisory" for name in names)
+    assert load_config(None, advisory[1:]).policy.rules.accuracy.requirement == "advisory"
+    with pytest.raises(UsageError, match="no rule of the policy is required"):
+        load_config(None, advisory)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.results import exit_code_of
+from pipelines.results import NOTHING_REQUIRED, _summarise, exit_code_of
+from tests.materializers.examples import data_report, full_verdict, release, rule, verdict
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,34 @@ from pipelines.results import exit_code_of
 def test_each_kind_of_failure_has_its_exit_code(source: str, exit_code: int) -> None:
     """The recorded class decides, alike for a run that was carried here and one on a cluster."""
     assert exit_code_of(source) == exit_code
+
+
+def test_a_verdict_that_assessed_nothing_is_a_refusal() -> None:
+    """Not assessed is not passed, also where no required rule has a reason to give."""
+    advisory = verdict(rule(0.9, requirement="advisory"), outcome="not_assessed")
+    result = _summarise("training", "r", {"data_report": data_report(), "verdict": advisory})
+    assert (result.status, result.exit_code, result.verdict) == ("refused", 3, "not_assessed")
+    assert result.reasons == (NOTHING_REQUIRED,)
+
+
+def test_a_refused_verdict_is_told_once() -> None:
+    """``--continuous`` also proposes the version, and the refusal of that repeats the verdict's reasons."""
+    refused = full_verdict("refused")
+    again = release(status="refused", url=None, reasons=("The gate's verdict is refused: …",))
+    result = _summarise("continuous", "r", {"verdict": refused, "release": again})
+    assert (result.status, result.exit_code) == ("refused", 3)
+    assert result.reasons == tuple(refused.reasons())
+
+
+def test_a_refused_release_of_a_passed_model_has_its_own_reasons() -> None:
+    """Here the release is the one that knows."""
+    no_approval = release(status="refused", url=None, reasons=("Nobody approved it.",))
+    result = _summarise("deployment", "r", {"verdict": full_verdict(), "release": no_approval})
+    assert (result.status, result.reasons) == ("refused", ("Nobody approved it.",))
+
+
+def test_refused_data_are_a_refusal() -> None:
+    """Exit code 3 and the checks' reasons."""
+    result = _summarise("training", "r", {"data_report": data_report("refused", left=300)})
+    assert (result.status, result.exit_code) == ("refused", 3)
+    assert "300 pictures are set aside" in result.reasons[0]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from materializers.errors import UsageError
-from pipelines.session import is_dead, one_run_at_a_time, prepare, this_process
+from materializers.errors import ServiceUnreachable, UsageError
+from pipelines.session import PROJECT, is_dead, one_run_at_a_time, prepare, this_process
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -49,9 +51,37 @@ def test_an_unknown_stack_is_refused(zenml_client: Client) -> None:
         prepare("no-such-stack")
 
 
-def test_a_killed_run_is_closed_at_the_next_start(zenml_client: Client) -> None:
-    """After kill -9 the run says ``running``; the next start closes it and its step."""
+def test_a_dead_zenml_server_is_told_at_once(tmp_path: Path) -> None:
+    """After ``zenml login --local`` and a reboot: one line, exit code 4, and what mends it."""
+    with socket.socket() as taken:  # bound and not listening: nobody answers, and nobody else comes to
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, str(PROJECT / "run.py"), "--status"],
+            env={**os.environ, "ZENML_CONFIG_PATH": str(tmp_path), "ZENML_STORE_URL": address},
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == ServiceUnreachable.exit_code, done.stderr
+    assert f"The ZenML server at {address} does not answer" in done.stderr
+    assert "zenml login --local" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert time.monotonic() - started < 30
+
+
+def test_a_killed_run_is_closed_at_the_next_start(
+    zenml_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 the run says ``running``; the next start that reaches MLflow closes it and its step."""
+    from pipelines import session
     from pipelines.session import close_dead_runs
+
+    def unreachable(run: object) -> None:
+        raise ServiceUnreachable("MLflow does not answer")
 
     name = f"killed-{os.getpid()}"
     ended = subprocess.run(
@@ -59,6 +89,12 @@ def test_a_killed_run_is_closed_at_the_next_start(zenml_client: Client) -> None:
     )
     assert ended.returncode == -9, ended.stderr.decode()
     assert str(zenml_client.get_pipeline_run(name).status) == "running"
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "_close_tracked", unreachable)
+        assert close_dead_runs() == []
+    run = zenml_client.get_pipeline_run(name)
+    assert str(run.status) == "running"  # else nobody would find it again, and MLflow's stayed open
+    assert {str(step.status) for step in run.steps.values()} == {"running"}
     assert close_dead_runs() == [name]
     run = zenml_client.get_pipeline_run(name)
     assert str(run.status) == "failed"

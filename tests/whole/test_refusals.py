@@ -153,6 +153,13 @@ def test_another_versions_verdict_in_its_place_is_refused(untouched: Shop) -> No
                 assert "verdict is about model" in refused_release(untouched, 2)
 
 
+@pytest.mark.parametrize("tag", ["report_digest", "policy_digest", "data_version", "code_digest"])
+def test_evidence_other_than_the_registry_recorded_is_refused(untouched: Shop, tag: str) -> None:
+    """Each digest that the verdict names is compared with the version's own registry entry."""
+    with tag_edited(untouched, 2, tag, "0" * 64):
+        assert tag.replace("_", " ") in refused_release(untouched, 2)
+
+
 def test_an_unreadable_verdict_is_refused(untouched: Shop) -> None:
     """A verdict that cannot be read is no verdict."""
     with altered(untouched.stored(2, "verdict"), b"{"):

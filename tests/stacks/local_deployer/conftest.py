@@ -106,8 +106,13 @@ class Registry:
         digest = write_model(uri, seed)
         verdict = make_verdict(digest, accuracy=accuracy)
         tags = {
+            "identity": uuid4().hex,
             "model_digest": digest,
             "verdict_digest": verdict.digest,
+            "report_digest": verdict.evidence.report,
+            "policy_digest": verdict.evidence.policy,
+            "data_version": verdict.evidence.data,
+            "code_digest": verdict.evidence.code,
             "zenml_run": self.run_verdict(verdict.digest),
         }
         version = int(self.client.create_model_version(MODEL_NAME, str(uri), tags=tags).version)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -140,3 +144,75 @@ def test_what_died_is_seen_and_comes_back(deployer: SeldonLocalModelDeployer, fi
     again = deployer.apply(release_of(first))
     assert deployer.healthy(again)
     assert answering_version(again) == str(first.version)
+
+
+def test_recording_touches_only_exactly_what_is_live(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """What another command replaced or stopped stays so, whoever comes to record it late."""
+    late = deployer.apply(release_of(first))
+    live = deployer.apply(release_of(second))
+    before = serving(deployer)
+    assert not deployer.mark_recorded(late)
+    assert not deployer.withdraw(late)
+    assert (deployer.current(MODEL_NAME, "staging"), serving(deployer)) == (live, before)
+    assert deployer.mark_recorded(live.model_copy(update={"restored": True}))
+    marked = live.model_copy(update={"recorded": True, "restored": True})
+    assert (deployer.current(MODEL_NAME, "staging"), serving(deployer)) == (marked, before)
+    assert deployer.apply(live) == live
+    deployer.stop()
+    assert not deployer.mark_recorded(live)
+    assert serving(deployer) == {}
+
+
+def test_what_is_withdrawn_is_not_gone_back_to(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """Nothing is live where a release was withdrawn, and the one before it is what was live last."""
+    before = deployer.apply(release_of(first))
+    assert deployer.withdraw(deployer.apply(release_of(second)))
+    assert serving(deployer) == {}
+    assert deployer.current(MODEL_NAME, "staging") is None
+    assert deployer.previous(MODEL_NAME, "staging") == before
+
+
+class _Pretender(BaseHTTPRequestHandler):
+    """Answers health as one version with one model, and predictions as another one, or not at all."""
+
+    status: ClassVar[dict[str, str]] = {}
+    predicts: ClassVar[str | None] = None
+
+    def _answer(self, data: dict[str, object] | None) -> None:
+        body = json.dumps({"jsonData": data}).encode()
+        self.send_response(200 if data else 500)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        """Health."""
+        self._answer(dict(self.status))
+
+    def do_POST(self) -> None:
+        """A prediction."""
+        self.rfile.read(int(self.headers["content-length"]))
+        known: dict[str, object] = {"model_version": self.predicts, "predictions": [{"label": "light"}]}
+        self._answer(known if self.predicts else None)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Be quiet."""
+
+
+def test_a_release_is_verified_by_a_prediction(deployer: SeldonLocalModelDeployer, first: Arm) -> None:
+    """A URL that is healthy and predicts nothing, or as another version, is not verified."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Pretender) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api/v1.0/predictions"
+        release = release_of(first).model_copy(update={"status": "live", "url": url})
+        _Pretender.status = {"model_version": str(first.version), "model_digest": first.model_digest}
+        found = []
+        for _Pretender.predicts in (None, str(first.version + 1), str(first.version)):
+            assert deployer.healthy(release)
+            found.append(deployer.verify(release))
+        server.shutdown()
+    assert found == [False, False, True]

@@ -9,14 +9,21 @@ import pytest
 from zenml import pipeline
 
 from materializers.errors import UsageError
+from materializers.image_dataset import ImageDataset
+from materializers.splits import Splits
 from steps.data.ingest import IngestSettings, ingest
-from steps.data.parent import find_dataset, last_accepted
+from steps.data.parent import find_dataset, last_dataset, last_splits
 from steps.data.split import SplitSettings, split
 from steps.data.validate import ValidateSettings, validate
 from tests.steps.data.deliveries import CLASSES, good_delivery
 
 if TYPE_CHECKING:
     from zenml.client import Client
+
+
+def last_accepted(model_name: str) -> tuple[ImageDataset | None, Splits | None]:
+    """The dataset, and the splits, of the newest runs of this registered model that validation passed."""
+    return last_dataset(model_name), last_splits(model_name)
 
 
 @pipeline(enable_cache=False)

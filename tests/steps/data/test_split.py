@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import SPLITS, Splits
 from steps.data.split import Shares, SplitSettings, assign_splits, groups_of, split
 from tests.steps.data.deliveries import CLASSES, dataset_of
@@ -179,3 +180,24 @@ def test_the_step_grows_the_previous_splits() -> None:
 def test_the_step_has_nothing_to_split_of_a_refused_delivery() -> None:
     """No dataset, no splits."""
     assert split.entrypoint(None, None, SplitSettings(), "code") is None
+
+
+def test_a_picture_that_was_away_comes_back_to_its_side() -> None:
+    """Pictures that a run in between lacked are in the same split when they return."""
+    first, other = pictures_named("first", 60), pictures_named("other", 60)
+    before = split.entrypoint(dataset=first, previous=None, settings=SplitSettings(), code="c")
+    between = split.entrypoint(dataset=other, previous=before, settings=SplitSettings(), code="c")
+    after = split.entrypoint(dataset=first.join(other), previous=between, settings=SplitSettings(), code="c")
+    placed = dict(zip(after.members["image_id"], after.members["split"], strict=True))
+    for earlier in (before, between):
+        for image_id, side in zip(earlier.members["image_id"], earlier.members["split"], strict=True):
+            assert placed[image_id] == side
+    assert set(between.members["image_id"]).isdisjoint(first.index["image_id"])
+
+
+def pictures_named(name: str, size: int) -> ImageDataset:
+    """Pictures that no other name has, of three classes."""
+    return ImageDataset.from_pictures(
+        Picture(f"{name} {number}".encode(), "abc"[number % 3], 8, 8, 1, f"{name}/{number}")
+        for number in range(size)
+    )

@@ -76,11 +76,19 @@ def test_pictures_of_unknown_classes_are_set_aside() -> None:
 def test_many_pictures_of_unknown_classes_are_refused() -> None:
     """Seven of 127 are more than 5 %: somebody forgot to configure a class."""
     _, report = checked([*GOOD, *["shoes"] * 7])
-    assert refused(report).keys() == {"set_aside", "unknown_labels"}
+    assert refused(report).keys() == {"unknown_labels"}
     check = refused(report)["unknown_labels"]
     assert check.measured == pytest.approx(7 / 127)
     assert check.limit == 0.05
     assert "(shoes): 5.5% of the delivery's 127 rows" in check.reason
+
+
+def test_the_advised_setting_mends_unknown_classes() -> None:
+    """They count in their own check alone, so that no second limit refuses what this one allows."""
+    dataset = dataset_of([*GOOD, *["shoes"] * 7])
+    settings = ValidateSettings(max_unknown_share=0.06)
+    accepted, report = check_delivery(dataset, screening_of(127), CLASSES, settings)
+    assert (report.outcome, len(accepted), len(report.set_aside)) == ("passed", 120, 7)
 
 
 def test_a_small_delivery_is_not_hidden_in_a_large_parent() -> None:

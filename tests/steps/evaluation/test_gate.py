@@ -231,9 +231,10 @@ def test_a_missing_data_report_assesses_nothing() -> None:
 
 
 def test_a_policy_that_requires_nothing_releases_nothing() -> None:
-    """With every rule advisory there is no verdict that passes."""
-    rules = {name: {**rule, "requirement": "advisory"} for name, rule in POLICY.rules.model_dump().items()}
-    assert judged(evaluation(), policy=Policy.model_validate({"rules": rules})).outcome == "not_assessed"
+    """With every rule advisory, which no configuration may say, there is no verdict that passes."""
+    rules = {name: rule.model_copy(update={"requirement": "advisory"}) for name, rule in POLICY.rules}
+    policy = POLICY.model_copy(update={"rules": POLICY.rules.model_copy(update=rules)})
+    assert judged(evaluation(), policy=policy).outcome == "not_assessed"
 
 
 def test_the_outcome_can_be_derived_again_from_the_stored_verdict() -> None:

@@ -82,6 +82,14 @@ def test_a_refused_version_is_never_finished() -> None:
     assert decision.finish_version is None
 
 
+def test_what_a_person_rejected_is_never_finished() -> None:
+    """A rejected version is not staged by the next run on the same data."""
+    left = evidence(origin="continuous", released=False, rejected=True)
+    decision = decide_retraining(found(fired=True, last=left), data="old", settings=SETTINGS)
+    assert not decision.retrain
+    assert decision.finish_version is None
+
+
 def test_a_version_trained_by_hand_is_not_staged_by_the_next_delivery() -> None:
     """``--train`` alone never deploys, not even through a later ``--continuous``."""
     left = evidence(origin="train", released=False)

@@ -1,0 +1,82 @@
+"""Wrong flags are refused before anything is imported or started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actions.command import Request, _check_flags
+from materializers.errors import UsageError
+from tests.conftest import PROJECT
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({}, "Nothing was asked"),
+        ({"predict": True}, "takes photographs"),
+        ({"predict": True, "photos": ("not-there.png",)}, "no photograph at not-there.png"),
+        ({"status": True, "photos": ("a.png",)}, "go with --predict"),
+        ({"approve": 1, "reason": "fine"}, "give --by WHO"),
+        ({"reject": 1, "by": "Ada", "reason": " "}, "give --reason"),
+        ({"approve_change": "ab"}, "give --by WHO and --reason"),
+        ({"status": True, "by": "Ada"}, "--by and --reason go with --approve"),
+        ({"train": True, "source": "x", "reason": "why"}, "--by and --reason go with --approve"),
+        ({"infer": True, "input": "x"}, "--infer takes"),
+        ({"status": True, "output": "x.parquet"}, "go with --infer"),
+        ({"deploy": True, "input": "x"}, "go with --infer"),
+        ({"train": True}, "take one of --source"),
+        ({"train": True, "source": "x", "data": "y"}, "take one of --source"),
+        ({"deploy": True, "source": "x"}, "go with --train or --continuous"),
+        ({"status": True, "data": "x"}, "go with --train or --continuous"),
+        ({"status": True, "version": 1}, "--version goes with --deploy"),
+    ],
+    ids=str,
+)
+def test_flags_that_cannot_be_meant_are_refused(flags: dict[str, Any], said: str) -> None:
+    """The line names the flag that is missing or too much."""
+    with pytest.raises(UsageError, match=said):
+        _check_flags(Request(**flags))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {
+            "train": True,
+            "source": "x",
+            "approve": 1,
+            "by": "Ada",
+            "reason": "fine",
+            "deploy": True,
+            "version": 1,
+        },
+        {"predict": True, "photos": (__file__,)},
+        {"infer": True, "input": "x", "output": "y"},
+        {"continuous": True, "data": "x"},
+    ],
+    ids=str,
+)
+def test_flags_that_belong_together_are_taken(flags: dict[str, Any]) -> None:
+    """Acts are combined with what each of them needs."""
+    _check_flags(Request(**flags))
+
+
+def test_wrong_flags_are_found_before_a_pipeline_is_imported(tmp_path: Path) -> None:
+    """One line on standard error, exit code 2, no store, and neither steps nor pipelines imported."""
+    code = (
+        "import sys; from actions.command import Request, execute; "
+        "code = execute(Request(predict=True)); "
+        "print([name for name in sys.modules if name.partition('.')[0] in ('steps', 'pipelines')]); "
+        "sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("--predict takes photographs")
+    assert done.stdout.strip().endswith("[]")

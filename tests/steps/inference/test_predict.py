@@ -1,0 +1,30 @@
+"""Where predictions go is looked at before anything is classified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from materializers.errors import UsageError
+from steps.inference.predict import refuse_unwritable
+
+
+def test_a_file_whose_folder_can_be_made_is_taken(tmp_path: Path) -> None:
+    """Nothing is made by looking."""
+    refuse_unwritable(str(tmp_path / "new" / "folder" / "predictions.parquet"))
+    refuse_unwritable("s3://bucket/predictions.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """The path that is in the way is named."""
+    (tmp_path / "notes").write_text("x")
+    with pytest.raises(UsageError, match=r"notes is no writable folder: give --output"):
+        refuse_unwritable(str(tmp_path / "notes" / "predictions.parquet"))
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    """A file in it is proposed."""
+    with pytest.raises(UsageError, match=r"is a folder: give --output a file"):
+        refuse_unwritable(str(tmp_path))

@@ -1,0 +1,35 @@
+"""What the decision to retrain is told about the last version."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from materializers.evidence import RegisteredVersion
+from steps.monitoring.signals import TriggerSettings, gather_signals
+from tests.materializers.examples import dataset
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+TAGS = {"data_version": "old", "verdict": "passed", "origin": "continuous"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "aliases", "released", "rejected"),
+    [
+        ({}, ("challenger",), False, False),
+        ({}, ("staging",), True, False),
+        ({"was_live_staging": "true"}, ("challenger",), True, False),
+        ({"was_live_production": "true"}, (), True, False),
+        ({"decision": "rejected by Ada: trousers are missed"}, ("challenger",), False, True),
+        ({"decision": "approved by Ada: fine"}, ("challenger",), False, False),
+    ],
+)
+def test_a_version_that_was_rolled_back_or_rejected_is_told_apart(
+    tags: dict[str, str], aliases: tuple[str, ...], released: bool, rejected: bool
+) -> None:
+    """What was live once counts as released for ever, and a rejection is known."""
+    last = RegisteredVersion(model_name="m", version=4, created=NOW, aliases=aliases, tags={**TAGS, **tags})
+    found = gather_signals(dataset(1), None, last, settings=TriggerSettings(), now=NOW)
+    assert found.last is not None
+    assert (found.last.released, found.last.rejected) == (released, rejected)

@@ -1,0 +1,79 @@
+"""A judged model is registered once, and what the registry says of it is never half written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from materializers.errors import ServiceUnreachable
+from materializers.evidence import read_versions
+from steps.registry.register import CHALLENGER, register_version
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+pytestmark = pytest.mark.usefixtures("local_stack")
+
+
+def tags(identity: str = "one", verdict: str = "passed", judged: str = "first") -> dict[str, str]:
+    """What a run says of a model, as far as registering reads it."""
+    return {
+        "identity": identity,
+        "verdict": verdict,
+        "verdict_digest": f"{judged} verdict",
+        "report_digest": f"{judged} report",
+        "zenml_run": f"{judged} run",
+        "model_uri": "store/model",
+    }
+
+
+def test_the_same_identity_is_the_same_version() -> None:
+    """A second registration of the same model finds the first and leaves its record as it was."""
+    first = register_version("registered-once", tags())
+    again = register_version("registered-once", tags(judged="second"))
+    assert (first.version, again.version) == (1, 1)
+    assert again.tags["zenml_run"] == "first run"
+    assert again.aliases == (CHALLENGER,)
+
+
+def test_another_identity_is_another_version() -> None:
+    """Other data, configuration, policy or code make a new version, the challenger if it passed."""
+    register_version("registered-twice", tags())
+    assert register_version("registered-twice", tags(identity="two", verdict="refused")).version == 2
+    newest, oldest = read_versions("registered-twice")
+    assert (newest.aliases, oldest.aliases) == ((), (CHALLENGER,))
+
+
+def test_a_judgement_that_refuses_takes_the_challenger_back() -> None:
+    """A version that passed and is refused when judged again keeps neither its record nor its alias."""
+    register_version("judged-again", tags())
+    refused = register_version("judged-again", tags(verdict="refused", judged="second"))
+    assert refused.tags == tags(verdict="refused", judged="second")
+    assert read_versions("judged-again")[0].aliases == ()
+
+
+@pytest.mark.parametrize("written", range(6))
+def test_a_record_that_was_half_replaced_is_completed(
+    written: int, monkeypatch: pytest.MonkeyPatch, local_stack: Client
+) -> None:
+    """Interrupted after any tag, the same judgement again ends in the whole new record."""
+    name = f"half-replaced-{written}"
+    register_version(name, tags())
+    left = [written]
+    whole = MlflowClient.set_model_version_tag
+
+    def stops(self: MlflowClient, *arguments: Any, **named: Any) -> None:
+        if left[0] == 0:
+            raise MlflowException("the registry went away")
+        left[0] -= 1
+        whole(self, *arguments, **named)
+
+    new = tags(verdict="refused", judged="second")
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_model_version_tag", stops)
+        with pytest.raises(ServiceUnreachable):
+            register_version(name, new)
+    assert register_version(name, new).tags == new

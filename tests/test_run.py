@@ -1,0 +1,33 @@
+"""The examples of ``run.py --help`` are commands that can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from actions.command import Request, _check_flags
+from pipelines.config import load_config
+from run import EXAMPLES, main
+from tests.conftest import PROJECT
+
+COMMANDS = re.findall(r"^ *(python run\.py .*)$", EXAMPLES, re.M)
+
+
+def test_there_are_examples() -> None:
+    """Else the test below would run on nothing."""
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_works_as_it_is_printed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its flags are known and belong together, its configuration loads, its files are in the repository."""
+    monkeypatch.chdir(PROJECT)
+    with main.make_context("run.py", shlex.split(command)[2:]) as context:
+        request = Request(**context.params)
+    _check_flags(request)
+    config = load_config(request.config, request.assignments)
+    assert config.product.model == "product-classifier-demo", "the sample is learnt from as the demo"
+    assert request.source is None or Path(request.source).is_file()

@@ -1,0 +1,210 @@
+"""Releases that another command, a crash or a person overtook before they were concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.ports import free_port
+from tests.whole.shop import SEED_1, Shop, altered, registry_down
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+REFUSED = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_services(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A stack like the local one, active in this module, whose services are no other test's."""
+    from zenml.enums import StackComponentType as Kind
+
+    from steps.deployment.deployer import active_deployer
+
+    port = free_port()
+    before = local_stack.active_stack_model
+    parts = {kind: found[0].id for kind, found in before.components.items()}
+    settings = {
+        **before.components[Kind.MODEL_DEPLOYER][0].configuration,
+        "state_directory": str(tmp_path_factory.mktemp("superseded")),
+        "port": port,
+    }
+    local_stack.create_stack_component("superseded", "seldon-local", Kind.MODEL_DEPLOYER, settings)
+    local_stack.create_stack("superseded", {**parts, Kind.MODEL_DEPLOYER: "superseded"})
+    local_stack.activate_stack("superseded")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHUTTERLINE_PORT", str(port))
+        yield
+        active_deployer().stop()
+    local_stack.activate_stack(before.id)
+
+
+@pytest.fixture(scope="module")
+def shop(open_shop: Callable[[str], Shop]) -> Shop:
+    """Two versions that passed; each test says what is live first."""
+    made = open_shop("superseded")
+    made.train()
+    made.train(SEED_1)
+    return made
+
+
+def release_to(shop: Shop, *versions: int) -> Any:
+    """Release these versions one after the other from nothing; return what is live then."""
+    from steps.deployment.deployer import active_deployer
+
+    deployer = active_deployer()
+    deployer.stop()
+    for version in versions:
+        shop.deploy(version)
+    return deployer.current(shop.model, "staging")
+
+
+def kill_service(release: Any) -> None:
+    """End the microservice of a release as a crash does, and wait until its address says so."""
+    from stacks.local_deployer import processes
+    from steps.deployment.deployer import active_deployer
+
+    deployer: Any = active_deployer()
+    mine = f"staging-v{release.candidate.version}-"
+    for name, found in processes.running(deployer.config.site).items():
+        if name.startswith(mine):
+            for process in found:
+                process.kill()
+                process.wait(10)
+    assert not deployer.healthy(release)
+
+
+def make_pending(release: Any) -> None:
+    """Leave the live release as a command does that was killed before it recorded it."""
+    from steps.deployment.deployer import active_deployer
+
+    active_deployer().apply(release.model_copy(update={"recorded": False}))
+
+
+@pytest.mark.parametrize("overtaken_by", [{"rollback": True}, {"stop": True}])
+def test_recording_a_superseded_release_moves_nothing(shop: Shop, overtaken_by: dict[str, Any]) -> None:
+    """A release that was rolled back or stopped before its record is refused, and stays away."""
+    from steps.deployment.conclude import conclude_release
+
+    late = release_to(shop, 1, 2)
+    assert shop.run(**overtaken_by).exit_code == 0
+    before = shop.served(), shop.aliases()
+    for observation in ("promote", "roll back"):
+        concluded = conclude_release(late, observation)
+        assert (concluded.status, concluded.recorded) == ("refused", late.recorded)
+        assert "superseded" in concluded.reasons[0]
+    assert (shop.served(), shop.aliases()) == before
+
+
+def test_a_service_that_stops_answering_is_a_fault_and_the_one_before_is_back(shop: Shop) -> None:
+    """The release fails, and what was live before answers at the URL and is recorded."""
+    from materializers.errors import ServiceFailed
+    from steps.deployment.conclude import conclude_release
+    from steps.deployment.observe import judge_service
+
+    applied = release_to(shop, 1, 2)
+    kill_service(applied)
+    with pytest.raises(ServiceFailed, match="version 1 is live in staging again"):
+        conclude_release(applied, judge_service(applied))
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["staging"] == 1
+
+
+def test_a_service_that_stops_answering_leaves_nothing_where_nothing_was(
+    open_shop: Callable[[str], Shop],
+) -> None:
+    """Without a release before it, nothing unverified stays live."""
+    from materializers.errors import ServiceFailed
+    from steps.deployment.conclude import conclude_release
+    from steps.deployment.deployer import active_deployer
+    from steps.deployment.observe import judge_service
+
+    alone = open_shop("superseded-first")
+    alone.train()
+    applied = release_to(alone, 1)
+    kill_service(applied)
+    with pytest.raises(ServiceFailed, match="nothing is live in staging now"):
+        conclude_release(applied, judge_service(applied))
+    assert active_deployer().current(alone.model, "staging") is None
+    assert alone.served() is None
+
+
+def test_a_pending_release_that_does_not_answer_locks_nobody_out(shop: Shop) -> None:
+    """``--status`` tells it and moves nothing; the next ``--deploy`` goes on and brings it up."""
+    from steps.deployment.deployer import active_deployer
+
+    live = release_to(shop, 1, 2)
+    make_pending(live)
+    kill_service(live)
+    status = shop.run(status=True)
+    assert status.exit_code == 0, status.stderr
+    assert "not recorded yet" in status.stderr
+    now = active_deployer().current(shop.model, "staging")
+    assert now is not None and now.candidate is not None
+    assert (now.candidate.version, now.recorded) == (2, False)
+    shop.deploy(2)
+    assert shop.served() == (2, shop.versions()[2]["model_digest"])
+
+
+def test_with_the_registry_down_a_pending_release_still_can_be_stopped(shop: Shop) -> None:
+    """What cannot be recorded is one line on standard error; ``--stop`` stops, other commands end with 4."""
+    make_pending(release_to(shop, 1, 2))
+    with registry_down():
+        assert shop.run(predict=True, photos=("data/photos/bag.png",)).exit_code == 4
+        stopped = shop.run(stop=True)
+    assert stopped.exit_code == 0, stopped.said
+    assert "The model registry could not" in stopped.stderr
+    assert shop.served() is None
+
+
+def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:
+    """Refused with who and why while the registry answers; without the registry the rollback goes on."""
+    release_to(shop, 1, 2)
+    before = shop.served(), shop.aliases()
+    assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    refused = shop.run(rollback=True)
+    assert refused.exit_code == REFUSED
+    assert "rejected by Bob: the bags look wrong" in refused.said
+    assert "--approve 1" in refused.said
+    assert (shop.served(), shop.aliases()) == before
+    with registry_down():
+        shop.run(rollback=True)
+    served = shop.served()
+    assert served is not None
+    assert served[0] == 1
+    assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_a_rejection_needs_nothing_in_order(shop: Shop) -> None:
+    """With another policy and a damaged report a version can still be rejected, and its digests are named."""
+    from materializers.approval import Approval
+    from materializers.evidence import read_version
+    from steps.deployment.candidate import last_approval
+
+    with altered(shop.stored(2, "evaluation"), b"{"):
+        outcome = shop.run(
+            "policy.rules.accuracy.limit=0.51", reject=2, by="Bob", reason="the report is damaged"
+        )
+    assert outcome.exit_code == 0, outcome.said
+    decision = last_approval(read_version(shop.model, 2))
+    assert isinstance(decision, Approval)
+    tags = shop.versions()[2]
+    assert (decision.decision, decision.model_digest) == ("rejected", tags["model_digest"])
+    assert (decision.report_digest, decision.policy_digest) == (tags["report_digest"], tags["policy_digest"])
+    assert shop.run(approve=2, by="Ada", reason="looked again").exit_code == 0
+
+
+def test_the_release_knows_its_mode_and_the_registry_that_it_was_live(shop: Shop) -> None:
+    """``deployment.mode`` reaches the step that proposes; a rollback leaves the tag that it was live."""
+    from zenml.client import Client
+
+    release_to(shop, 1)
+    outcome = shop.run(deploy=True, version=2)
+    assert outcome.exit_code == 0, outcome.said
+    run = Client().get_pipeline_run(outcome.last["run"])
+    assert run.steps["candidate"].config.parameters["mode"] == "full"
+    assert shop.run(rollback=True).exit_code == 0
+    assert shop.aliases()["staging"] == 1
+    assert shop.versions()[2]["was_live_staging"] == "true"

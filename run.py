@@ -74,7 +74,8 @@ def main(**flags: object) -> None:
     Pipelines are combined in the order train, deploy, continuous, infer, up to the first that does not end
     with exit code 0.
     """
-    from actions.command import Request, execute
+    from actions.command import execute
+    from actions.request import Request
 
     sys.exit(execute(Request(**flags)))  # type: ignore[arg-type]
 

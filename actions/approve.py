@@ -10,7 +10,6 @@ from zenml.client import Client
 
 from actions.result import ActionResult
 from materializers.approval import Approval
-from materializers.errors import UsageError
 from materializers.evidence import read_version, registry_client, registry_errors, verify_arm
 from pipelines.config import Config
 from steps.deployment.candidate import approval_artifact, gather_arm, present_digest
@@ -55,14 +54,3 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         reasons=(f"Version {version} of {name} was {decision} by {by}. What is served is unchanged.",),
         details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
     )
-
-
-def refuse_without_person(by: str | None, reason: str | None) -> tuple[str, str]:
-    """Both of ``--by`` and ``--reason``.
-
-    Raises:
-        UsageError: one is missing or blank.
-    """
-    if not (by and by.strip()) or not (reason and reason.strip()):
-        raise UsageError('A decision needs a person and a reason: --by WHO --reason "…"')
-    return by.strip(), reason.strip()

@@ -10,9 +10,11 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from actions.request import Request, check_flags
 
 if TYPE_CHECKING:
     from materializers.release import Release
@@ -22,55 +24,6 @@ INTERRUPTED = 130
 PIPELINES = frozenset({"train", "deploy", "continuous", "infer"})
 ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"})
 """Acts that a difference between registry and deployer does not stop: they are how one mends it."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The flags of one call of ``run.py``."""
-
-    train: bool = False
-    deploy: bool = False
-    continuous: bool = False
-    infer: bool = False
-    status: bool = False
-    predict: bool = False
-    stop: bool = False
-    rollback: bool = False
-    approve: int | None = None
-    reject: int | None = None
-    approve_change: str | None = None
-    by: str | None = None
-    reason: str | None = None
-    source: str | None = None
-    data: str | None = None
-    version: int | None = None
-    input: str | None = None
-    output: str | None = None
-    environment: Literal["staging", "production"] = "staging"
-    photos: tuple[str, ...] = ()
-    config: Path | None = None
-    assignments: tuple[str, ...] = field(default=())
-    stack: str | None = None
-    no_cache: bool = False
-    as_json: bool = False
-
-    @property
-    def wanted(self) -> list[str]:
-        """What is asked for, in the order in which it is done."""
-        flags = {
-            "approve-change": self.approve_change is not None,
-            "train": self.train,
-            "approve": self.approve is not None,
-            "reject": self.reject is not None,
-            "deploy": self.deploy,
-            "continuous": self.continuous,
-            "infer": self.infer,
-            "rollback": self.rollback,
-            "predict": self.predict,
-            "status": self.status,
-            "stop": self.stop,
-        }
-        return [name for name, asked in flags.items() if asked]
 
 
 def execute(request: Request) -> int:
@@ -139,7 +92,7 @@ def _explain(message: str, request: Request, results: list[Any], exit_code: int)
 
 
 def _carry_out(request: Request, results: list[Any]) -> int:
-    _check_flags(request)
+    check_flags(request)
     from pipelines.config import load_config
     from pipelines.session import prepare
 
@@ -161,55 +114,6 @@ def _carry_out(request: Request, results: list[Any]) -> int:
     if not request.as_json:
         _show_next(results, config, request)
     return 0
-
-
-def _check_flags(request: Request) -> None:
-    """Refuse combinations that cannot be meant.
-
-    Raises:
-        UsageError: naming the flag that is missing or too much.
-    """
-    from materializers.errors import UsageError
-
-    if not request.wanted:
-        raise UsageError("Nothing was asked for: python run.py --help")
-    if request.train or request.continuous:
-        if (request.source is None) == (request.data is None):
-            raise UsageError("--train and --continuous take one of --source PATH and --data VERSION")
-    elif request.source is not None or request.data is not None:
-        raise UsageError("--source and --data go with --train or --continuous")
-    if request.infer and (request.input is None or request.output is None):
-        raise UsageError("--infer takes --input FOLDER and --output FILE.parquet")
-    if not request.infer and (request.input is not None or request.output is not None):
-        raise UsageError("--input and --output go with --infer")
-    if request.version is not None and not request.deploy:
-        raise UsageError("--version goes with --deploy")
-    _check_decision(request)
-    _check_photos(request)
-
-
-def _check_decision(request: Request) -> None:
-    from materializers.errors import UsageError
-
-    decided = {"approve", "reject", "approve-change"}.intersection(request.wanted)
-    given = {"--by WHO": request.by, '--reason "…"': request.reason}
-    missing = [flag for flag, value in given.items() if not (value or "").strip()]
-    if decided and missing:
-        raise UsageError(f"A decision is a named person's: give {' and '.join(missing)}")
-    if not decided and (request.by is not None or request.reason is not None):
-        raise UsageError("--by and --reason go with --approve, --reject or --approve-change")
-
-
-def _check_photos(request: Request) -> None:
-    from materializers.errors import UsageError
-
-    if request.photos and not request.predict:
-        raise UsageError(f"Unexpected argument {request.photos[0]!r}: photographs go with --predict")
-    if request.predict and not request.photos:
-        raise UsageError("--predict takes photographs: python run.py --predict photo.jpg")
-    for photo in request.photos:
-        if not Path(photo).is_file():
-            raise UsageError(f"There is no photograph at {photo}")
 
 
 def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
@@ -267,13 +171,12 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
 
     cache = False if request.no_cache else None
     environment = request.environment
+    by, reason = (request.by or "").strip(), (request.reason or "").strip()
 
     def decide(version: int | None, decision: versions.Decision) -> Any:
-        by, reason = versions.refuse_without_person(request.by, request.reason)
         return versions.decide_version(config, version=version or 0, decision=decision, by=by, reason=reason)
 
     def approve_change() -> Any:
-        by, reason = versions.refuse_without_person(request.by, request.reason)
         return changes.approve_change(config, digest=request.approve_change or "", by=by, reason=reason)
 
     return {

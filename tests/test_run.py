@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actions.command import Request, _check_flags
+from actions.request import Request, check_flags
 from pipelines.config import load_config
 from run import EXAMPLES, main
 from tests.conftest import PROJECT
@@ -27,7 +27,7 @@ def test_an_example_works_as_it_is_printed(command: str, monkeypatch: pytest.Mon
     monkeypatch.chdir(PROJECT)
     with main.make_context("run.py", shlex.split(command)[2:]) as context:
         request = Request(**context.params)
-    _check_flags(request)
+    check_flags(request)
     config = load_config(request.config, request.assignments)
     assert config.product.model == "product-classifier-demo", "the sample is learnt from as the demo"
     assert request.source is None or Path(request.source).is_file()

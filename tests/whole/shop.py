@@ -16,7 +16,8 @@ from typing import Any
 
 import httpx
 
-from actions.command import Request, execute
+from actions.command import execute
+from actions.request import Request
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG
 
 SEED_1 = "train.seed=1"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actions.command import Request, _check_flags
+from actions.request import Request, check_flags
 from materializers.errors import UsageError
 from tests.conftest import PROJECT
 
@@ -40,7 +40,7 @@ from tests.conftest import PROJECT
 def test_flags_that_cannot_be_meant_are_refused(flags: dict[str, Any], said: str) -> None:
     """The line names the flag that is missing or too much."""
     with pytest.raises(UsageError, match=said):
-        _check_flags(Request(**flags))
+        check_flags(Request(**flags))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_flags_that_cannot_be_meant_are_refused(flags: dict[str, Any], said: str
 )
 def test_flags_that_belong_together_are_taken(flags: dict[str, Any]) -> None:
     """Acts are combined with what each of them needs."""
-    _check_flags(Request(**flags))
+    check_flags(Request(**flags))
 
 
 def test_wrong_flags_are_found_before_a_pipeline_is_imported(tmp_path: Path) -> None:
     """One line on standard error, exit code 2, no store, and neither steps nor pipelines imported."""
     code = (
-        "import sys; from actions.command import Request, execute; "
+        "import sys; from actions.command import execute; from actions.request import Request; "
         "code = execute(Request(predict=True)); "
         "print([name for name in sys.modules if name.partition('.')[0] in ('steps', 'pipelines')]); "
         "sys.exit(code)"

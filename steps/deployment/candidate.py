@@ -140,9 +140,11 @@ def propose_release(
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.
     with registry_errors(f"record that version {entry.version} is proposed for {environment}"):
-        registry_client().set_model_version_tag(
-            model_name, str(entry.version), f"proposed_{environment}", arm.verdict.digest
-        )
+        # Twice, because the database is not written to where a value stays what it is.
+        for value in ("being proposed", arm.verdict.digest):
+            registry_client().set_model_version_tag(
+                model_name, str(entry.version), f"proposed_{environment}", value
+            )
     return release
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,38 +125,58 @@ class Registry:
         )
 
 
-@pytest.fixture(scope="package")
-def zenml_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A stack with an MLflow registry of its own, active while these tests run."""
+@contextmanager
+def active(stack: str) -> Iterator[None]:
+    """Make a stack the active one for a while."""
     from zenml.client import Client
-    from zenml.enums import StackComponentType as Kind
-    from zenml.integrations.registry import integration_registry
 
-    root, name = tmp_path_factory.mktemp("zenml"), f"deploying-{uuid4().hex[:8]}"
     client = Client()
     before = client.active_stack_model.id
-    if not client.list_flavors(name="seldon-local", type=Kind.MODEL_DEPLOYER).items:
-        client.create_flavor(FLAVOR, Kind.MODEL_DEPLOYER)
+    client.activate_stack(stack)
+    try:
+        yield
+    finally:
+        client.activate_stack(before)
+
+
+@dataclass(frozen=True)
+class RegistryStack:
+    """A ZenML stack with an MLflow registry of its own, and the folder that this lies in."""
+
+    name: str
+    root: Path
+
+
+@pytest.fixture(scope="session")
+def registry_stack(zenml_client: Any, tmp_path_factory: pytest.TempPathFactory) -> RegistryStack:
+    """Registered once, activated by each module: what a module leaves active, another one would meet."""
+    from zenml.enums import StackComponentType as Kind
+
+    root, name = tmp_path_factory.mktemp("zenml"), f"deploying-{uuid4().hex[:8]}"
+    if not zenml_client.list_flavors(name="seldon-local", type=Kind.MODEL_DEPLOYER).items:
+        zenml_client.create_flavor(FLAVOR, Kind.MODEL_DEPLOYER)
     tracking = {"tracking_uri": f"sqlite:///{root}/mlflow.db"}
-    client.create_stack_component(f"{name}-tracker", "mlflow", Kind.EXPERIMENT_TRACKER, tracking)
-    client.create_stack_component(f"{name}-registry", "mlflow", Kind.MODEL_REGISTRY, {})
+    zenml_client.create_stack_component(f"{name}-tracker", "mlflow", Kind.EXPERIMENT_TRACKER, tracking)
+    zenml_client.create_stack_component(f"{name}-registry", "mlflow", Kind.MODEL_REGISTRY, {})
     components: dict[Any, Any] = {
         Kind.ORCHESTRATOR: "default",
         Kind.ARTIFACT_STORE: "default",
         Kind.EXPERIMENT_TRACKER: f"{name}-tracker",
         Kind.MODEL_REGISTRY: f"{name}-registry",
     }
-    client.create_stack(name, components)
-    client.activate_stack(name)
-    with pytest.MonkeyPatch.context() as patch:
-        # It imports torch and MLflow's flavors, which no step here needs.
-        patch.setattr(integration_registry, "activate_integrations", lambda: None)
-        yield root
-    client.activate_stack(before)
+    zenml_client.create_stack(name, components)
+    return RegistryStack(name, root)
 
 
-@pytest.fixture(scope="package")
-def registry(zenml_stack: Path) -> Registry:
+@pytest.fixture(scope="module")
+def zenml_stack(registry_stack: RegistryStack) -> Iterator[Path]:
+    """The stack is active while a module's tests run; its folder."""
+    with active(registry_stack.name):
+        yield registry_stack.root
+
+
+@pytest.fixture(scope="session")
+def registry(registry_stack: RegistryStack) -> Registry:
     """The MLflow registry of the stack, with an empty registered model."""
     from zenml.client import Client
     from zenml.enums import MetadataResourceTypes
@@ -165,24 +186,26 @@ def registry(zenml_stack: Path) -> Registry:
     from tests.stacks.local_deployer.judged_pipeline import judged
 
     def run_verdict(digest: str) -> str:
-        run = judged()
+        with active(registry_stack.name):
+            run = judged()
         assert run
         resource = RunMetadataResource(id=run.id, type=MetadataResourceTypes.PIPELINE_RUN)
         Client().create_run_metadata({"verdict_digest": digest}, [resource])
         return str(run.id)
 
-    client = registry_client()
+    with active(registry_stack.name):
+        client = registry_client()
     client.create_registered_model(MODEL_NAME)
-    return Registry(zenml_stack, run_verdict, client)
+    return Registry(registry_stack.root, run_verdict, client)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def first(registry: Registry) -> Arm:
     """A version that passed and is approved."""
     return registry.register(1, approved=True)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def second(registry: Registry) -> Arm:
     """Another version that passed and is approved."""
     return registry.register(2, approved=True)

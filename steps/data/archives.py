@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import stat
@@ -9,9 +11,9 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from materializers.errors import UsageError
 from steps.data.files import Source, SourceLimits, Unreadable, inner_path
@@ -19,6 +21,24 @@ from steps.data.labels import LABELS_FILE
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TAR_BLOCK = 512
+CHUNK = 1 << 20
+DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,  # among them UnicodeDecodeError: names and numbers of damaged headers
+)
+"""What the standard library raises on archives that are none or were changed on their way."""
+COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda packed: cast(IO[bytes], gzip.GzipFile(fileobj=packed)),
+    b"BZh": lambda packed: cast(IO[bytes], bz2.BZ2File(packed)),
+    b"\xfd7zXZ": lambda packed: cast(IO[bytes], lzma.LZMAFile(packed)),  # noqa: SIM115 - closed by who opens it
+}
+"""First bytes → what unpacks them. Unlike tarfile's own, these check the sums at the end."""
 
 
 class ArchiveSource(Source):
@@ -65,7 +85,7 @@ class ZipSource(ArchiveSource):
         super().__init__(address, limits)
         try:
             self.archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except (*DAMAGE, OSError) as error:
             raise self._no_archive(error) from error
         self.members: dict[str, zipfile.ZipInfo] = {}
         for member in self.archive.infolist():
@@ -83,14 +103,7 @@ class ZipSource(ArchiveSource):
         self._check_size(path, member.file_size)  # zipfile reads no more than this, whatever the data says
         try:
             return self.archive.read(member)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            EOFError,
-            OSError,
-            NotImplementedError,
-        ) as error:
+        except (*DAMAGE, OSError) as error:
             raise Unreadable("truncated", f"the archive is damaged here: {error}") from error
 
     def close(self) -> None:
@@ -109,7 +122,7 @@ class TarSource(ArchiveSource):
         try:
             plain = path.name.lower().endswith(".tar")
             self._list_plain() if plain else self._unpack(self.file)
-        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except DAMAGE as error:
             self.close()
             raise self._no_archive(error) from error
         except OSError as error:
@@ -134,19 +147,28 @@ class TarSource(ArchiveSource):
 
     def _unpack(self, packed: IO[bytes]) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
-        with packed, tarfile.open(fileobj=packed, mode="r|*") as archive:
-            for member in archive:
-                name = self._checked(member)
-                if not member.isreg():
-                    continue
-                if member.size > self.limits.of(name):
-                    self.members[name] = (-1, member.size)
-                    continue
-                content = archive.extractfile(member)
-                data = content.read() if content else b""
-                self.members[name] = (self.file.tell(), len(data))
-                self.file.write(data)
+        with packed, _unpacked(packed) as plain:
+            tail = _Tail(plain)
+            with tarfile.open(fileobj=cast(IO[bytes], tail), mode="r|") as archive:
+                for member in archive:
+                    self._keep(archive, member)
+            while tail.read(CHUNK):
+                pass
+            if tail.last != bytes(TAR_BLOCK):
+                raise tarfile.ReadError("its end marker is missing")
         self.file.flush()
+
+    def _keep(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        name = self._checked(member)
+        if not member.isreg():
+            return
+        if member.size > self.limits.of(name):
+            self.members[name] = (-1, member.size)
+            return
+        content = archive.extractfile(member)
+        data = content.read() if content else b""
+        self.members[name] = (self.file.tell(), len(data))
+        self.file.write(data)
 
     def _checked(self, member: tarfile.TarInfo) -> str:
         name = inner_path(member.name, self.address)
@@ -162,3 +184,30 @@ class TarSource(ArchiveSource):
     def close(self) -> None:
         """Close the archive, and drop what was unpacked."""
         self.file.close()
+
+
+class _Tail:
+    """A stream that is read once, and remembers its last block."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.last = stream, b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; none at the end."""
+        data = self.stream.read(size)
+        self.last = (self.last + data[-TAR_BLOCK:])[-TAR_BLOCK:]
+        return data
+
+
+def _unpacked(packed: IO[bytes]) -> IO[bytes]:
+    """The stream inside a compressed file, whatever the file's name says.
+
+    Raises:
+        tarfile.ReadError: no compression that is known here.
+    """
+    start = packed.read(max(map(len, COMPRESSIONS)))
+    packed.seek(0)
+    for magic, unpack in COMPRESSIONS.items():
+        if start.startswith(magic):
+            return unpack(packed)
+    raise tarfile.ReadError("it is compressed with neither gzip, bzip2 nor xz")

@@ -1,5 +1,7 @@
 """Tests of steps/data/archives.py."""
 
+import contextlib
+import gzip
 import io
 import stat
 import tarfile
@@ -7,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from materializers.errors import UsageError
@@ -58,6 +61,85 @@ def test_an_archive_that_is_cut_short_is_wrong_use(tmp_path: Path, name: str, ke
     archive.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(UsageError, match=r"is no (zip|tar) archive, or cut short"):
         opened(archive)
+
+
+COMPRESSED = [name for name in KINDS if name not in ("delivery.zip", "delivery.tar")]
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.parametrize("lost", [1, 4, 8])
+def test_a_compressed_tar_without_its_last_bytes_is_wrong_use(tmp_path: Path, name: str, lost: int) -> None:
+    """What is lost may be the check sum alone, after the last member."""
+    archive = packed(good_delivery(tmp_path / "folder", per_class=2), tmp_path / name, "")
+    archive.write_bytes(archive.read_bytes()[:-lost])
+    with pytest.raises(UsageError, match="is no tar archive, or cut short"):
+        opened(archive)
+
+
+def test_a_compressed_tar_with_a_wrong_check_sum_is_wrong_use(tmp_path: Path) -> None:
+    """Gzip keeps a CRC of the unpacked bytes in front of the last four."""
+    archive = packed(good_delivery(tmp_path / "folder", per_class=2), tmp_path / "delivery.tar.gz", "")
+    data = bytearray(archive.read_bytes())
+    data[-8] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(UsageError, match="CRC"):
+        opened(archive)
+
+
+def test_a_tar_cut_between_two_members_and_then_compressed_is_wrong_use(tmp_path: Path) -> None:
+    """The check sum of a whole stream says nothing of the tar inside."""
+    plain = packed(good_delivery(tmp_path / "folder", per_class=2), tmp_path / "delivery.tar", "")
+    with tarfile.open(plain) as members:
+        last = members.getmembers()[-1].offset
+    archive = tmp_path / "delivery.tar.gz"
+    archive.write_bytes(gzip.compress(plain.read_bytes()[:last]))
+    with pytest.raises(UsageError, match="end marker"):
+        opened(archive)
+
+
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar", "delivery.tar.gz"])
+def test_no_damage_of_an_archive_is_more_than_wrong_use_or_a_bad_picture(tmp_path: Path, name: str) -> None:
+    """200 times, three bytes changed at random: one of our own errors or a reading, and nothing else."""
+    good = packed(good_delivery(tmp_path / "folder", per_class=1), tmp_path / name, "").read_bytes()
+    draw = np.random.default_rng(0)
+    archive, refused = tmp_path / f"damaged-{name}", 0
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(3):
+            data[draw.integers(len(data))] = draw.integers(256)
+        archive.write_bytes(data)
+        try:
+            with opened(archive) as source:
+                for path in source.pictures():
+                    with contextlib.suppress(Unreadable):
+                        source.read(path)
+        except UsageError:
+            refused += 1
+    assert refused
+
+
+def test_a_tar_whose_header_is_no_number_is_wrong_use(tmp_path: Path) -> None:
+    """A PAX header that speaks of a sparse file in letters."""
+    path = tmp_path / "delivery.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a.png")
+        member.pax_headers = {"GNU.sparse.map": "a,b", "GNU.sparse.size": "x"}
+        archive.addfile(member)
+    with pytest.raises(UsageError, match="is no tar archive"):
+        opened(path)
+
+
+def test_a_zip_whose_local_header_is_damaged_loses_that_picture(tmp_path: Path) -> None:
+    """A local name marked as UTF-8 that is none."""
+    folder = good_delivery(tmp_path / "folder", per_class=2)
+    path = zipped(folder, tmp_path / "delivery.zip")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"images/00001.png") - 30  # its local header
+    data[start + 7] |= 0x08  # flag bit 11: the name is UTF-8
+    data[start + 30] = 0xFF
+    path.write_bytes(data)
+    with opened(path) as source, pytest.raises(Unreadable):
+        source.read("images/00001.png")
 
 
 def test_a_tar_cut_between_two_members_is_wrong_use(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
@@ -29,13 +30,27 @@ ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"})
 def execute(request: Request) -> int:
     """Do what is asked, print it for a person or as one JSON object, and return the exit code."""
     _prepare_environment()
+    _prepare_streams()
     results: list[Any] = []
     # Whatever a library prints goes to standard error, so that standard output is the results alone.
     with contextlib.redirect_stdout(sys.stderr):
         exit_code = _answer(request, results)
     if request.as_json:
         entries = [result.model_dump(mode="json") for result in results]
-        sys.stdout.write(json.dumps({"results": entries}, indent=2) + "\n")
+        exit_code = _print_json({"results": entries}, exit_code)
+    return exit_code
+
+
+def _print_json(answer: dict[str, Any], exit_code: int) -> int:
+    """Write the answer to standard output; what was done stays done where that takes nothing."""
+    try:
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stderr.write(f"Standard output cannot be written ({error}); the work ended with {exit_code}.\n")
+        # What is still buffered must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_code or 1
     return exit_code
 
 
@@ -55,6 +70,16 @@ def _prepare_environment() -> None:
     log = logging.getLogger("shutterline")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
+
+
+def _prepare_streams() -> None:
+    """Print whatever a name or a message holds, on any terminal; a stream that was closed takes nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.__stdout__, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _answer(request: Request, results: list[Any]) -> int:

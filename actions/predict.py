@@ -41,19 +41,20 @@ def predict_photos(config: Config, photos: tuple[str, ...], environment: Environ
 
 
 def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:
+    try:
+        picture = photo.read_bytes()
+    except OSError as error:
+        return {"photo": str(photo), "error": f"it cannot be read: {error.strerror}"}
     started = time.perf_counter()
     try:
-        response = client.post(
-            url, content=photo.read_bytes(), headers={"content-type": "application/octet-stream"}
-        )
+        response = client.post(url, content=picture, headers={"content-type": "application/octet-stream"})
     except httpx.HTTPError as error:
         raise ServiceUnreachable(
             f"The service at {url} does not answer ({error}): python run.py --status"
         ) from error
     milliseconds = (time.perf_counter() - started) * 1000
     if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        size = photo.stat().st_size
-        return {"photo": str(photo), "error": f"its {size:,} bytes are larger than the service takes"}
+        return {"photo": str(photo), "error": f"its {len(picture):,} bytes are larger than the service takes"}
     if response.status_code == httpx.codes.BAD_REQUEST:
         return {"photo": str(photo), "error": _explanation(response)}
     if not response.is_success:

@@ -64,6 +64,7 @@ def check_flags(request: Request) -> None:
     Raises:
         UsageError: naming the flag that is missing or too much.
     """
+    _check_text(request)
     if not request.wanted:
         raise UsageError("Nothing was asked for: python run.py --help")
     if request.train or request.continuous:
@@ -79,6 +80,16 @@ def check_flags(request: Request) -> None:
         raise UsageError("--version goes with --deploy")
     _check_decision(request)
     _check_photos(request)
+
+
+def _check_text(request: Request) -> None:
+    """Everything given is kept as text, in the registry or in a run: it has to be some."""
+    given = [value for value in vars(request).values() if isinstance(value, str | Path)]
+    for value in (*given, *request.assignments, *request.photos):
+        try:
+            str(value).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{str(value)!r} is not UTF-8: rename it, or write it in UTF-8") from error
 
 
 def _check_decision(request: Request) -> None:

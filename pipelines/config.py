@@ -7,6 +7,7 @@ The files carry the product's values; ``--config`` lays a file or a folder of di
 from __future__ import annotations
 
 import difflib
+from collections.abc import Hashable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -26,6 +27,8 @@ from steps.monitoring.signals import TriggerSettings
 from steps.training.train import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+NO_YAML = (yaml.YAMLError, RecursionError, ValueError)
+"""What reading text as YAML raises; ValueError where it is no UTF-8, or a date that no calendar has."""
 
 
 class SourceSettings(Record):
@@ -94,9 +97,7 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
     """
     tree = _read_folder(CONFIGS)
     if overlay is not None:
-        if not overlay.exists():
-            raise UsageError(f"There is no configuration at {overlay}: give --config a YAML file or a folder")
-        _merge(tree, _read_folder(overlay) if overlay.is_dir() else _read_file(overlay))
+        _merge(tree, _read_overlay(overlay))
     for assignment in assignments:
         _merge(tree, _assignment(assignment))
     _refuse_unknown_keys(tree, Config, ())
@@ -122,12 +123,20 @@ def _read_folder(folder: Path) -> dict[str, Any]:
     return tree
 
 
+def _read_overlay(path: Path) -> dict[str, Any]:
+    try:
+        if not path.exists():
+            raise UsageError(f"There is no configuration at {path}: give --config a YAML file or a folder")
+        return _read_folder(path) if path.is_dir() else _read_file(path)
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be entered, a NUL
+        raise UsageError(f"--config {str(path)!r} cannot be read: {error}") from error
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"{path} cannot be read: {line}") from error
+        content = _parse(path.read_text(encoding="utf-8"))
+    except (OSError, *NO_YAML) as error:
+        raise UsageError(f"{path} cannot be read: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} is not a mapping of sections such as 'train:'")
     return content
@@ -138,13 +147,39 @@ def _assignment(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise UsageError(f"--set takes key=value, such as --set train.epochs=3 (given: {text!r})")
     try:
-        tree: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {text}: {value!r} is not a YAML value") from error
+        tree: Any = _parse(value)
+    except NO_YAML as error:
+        raise UsageError(f"--set {text!r}: the value cannot be read: {_one_line(error)}") from error
     for part in reversed(key.strip().split(".")):
         tree = {part: tree}
     result: dict[str, Any] = tree
     return result
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Plain YAML that names a key once: PyYAML would take the last of two without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands there twice", key_node.start_mark
+                )
+            if isinstance(key, Hashable):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return " ".join(str(error).split())
 
 
 def _merge(base: dict[str, Any], differences: dict[str, Any]) -> None:

@@ -107,6 +107,11 @@ class Source(ABC):
             raise Unreadable("too_many_bytes", f"the file has {size:,} bytes; the limit is {limit:,}")
 
 
+def printable(path: str) -> str:
+    """``path`` as text that can be stored: bytes of a name that is not UTF-8 are written ``\\xff``."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def inner_path(path: str, address: str) -> str:
     """``path`` without ``./``, when it stays below the source.
 

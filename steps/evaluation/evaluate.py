@@ -31,14 +31,14 @@ NOT_IN_A_METRIC_NAME = re.compile(r"[^\w.\- ]")
 class EvaluateSettings(Record):
     """How a model is measured."""
 
-    bootstrap_resamples: int = Field(default=1000, ge=100)
+    bootstrap_resamples: int = Field(default=1000, ge=100, le=100_000)
     """Resamples behind each 95 % interval."""
-    seed: int = Field(default=0, ge=0)
-    latency_requests: int = Field(default=500, ge=100)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    latency_requests: int = Field(default=500, ge=100, le=100_000)
     """Single pictures that are timed; fewer than 100 have no 99th percentile."""
-    latency_warm_up: int = Field(default=20, ge=0)
-    batch_size: int = Field(default=64, ge=1)
-    threads: int = Field(default=2, ge=1)
+    latency_warm_up: int = Field(default=20, ge=0, le=100_000)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
+    threads: int = Field(default=2, ge=1, le=1024)
     """For the metrics; the latency is one thread's, as in serving."""
 
 

@@ -12,7 +12,7 @@ from materializers.errors import Refused, UsageError
 from materializers.predictions import Predictions
 from materializers.release import Release
 from materializers.report import Record
-from steps.data.files import Source, Unreadable
+from steps.data.files import Source, Unreadable, printable
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
@@ -37,7 +37,7 @@ def classify(predictor: Predictor, pictures: dict[str, bytes | Unreadable], vers
     predicted = dict(zip(readable, predictor.predict(list(readable.values())), strict=True))
     for path, data in pictures.items():
         row: dict[str, object] = dict.fromkeys(("path", "model_version", "label", "probability", "abstained"))
-        row |= {"path": path, "model_version": version, "error": None}
+        row |= {"path": printable(path), "model_version": version, "error": None}
         answer = predicted.get(path)
         if isinstance(data, Unreadable):
             row["error"] = data.reason
@@ -61,7 +61,7 @@ def refuse_unwritable(output: str) -> None:
     """Look before the pictures are classified whether the predictions can be written; a bucket is not asked.
 
     Raises:
-        UsageError: ``output`` is a folder, or its folder is none or cannot be written.
+        UsageError: ``output`` is a folder or a device, or its folder is none or cannot be written.
     """
     import os
     from pathlib import Path
@@ -71,8 +71,16 @@ def refuse_unwritable(output: str) -> None:
     if is_remote(output):
         return
     path = Path(output).absolute()
+    try:
+        found = path.exists()
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise UsageError(
+            f"{output} cannot be written ({error.strerror}): give --output another one"
+        ) from error
     if path.is_dir():
         raise UsageError(f"{output} is a folder: give --output a file, such as {output}/predictions.parquet")
+    if found and not path.is_file():
+        raise UsageError(f"{output} is no file but a device or a pipe: give --output another one")
     there = next(folder for folder in path.parents if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(

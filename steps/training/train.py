@@ -57,18 +57,18 @@ class TrainSettings(Record):
     mean: Colour = IMAGENET_MEAN
     deviation: Colour = IMAGENET_DEVIATION
     """Of red, green and blue, from 0 to 1."""
-    hidden: int = Field(default=512, ge=1)
+    hidden: int = Field(default=512, ge=1, le=65_536)
     dropout: float = Field(default=0.3, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
-    batch_size: int = Field(default=32, ge=2)
+    batch_size: int = Field(default=32, ge=2, le=65_536)
     optimizer: Literal["adam"] = "adam"
     learning_rate: float = Field(default=0.001, gt=0, le=1)
-    epochs: int = Field(default=50, ge=1)
+    epochs: int = Field(default=50, ge=1, le=10_000)
     plateau_patience: int = Field(default=5, ge=0)
     plateau_factor: float = Field(default=0.1, gt=0, lt=1)
     early_stopping_patience: int = Field(default=10, ge=1)
-    seed: int = Field(default=0, ge=0)
-    threads: int = Field(default=2, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    threads: int = Field(default=2, ge=1, le=1024)
     """Of a CPU; part of the configuration, because another number gives other weights."""
     memory_mb: int = Field(default=4096, ge=0)
     """What a split's decoded pictures may take; above it they are decoded batch by batch."""

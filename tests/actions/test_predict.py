@@ -85,6 +85,13 @@ def test_a_refused_photograph_has_the_reason_and_the_message(service: Service, p
     assert answer.reasons == (f"{photo}: not_an_image: the bytes are no picture",)
 
 
+def test_a_photograph_that_cannot_be_read_is_wrong_input(service: Service) -> None:
+    """A file as which the system shows something that it does not let anyone read."""
+    answer = ask("/proc/self/mem")
+    assert answer.exit_code == 2
+    assert answer.reasons == ("/proc/self/mem: it cannot be read: Input/output error",)
+
+
 def test_a_photograph_that_is_too_large_is_wrong_input(service: Service, photo: str) -> None:
     """A 413 of the ingress says nothing of the photograph, so the answer does."""
     service.code, service.body = 413, "Payload Too Large"

@@ -34,6 +34,9 @@ from tests.conftest import PROJECT
         ({"deploy": True, "source": "x"}, "go with --train or --continuous"),
         ({"status": True, "data": "x"}, "go with --train or --continuous"),
         ({"status": True, "version": 1}, "--version goes with --deploy"),
+        ({"approve": 1, "by": "Ad\udce9", "reason": "fine"}, "is not UTF-8"),
+        ({"train": True, "source": "caf\udce9.zip"}, "is not UTF-8"),
+        ({"status": True, "assignments": ("product.experiment=caf\udce9",)}, "is not UTF-8"),
     ],
     ids=str,
 )

@@ -104,6 +104,9 @@ def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str)
         "product.classes=[one]",
         "product.classes=[one, two, one]",
         "product.classes=[one, ' ']",
+        "train.epochs=10001",
+        "train.seed=4294967296",
+        "evaluate.bootstrap_resamples=1000000000",
         "inference.batch_size=0",
         "inference.threads=0",
         "trigger.new_rows=-1",
@@ -126,6 +129,39 @@ def test_an_unreadable_overlay_is_refused(tmp_path: Path, content: str) -> None:
     overlay.write_text(content)
     with pytest.raises(UsageError):
         load_config(overlay, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("train:\n  epochs: 1\n  epochs: 2\n", "'epochs' stands there twice"),
+        ("train:\n  epochs: 1\ntrain:\n  seed: 2\n", "'train' stands there twice"),
+        ("train: " + "[" * 5000, "nested too deeply"),
+        ("train: 2026-13-45", "month must be in"),
+        ("train:\n  seed: " + "9" * 5000, "digits"),
+    ],
+    ids=["a key twice", "a section twice", "deep", "no date", "no number"],
+)
+def test_odd_yaml_is_wrong_use(tmp_path: Path, content: str, said: str) -> None:
+    """Whatever PyYAML raises on it, and what it would take without a word."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(content)
+    with pytest.raises(UsageError, match=said):
+        load_config(overlay, ())
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "2026-13-45", "{seed: 1, seed: 2}", "9" * 5000], ids=len)
+def test_an_odd_value_of_set_is_wrong_use(value: str) -> None:
+    """``--set`` is read as the files are."""
+    with pytest.raises(UsageError, match="the value cannot be read"):
+        load_config(None, (f"train={value}",))
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b"], ids=["too long", "a NUL"])
+def test_a_path_that_cannot_be_is_wrong_use(tmp_path: Path, name: str) -> None:
+    """What the system raises on the name of ``--config``."""
+    with pytest.raises(UsageError, match="--config"):
+        load_config(tmp_path / name, ())
 
 
 def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:

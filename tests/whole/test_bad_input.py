@@ -372,10 +372,13 @@ def test_ctrl_c_ends_the_run_and_nothing_else(untouched: Shop) -> None:
     from zenml.client import Client
 
     running = subprocess.Popen(
-        untouched.command(
-            *("--json", "--set", "train.epochs=5000", "--set", "train.early_stopping_patience=5000"),
-            *("--train", "--source", str(untouched.delivery)),
-        ),
+        [
+            *("env", "--default-signal=INT"),  # also where these tests are a background job that ignores it
+            *untouched.command(
+                *("--json", "--set", "train.epochs=5000", "--set", "train.early_stopping_patience=5000"),
+                *("--train", "--source", str(untouched.delivery)),
+            ),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

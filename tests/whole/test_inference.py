@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,9 @@ def inferred(serving: Shop, tmp_path_factory: pytest.TempPathFactory) -> tuple[O
         (folder / photo.name).write_bytes(photo.read_bytes())
     (folder / "words.jpg").write_text("not a picture")
     (folder / "notes.txt").write_text("no picture by its name either")
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(
+        PHOTOS[0].read_bytes()
+    )  # Latin-1, as old disks have it
     output = folder / "answers" / "predictions.parquet"
     outcome = serving.run(infer=True, input=str(folder), output=str(output))
     return outcome, pd.read_parquet(output).set_index("path"), folder
@@ -30,7 +34,8 @@ def test_every_picture_has_a_row(inferred: tuple[Outcome, pd.DataFrame, Path], s
     """The Parquet file has one row a picture, with the version that is live."""
     outcome, predictions, _ = inferred
     assert (outcome.exit_code, outcome.last["status"]) == (0, "completed")
-    assert set(predictions.index) == {photo.name for photo in PHOTOS} | {"words.jpg"}
+    assert set(predictions.index) == {photo.name for photo in PHOTOS} | {"words.jpg", "caf\\xe9.png"}
+    assert predictions.loc["caf\\xe9.png", "label"] == predictions.loc[PHOTOS[0].name, "label"]
     served = serving.served()
     assert served is not None
     assert {int(version) for version in predictions["model_version"]} == {served[0]}

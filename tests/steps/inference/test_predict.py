@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,21 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("x")
     with pytest.raises(UsageError, match=r"notes is no writable folder: give --output"):
         refuse_unwritable(str(tmp_path / "notes" / "predictions.parquet"))
+
+
+def test_a_device_or_a_pipe_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    """Writing moves a finished file into place: the device would be gone."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for special in (pipe, Path("/dev/null")):
+        with pytest.raises(UsageError, match=r"a device or a pipe: give --output another"):
+            refuse_unwritable(str(special))
+
+
+def test_a_name_that_no_disk_takes_is_refused(tmp_path: Path) -> None:
+    """What the system says is said on."""
+    with pytest.raises(UsageError, match=r"File name too long"):
+        refuse_unwritable(str(tmp_path / ("n" * 300)))
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""What run.py does with the streams that it is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+RUN = (sys.executable, str(PROJECT / "run.py"))
+WRONG_USE = 2
+
+
+def test_json_onto_a_full_disk_is_one_line() -> None:
+    """The exit code of the work stays, and one line says that nobody can read about it."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*RUN, "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == WRONG_USE
+    assert "Standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_json_into_a_pipe_that_nobody_reads_is_one_line() -> None:
+    """As in ``run.py --json | true``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*RUN, "--json"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == WRONG_USE
+    assert "Standard output cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_change_no_exit_code(closed: str) -> None:
+    """A closed stream takes nothing, and nothing fails for that."""
+    line = f'"$0" "$1" --json {closed}'
+    done = subprocess.run(["bash", "-c", line, *RUN], capture_output=True, text=True, check=False)
+    assert done.returncode == WRONG_USE
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_text_that_a_terminal_cannot_show_is_escaped() -> None:
+    """A Latin-1 argument in a terminal that knows ASCII alone."""
+    done = subprocess.run(
+        [*RUN, "--json", "--train", "--source", os.fsdecode(b"caf\xe9.zip")],
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == WRONG_USE
+    [result] = json.loads(done.stdout)["results"]
+    assert "is not UTF-8" in result["reasons"][0]
+    assert "Traceback" not in done.stderr

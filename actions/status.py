@@ -58,23 +58,30 @@ def read_status(config: Config) -> Status:
 
 
 def differences(model_name: str) -> list[str]:
-    """Where the registry's aliases name another version than the deployer holds.
+    """Where the registry's aliases name another version, or another model, than the deployer holds.
 
     Raises:
         ServiceUnreachable: the registry cannot be read.
     """
     found = []
     for release in active_deployer().live():
-        if release.model_name != model_name or release.candidate is None or not release.recorded:
+        arm = release.candidate
+        if release.model_name != model_name or arm is None or not release.recorded:
             continue
-        alias = live_alias(release.environment)
+        alias, back = live_alias(release.environment), f"--rollback --environment {release.environment}"
         named = version_with_alias(model_name, alias)
-        if named is None or named.version != release.candidate.version:
+        live = f"Version {arm.version} is live in {release.environment}"
+        if named is None or named.version != arm.version:
             says = f"version {named.version}" if named else "none"
             found.append(
-                f"Version {release.candidate.version} is live in {release.environment}, but the registry's "
-                f"alias {alias!r} names {says}: python run.py --rollback --environment "
-                f"{release.environment}, or set the alias back to version {release.candidate.version}"
+                f"{live}, but the registry's alias {alias!r} names {says}: python run.py {back}, or set the "
+                f"alias back to version {arm.version}"
+            )
+        elif named.tags["model_digest"] != arm.model_digest:
+            found.append(
+                f"{live} with the model {arm.model_digest[:12]}, but the registry's version {arm.version} is "
+                f"{named.tags['model_digest'][:12]}: one of them was altered or replaced. Put the registry "
+                f"back, or: python run.py {back}"
             )
     return found
 

@@ -170,6 +170,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each."""
+        lost = self._site.end_what_a_damaged_state_left()
         with self._changing("stop") as site:
             live = {key: one for key, one in site.state.deployments.items() if one.live}
             stopped = [
@@ -181,7 +182,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             if site.ingress.running():
                 stopped.append(f"ingress {site.ingress.url}")
             site.take_down(list(live))
-        return stopped
+        return lost + stopped
 
     # ZenML's interface
 
@@ -196,11 +197,13 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         raise Refused("A model is served with its verdict only: python run.py --deploy")
 
     def find_model_server(self, *args: Any, **kwargs: Any) -> list[BaseService]:
-        """Find services, after what a killed command left is cleared up."""
+        """Find this deployer's services, after what a killed command left is cleared up."""
         site = self._site
         site.settled_state()
         record_services(site)
-        return super().find_model_server(*args, **kwargs)
+        # ZenML finds those of every deployer of the flavor.
+        found = cast(list[SeldonLocalService], super().find_model_server(*args, **kwargs))
+        return [service for service in found if service.config.site == str(site.path)]
 
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:

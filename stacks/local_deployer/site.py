@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from materializers.errors import ServiceFailed, ServiceUnreachable
+from materializers.errors import DamagedArtifact, ServiceFailed, ServiceUnreachable
 from materializers.release import Arm
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
@@ -38,7 +38,18 @@ class Site:
 
     @property
     def state(self) -> State:
-        """What is live, as it is stored now."""
+        """What is live, as it is stored now.
+
+        Raises:
+            DamagedArtifact: the file is not what this deployer wrote, or is gone while processes run.
+            ServiceUnreachable: it cannot be read.
+        """
+        if not self._file.path.exists() and (lost := processes.running(self.path)):
+            raise DamagedArtifact(
+                f"{self._file.path}, which says what is live, is gone, and these run without it: "
+                f"{', '.join(sorted(lost))}. Put back a copy of it, or stop them and begin anew: "
+                "python run.py --stop"
+            )
         return self._file.load()
 
     def url(self, key: str) -> str:
@@ -52,23 +63,50 @@ class Site:
         Raises:
             ServiceUnreachable: another command holds it, or the disk or the kernel refuses.
         """
-        try:
-            with self._file.locked(act, timeout_s=self.config.lock_timeout_s):
+        with self._errors(), self._file.locked(act, timeout_s=self.config.lock_timeout_s):
+            self.settle()
+            try:
+                yield
+            finally:
                 self.settle()
-                try:
-                    yield
-                finally:
-                    self.settle()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ServiceUnreachable(
                 f"The model deployer's site {self.path} could not be changed: {error}. "
                 "See what is live: python run.py --status"
             ) from error
 
+    def end_what_a_damaged_state_left(self) -> list[str]:
+        """Where nobody can tell any more what is live, stop all that runs and put the state aside.
+
+        Returns one line for each process that was stopped and for the file; none where the state is sound.
+
+        Raises:
+            ServiceUnreachable: another command holds the site, or the disk or the kernel refuses.
+        """
+        with self._errors(), self._file.locked("stop", timeout_s=self.config.lock_timeout_s):
+            try:
+                self._file.load()
+                if self._file.path.exists():
+                    return []
+            except DamagedArtifact:
+                pass
+            names = sorted(processes.running(self.path))
+            processes.stop(names, site=self.path, patience_s=STOP_PATIENCE_S)
+            aside = self._file.set_aside()
+        return [
+            *(f"process {name}, of which no sound record was left" for name in names),
+            *([f"the damaged record of what was live; it is kept as {aside}"] if aside else []),
+        ]
+
     def settled_state(self) -> State:
         """What is live, after clearing up what a killed command left; without waiting for one that runs."""
         if not self._file.path.exists():
-            return State()
+            return self.state
         unsettled = (ServiceUnreachable, ServiceFailed, TimeoutError)
         with contextlib.suppress(*unsettled), self._file.locked("look", timeout_s=0):
             self.settle()

@@ -135,7 +135,7 @@ class StateFile:
         except ValidationError as error:
             raise DamagedArtifact(
                 f"{self.path} says what is live and cannot be understood: {error.errors()[0]['msg']}. "
-                "Put back a copy of it, or remove it and deploy again: python run.py --deploy"
+                "Put back a copy of it, or stop what runs and begin anew: python run.py --stop"
             ) from error
         except OSError as error:
             raise ServiceUnreachable(f"{self.path} says what is live and cannot be read: {error}") from error
@@ -152,6 +152,15 @@ class StateFile:
             raise ServiceUnreachable(
                 f"{self.path} says what is live and cannot be written: {error}"
             ) from error
+
+    def set_aside(self) -> Path | None:
+        """Move the file out of the way, so that somebody can look at it; None where there is none."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        try:
+            self.path.replace(aside)
+        except FileNotFoundError:
+            return None
+        return aside
 
     @contextmanager
     def locked(self, act: str, *, timeout_s: float) -> Iterator[None]:

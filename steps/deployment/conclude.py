@@ -155,8 +155,15 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
     Raises:
         ShutterlineError: a release cannot be recorded, unless ``keep_going``.
     """
-    finished = []
-    for release in active_deployer().live():
+    finished: list[Release] = []
+    try:
+        live = active_deployer().live()
+    except ShutterlineError as error:
+        if not keep_going:
+            raise
+        say(str(error))
+        return finished
+    for release in live:
         if release.recorded:
             continue
         try:

@@ -358,6 +358,17 @@ def test_a_champion_moved_by_hand_stops_every_command(guarded: Shop, act: str, t
     assert "approval_digest" not in guarded.versions()[2]
 
 
+def test_a_registry_whose_live_version_is_another_model_stops_every_command(guarded: Shop) -> None:
+    """A registry that was replaced or edited: the number agrees and the model does not."""
+    with tag_edited(guarded, 1, "model_digest", "0" * 64):
+        refused = guarded.run(deploy=True, version=2)
+        status = guarded.run(status=True)
+    assert refused.exit_code == REFUSED
+    assert "the registry's version 1 is 000000000000" in refused.said
+    assert status.exit_code == 0
+    assert "the registry's version 1 is 000000000000" in status.stderr
+
+
 def test_the_status_is_shown_when_a_champion_was_moved_by_hand(guarded: Shop) -> None:
     """``--status`` shows both sides and says that they differ; ``--rollback`` is not stopped either."""
     with alias_moved(guarded, "champion", 2):

@@ -12,7 +12,7 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from materializers.errors import Refused, ServiceUnreachable
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from materializers.release import Arm
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
 from tests.stacks.local_deployer.conftest import (
@@ -130,6 +130,30 @@ def test_stop_leaves_nothing_and_says_what_it_stopped(deployer: SeldonLocalModel
     again = deployer.apply(release_of(first))
     assert answering_version(again) == str(first.version)
     assert deployer.previous(MODEL_NAME, "staging") is None
+
+
+@pytest.mark.parametrize("damage", ["not JSON", "gone"])
+def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm, damage: str
+) -> None:
+    """Nothing is changed while nobody can tell what is live, but for ``stop``, which ends all of it."""
+    live = deployer.apply(release_of(first))
+    state = deployer.config.site / "state.json"
+    state.write_text("{") if damage == "not JSON" else state.unlink()
+    before = serving(deployer)
+    with pytest.raises(DamagedArtifact, match=r"python run\.py --stop"):
+        deployer.live()
+    with pytest.raises(DamagedArtifact, match=r"python run\.py --stop"):
+        deployer.apply(release_of(second))
+    assert serving(deployer) == before
+    assert deployer.healthy(live)
+    said = deployer.stop()
+    assert any(line.startswith("process staging-v") for line in said)
+    assert serving(deployer) == {}
+    assert (deployer.live(), deployer.find_model_server()) == ([], [])
+    assert state.with_name("state.json.damaged").exists() == (damage == "not JSON")
+    again = deployer.apply(release_of(second))
+    assert answering_version(again) == str(second.version)
 
 
 def test_what_died_is_seen_and_comes_back(deployer: SeldonLocalModelDeployer, first: Arm) -> None:

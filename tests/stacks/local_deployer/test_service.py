@@ -64,6 +64,15 @@ def test_zenml_commands_tell_the_truth(
         client.delete_stack(stack.id)
 
 
+def test_services_of_another_deployer_are_not_listed(
+    deployer: SeldonLocalModelDeployer, lasting_deployer: SeldonLocalModelDeployer, first: Arm
+) -> None:
+    """Two stacks on one store: each lists, and so stops or deletes, what it serves itself."""
+    lasting_deployer.apply(release_of(first))
+    assert len(lasting_deployer.find_model_server()) == 1
+    assert deployer.find_model_server() == []
+
+
 def test_zenmls_generic_deploy_is_refused(deployer: SeldonLocalModelDeployer) -> None:
     """A call that carries no verdict serves nothing."""
     from stacks.local_deployer.service import SeldonLocalService, SeldonLocalServiceConfig

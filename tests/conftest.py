@@ -23,6 +23,10 @@ __all__ = ["bucket", "bucket_server"]
 PROJECT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
 REPOSITORY = HOME / "repository"
+LONG = ("tests/test_faults.py", "tests/whole/", "tests/test_readme.py", "tests/stacks/")
+"""What takes longest, in this order."""
+DEAR = ("serving", "registry_stack")
+"""Session fixtures that take many seconds to make."""
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -46,6 +50,19 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
 os.environ.update(isolated_environment(HOME))
 (REPOSITORY / ".zen").mkdir(parents=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, and give each file, or files that share a dear fixture, one process."""
+    places = {item: item.path.relative_to(PROJECT).as_posix() for item in items}
+    shared = {
+        places[item]: dear for item in items for dear in DEAR if dear in getattr(item, "fixturenames", ())
+    }
+    for item, place in places.items():
+        item.add_marker(pytest.mark.xdist_group(shared.get(place, place)))
+    ranks = {item: [place.startswith(long) for long in LONG] for item, place in places.items()}
+    items.sort(key=ranks.__getitem__, reverse=True)
 
 
 def pytest_sessionfinish() -> None:

@@ -14,6 +14,7 @@ from tests.conftest import PROJECT
 
 RUN = (sys.executable, str(PROJECT / "run.py"))
 WRONG_USE = 2
+INTERRUPTED = 130
 
 
 def test_json_onto_a_full_disk_is_one_line() -> None:
@@ -44,6 +45,37 @@ def test_closed_streams_change_no_exit_code(closed: str) -> None:
     done = subprocess.run(["bash", "-c", line, *RUN], capture_output=True, text=True, check=False)
     assert done.returncode == WRONG_USE
     assert "Traceback" not in done.stdout + done.stderr
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+import pipelines.config
+from actions.command import execute
+from actions.request import Request
+
+def load_config(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    except KeyboardInterrupt as error:
+        raise ImportError("initialization failed") from error
+
+pipelines.config.load_config = load_config
+sys.exit(execute(Request(status=True, as_json=True)))
+"""
+
+
+def test_an_interruption_that_a_library_takes_for_a_fault_is_one() -> None:
+    """Ctrl-C while a C++ module is imported comes out of it as an ImportError: exit code 130 all the same."""
+    done = subprocess.run(
+        ["env", "--default-signal=INT", sys.executable, "-c", INTERRUPTED_IMPORT],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Interrupted; the same command goes on")
 
 
 def test_text_that_a_terminal_cannot_show_is_escaped() -> None:

@@ -393,7 +393,7 @@ def test_ctrl_c_ends_the_run_and_nothing_else(untouched: Shop) -> None:
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=60)
-    assert running.returncode == INTERRUPTED, err
+    assert running.returncode == INTERRUPTED, out + err
     assert "Interrupted" in err
     assert "Traceback" not in out + err
     assert not client.search_runs(experiments, "attributes.status = 'RUNNING'")

@@ -8,15 +8,14 @@ import json
 import logging
 import os
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from actions.interrupts import noted_interrupts
 from actions.request import Request, check_flags
 
 if TYPE_CHECKING:
@@ -85,31 +84,12 @@ def _prepare_streams() -> None:
 
 
 def _answer(request: Request, results: list[Any]) -> int:
-    with _noted_interrupts() as interrupts:
+    with noted_interrupts() as interrupts:
         exit_code = _attempt(request, results)
     # A library may have made a fault of its own of it, as C++ modules do that are just being imported.
     if exit_code == 1 and interrupts:
         return _explain_interruption(request, results)
     return exit_code
-
-
-@contextlib.contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """Raise :class:`KeyboardInterrupt` on Ctrl-C, as Python does, and note that it came."""
-    came: list[int] = []
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, in the background
-        yield came
-        return
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        came.append(signum)
-        signal.default_int_handler(signum, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _explain_interruption(request: Request, results: list[Any]) -> int:
@@ -211,11 +191,7 @@ def _exclusive(name: str) -> Iterator[None]:
     """Hold the run lock for pipelines; an act of a person never waits for one."""
     from pipelines.session import one_run_at_a_time
 
-    with (
-        one_run_at_a_time()
-        if name in {"train", "deploy", "continuous", "infer"}
-        else contextlib.nullcontext()
-    ):
+    with one_run_at_a_time() if name in PIPELINES else contextlib.nullcontext():
         yield
 
 

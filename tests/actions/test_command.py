@@ -47,28 +47,40 @@ def test_closed_streams_change_no_exit_code(closed: str) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-INTERRUPTED_IMPORT = """
-import os, signal, sys
+INTERRUPTED_AS_IF = """
+import os, signal, sys, time, weakref
 import pipelines.config
 from actions.command import execute
 from actions.request import Request
 
-def load_config(*_):
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+
+def becomes_a_fault(*_):
     try:
-        os.kill(os.getpid(), signal.SIGINT)
-        signal.pause()
+        press()
     except KeyboardInterrupt as error:
         raise ImportError("initialization failed") from error
 
-pipelines.config.load_config = load_config
+def is_dropped(*_):
+    class Part: pass
+    part = Part()
+    kept = weakref.ref(part, lambda _: press())
+    del part
+    time.sleep(10)
+    raise AssertionError("the interruption was lost")
+
+pipelines.config.load_config = {how}
 sys.exit(execute(Request(status=True, as_json=True)))
 """
 
 
-def test_an_interruption_that_a_library_takes_for_a_fault_is_one() -> None:
-    """Ctrl-C while a C++ module is imported comes out of it as an ImportError: exit code 130 all the same."""
+@pytest.mark.parametrize("how", ["becomes_a_fault", "is_dropped"])
+def test_an_interruption_that_gets_lost_is_one(how: str) -> None:
+    """In a C++ module's import Ctrl-C becomes an ImportError, in a weak reference's callback nothing: 130."""
     done = subprocess.run(
-        ["env", "--default-signal=INT", sys.executable, "-c", INTERRUPTED_IMPORT],
+        ["env", "--default-signal=INT", sys.executable, "-c", INTERRUPTED_AS_IF.format(how=how)],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -76,6 +88,7 @@ def test_an_interruption_that_a_library_takes_for_a_fault_is_one() -> None:
     )
     assert done.returncode == INTERRUPTED, done.stderr
     assert done.stderr.splitlines()[-1].startswith("Interrupted; the same command goes on")
+    assert "Traceback" not in done.stderr
 
 
 def test_text_that_a_terminal_cannot_show_is_escaped() -> None:

@@ -27,7 +27,7 @@ demo: stack      ## train on 3,000 product pictures, evaluate, gate, register, d
 	python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict data/photos/*.png
 
 test: setup      ## run every test
-	python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+	python -m pytest -n 3 --no-loadscope-reorder $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
 check: setup     ## lint with security rules, format, types, import direction, secrets
 	ruff check .

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.bucket import bucket, bucket_server
 from tests.ports import free_port
@@ -25,8 +27,11 @@ HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
 REPOSITORY = HOME / "repository"
 LONG = ("tests/test_faults.py", "tests/whole/", "tests/test_readme.py", "tests/stacks/")
 """What takes longest, in this order."""
-DEAR = ("serving", "registry_stack")
-"""Session fixtures that take many seconds to make."""
+SHARING = (
+    tuple(f"tests/whole/test_{name}.py" for name in ("bad_input", "inference", "never_cached", "refusals")),
+    ("tests/stacks/local_deployer/",),
+)
+"""Files that share a session fixture that takes many seconds to make."""
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -52,17 +57,22 @@ os.environ.update(isolated_environment(HOME))
 (REPOSITORY / ".zen").mkdir(parents=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, and give each file, or files that share a dear fixture, one process."""
-    places = {item: item.path.relative_to(PROJECT).as_posix() for item in items}
-    shared = {
-        places[item]: dear for item in items for dear in DEAR if dear in getattr(item, "fixturenames", ())
-    }
-    for item, place in places.items():
-        item.add_marker(pytest.mark.xdist_group(shared.get(place, place)))
-    ranks = {item: [place.startswith(long) for long in LONG] for item, place in places.items()}
-    items.sort(key=ranks.__getitem__, reverse=True)
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: [item.nodeid.startswith(long) for long in LONG], reverse=True)
+
+
+class FileByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each file one process, and files that share a fixture the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        group = next((files for files in SHARING if nodeid.startswith(files)), None)
+        return str(group or super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
+    """What ``-n`` distributes the tests by."""
+    return FileByFile(config, log)
 
 
 def pytest_sessionfinish() -> None:

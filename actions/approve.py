@@ -10,7 +10,7 @@ from zenml.client import Client
 
 from actions.result import ActionResult
 from materializers.approval import Approval
-from materializers.evidence import read_version, registry_client, registry_errors, verify_arm
+from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
 from pipelines.config import Config
 from steps.deployment.candidate import approval_artifact, gather_arm, present_digest
 
@@ -29,7 +29,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     entry = read_version(name, version)
     if decision == "approved":
         arm = gather_arm(entry, policy_digest=config.policy.digest)
-        verify_arm(arm, model_name=name, environment="staging", model_digest=present_digest(arm.model_uri))
+        verify_evidence(arm, model_name=name, model_digest=present_digest(arm.model_uri))
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,
@@ -46,8 +46,9 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     save_artifact(approval, name=approval_artifact(name, version))
     with registry_errors(f"record what was decided on version {version}"):
         client = registry_client()
+        # First what everyone obeys: a rejection counts, an approval does not, if nothing follows.
+        client.set_model_version_tag(name, str(version), DECISION, f"{decision} by {by}: {reason}")
         client.set_model_version_tag(name, str(version), "approval_digest", approval.digest)
-        client.set_model_version_tag(name, str(version), "decision", f"{decision} by {by}: {reason}")
     return ActionResult(
         action="approve" if decision == "approved" else "reject",
         status="done",

@@ -11,33 +11,44 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from actions.interrupts import noted_interrupts
 from actions.request import Request, check_flags
 
 if TYPE_CHECKING:
+    from actions.result import ActionResult
     from materializers.release import Release
     from pipelines.config import Config
+    from pipelines.results import PipelineResult
 
 INTERRUPTED = 130
-PIPELINES = frozenset({"train", "deploy", "continuous", "infer"})
+PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
+"""The pipeline that carries an act out, by the act's flag."""
 ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"})
 """Acts that a difference between registry and deployer does not stop: they are how one mends it."""
+
+
+@dataclass
+class Account:
+    """What the acts of one call came to so far, and which of them is under way, or the first to be."""
+
+    act: str
+    results: list[Any] = field(default_factory=list)
 
 
 def execute(request: Request) -> int:
     """Do what is asked, print it for a person or as one JSON object, and return the exit code."""
     _prepare_environment()
     _prepare_streams()
-    results: list[Any] = []
+    account = Account(act=next(iter(request.wanted), "run"))
     # Whatever a library prints goes to standard error, so that standard output is the results alone.
     with contextlib.redirect_stdout(sys.stderr):
-        exit_code = _answer(request, results)
+        exit_code = _answer(request, account)
     if request.as_json:
-        entries = [result.model_dump(mode="json") for result in results]
+        entries = [result.model_dump(mode="json") for result in account.results]
         exit_code = _print_json({"results": entries}, exit_code)
     return exit_code
 
@@ -83,30 +94,30 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _answer(request: Request, results: list[Any]) -> int:
+def _answer(request: Request, account: Account) -> int:
     with noted_interrupts() as interrupts:
-        exit_code = _attempt(request, results)
+        exit_code = _attempt(request, account)
     # A library may have made a fault of its own of it, as C++ modules do that are just being imported.
     if exit_code == 1 and interrupts:
-        return _explain_interruption(request, results)
+        return _explain_interruption(request, account)
     return exit_code
 
 
-def _explain_interruption(request: Request, results: list[Any]) -> int:
+def _explain_interruption(request: Request, account: Account) -> int:
     said = "Interrupted; the same command goes on. See what is live: python run.py --status"
-    _explain(said, request, results, INTERRUPTED)
+    _explain(said, request, account, INTERRUPTED)
     return INTERRUPTED
 
 
-def _attempt(request: Request, results: list[Any]) -> int:
+def _attempt(request: Request, account: Account) -> int:
     from materializers.errors import ShutterlineError
 
     try:
-        return _carry_out(request, results)
+        return _carry_out(request, account)
     except KeyboardInterrupt:
-        return _explain_interruption(request, results)
+        return _explain_interruption(request, account)
     except ShutterlineError as error:
-        _explain(str(error), request, results, error.exit_code)
+        _explain(str(error), request, account, error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line, whatever it was
         from pipelines.results import exit_code_of
@@ -116,21 +127,30 @@ def _attempt(request: Request, results: list[Any]) -> int:
             traceback.print_exc(file=sys.stderr)
         line = " ".join(str(error).split()) or type(error).__name__
         hint = "" if exit_code != 1 else " (SHUTTERLINE_DEBUG=1 shows where)"
-        _explain(f"{type(error).__name__}: {line}{hint}", request, results, exit_code)
+        _explain(f"{type(error).__name__}: {line}{hint}", request, account, exit_code)
         return exit_code
 
 
-def _explain(message: str, request: Request, results: list[Any], exit_code: int) -> None:
-    from actions.result import ActionResult, in_full
+def _explain(message: str, request: Request, account: Account, exit_code: int) -> None:
+    from actions.result import in_full
 
     message = in_full(message, _command(request))
     sys.stderr.write(message + "\n")
-    action = " ".join(request.wanted) or "run"
-    status: Literal["refused", "failed"] = "refused" if exit_code == 3 else "failed"  # noqa: PLR2004
-    results.append(ActionResult(action=action, status=status, reasons=(message,), exit_code=exit_code))
+    account.results.append(_fault(account.act, message, exit_code))
 
 
-def _carry_out(request: Request, results: list[Any]) -> int:
+def _fault(act: str, reason: str, exit_code: int) -> ActionResult | PipelineResult:
+    """The entry of an act that ended early; a pipeline's has a pipeline's fields, also where no run began."""
+    if act in PIPELINES:
+        from pipelines.results import PipelineResult
+
+        return PipelineResult.of_fault(PIPELINES[act], reason, exit_code)
+    from actions.result import ActionResult
+
+    return ActionResult.of_fault(act, reason, exit_code)
+
+
+def _carry_out(request: Request, account: Account) -> int:
     check_flags(request)
     from pipelines.config import load_config
     from pipelines.session import prepare
@@ -139,9 +159,10 @@ def _carry_out(request: Request, results: list[Any]) -> int:
     prepare(request.stack)
     finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
+        account.act = name
         with _exclusive(name):
             result = _acts(request, config, finished)[name]()
-        results.append(result)
+        account.results.append(result)
         if name == "train" and request.version is None:
             request = replace(request, version=result.version)
         if request.as_json:
@@ -151,7 +172,7 @@ def _carry_out(request: Request, results: list[Any]) -> int:
         if result.exit_code:
             return int(result.exit_code)
     if not request.as_json:
-        _show_next(results, config, request)
+        _show_next(account.results, config, request)
     return 0
 
 

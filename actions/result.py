@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from materializers.errors import Refused
 from materializers.report import Record
 
 COMMAND = "python run.py"
@@ -25,3 +26,9 @@ class ActionResult(Record):
     reasons: tuple[str, ...] = ()
     details: dict[str, Any] = Field(default_factory=dict)
     exit_code: int = Field(exclude=True, default=0)
+
+    @classmethod
+    def of_fault(cls, action: str, reason: str, exit_code: int) -> Self:
+        """The entry of an act that was refused or failed."""
+        status: Literal["refused", "failed"] = "refused" if exit_code == Refused.exit_code else "failed"
+        return cls(action=action, status=status, reasons=(reason,), exit_code=exit_code)

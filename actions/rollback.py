@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from zenml import save_artifact
 
 from actions.result import ActionResult
 from materializers.errors import Refused, ServiceUnreachable, UsageError
-from materializers.evidence import read_version
+from materializers.evidence import read_version, verify_not_rejected
 from materializers.release import Environment, Release
 from pipelines.config import Config
 from steps.deployment.conclude import record_release, restore_release
@@ -77,17 +79,9 @@ def _refuse_rejected(model_name: str, version: int, environment: Environment) ->
     Raises:
         Refused: it is one; what is served is unchanged.
     """
-    try:
-        decision = read_version(model_name, version).tags.get("decision", "")
-    except (ServiceUnreachable, UsageError):
-        # A rollback never waits for the registry; the deployer checks the release's own evidence.
-        return
-    if decision.startswith("rejected"):
-        raise Refused(
-            f"Version {version} was {decision}. Release another one: python run.py --deploy --environment "
-            f"{environment} --version N, or decide again: "
-            f'python run.py --approve {version} --by WHO --reason "…"'
-        )
+    # A rollback never waits for the registry; the deployer checks the release's own evidence.
+    with suppress(ServiceUnreachable, UsageError):
+        verify_not_rejected(read_version(model_name, version), environment)
 
 
 def _begun(model_name: str, environment: Environment, finished: list[Release]) -> Release | None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from materializers.release import Arm, Environment
 
 
+DECISION = "decision"
+"""The registry tag that says what a person last decided on a version, who, and why."""
+
+
 class RegisteredVersion(Record):
     """One version of the registered model, as its registry entry recorded it."""
 
@@ -32,6 +36,11 @@ class RegisteredVersion(Record):
     created: datetime
     aliases: tuple[str, ...]
     tags: dict[str, str]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a person's last decision on it is a rejection."""
+        return self.tags.get(DECISION, "").startswith("rejected")
 
     @property
     def run_id(self) -> str:
@@ -141,8 +150,46 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
         model_digest: digest of the model directory that is about to be served.
 
     Raises:
-        Refused: anything is missing, altered, about something else, or says no.
+        Refused: anything is missing, altered, about something else, or says no; or a person rejected it.
         ServiceUnreachable: the registry cannot be read, so nothing is released.
+    """
+    entry = verify_evidence(arm, model_name=model_name, model_digest=model_digest)
+    if environment == "production":
+        verify_approval(
+            arm.approval,
+            version=arm.version,
+            verdict=arm.verdict,
+            recorded=entry.tags.get("approval_digest"),
+        )
+    verify_not_rejected(entry, environment)
+    if arm.approval is not None and arm.approval.decision == "rejected":
+        raise Refused(_rejected(arm.version, f"rejected by {arm.approval.by}", environment))
+
+
+def verify_not_rejected(entry: RegisteredVersion, environment: Environment) -> None:
+    """Check that the last decision of a person on a version is no rejection.
+
+    Raises:
+        Refused: it is one.
+    """
+    if entry.rejected:
+        raise Refused(_rejected(entry.version, entry.tags[DECISION], environment))
+
+
+def _rejected(version: int, decision: str, environment: Environment) -> str:
+    return (
+        f"Version {version} was {decision}. Release another one: python run.py --deploy --environment "
+        f"{environment} --version N, or decide again: "
+        f'python run.py --approve {version} --by WHO --reason "…"'
+    )
+
+
+def verify_evidence(arm: Arm, *, model_name: str, model_digest: str) -> RegisteredVersion:
+    """Check a version's model, verdict and records, whatever persons decided on it; return its entry.
+
+    Raises:
+        Refused: anything is missing, altered, about something else, or says no.
+        ServiceUnreachable: the registry cannot be read.
     """
     entry = read_version(model_name, arm.version)
     if arm.model_digest != model_digest or entry.tags.get("model_digest") != model_digest:
@@ -171,10 +218,4 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
                 f"the registry recorded {entry.tags.get(tag, 'none')[:12]}. "
                 "Train again: python run.py --train"
             )
-    if environment == "production":
-        verify_approval(
-            arm.approval,
-            version=arm.version,
-            verdict=arm.verdict,
-            recorded=entry.tags.get("approval_digest"),
-        )
+    return entry

@@ -87,7 +87,8 @@ def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
     _close(run.id)
     result = read_result(name, Client().get_pipeline_run(run.id))
     source = f"{type(error).__module__}.{type(error).__qualname__}"
-    if isinstance(error, ShutterlineError) or (result.exit_code == 1 and exit_code_of(source) != 1):
+    clearer = isinstance(error, ShutterlineError) or (result.exit_code == 1 and exit_code_of(source) != 1)
+    if clearer or not any(step_run.exception_info for step_run in run.steps.values()):
         return PipelineResult.of_exception(name, error, run=run_name)
     return result
 

@@ -40,18 +40,22 @@ class PipelineResult(Record):
     decision: dict[str, Any] | None = None
     exit_code: int = Field(exclude=True, default=DONE)
     full_verdict: Verdict | None = Field(exclude=True, default=None)
-    full_evaluation: EvaluationReport | None = Field(exclude=True, default=None)
 
     @classmethod
     def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
         """The result of a pipeline that could not be started, or whose run left no trace of its fault."""
         source = f"{type(error).__module__}.{type(error).__qualname__}"
+        return cls.of_fault(pipeline, str(error) or source, exit_code_of(source), run=run)
+
+    @classmethod
+    def of_fault(cls, pipeline: str, reason: str, exit_code: int, *, run: str | None = None) -> Self:
+        """The result of a pipeline that was refused or failed before it came to anything else."""
         return cls(
             pipeline=pipeline,
             run=run,
-            status="failed",
-            reasons=(str(error) or source,),
-            exit_code=exit_code_of(source),
+            status="refused" if exit_code == REFUSED else "failed",
+            reasons=(reason,),
+            exit_code=exit_code,
         )
 
 
@@ -74,18 +78,11 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
         if step_run.exception_info is not None and step_run.exception_info.source is not None:
             info = step_run.exception_info
             message = " ".join((info.message or info.source or "").split())
-            return PipelineResult(
-                pipeline=pipeline,
-                run=run.name,
-                status="failed",
-                reasons=(f"{step_run.name}: {message}",),
-                exit_code=exit_code_of(info.source or ""),
-            )
+            reason, exit_code = f"{step_run.name}: {message}", exit_code_of(info.source or "")
+            return PipelineResult.of_fault(pipeline, reason, exit_code, run=run.name)
     if not run.status.is_successful:
         reason = f"The run ended as {run.status}. Look at it in the dashboard: make dashboard"
-        return PipelineResult(
-            pipeline=pipeline, run=run.name, status="failed", reasons=(reason,), exit_code=FAILED
-        )
+        return PipelineResult.of_fault(pipeline, reason, FAILED, run=run.name)
     return _summarise(pipeline, run.name, _outputs(run))
 
 
@@ -136,7 +133,6 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         decision=decision.model_dump(mode="json") if decision else None,
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
-        full_evaluation=evaluation,
     )
 
 

@@ -70,7 +70,7 @@ def learn(
         configuration=config.training_digest,
         code=code,
     )
-    evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate, code=code)
+    evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate)
     verdict = gate(
         classifier, evaluation, data_report, model_name=product.model, policy=config.policy, code=code
     )

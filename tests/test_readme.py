@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import csv
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -31,12 +33,25 @@ PAGES = ("README.md", "docs/data.md", "docs/gate.md", "docs/serving.md", "docs/a
 STACK = MODEL = "readme"
 
 ELSEWHERE = {
-    "make test": (".ci/run", "test 2>&1"),
-    "zenml stack set local": ("tests/stacks/test_apply.py", '"docs" / "stacks.md"'),
-    "make dashboard": ("tests/test_readme.py", "def test_the_dashboard_starts_says_where_and_stops("),
-    "zenml logout --local": ("tests/test_readme.py", "def test_the_dashboard_starts_says_where_and_stops("),
+    "zenml stack set local": (
+        "tests/stacks/test_apply.py",
+        "test_the_commands_of_the_docs_run",
+        "(PROJECT / 'docs' / 'stacks.md').read_text()",
+    ),
+    "make dashboard": (
+        "tests/test_readme.py",
+        "test_the_dashboard_starts_says_where_and_stops",
+        "run_shell(f\"{make_recipe('dashboard')} ",
+    ),
+    "zenml logout --local": (
+        "tests/test_readme.py",
+        "test_the_dashboard_starts_says_where_and_stops",
+        "run_shell('zenml logout --local',",
+    ),
 }
-"""Commands that are not run with the rest: the file that runs them, and a text by which it is known."""
+"""Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""
+BY_CI = "make test"
+"""The command that no test can run, for it would run itself."""
 
 EXPECTED: list[tuple[str, str, int, str]] = [
     # page, a part of the command, exit code, what is printed
@@ -114,6 +129,21 @@ def commands_of(page: str) -> list[str]:
     blocks = re.findall(r"^```sh\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def needs(page: str) -> list[pytest.MarkDecorator]:
+    """The marks of a page's test: where a command of it calls curl, there has to be one."""
+    if not any("curl " in command for command in commands_of(page)):
+        return []
+    absent = shutil.which("curl") is None
+    return [pytest.mark.debian("curl"), pytest.mark.skipif(absent, reason="apt-get install curl")]
+
+
+def source_of(path: str, function: str) -> str:
+    """What one function of a file does, without its docstring and comments."""
+    tree = ast.parse((PROJECT / path).read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return "\n".join(ast.unparse(statement) for statement in found.body[1:])
 
 
 def make_recipe(target: str) -> str:
@@ -206,15 +236,14 @@ def reader(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Ite
     try:
         for page in PAGES:
             for command in commands_of(page):
-                if command not in ELSEWHERE:
+                if command not in {*ELSEWHERE, BY_CI}:
                     typed.type(page, command)
         yield typed
     finally:
         run_py(f"python run.py --stack {STACK} --stop")
 
 
-@pytest.mark.debian("curl")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=needs(page)) for page in PAGES])
 def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: str) -> None:
     """Each ends with the exit code and prints the words that are expected of it."""
     for (where, command), (code, printed) in reader.outcomes.items():
@@ -226,19 +255,23 @@ def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: s
         assert found[0][1] in printed, f"{command}\n{printed}"
 
 
-def test_the_stacks_page_is_tested_with_the_registrar() -> None:
-    """Its commands need a checkout of their own; the test of the registrar runs them there."""
-    text = (PROJECT / "tests" / "stacks" / "test_apply.py").read_text()
-    assert commands_of("docs/stacks.md")
-    assert "docs" in text
-    assert "stacks.md" in text
-
-
 @pytest.mark.parametrize("command", ELSEWHERE)
 def test_what_is_not_run_here_is_run_elsewhere(command: str) -> None:
-    """The list of exceptions names a file that is there, and that runs the command."""
-    path, text = ELSEWHERE[command]
-    assert text in (PROJECT / path).read_text()
+    """The test that is named does call it."""
+    path, function, call = ELSEWHERE[command]
+    assert call in source_of(path, function)
+
+
+def test_the_commands_of_the_stacks_page_are_run_with_the_registrar() -> None:
+    """They need a checkout of their own; what the README takes over from that page is run there too."""
+    ours = {command for command, (path, *_) in ELSEWHERE.items() if path == "tests/stacks/test_apply.py"}
+    assert ours <= set(commands_of("docs/stacks.md"))
+
+
+def test_the_command_that_runs_every_test_is_run_by_ci() -> None:
+    """A line of .ci/run that is no comment calls it."""
+    call = BY_CI.replace("make ", "make --no-print-directory ")
+    assert re.search(rf"^[^#\n]*\b{call} 2>&1", (PROJECT / ".ci" / "run").read_text(), re.M)
 
 
 def test_predictions_are_where_the_page_says(reader: Reader) -> None:

@@ -54,7 +54,7 @@ class SeldonLocalModelDeployerConfig(BaseModelDeployerConfig):
         """The state directory, absolute."""
         if self.state_directory is not None:
             return Path(self.state_directory).expanduser().resolve()
-        return Path(GlobalConfiguration().config_directory).resolve() / "shutterline" / "local-deployer"
+        return Path(GlobalConfiguration().config_directory).resolve() / "shutterline" / "deployer"
 
     @property
     def serving_python(self) -> Path:

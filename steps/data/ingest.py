@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from zenml import step
 
 from materializers.data_report import Screening, SetAside
@@ -36,6 +36,8 @@ Result = TypeVar("Result")
 SHOWN_REASONS = ("missing_label", "too_small")
 """Reasons for which a picture that was set aside decodes all the same, so that it can be shown."""
 SHOWN = 12
+SERVED_LIMITS = Limits()
+"""What evaluation, batch inference and the service take: they know no other limits."""
 AHEAD = 4  # pictures in memory per thread, besides the finished ones
 
 
@@ -47,6 +49,21 @@ class IngestSettings(Record):
     threads: int = Field(default=2, ge=1)
     connections: int = Field(default=CONNECTIONS, ge=1)
     """Requests to a bucket at the same time: there, waiting costs more than decoding."""
+
+    @field_validator("limits")
+    @classmethod
+    def _within_served(cls, limits: Limits) -> Limits:
+        """Refuse limits wider than the served ones: a model would learn from pictures that it never gets."""
+        for name, value in limits:
+            served: int = getattr(SERVED_LIMITS, name)
+            least = name.startswith("min_")
+            if value < served if least else value > served:
+                raise ValueError(
+                    f"{name} is {value}, and may be {'no less' if least else 'no more'} than {served}: "
+                    "evaluation and the service refuse the pictures in between, so none is trained on; "
+                    f"--set ingest.limits.{name}={served}"
+                )
+        return limits
 
 
 @dataclass

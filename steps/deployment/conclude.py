@@ -12,8 +12,8 @@ from typing import Annotated
 
 from zenml import step
 
-from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError
-from materializers.evidence import read_version, registry_client, registry_errors
+from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
+from materializers.evidence import read_version, registry_client, registry_errors, verify_not_rejected
 from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
@@ -129,18 +129,41 @@ def conclude_release(applied: Release, observation: str) -> Release:
 
 
 def _take_out(applied: Release) -> str:
-    """Put the release before this one back, or leave nothing live; say which."""
+    """Put back what this release replaced, or leave nothing live; say which."""
     deployer = active_deployer()
-    before = deployer.previous(applied.model_name, applied.environment)
+    before = _replaced(applied)
     if before is not None and before.candidate is not None:
-        with suppress(Refused, ServiceFailed):
+        with suppress(ShutterlineError):  # whatever keeps it from coming back, this release must go
             restored = restore_release(before)
             # What the registry does not take now, the next command records.
             with suppress(ServiceUnreachable):
                 record_release(restored)
             return f"version {before.candidate.version} is live in {applied.environment} again"
-    deployer.withdraw(applied)
+    try:
+        deployer.withdraw(applied)
+    except ShutterlineError as error:
+        return f"it could not be taken out either: {error}"
     return f"nothing is live in {applied.environment} now"
+
+
+def _replaced(applied: Release) -> Release | None:
+    """The release that this one took over from; None where nothing was live, or a person rejected it since.
+
+    What was stopped before this release is no part of that: it stays stopped.
+    """
+    before = active_deployer().previous(applied.model_name, applied.environment)
+    if before is None or before.candidate is None or applied.champion is None:
+        return None
+    if before.candidate.version != applied.champion.version:
+        return None
+    try:
+        # Without the registry the deployer's check of the release's own evidence decides.
+        with suppress(ServiceUnreachable, UsageError):
+            entry = read_version(applied.model_name, before.candidate.version)
+            verify_not_rejected(entry, applied.environment)
+    except Refused:
+        return None
+    return before
 
 
 def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:

@@ -31,6 +31,8 @@ class Deployer(Protocol):
         Raises:
             Refused: it never was live here, or its verdict, approval or model bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
+            UsageError: an address that it needs is taken.
+            ServiceUnreachable: the artifact store is needed and cannot be read.
         """
 
     def current(self, model_name: str, environment: Environment) -> Release | None:
@@ -67,7 +69,11 @@ class Deployer(Protocol):
         """Whether the release's URL is healthy and classified a picture as exactly this version."""
 
     def stop(self) -> list[str]:
-        """Stop everything that serves, leave nothing running, and say what was stopped, one line each."""
+        """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
+
+        Raises:
+            ServiceUnreachable: what is live cannot be changed.
+        """
 
 
 def active_deployer() -> Deployer:

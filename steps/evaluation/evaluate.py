@@ -180,9 +180,8 @@ def evaluate(
     dataset: ImageDataset | None,
     splits: Splits | None,
     settings: EvaluateSettings,
-    code: str,
 ) -> Annotated[EvaluationReport | None, "evaluation"]:
-    """Evaluate a classifier on the test split; ``code`` is part of the cache key, for the step uses it."""
+    """Evaluate a classifier on the test split; without a classifier there is no report."""
     if classifier is None or dataset is None or splits is None:
         return None
     report = evaluate_model(classifier, dataset, splits, settings)

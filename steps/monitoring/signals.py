@@ -93,7 +93,7 @@ def gather_signals(
             origin=last.tags["origin"],
             age_hours=(age or 0.0) * 24,
             released=was_released(last),
-            rejected=last.tags.get("decision", "").startswith("rejected"),
+            rejected=last.rejected,
         )
     return Signals(signals=signals, last=evidence)
 

@@ -66,7 +66,7 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
     """Create the version, or find the one with the same identity.
 
     A repeated judgement of the same model replaces the recorded one only where its outcome differs: so a
-    version is never served on a verdict that was since refused.
+    version is never released anew on a verdict that was since refused. What is live stays live.
 
     Raises:
         ServiceUnreachable: the registry cannot be read or written.

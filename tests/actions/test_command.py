@@ -1,4 +1,4 @@
-"""What run.py does with the streams that it is given."""
+"""What run.py does with the streams that it is given, and what it says in JSON of acts that end early."""
 
 from __future__ import annotations
 
@@ -7,14 +7,27 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import PROJECT
+from tests.whole.shop import Outcome, Shop, registry_down
+
+if TYPE_CHECKING:
+    from zenml.client import Client
 
 RUN = (sys.executable, str(PROJECT / "run.py"))
-WRONG_USE = 2
-INTERRUPTED = 130
+FAILED, WRONG_USE, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
+SHOP = Shop("never-trained", PROJECT / "data" / "first-delivery.zip")
+"""No test here comes to a run."""
+PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
+ASKED: dict[str, dict[str, Any]] = {
+    "train": {"train": True, "source": str(SHOP.delivery)},
+    "deploy": {"deploy": True},
+    "continuous": {"continuous": True, "source": str(SHOP.delivery)},
+    "infer": {"infer": True, "input": "data/photos", "output": "never-written.parquet"},
+}
 
 
 def test_json_onto_a_full_disk_is_one_line() -> None:
@@ -104,3 +117,150 @@ def test_text_that_a_terminal_cannot_show_is_escaped() -> None:
     [result] = json.loads(done.stdout)["results"]
     assert "is not UTF-8" in result["reasons"][0]
     assert "Traceback" not in done.stderr
+
+
+def check_fault(outcome: Outcome, act: str, exit_code: int, said: str) -> None:
+    """The one entry is the pipeline's, with every promised field, and says what was wrong."""
+    [entry] = outcome.results
+    [reason] = entry["reasons"]
+    assert said in reason
+    assert outcome.exit_code == exit_code
+    assert entry == {
+        "pipeline": PIPELINES[act],
+        "run": None,
+        "status": "refused" if exit_code == REFUSED else "failed",
+        "version": None,
+        "verdict": None,
+        "reasons": [reason],
+        "metrics": None,
+        "release": None,
+        "decision": None,
+    }
+
+
+def test_acts_are_told_by_the_name_of_their_pipeline() -> None:
+    """A fault before the run has the same ``pipeline`` as the run's own entry would have."""
+    from actions import command
+    from pipelines.continuous import continuous
+    from pipelines.deployment import deployment
+    from pipelines.inference import inference
+    from pipelines.training import training
+
+    assert command.PIPELINES == PIPELINES
+    pipelines: list[Any] = [training, deployment, continuous, inference]
+    assert [pipeline.name for pipeline in pipelines] == list(PIPELINES.values())
+
+
+@pytest.mark.parametrize("act", PIPELINES)
+def test_wrong_flags_are_an_entry_of_the_pipeline(act: str) -> None:
+    """Told before anything of ZenML's is looked at."""
+    check_fault(SHOP.run(**ASKED[act], by="Ada"), act, WRONG_USE, "--by and --reason go with")
+
+
+@pytest.mark.parametrize("act", PIPELINES)
+def test_a_wrong_configuration_is_an_entry_of_the_pipeline(act: str) -> None:
+    """A key that nothing reads."""
+    outcome = SHOP.run("train.epoch=1", **ASKED[act])
+    check_fault(outcome, act, WRONG_USE, "unknown key 'train.epoch'")
+
+
+@pytest.mark.parametrize("act", PIPELINES)
+def test_an_unknown_stack_is_an_entry_of_the_pipeline(zenml_client: Client, act: str) -> None:
+    """``--stack`` with a name that is not there."""
+    outcome = SHOP.on("no-such-stack").run(**ASKED[act])
+    check_fault(outcome, act, WRONG_USE, "There is no stack 'no-such-stack'")
+
+
+@pytest.mark.parametrize("act", ["train", "continuous"])
+def test_what_cannot_be_trained_is_an_entry_of_the_pipeline(local_stack: Client, act: str) -> None:
+    """A frozen backbone without weights, found before a run exists."""
+    outcome = SHOP.run("train.freeze_backbone=true", **ASKED[act])
+    check_fault(outcome, act, WRONG_USE, "train.freeze_backbone is true")
+
+
+@pytest.mark.parametrize("act", ["train", "continuous"])
+def test_a_registry_out_of_reach_is_an_entry_of_the_pipeline(local_stack: Client, act: str) -> None:
+    """What is live is asked for before a run exists."""
+    assert SHOP.versions() == {}  # makes the registry's file
+    with registry_down():
+        outcome = SHOP.run(**ASKED[act])
+    check_fault(outcome, act, UNREACHABLE, "The model registry could not list the versions")
+
+
+@pytest.mark.parametrize("act", PIPELINES)
+def test_a_difference_from_the_registry_is_an_entry_of_the_pipeline(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """Refused, and so it is told."""
+    monkeypatch.setattr("actions.status.differences", lambda model: [f"The registry disagrees on {model}."])
+    check_fault(SHOP.run(**ASKED[act]), act, REFUSED, "The registry disagrees on never-trained.")
+
+
+def test_a_fault_of_no_kind_is_an_entry_of_the_pipeline(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library raises before a run exists."""
+
+    def out_of_luck(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("out of luck")
+
+    monkeypatch.setattr("pipelines.launch.infer", out_of_luck)
+    check_fault(SHOP.run(**ASKED["infer"]), "infer", FAILED, "ZeroDivisionError: out of luck")
+
+
+def test_an_interrupted_pipeline_has_its_entry(local_stack: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C before a run exists."""
+
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.launch.train", press)
+    check_fault(SHOP.run(**ASKED["train"]), "train", INTERRUPTED, "Interrupted; the same command goes on.")
+
+
+@pytest.mark.parametrize("failing", ["deploy", "predict"])
+def test_a_fault_is_told_of_the_act_that_was_running(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """What was done before keeps its entry, and what was to come after has none."""
+    from materializers.errors import ServiceFailed
+    from pipelines.results import PipelineResult
+
+    def done(pipeline: str) -> Any:
+        return lambda *_, **__: PipelineResult(pipeline=pipeline, run="r", status="completed", version=1)
+
+    def fails(*_: object, **__: object) -> None:
+        raise ServiceFailed("It does not answer.")
+
+    acts = {"train": "pipelines.launch.train", "deploy": "pipelines.launch.deploy"}
+    for act, place in {**acts, "predict": "actions.predict.predict_photos"}.items():
+        monkeypatch.setattr(place, fails if act == failing else done(PIPELINES.get(act, act)))
+    outcome = SHOP.run(**ASKED["train"], deploy=True, predict=True, photos=(__file__,))
+    told = [(entry.get("pipeline") or entry["action"], entry["status"]) for entry in outcome.results]
+    before = [("training", "completed"), ("deployment", "completed")]
+    assert (
+        told
+        == {
+            "deploy": [before[0], ("deployment", "failed")],
+            "predict": [*before, ("predict", "failed")],
+        }[failing]
+    )
+    assert outcome.results[-1]["reasons"] == ["It does not answer."]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({**ASKED["train"], "deploy": True, "predict": True}, "training"),
+        ({"status": True, "stop": True, "version": 1}, "status"),
+        ({"approve": 1, **ASKED["deploy"]}, "approve"),
+        ({}, "run"),
+    ],
+    ids=str,
+)
+def test_a_fault_before_any_act_is_told_of_the_first(flags: dict[str, Any], told: str) -> None:
+    """Of the call itself where nothing was asked for."""
+    outcome = SHOP.run(**flags)
+    assert outcome.exit_code == WRONG_USE
+    [entry] = outcome.results
+    assert (entry.get("pipeline") or entry["action"], entry["status"]) == (told, "failed")

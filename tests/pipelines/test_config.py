@@ -3,42 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from materializers.errors import UsageError
-from pipelines.config import CONFIGS, load_config
+from pipelines.config import CONFIGS, Config, load_config
 
 PRODUCT_VALUES = {
     "product.model": "product-classifier",
     "product.experiment": "product-image-classification",
     "product.classes": ("electronics", "clothing", "home", "books", "toys"),
+    "product.source.name": "product-images",
+    "validate.min_rows": 100,
+    "validate.max_missing_share": 0.10,
     "split.shares.train": 0.70,
     "split.shares.validation": 0.15,
     "split.shares.test": 0.15,
     "train.preprocessing.height": 224,
     "train.preprocessing.width": 224,
+    "train.mean": (0.485, 0.456, 0.406),
+    "train.deviation": (0.229, 0.224, 0.225),
+    "train.augmentation.flip": 0.5,
+    "train.augmentation.rotation": 15.0,
+    "train.augmentation.brightness": 0.2,
+    "train.augmentation.contrast": 0.2,
     "train.architecture": "resnet50",
+    "train.freeze_backbone": True,
+    "train.hidden": 512,
+    "train.dropout": 0.3,
     "train.batch_size": 32,
+    "train.optimizer": "adam",
     "train.learning_rate": 0.001,
     "train.epochs": 50,
+    "train.plateau_patience": 5,
+    "train.early_stopping_patience": 10,
     "trigger.new_rows": 10_000,
     "trigger.max_age_days": 30.0,
     "deployment.mode": "full",
 }
-"""What the product's description states; the files must carry these values."""
+"""What the product's description states; the files must carry these values.
+
+The gate's rules are compared in tests/steps/evaluation/test_policy.py, with the defaults of the code.
+"""
 
 
-def value_at(config: object, path: str) -> object:
+def value_at(config: Config, path: str) -> object:
+    """The value of a setting, by the path that ``--set`` takes."""
+    value: Any = config.model_dump(by_alias=True)
     for part in path.split("."):
-        config = getattr(config, part)
-    return config
+        value = value[part]
+    return value
+
+
+def without_defaults(tree: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """What remains of a configuration when every value is left out that the code has a default for."""
+    kept = {}
+    for name, field in model.model_fields.items():
+        key, inner = field.alias or name, field.annotation
+        if not field.is_required():
+            continue
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            kept[key] = without_defaults(tree[key], inner)
+        else:
+            kept[key] = tree[key]
+    return kept
 
 
 @pytest.mark.parametrize(("path", "value"), PRODUCT_VALUES.items())
 def test_configs_carry_the_products_values(path: str, value: object) -> None:
     """Without an overlay, each setting has the value that the product's description states."""
     assert value_at(load_config(None, ()), path) == value
+
+
+@pytest.mark.parametrize("section", Config.model_fields)
+def test_the_defaults_of_the_code_are_the_values_of_the_files(section: str) -> None:
+    """A number that stands in ``configs/*.yaml`` and in a settings class is the same in both."""
+    config = load_config(None, ())
+    bare = Config.model_validate(without_defaults(config.model_dump(by_alias=True), Config))
+    assert getattr(bare, section).model_dump() == getattr(config, section).model_dump()
 
 
 def test_the_demo_overrides_only_what_it_names() -> None:

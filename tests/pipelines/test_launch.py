@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 
 import pytest
+from zenml import pipeline, step
+from zenml.client import Client
+from zenml.orchestrators.step_runner import StepRunner
 
 from materializers.errors import ServiceUnreachable
 from pipelines import launch
+from pipelines.config import load_config
 
 
 def test_a_run_that_cannot_be_closed_hides_nothing(
@@ -23,3 +27,29 @@ def test_a_run_that_cannot_be_closed_hides_nothing(
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         launch._close("training-1")
     assert "Run training-1 was not closed: The store does not answer; the next command" in caplog.text
+
+
+@step
+def nothing() -> None:
+    """Do nothing."""
+
+
+@pipeline
+def idle() -> None:
+    """One step that does nothing."""
+    nothing()
+
+
+def test_a_fault_that_no_step_recorded_is_told_by_itself(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ZenML fails before a step's own code, the run holds no reason: the exception is the reason."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the step could not be prepared")
+
+    monkeypatch.setattr(StepRunner, "run", broken)
+    result = launch.start(idle, load_config(None, ()), {}, cache=False)
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert result.reasons == ("the step could not be prepared",)
+    assert str(local_stack.get_pipeline_run(result.run or "").status) == "failed"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.results import NOTHING_REQUIRED, _summarise, exit_code_of
+from materializers.errors import Refused, UsageError
+from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of
 from tests.materializers.examples import data_report, full_verdict, release, rule, verdict
 
 
@@ -25,6 +26,22 @@ from tests.materializers.examples import data_report, full_verdict, release, rul
 def test_each_kind_of_failure_has_its_exit_code(source: str, exit_code: int) -> None:
     """The recorded class decides, alike for a run that was carried here and one on a cluster."""
     assert exit_code_of(source) == exit_code
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_code"),
+    [
+        (Refused("No."), "refused", 3),
+        (UsageError("No."), "failed", 2),
+        (ZeroDivisionError("No."), "failed", 1),
+    ],
+    ids=str,
+)
+def test_an_exception_is_a_refusal_or_a_failure(error: Exception, status: str, exit_code: int) -> None:
+    """The status says what the exit code says."""
+    result = PipelineResult.of_exception("training", error, run="r")
+    assert (result.status, result.exit_code) == (status, exit_code)
+    assert (result.run, result.reasons) == ("r", ("No.",))
 
 
 def test_a_verdict_that_assessed_nothing_is_a_refusal() -> None:

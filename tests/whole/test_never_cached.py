@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 
 import steps
+from tests.conftest import PROJECT
 from tests.whole.shop import Shop
 
 NEVER_CACHED = {
@@ -42,6 +44,14 @@ def test_steps_that_touch_the_outside_are_never_cached() -> None:
     found = all_steps()
     assert {name for name, cache in found.items() if cache is False} == NEVER_CACHED
     assert {name for name, cache in found.items() if cache is not False} == CACHED
+
+
+def test_the_page_lists_them() -> None:
+    """docs/architecture.md names exactly the steps that are never cached."""
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"is never cached: ([a-z, ]+)\.", page)
+    assert len(listed) == 1
+    assert sorted(listed[0].split(", ")) == sorted(NEVER_CACHED)
 
 
 def test_a_second_run_asks_the_world_again_and_nothing_else(serving: Shop) -> None:

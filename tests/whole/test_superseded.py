@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.ports import free_port
-from tests.whole.shop import SEED_1, Shop, altered, registry_down
+from tests.whole.shop import SEED_1, Shop, altered, registry_down, tag_edited
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -129,6 +131,92 @@ def test_a_service_that_stops_answering_leaves_nothing_where_nothing_was(
         conclude_release(applied, judge_service(applied))
     assert active_deployer().current(alone.model, "staging") is None
     assert alone.served() is None
+
+
+@pytest.mark.parametrize("act", [{"stop": True}, {"reject": 1, "by": "Bob", "reason": "the bags look wrong"}])
+def test_what_was_stopped_or_rejected_does_not_come_back_by_itself(shop: Shop, act: dict[str, Any]) -> None:
+    """A release that fails brings back what it replaced, unless a person took that out or refused it."""
+    from materializers.errors import ServiceFailed
+    from steps.deployment.conclude import conclude_release
+    from steps.deployment.deployer import active_deployer
+    from steps.deployment.observe import judge_service
+
+    release_to(shop, 1)
+    if "stop" in act:
+        assert shop.run(**act).exit_code == 0
+    shop.deploy(2)
+    if "reject" in act:
+        assert shop.run(**act).exit_code == 0
+    applied = active_deployer().current(shop.model, "staging")
+    assert applied is not None
+    kill_service(applied)
+    with pytest.raises(ServiceFailed, match="nothing is live in staging now"):
+        conclude_release(applied, judge_service(applied))
+    assert shop.served() is None
+    if "reject" in act:
+        assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_a_release_that_fails_goes_also_where_what_it_replaced_cannot_come_back(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Its model is gone, at the site and in the store: nothing stays live, and the fault is still told."""
+    from materializers.errors import ServiceFailed
+    from steps.deployment.conclude import conclude_release
+    from steps.deployment.deployer import active_deployer
+    from steps.deployment.observe import judge_service
+
+    applied = release_to(shop, 1, 2)
+    kill_service(applied)
+    deployer: Any = active_deployer()
+    digest = shop.versions()[1]["model_digest"]
+    [copy] = [path for path in deployer.config.site.rglob("*") if path.is_dir() and digest in path.name]
+    shutil.rmtree(copy)
+    stored = shop.stored(1, "model")
+    stored.rename(tmp_path / "elsewhere")
+    try:
+        with pytest.raises(ServiceFailed, match="nothing is live in staging now"):
+            conclude_release(applied, judge_service(applied))
+    finally:
+        (tmp_path / "elsewhere").rename(stored)
+    assert shop.served() is None
+
+
+def test_a_rejected_version_is_not_released_to_staging_either(shop: Shop) -> None:
+    """Named or as the challenger, until a person decides otherwise."""
+    release_to(shop, 1)
+    assert shop.aliases()["challenger"] == 2
+    assert shop.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
+    for version in (2, None):
+        refused = shop.run(deploy=True, version=version)
+        assert refused.exit_code == REFUSED
+        assert "rejected by Bob: the bags look wrong" in refused.said
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+    assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+    shop.deploy(2)
+
+
+@pytest.mark.parametrize("left", ["tag", "artifact"])
+def test_a_rejection_that_was_cut_short_refuses(shop: Shop, left: str) -> None:
+    """The decision is read where the registry keeps it and where ZenML does; either one is enough."""
+    from materializers.evidence import read_version
+    from steps.deployment.candidate import last_approval
+
+    release_to(shop, 1)
+    assert shop.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
+    said = shop.versions()[2]["decision"]
+    if left == "artifact":
+        with tag_edited(shop, 2, "decision", "approved by Ada: fine"):
+            refused = shop.run(deploy=True, version=2)
+    else:
+        decision = last_approval(read_version(shop.model, 2))
+        assert decision is not None
+        assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+        with tag_edited(shop, 2, "decision", said):
+            refused = shop.run(deploy=True, version=2)
+    assert refused.exit_code == REFUSED
+    assert "rejected by Bob" in refused.said
+    assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
 
 
 def test_a_pending_release_that_does_not_answer_locks_nobody_out(shop: Shop) -> None:

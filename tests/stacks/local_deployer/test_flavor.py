@@ -14,6 +14,7 @@ from stacks.local_deployer.flavor import (
     SeldonLocalModelDeployerConfig,
     SeldonLocalModelDeployerFlavor,
 )
+from stacks.stack_file import load_stack_file
 
 
 def test_the_flavor_names_its_deployer() -> None:
@@ -43,3 +44,11 @@ def test_paths_are_below_zenml_and_the_project_by_default(tmp_path: Path) -> Non
     assert config.site.is_relative_to(GlobalConfiguration().config_directory)
     assert config.serving_python == PROJECT / ".venv-serving" / "bin" / "python"
     assert SeldonLocalModelDeployerConfig(state_directory=str(tmp_path / "x")).site == tmp_path / "x"
+
+
+def test_the_default_folder_is_the_local_stacks() -> None:
+    """A deployer registered without settings finds what the stack of stacks/local.yaml deployed."""
+    variables = {"ZENML_CONFIG_DIRECTORY": GlobalConfiguration().config_directory}
+    components = load_stack_file(PROJECT / "stacks" / "local.yaml", variables).present().values()
+    (deployer,) = (part for part in components if part.flavor == "seldon-local")
+    assert SeldonLocalModelDeployerConfig().site == Path(deployer.configuration["state_directory"]).resolve()

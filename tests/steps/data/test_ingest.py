@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from materializers.errors import UsageError
 from materializers.image_dataset import picture_digest
+from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.ingest import IngestSettings, in_order, ingest
 from tests.serving.pictures import bomb, encode, gradient
 from tests.steps.data.deliveries import good_delivery, photograph, screened, write_delivery
@@ -165,3 +167,28 @@ def test_the_step_reads_a_source(zenml_client: Client, tmp_path: Path) -> None:
         "a model without a past", "shop", IngestSettings(), source=str(folder), join_parent=True
     )
     assert (len(dataset), screening.rows, previous) == (12, 12, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "wider", "served"),
+    [
+        ("max_bytes", 10_000_001, "no more than 10000000"),
+        ("max_pixels", 50_000_001, "no more than 50000000"),
+        ("min_side", 7, "no less than 8"),
+    ],
+)
+def test_limits_wider_than_what_is_served_are_refused(name: str, wider: int, served: str) -> None:
+    """Evaluation and the service would refuse what was learned from; value, limit and mend are named."""
+    with pytest.raises(ValidationError) as refused:
+        IngestSettings.model_validate({"limits": {name: wider}})
+    [error] = refused.value.errors()
+    assert error["loc"] == ("limits",)
+    assert f"{name} is {wider}, and may be {served}: evaluation and the service refuse" in error["msg"]
+    assert f"--set ingest.limits.{name}={served.rpartition(' ')[2]}" in error["msg"]
+
+
+@pytest.mark.parametrize("limits", [{"max_bytes": 9_000_000, "max_pixels": 1_000_000, "min_side": 28}, {}])
+def test_limits_as_narrow_as_what_is_served_or_narrower_are_taken(limits: dict[str, int]) -> None:
+    """A delivery may be asked for more than the service asks of a picture."""
+    settings = IngestSettings.model_validate({"limits": limits})
+    assert settings.limits == Limits(**{**DEFAULT_LIMITS.model_dump(), **limits})

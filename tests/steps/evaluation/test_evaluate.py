@@ -40,7 +40,7 @@ def groups(pictures: ImageDataset) -> Splits:
 @pytest.fixture(scope="module")
 def report(classifier: Classifier, pictures: ImageDataset, groups: Splits) -> EvaluationReport:
     """Its report."""
-    made = evaluate.entrypoint(classifier, pictures, groups, QUICK, "code")
+    made = evaluate.entrypoint(classifier, pictures, groups, QUICK)
     assert isinstance(made, EvaluationReport)
     return made
 
@@ -133,7 +133,7 @@ def test_splits_without_a_test_picture_measure_nothing(
 
 def test_nothing_to_evaluate_is_no_report(pictures: ImageDataset, groups: Splits) -> None:
     """A skipped training is skipped here too."""
-    assert evaluate.entrypoint(None, pictures, groups, QUICK, "code") is None
+    assert evaluate.entrypoint(None, pictures, groups, QUICK) is None
 
 
 def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path: Path) -> None:

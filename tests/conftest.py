@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from benchmarks.main.warm import leave_flushing_to_the_system
 from tests.bucket import bucket, bucket_server
 from tests.ports import free_port
 
@@ -55,6 +58,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
 os.environ.update(isolated_environment(HOME))
 (REPOSITORY / ".zen").mkdir(parents=True)
+event.listen(Engine, "connect", leave_flushing_to_the_system)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -104,7 +104,8 @@ def _answer(request: Request, account: Account) -> int:
 
 
 def _explain_interruption(request: Request, account: Account) -> int:
-    said = "Interrupted; the same command goes on. See what is live: python run.py --status"
+    goes_on = "the same command goes on, steps that ended are kept"
+    said = f"Interrupted; {goes_on}. See what is live: python run.py --status"
     _explain(said, request, account, INTERRUPTED)
     return INTERRUPTED
 
@@ -170,6 +171,7 @@ def _carry_out(request: Request, account: Account) -> int:
         else:
             _show(result, request)
         if result.exit_code:
+            _say_left_out(request.wanted, name)
             return int(result.exit_code)
     if not request.as_json:
         _show_next(account.results, config, request)
@@ -256,6 +258,13 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "status": lambda: read_status(config),
         "stop": stop,
     }
+
+
+def _say_left_out(wanted: list[str], ended: str) -> None:
+    """Say which acts were asked for and not begun, because the one before them did not end well."""
+    left = wanted[wanted.index(ended) + 1 :]
+    if left:
+        sys.stderr.write(f"Not done, because of this: {', '.join(f'--{name}' for name in left)}\n")
 
 
 def _say_beside(result: Any) -> None:

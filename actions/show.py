@@ -113,11 +113,15 @@ def _(result: ActionResult, console: Console, command: str) -> None:
 @_show.register
 def _(result: Status, console: Console, command: str) -> None:
     console.print(f"stack: {result.stack}, model: {result.model}")
-    versions = Table("version", "aliases", "verdict", "accuracy", box=None, pad_edge=False)
+    versions = Table("version", "aliases", "verdict", "accuracy", "decision", box=None, pad_edge=False)
     for model in result.models:
         aliases = ", ".join(model["aliases"]) or "–"
         versions.add_row(
-            str(model["version"]), aliases, model["verdict"], f"{model['metrics']['accuracy']:.4f}"
+            str(model["version"]),
+            aliases,
+            model["verdict"],
+            f"{model['metrics']['accuracy']:.4f}",
+            result.decisions.get(model["version"], "–"),
         )
     console.print(versions if result.models else "no versions yet")
     for live in result.deployments:
@@ -125,7 +129,7 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"{live['environment']}: version {live['version']}, {health}, {live['url']}")
     if not result.deployments:
         console.print("nothing is live")
-    runs = Table("run", "status", "started (UTC)", box=None, pad_edge=False)
+    runs = Table("latest runs", "status", "started (UTC)", box=None, pad_edge=False)
     for run in result.runs:
         runs.add_row(run["name"], run["status"], (run["started"] or "–")[:19])
     console.print(runs if result.runs else "no runs yet")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from pydantic import Field
 from zenml.client import Client
 
 from materializers.errors import ServiceUnreachable
-from materializers.evidence import RegisteredVersion, read_versions, version_with_alias
+from materializers.evidence import DECISION, RegisteredVersion, read_versions, version_with_alias
 from materializers.release import Release
 from materializers.report import Record
 from pipelines.config import Config
@@ -27,6 +28,8 @@ class Status(Record):
     runs: tuple[dict[str, Any], ...]
     schedules: tuple[dict[str, Any], ...]
     model: str = Field(exclude=True)
+    decisions: dict[int, str] = Field(exclude=True, default_factory=dict)
+    """What a person last decided, by version."""
     others: tuple[str, ...] = Field(exclude=True, default=())
     """What is live of other models on the same stack, one sentence each."""
     differences: tuple[str, ...] = Field(exclude=True, default=())
@@ -40,17 +43,18 @@ def read_status(config: Config) -> Status:
     live = active_deployer().live()
     releases = [release for release in live if release.model_name == name]
     try:
-        models = tuple(_model(entry) for entry in read_versions(name))
+        versions = read_versions(name)
         notes, exit_code = tuple(differences(name)), 0
     except ServiceUnreachable as error:
-        models, notes, exit_code = (), (str(error),), error.exit_code
+        versions, notes, exit_code = [], (str(error),), error.exit_code
     return Status(
         stack=client.active_stack_model.name,
-        models=models,
+        models=tuple(_model(entry) for entry in versions),
         deployments=tuple(_deployment(release) for release in releases),
         runs=tuple(_runs(name)),
         schedules=tuple({"name": s.name, "cron": s.cron_expression} for s in client.list_schedules(size=100)),
         model=name,
+        decisions={entry.version: entry.tags[DECISION] for entry in versions if DECISION in entry.tags},
         others=tuple(_other(release) for release in live if release.model_name != name),
         differences=notes,
         exit_code=exit_code,
@@ -119,7 +123,7 @@ def _runs(model_name: str) -> list[dict[str, Any]]:
             "name": run.name,
             "pipeline": run.pipeline.name if run.pipeline else None,
             "status": str(run.status),
-            "started": run.start_time.isoformat() if run.start_time else None,
+            "started": run.start_time.replace(tzinfo=UTC).isoformat() if run.start_time else None,
         }
         for run in runs
     ]

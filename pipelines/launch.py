@@ -13,6 +13,7 @@ from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from materializers.errors import ShutterlineError
+from materializers.evidence import read_version
 from pipelines.change import unapproved_change
 from pipelines.config import Config
 from pipelines.continuous import continuous
@@ -21,6 +22,9 @@ from pipelines.inference import inference
 from pipelines.results import PipelineResult, exit_code_of, read_result
 from pipelines.session import PROCESS_KEY, PROJECT, close_run, leave_autologging_alone, this_process
 from pipelines.training import TrainingInputs, training
+from steps.data.sources import find_source
+from steps.inference.champion import live_release
+from steps.inference.predict import refuse_unwritable
 from steps.training.train import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -117,6 +121,8 @@ def _train(
     pipeline: Any, config: Config, *, source: str | None, data: str | None, cache: bool | None
 ) -> PipelineResult:
     check_trainable(config.train)
+    if source is not None:
+        find_source(source)
     refusal = unapproved_change(config)
     if refusal is not None:
         return PipelineResult(
@@ -127,7 +133,13 @@ def _train(
 
 
 def deploy(config: Config, *, environment: Any, version: int | None, cache: bool | None) -> PipelineResult:
-    """Release a version to an environment."""
+    """Release a version to an environment.
+
+    Raises:
+        UsageError: there is no such version.
+    """
+    if version is not None:
+        read_version(config.product.model, version)
     arguments = {
         "model_name": config.product.model,
         "environment": environment,
@@ -141,7 +153,14 @@ def deploy(config: Config, *, environment: Any, version: int | None, cache: bool
 def infer(
     config: Config, *, environment: Any, source: str, output: str, cache: bool | None
 ) -> PipelineResult:
-    """Classify a folder of pictures with the live model."""
+    """Classify a folder of pictures with the live model.
+
+    Raises:
+        UsageError: there is no such folder, nothing is live, or the output cannot be written.
+    """
+    find_source(source)
+    refuse_unwritable(output)
+    live_release(config.product.model, environment)
     arguments = {
         "model_name": config.product.model,
         "environment": environment,

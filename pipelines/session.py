@@ -68,7 +68,7 @@ def _refuse_dead_server() -> None:
         httpx.get(f"{store.url}/health", timeout=SERVER_TIMEOUT_S, trust_env=not local, verify=False)  # noqa: S501
     except httpx.HTTPError as error:
         mend = (
-            "start it: zenml login --local, or do without it: zenml logout --local"
+            "start it: zenml login --local; then, to do without it: zenml logout --local"
             if local
             else f"look at it, or connect again: zenml login {store.url}"
         )

@@ -82,8 +82,7 @@ class Ingress:
             except OSError as error:
                 raise UsageError(
                     f"Port {self.port} of {self.host}, where the models are to be served, cannot be used: "
-                    f"{error.strerror}. Free it or choose another one (the model deployer's setting `port`): "
-                    "zenml model-deployer update NAME --port=PORT"
+                    f"{error.strerror}. Stop what uses it, or set SHUTTERLINE_PORT to another and: make stack"
                 ) from error
 
     def ensure(self, replicas: dict[str, Replica], *, timeout_s: float) -> None:

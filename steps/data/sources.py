@@ -13,6 +13,31 @@ CONNECTIONS = 16
 """Requests to a bucket at the same time: there, waiting costs more than decoding."""
 
 
+def find_source(address: str) -> Path | None:
+    """Where a delivery lies on this machine; None for one in a bucket, which is not asked.
+
+    Raises:
+        UsageError: there is nothing, or a file of no kind that is known.
+    """
+    if address.startswith(S3_SCHEME):
+        return None
+    path = Path(address).expanduser()
+    try:
+        there = path.is_dir() or path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name too long
+        raise UsageError(f"The source {address} cannot be looked at: {error.strerror}.") from error
+    if not there:
+        raise UsageError(
+            f"There is no source {address}. Give a folder, a .zip or .tar archive, or s3://bucket/prefix."
+        )
+    if path.is_file() and not path.name.lower().endswith((".zip", *TAR_SUFFIXES)):
+        raise UsageError(
+            f"The source {address} is a file whose name ends with none of .zip, {', '.join(TAR_SUFFIXES)}. "
+            "Pack labels.csv and the pictures into one of these, or give the folder."
+        )
+    return path
+
+
 def open_source(
     address: str, limits: SourceLimits = DEFAULT_LIMITS, *, connections: int = CONNECTIONS
 ) -> Source:
@@ -26,22 +51,10 @@ def open_source(
     Raises:
         UsageError: there is nothing, it is no such archive or cut short, or a member leads out of it.
     """
-    if address.startswith(S3_SCHEME):
+    path = find_source(address)
+    if path is None:
         return S3Source(address, limits, connections)
-    path = Path(address).expanduser()
     if path.is_dir():
         return FolderSource(address, path, limits)
-    if not path.is_file():
-        raise UsageError(
-            f"There is no source {address}. Give a folder, a .zip or .tar archive, or s3://bucket/prefix: "
-            "--source PATH"
-        )
-    name = path.name.lower()
-    if name.endswith(".zip"):
-        return ZipSource(address, path, limits)
-    if name.endswith(TAR_SUFFIXES):
-        return TarSource(address, path, limits)
-    raise UsageError(
-        f"The source {address} is a file whose name ends with none of .zip, {', '.join(TAR_SUFFIXES)}. Pack "
-        "labels.csv and the pictures into one of these, or give the folder."
-    )
+    kind = ZipSource if path.name.lower().endswith(".zip") else TarSource
+    return kind(address, path, limits)

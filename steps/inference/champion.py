@@ -17,10 +17,13 @@ def live_release(model_name: str, environment: Environment) -> Release:
     Raises:
         UsageError: nothing is live there.
     """
-    release = active_deployer().current(model_name, environment)
+    deployer = active_deployer()
+    release = deployer.current(model_name, environment)
     if release is None or release.candidate is None:
+        others = sorted({one.model_name for one in deployer.live() if one.model_name != model_name})
+        hint = f" ({', '.join(others)} is live: is its --config missing?)" if others else ""
         raise UsageError(
-            f"Nothing of {model_name} is live in {environment}: "
+            f"Nothing of {model_name} is live in {environment}{hint}: "
             f"python run.py --deploy --environment {environment}"
         )
     return release

@@ -215,7 +215,7 @@ def test_an_interrupted_pipeline_has_its_entry(local_stack: Client, monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pipelines.launch.train", press)
-    check_fault(SHOP.run(**ASKED["train"]), "train", INTERRUPTED, "Interrupted; the same command goes on.")
+    check_fault(SHOP.run(**ASKED["train"]), "train", INTERRUPTED, "Interrupted; the same command goes on")
 
 
 @pytest.mark.parametrize("failing", ["deploy", "predict"])

@@ -10,6 +10,7 @@ import pytest
 
 from actions.result import ActionResult, in_full
 from actions.show import next_commands, show
+from actions.status import Status
 from materializers.verdict import Verdict
 from pipelines.config import CONFIGS, Config, load_config
 from pipelines.results import PipelineResult
@@ -41,6 +42,31 @@ def test_a_message_names_the_command_with_the_callers_own_flags() -> None:
     """Advice can be copied: it carries --config, --set and --stack of the call that failed."""
     said = in_full("Approve it: python run.py --approve 3", "python run.py --config shop.yaml")
     assert said == "Approve it: python run.py --config shop.yaml --approve 3"
+
+
+def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[str]) -> None:
+    """A version that is live and was rejected since says both."""
+    metrics = {"accuracy": 0.96, "f1_macro": 0.96, "latency_p99_ms": 4.0}
+    versions = [
+        {"version": number, "aliases": list(aliases), "verdict": "passed", "metrics": metrics}
+        for number, aliases in ((2, ()), (1, ("champion",)))
+    ]
+    status = Status(
+        stack="local",
+        model="m",
+        models=tuple(versions),
+        deployments=(),
+        runs=(),
+        schedules=(),
+        decisions={1: "rejected by Ada: trousers are missed"},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "__stdout__", sys.stdout)
+        show(status, command="python run.py")
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("1 ") and "champion" in line and "rejected by Ada" in line for line in lines)
+    assert any(line.startswith("2 ") and line.rstrip().endswith("–") for line in lines)
+    assert "decisions" not in status.model_dump(mode="json")  # what --json prints is the design's
 
 
 def test_a_passed_version_may_go_to_staging(config: Config) -> None:

@@ -223,6 +223,11 @@ def test_single_bad_pictures_are_set_aside_and_the_run_goes_on(
         ({"rollback": True, "environment": "production"}, [], "nothing to roll back"),
         ({"predict": True, "photos": ("data/LICENSE",), "environment": "production"}, [], "Nothing of"),
         (
+            {"predict": True, "photos": ("data/LICENSE",)},
+            ["product.model=forgotten-config"],
+            "serving is live: is its --config missing?",
+        ),
+        (
             {"infer": True, "input": "data", "output": "x.parquet", "environment": "production"},
             [],
             "Nothing of",
@@ -240,6 +245,7 @@ def test_wrong_use_is_told_in_one_line(
     [reason] = outcome.last["reasons"]
     assert said in reason
     assert "\n" not in reason
+    assert outcome.last.get("run") is None or "data" in flags  # which dataset there is, the run finds out
 
 
 def test_an_unknown_stack_is_wrong_use(untouched: Shop) -> None:

@@ -78,6 +78,7 @@ def test_a_refused_model_is_not_the_first_to_be_served(open_shop: Callable[[str]
     trained = shop.run(IMPOSSIBLE, train=True, source=str(shop.delivery), deploy=True)
     assert trained.exit_code == REFUSED
     assert [entry["pipeline"] for entry in trained.results] == ["training"]
+    assert "Not done, because of this: --deploy" in trained.stderr
     assert (trained.last["verdict"], trained.last["version"]) == ("refused", 1)
     assert shop.versions()[1]["verdict"] == "refused"
     assert shop.aliases() == {}

@@ -28,7 +28,7 @@ def test_a_port_in_use_is_said_before_anything_starts(zenml_stack: Path, tmp_pat
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         deployer = make_deployer(tmp_path / "site", port=port)
-        with pytest.raises(UsageError, match=rf"Port {port} .*`port`"):
+        with pytest.raises(UsageError, match=rf"Port {port} .*SHUTTERLINE_PORT"):
             deployer.apply(release_of(first))
         assert serving(deployer) == {}
         assert deployer.live() == []

@@ -24,7 +24,7 @@ from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
-from steps.training.train import TrainSettings
+from steps.training.settings import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 NO_YAML = (yaml.YAMLError, RecursionError, ValueError)

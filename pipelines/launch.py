@@ -25,7 +25,7 @@ from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
 from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable
-from steps.training.train import check_trainable
+from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
 

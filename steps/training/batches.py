@@ -14,7 +14,7 @@ from serving.preprocess import Limits, decode
 
 if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
-    from steps.training.train import TrainSettings
+    from steps.training.settings import TrainSettings
 
 DECODED_AT_A_TIME = 256
 SCREENED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1)

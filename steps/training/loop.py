@@ -20,7 +20,7 @@ from steps.training.augment import augment
 if TYPE_CHECKING:
     from steps.training.batches import Pictures
     from steps.training.networks import Network
-    from steps.training.train import TrainSettings
+    from steps.training.settings import TrainSettings
 
 
 class TrainingDiverged(ShutterlineError):

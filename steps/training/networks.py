@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from materializers.errors import ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
-    from steps.training.train import Architecture, TrainSettings
+    from steps.training.settings import Architecture, TrainSettings
 
 SMALL_CNN_CHANNELS = (32, 64, 128)
 DOWNLOAD_SECONDS = 60

@@ -13,7 +13,7 @@ from materializers.classifier import CURVES, Classifier, EpochMetrics, TrainingR
 
 if TYPE_CHECKING:
     from serving.model_directory import Preprocessing
-    from steps.training.train import TrainSettings
+    from steps.training.settings import TrainSettings
 
 EPOCH_METRICS = ("accuracy", "precision", "recall", "f1_score", "loss", "val_accuracy", "val_loss")
 SERVING_REQUIREMENTS = ("onnxruntime", "numpy", "pillow", "simplejpeg", "pydantic")

@@ -14,7 +14,8 @@ from materializers.classifier import Classifier
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import Splits
 from serving.model_directory import Preprocessing
-from steps.training.train import Augmentation, TrainSettings, train_classifier
+from steps.training.settings import Augmentation, TrainSettings
+from steps.training.train import train_classifier
 
 CLASSES = ["dark", "light", "striped"]
 PER_CLASS = 20

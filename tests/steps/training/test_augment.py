@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from steps.training.augment import augment
-from steps.training.train import Augmentation
+from steps.training.settings import Augmentation
 
 NOTHING = Augmentation(flip=0, rotation=0, crop=1, brightness=0, contrast=0)
 

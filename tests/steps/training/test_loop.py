@@ -10,7 +10,7 @@ from materializers.classifier import EpochMetrics
 from steps.training.batches import Pictures
 from steps.training.loop import Tally, TrainingDiverged, fit, measure, reproducible
 from steps.training.networks import Network, build_network
-from steps.training.train import Augmentation, TrainSettings
+from steps.training.settings import Augmentation, TrainSettings
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
 
 PLAIN = Augmentation(flip=0, rotation=0, crop=1, brightness=0, contrast=0)

@@ -5,14 +5,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import pytest
-from pydantic import ValidationError
-
-from materializers.errors import UsageError
 from serving.model_directory import Preprocessing, read_metadata
-from steps.training.train import TrainSettings, check_trainable, train
+from steps.training.train import train
 from tests.steps.training.examples import CLASSES, dataset, settings, splits, trained
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,7 +19,8 @@ print(trained(Path(sys.argv[1]), epochs=1, threads=2).record.model_dump_json())
 """
 SKIP_ELSEWHERE = """
 import sys
-from steps.training.train import TrainSettings, train
+from steps.training.settings import TrainSettings
+from steps.training.train import train
 assert train.entrypoint(None, None, ["a", "b"], TrainSettings(), "c", "d") is None
 heavy = ("torch", "torchvision", "mlflow", "matplotlib", "onnxruntime")
 print([name for name in heavy if name in sys.modules])
@@ -96,34 +92,3 @@ def test_test_pictures_are_not_looked_at(tmp_path: Path) -> None:
         for given in (pictures, seen)
     ]
     assert models[0] == models[1]
-
-
-def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -> None:
-    """The product's default needs weights, and says which keys name them."""
-    with pytest.raises(UsageError, match=r"train.weights .*train.freeze_backbone=false"):
-        check_trainable(TrainSettings())
-    check_trainable(TrainSettings(freeze_backbone=False))
-    check_trainable(TrainSettings(weights="weights.safetensors", weights_sha256="0" * 64))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"architecture": "resnet51"}, "architecture"),
-        ({"learning_rate": 0}, "learning_rate"),
-        ({"learning_rate": float("nan")}, "learning_rate"),
-        ({"dropout": 1.0}, "dropout"),
-        ({"batch_size": 1}, "batch_size"),
-        ({"batchsize": 8}, "batchsize"),
-        ({"weights": "a.safetensors"}, "weights_sha256"),
-        ({"weights_sha256": "0" * 64}, "weights"),
-        ({"weights": "a.safetensors", "weights_sha256": "abc"}, "weights_sha256"),
-        ({"augmentation": {"flip": 1.5}}, "flip"),
-        ({"deviation": (0.2, 0.0, 0.2)}, "deviation"),
-        ({"architecture": "resnet18", "preprocessing": {"height": 28, "width": 28}}, "28 pixels"),
-    ],
-)
-def test_a_wrong_setting_is_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    """The error names the key, so that a typo is found before anything runs."""
-    with pytest.raises(ValidationError, match=named):
-        TrainSettings(**wrong)

@@ -1,0 +1,42 @@
+"""Settings that cannot be meant are refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from materializers.errors import UsageError
+from steps.training.settings import TrainSettings, check_trainable
+
+
+def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -> None:
+    """The product's default needs weights, and says which keys name them."""
+    with pytest.raises(UsageError, match=r"train.weights .*train.freeze_backbone=false"):
+        check_trainable(TrainSettings())
+    check_trainable(TrainSettings(freeze_backbone=False))
+    check_trainable(TrainSettings(weights="weights.safetensors", weights_sha256="0" * 64))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"architecture": "resnet51"}, "architecture"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"batch_size": 1}, "batch_size"),
+        ({"batchsize": 8}, "batchsize"),
+        ({"weights": "a.safetensors"}, "weights_sha256"),
+        ({"weights_sha256": "0" * 64}, "weights"),
+        ({"weights": "a.safetensors", "weights_sha256": "abc"}, "weights_sha256"),
+        ({"augmentation": {"flip": 1.5}}, "flip"),
+        ({"deviation": (0.2, 0.0, 0.2)}, "deviation"),
+        ({"architecture": "resnet18", "preprocessing": {"height": 28, "width": 28}}, "28 pixels"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(wrong: dict[str, Any], named: str) -> None:
+    """The error names the key, so that a typo is found before anything runs."""
+    with pytest.raises(ValidationError, match=named):
+        TrainSettings(**wrong)

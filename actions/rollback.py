@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from zenml import save_artifact
 
 from actions.result import ActionResult
 from materializers.errors import Refused, ServiceUnreachable, UsageError
-from materializers.evidence import read_version, verify_not_rejected
 from materializers.release import Environment, Release
 from pipelines.config import Config
 from steps.deployment.conclude import record_release, restore_release
@@ -64,24 +61,11 @@ def _before(model_name: str, environment: Environment) -> Release:
 
     Raises:
         UsageError: there is none.
-        Refused: a person rejected it.
     """
     before = active_deployer().previous(model_name, environment)
     if before is None or before.candidate is None:
         raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
-    _refuse_rejected(model_name, before.candidate.version, environment)
     return before
-
-
-def _refuse_rejected(model_name: str, version: int, environment: Environment) -> None:
-    """Refuse a version whose last decision is a rejection, where the registry answers.
-
-    Raises:
-        Refused: it is one; what is served is unchanged.
-    """
-    # A rollback never waits for the registry; the deployer checks the release's own evidence.
-    with suppress(ServiceUnreachable, UsageError):
-        verify_not_rejected(read_version(model_name, version), environment)
 
 
 def _begun(model_name: str, environment: Environment, finished: list[Release]) -> Release | None:

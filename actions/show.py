@@ -120,7 +120,7 @@ def _(result: Status, console: Console, command: str) -> None:
             str(model["version"]),
             aliases,
             model["verdict"],
-            f"{model['metrics']['accuracy']:.4f}",
+            "–" if model["metrics"]["accuracy"] is None else f"{model['metrics']['accuracy']:.4f}",
             result.decisions.get(model["version"], "–"),
         )
     console.print(versions if result.models else "no versions yet")

@@ -54,7 +54,7 @@ def read_status(config: Config) -> Status:
         runs=tuple(_runs(name)),
         schedules=tuple({"name": s.name, "cron": s.cron_expression} for s in client.list_schedules(size=100)),
         model=name,
-        decisions={entry.version: entry.tags[DECISION] for entry in versions if DECISION in entry.tags},
+        decisions={entry.version: entry.tag(DECISION) for entry in versions if DECISION in entry.tags},
         others=tuple(_other(release) for release in live if release.model_name != name),
         differences=notes,
         exit_code=exit_code,
@@ -76,26 +76,35 @@ def differences(model_name: str) -> list[str]:
         named = version_with_alias(model_name, alias)
         live = f"Version {arm.version} is live in {release.environment}"
         if named is None or named.version != arm.version:
+            if all(entry.version != arm.version for entry in read_versions(model_name)):
+                found.append(
+                    f"{live}, but the registry has no such version any more: put the registry back, or begin "
+                    "anew: python run.py --stop"
+                )
+                continue
             says = f"version {named.version}" if named else "none"
             found.append(
                 f"{live}, but the registry's alias {alias!r} names {says}: python run.py {back}, or set the "
                 f"alias back to version {arm.version}"
             )
-        elif named.tags["model_digest"] != arm.model_digest:
+        elif named.tag("model_digest") != arm.model_digest:
             found.append(
                 f"{live} with the model {arm.model_digest[:12]}, but the registry's version {arm.version} is "
-                f"{named.tags['model_digest'][:12]}: one of them was altered or replaced. Put the registry "
+                f"{named.tag('model_digest')[:12]}: one of them was altered or replaced. Put the registry "
                 f"back, or: python run.py {back}"
             )
     return found
 
 
 def _model(entry: RegisteredVersion) -> dict[str, Any]:
-    metrics = {key: float(entry.tags[key]) for key in ("accuracy", "f1_macro", "latency_p99_ms")}
+    tags = entry.tags
+    metrics = {
+        key: float(tags[key]) if key in tags else None for key in ("accuracy", "f1_macro", "latency_p99_ms")
+    }
     return {
         "version": entry.version,
         "aliases": list(entry.aliases),
-        "verdict": entry.tags["verdict"],
+        "verdict": tags.get("verdict", "not_assessed"),
         "metrics": metrics,
     }
 

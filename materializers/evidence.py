@@ -37,6 +37,19 @@ class RegisteredVersion(Record):
     aliases: tuple[str, ...]
     tags: dict[str, str]
 
+    def tag(self, key: str) -> str:
+        """What its entry says under ``key``.
+
+        Raises:
+            Refused: nothing, so that somebody altered it.
+        """
+        if key not in self.tags:
+            raise Refused(
+                f"The registry's entry of version {self.version} of {self.model_name} lacks the tag {key!r}: "
+                "it was altered. Put it back, or train again: python run.py --train"
+            )
+        return self.tags[key]
+
     @property
     def rejected(self) -> bool:
         """Whether a person's last decision on it is a rejection."""
@@ -45,7 +58,7 @@ class RegisteredVersion(Record):
     @property
     def run_id(self) -> str:
         """The ZenML run that made it."""
-        return self.tags["zenml_run"]
+        return self.tag("zenml_run")
 
 
 def registry_client() -> MlflowClient:
@@ -161,24 +174,42 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
             verdict=arm.verdict,
             recorded=entry.tags.get("approval_digest"),
         )
-    verify_not_rejected(entry, environment)
-    if arm.approval is not None and arm.approval.decision == "rejected":
-        raise Refused(_rejected(arm.version, f"rejected by {arm.approval.by}", environment))
+    verify_not_rejected(model_name, arm, environment)
 
 
-def verify_not_rejected(entry: RegisteredVersion, environment: Environment) -> None:
-    """Check that the last decision of a person on a version is no rejection.
+def verify_not_rejected(model_name: str, arm: Arm, environment: Environment) -> None:
+    """Check that no person's last decision on a version, or on another one with its model, is a rejection.
+
+    A model that was rejected stays so under each number that a training gives it, until a person decides on
+    that number.
 
     Raises:
         Refused: it is one.
+        ServiceUnreachable: the registry cannot be read.
     """
-    if entry.rejected:
-        raise Refused(_rejected(entry.version, entry.tags[DECISION], environment))
+    versions = read_versions(model_name)
+    own = next((entry for entry in versions if entry.version == arm.version), None)
+    if own is not None and own.rejected:
+        raise Refused(_rejected(own, arm.version, environment))
+    approval = arm.approval
+    if approval and approval.decision == "rejected" and approval.model_digest == arm.model_digest:
+        raise Refused(_release_another(f"was rejected by {approval.by}", arm.version, environment))
+    if own is None or DECISION not in own.tags:
+        same = [e for e in versions if e.rejected and e.tags.get("model_digest") == arm.model_digest]
+        if same:
+            raise Refused(_rejected(same[0], arm.version, environment))
 
 
-def _rejected(version: int, decision: str, environment: Environment) -> str:
+def _rejected(entry: RegisteredVersion, version: int, environment: Environment) -> str:
+    decided = f"was {entry.tag(DECISION)}"
+    if entry.version != version:
+        decided = f"is the same model as version {entry.version}, which {decided}"
+    return _release_another(decided, version, environment)
+
+
+def _release_another(decided: str, version: int, environment: Environment) -> str:
     return (
-        f"Version {version} was {decision}. Release another one: python run.py --deploy --environment "
+        f"Version {version} {decided}. Release another one: python run.py --deploy --environment "
         f"{environment} --version N, or decide again: "
         f'python run.py --approve {version} --by WHO --reason "…"'
     )

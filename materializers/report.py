@@ -148,7 +148,7 @@ class ReportMaterializer(BaseMaterializer):
         except (OSError, ValidationError, ValueError) as error:
             raise DamagedArtifact(
                 f"The {data_type.__name__} at {self.uri} cannot be read ({error}). "
-                "Run the pipeline that made it again."
+                "Make it again: python run.py --train"
             ) from error
         folder = f"{self.uri}/pictures"
         if not self.artifact_store.exists(folder):

@@ -40,9 +40,9 @@ def unapproved_change(config: Config) -> str | None:
     if champion is None:
         return None
     live = Change(
-        architecture=champion.tags["architecture"],
-        source_name=champion.tags["source_name"],
-        policy=champion.tags["policy_digest"],
+        architecture=champion.tag("architecture"),
+        source_name=champion.tag("source_name"),
+        policy=champion.tag("policy_digest"),
     )
     change = intended_change(config)
     if change == live or is_approved(name, change):

@@ -45,7 +45,7 @@ class PipelineResult(Record):
     def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
         """The result of a pipeline that could not be started, or whose run left no trace of its fault."""
         source = f"{type(error).__module__}.{type(error).__qualname__}"
-        return cls.of_fault(pipeline, str(error) or source, exit_code_of(source), run=run)
+        return cls.of_fault(pipeline, one_line(str(error)) or source, exit_code_of(source), run=run)
 
     @classmethod
     def of_fault(cls, pipeline: str, reason: str, exit_code: int, *, run: str | None = None) -> Self:
@@ -72,12 +72,17 @@ def exit_code_of(source: str) -> int:
     return raised.exit_code
 
 
+def one_line(message: str) -> str:
+    """A message without line breaks, and without the SQL that a database adds to what went wrong."""
+    return " ".join(message.split("[SQL:", maxsplit=1)[0].split())
+
+
 def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
     """Derive a result from a finished run: alike for a run that was carried here and one on a cluster."""
     for step_run in run.steps.values():
         if step_run.exception_info is not None and step_run.exception_info.source is not None:
             info = step_run.exception_info
-            message = " ".join((info.message or info.source or "").split())
+            message = one_line(info.message or info.source or "")
             reason, exit_code = f"{step_run.name}: {message}", exit_code_of(info.source or "")
             return PipelineResult.of_fault(pipeline, reason, exit_code, run=run.name)
     if not run.status.is_successful:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -18,8 +18,8 @@ from zenml.model_deployers.base_model_deployer import (
 from zenml.services import BaseService, ServiceConfig
 
 from materializers.approval import verify_approval
-from materializers.errors import Refused, UsageError
-from materializers.evidence import verify_arm
+from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.evidence import verify_arm, verify_not_rejected
 from materializers.release import Arm, Environment, Release
 from materializers.verdict import verify_verdict
 from stacks.local_deployer import microservice
@@ -82,8 +82,11 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, without the registry.
 
+        Where the registry answers all the same, what a person said there counts.
+
         Raises:
-            Refused: it never was live here, or its verdict, approval or model bytes were altered.
+            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
+                bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the artifact store is needed and cannot be read.
@@ -93,6 +96,8 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             deployment = site.state.deployment(key)
             chain = [*deployment.history, *([deployment.live] if deployment.live else [])]
             place = _place_in_history(chain, arm, release.environment)
+            with suppress(ServiceUnreachable, UsageError):
+                verify_not_rejected(release.model_name, arm, release.environment)
             pinned = chain[place]
             if pinned is deployment.live and self.healthy(pinned.release):
                 return pinned.release
@@ -236,7 +241,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     def perform_start_model(
         self, service: BaseService, timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT
     ) -> BaseService:
-        """Bring the environment's release up again, checked as a rollback is."""
+        """Bring the environment's release up again, checked as a rollback is; a rejected one stays down."""
         mine = cast(SeldonLocalService, service)
         site = self._site
         live = site.settled_state().deployment(mine.key).live

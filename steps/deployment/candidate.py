@@ -38,7 +38,10 @@ def run_output(run_id: str, name: str) -> Any:
     try:
         run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
     except KeyError as error:
-        raise Refused(f"Run {run_id} is gone, and with it the evidence of the version it made.") from error
+        raise Refused(
+            f"Run {run_id} is gone, and with it the evidence of the version it made. "
+            "Train again: python run.py --train"
+        ) from error
     for step_run in run.steps.values():
         if name in step_run.outputs:
             return step_run.outputs[name][0].load()
@@ -98,8 +101,8 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         )
     return Arm(
         version=entry.version,
-        model_digest=entry.tags["model_digest"],
-        model_uri=entry.tags["model_uri"],
+        model_digest=entry.tag("model_digest"),
+        model_uri=entry.tag("model_uri"),
         verdict=verdict,
         approval=approval,
     )

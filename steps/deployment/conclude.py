@@ -13,7 +13,7 @@ from typing import Annotated
 from zenml import step
 
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
-from materializers.evidence import read_version, registry_client, registry_errors, verify_not_rejected
+from materializers.evidence import read_version, registry_client, registry_errors
 from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
@@ -147,23 +147,14 @@ def _take_out(applied: Release) -> str:
 
 
 def _replaced(applied: Release) -> Release | None:
-    """The release that this one took over from; None where nothing was live, or a person rejected it since.
+    """The release that this one took over from; None where nothing was live.
 
     What was stopped before this release is no part of that: it stays stopped.
     """
     before = active_deployer().previous(applied.model_name, applied.environment)
     if before is None or before.candidate is None or applied.champion is None:
         return None
-    if before.candidate.version != applied.champion.version:
-        return None
-    try:
-        # Without the registry the deployer's check of the release's own evidence decides.
-        with suppress(ServiceUnreachable, UsageError):
-            entry = read_version(applied.model_name, before.candidate.version)
-            verify_not_rejected(entry, applied.environment)
-    except Refused:
-        return None
-    return before
+    return before if before.candidate.version == applied.champion.version else None
 
 
 def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
@@ -195,6 +186,14 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
                 finished += [done] if done.recorded else []
             else:
                 say(_unanswered(release))
+        except UsageError as error:
+            lost = Refused(
+                f"{error}. It is live in {release.environment}, so the registry has lost it: put the "
+                "registry back, or begin anew: python run.py --stop"
+            )
+            if not keep_going:
+                raise lost from error
+            say(str(lost))
         except ShutterlineError as error:
             if not keep_going:
                 raise

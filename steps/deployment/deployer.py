@@ -28,8 +28,11 @@ class Deployer(Protocol):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, without the registry.
 
+        Where the registry answers all the same, what a person said there counts.
+
         Raises:
-            Refused: it never was live here, or its verdict, approval or model bytes were altered.
+            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
+                bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the artifact store is needed and cannot be read.

@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from materializers.report import Record
 from materializers.verdict import Requirement
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 
 
 class ShareRule(Record):
@@ -34,7 +34,7 @@ class PassedRule(Record):
     """Something that has passed, 1, or has not, 0."""
 
     requirement: Requirement
-    limit: Annotated[float, Field(ge=1, le=1)] = 1.0
+    limit: Annotated[float, Field(strict=True, ge=1, le=1)] = 1.0
 
 
 def _share(requirement: Requirement, limit: float) -> ShareRule:

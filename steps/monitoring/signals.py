@@ -88,9 +88,9 @@ def gather_signals(
     if last is not None:
         evidence = Evidence(
             version=last.version,
-            data=last.tags["data_version"],
-            verdict=last.tags["verdict"],
-            origin=last.tags["origin"],
+            data=last.tag("data_version"),
+            verdict=last.tag("verdict"),
+            origin=last.tag("origin"),
             age_hours=(age or 0.0) * 24,
             released=was_released(last),
             rejected=last.rejected,

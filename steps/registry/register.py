@@ -85,13 +85,13 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             client.create_model_version(model_name, source=tags["model_uri"], tags=tags)
-        elif same.tags["verdict"] != tags["verdict"]:
+        elif same.tag("verdict") != tags["verdict"]:
             # The outcome last: killed in between, the same judgement finds it different again and goes on.
             for key in sorted(tags, key=lambda name: name == "verdict"):
                 client.set_model_version_tag(model_name, str(same.version), key, tags[key])
     entry = next(e for e in read_versions(model_name) if e.tags.get("identity") == tags["identity"])
     with registry_errors(f"set the aliases of version {entry.version}"):
-        passed = entry.tags["verdict"] == "passed"
+        passed = entry.tag("verdict") == "passed"
         if passed and CHAMPION not in entry.aliases:
             client.set_registered_model_alias(model_name, CHALLENGER, str(entry.version))
         elif not passed and CHALLENGER in entry.aliases:
@@ -119,7 +119,7 @@ def link_zenml_version(entry: RegisteredVersion, run: Any) -> None:
                 link_artifact_version_to_model_version(artifacts[0], version)
     log_metadata(
         metadata={
-            key: entry.tags[key] for key in ("verdict", "verdict_digest", "model_digest", "data_version")
+            key: entry.tag(key) for key in ("verdict", "verdict_digest", "model_digest", "data_version")
         },
         model_name=entry.model_name,
         model_version=name,

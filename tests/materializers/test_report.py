@@ -140,7 +140,7 @@ def test_a_damaged_report_is_named(damage: Any, disk: LocalArtifactStore) -> Non
     materializer.save(report)
     path = Path(materializer.uri) / "report.json"
     path.write_text(damage(path.read_text()))
-    named = f"The Verdict at {re.escape(materializer.uri)} cannot be read .*Run the pipeline"
+    named = f"The Verdict at {re.escape(materializer.uri)} cannot be read .*python run.py --train"
     with pytest.raises(DamagedArtifact, match=re.compile(named, re.DOTALL)):
         materializer.load(type(report))
 

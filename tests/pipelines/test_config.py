@@ -143,6 +143,8 @@ def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str)
     [
         "train.epochs=many",
         "policy.rules.accuracy.limit=1.2",
+        "policy.rules.accuracy.limit=false",
+        "policy.rules.accuracy.limit='0.1'",
         "deployment.mode=canary",
         "product.model=Bad Name",
         "product.classes=[one]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from materializers.errors import Refused, UsageError
-from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of
+from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of, one_line
 from tests.materializers.examples import data_report, full_verdict, release, rule, verdict
 
 
@@ -73,3 +73,9 @@ def test_refused_data_are_a_refusal() -> None:
     result = _summarise("training", "r", {"data_report": data_report("refused", left=300)})
     assert (result.status, result.exit_code) == ("refused", 3)
     assert "300 pictures are set aside" in result.reasons[0]
+
+
+def test_a_message_of_a_database_is_one_line_without_its_sql() -> None:
+    """What went wrong stays, the statement and its parameters do not."""
+    said = "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO run VALUES (?)]"
+    assert one_line(said) == "(sqlite3.OperationalError) database or disk is full"

@@ -196,6 +196,103 @@ def test_a_rejected_version_is_not_released_to_staging_either(shop: Shop) -> Non
     shop.deploy(2)
 
 
+def test_a_rejected_model_is_not_released_under_another_number(shop: Shop) -> None:
+    """The same bytes, judged by another policy, are another version; a person decides on that, or nothing."""
+    release_to(shop, 2)
+    policy = "policy.rules.latency_p99_ms.limit=501"
+    assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    again = shop.train(policy)
+    versions = shop.versions()
+    assert again not in (1, 2)
+    assert versions[again]["model_digest"] == versions[1]["model_digest"]
+    refused = shop.run(policy, deploy=True, version=again)
+    assert refused.exit_code == REFUSED
+    assert "the same model as version 1, which was rejected by Bob: the bags look wrong" in refused.said
+    assert shop.run(policy, approve=again, by="Ada", reason="they are fine").exit_code == 0
+    assert shop.run(policy, deploy=True, version=again).exit_code == 0
+    assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_zenml_does_not_start_a_rejected_version_again(shop: Shop) -> None:
+    """``zenml model-deployer models start`` is checked as a rollback is."""
+    from steps.deployment.deployer import active_deployer
+
+    release_to(shop, 1)
+    deployer: Any = active_deployer()
+    [service] = deployer.find_model_server()
+    deployer.stop_model_server(service.uuid)
+    assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    with pytest.raises(RuntimeError, match="rejected by Bob"):
+        deployer.start_model_server(service.uuid)
+    live = deployer.current(shop.model, "staging")
+    assert live is not None
+    assert not deployer.healthy(live)
+    assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop: Shop) -> None:
+    """What it had put back died, was rejected, and stays down."""
+    from steps.deployment.deployer import active_deployer
+
+    release_to(shop, 1, 2)
+    with registry_down():
+        shop.run(rollback=True)
+    begun = active_deployer().current(shop.model, "staging")
+    assert begun is not None
+    assert begun.restored and not begun.recorded
+    kill_service(begun)
+    assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    refused = shop.run(rollback=True)
+    assert refused.exit_code == REFUSED
+    assert "rejected by Bob" in refused.said
+    assert not active_deployer().healthy(begun)
+    assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_registry_that_lost_what_is_live_says_how_to_begin_anew(
+    open_shop: Callable[[str], Shop], recorded: bool
+) -> None:
+    """Neither a rollback nor an alias would mend it, so ``--stop`` is what is named, and it does."""
+    from materializers.evidence import registry_client
+
+    lost = open_shop(f"lost-{recorded}".lower())
+    lost.train()
+    live = release_to(lost, 1)
+    if not recorded:
+        make_pending(live)
+    registry_client().delete_registered_model(lost.model)
+    refused = lost.run(deploy=True)
+    assert refused.exit_code == REFUSED
+    assert "put the registry back, or begin anew: python run.py" in refused.said
+    assert "--stop" in refused.said
+    assert lost.run(stop=True).exit_code == 0
+    assert lost.served() is None
+
+
+def test_an_entry_that_lacks_a_tag_refuses_its_version_and_hides_no_other(shop: Shop) -> None:
+    """``--status`` goes on, and the release of that version is refused with the tag's name."""
+    from materializers.evidence import registry_client
+
+    release_to(shop, 1)
+    tags = shop.versions()[2]
+    client = registry_client()
+    for key in ("accuracy", "model_uri"):
+        client.delete_model_version_tag(shop.model, "2", key)
+    try:
+        status = shop.run(status=True)
+        refused = shop.run(deploy=True, version=2)
+    finally:
+        for key in ("accuracy", "model_uri"):
+            client.set_model_version_tag(shop.model, "2", key, tags[key])
+    assert status.exit_code == 0
+    metrics = {one["version"]: one["metrics"]["accuracy"] for one in status.last["models"]}
+    assert metrics[2] is None
+    assert metrics[1] is not None
+    assert refused.exit_code == REFUSED
+    assert "lacks the tag 'model_uri'" in refused.said
+
+
 @pytest.mark.parametrize("left", ["tag", "artifact"])
 def test_a_rejection_that_was_cut_short_refuses(shop: Shop, left: str) -> None:
     """The decision is read where the registry keeps it and where ZenML does; either one is enough."""

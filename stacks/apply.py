@@ -20,6 +20,7 @@ from pathlib import Path
 
 from materializers.errors import ServiceUnreachable, ShutterlineError
 from stacks.checks import Finding, check_stack
+from stacks.rules import check_rules
 from stacks.stack_file import StackFile, load_stack_file
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
     try:
         stack = load_stack_file(options.file)
+        check_rules(stack)
         if options.check:
             return _report(check_stack(stack))
         return _apply(stack, options.file, dry_run=options.dry_run)

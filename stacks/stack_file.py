@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -56,9 +56,14 @@ class StackFile(BaseModel):
 
     name: str = Field(min_length=1)
     components: Components
+    without_tls: dict[str, Annotated[str, Field(pattern=r"\S")]] = Field(
+        default_factory=dict,
+        description="addresses of the network that may be asked without TLS, and why",
+    )
 
     _path: Path = PrivateAttr(default=Path())
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
+    _filled_in: set[KeyPath] = PrivateAttr(default_factory=set)
 
     def present(self) -> dict[str, Component]:
         """Give the components that the stack has, by type, in ZenML's words."""
@@ -67,6 +72,10 @@ class StackFile(BaseModel):
     def name_of(self, kind: str) -> str:
         """Give the name under which the component of type ``kind`` is registered."""
         return self.present()[kind].name or self.name
+
+    def has_placeholder(self, *keys: str) -> bool:
+        """Tell whether any of the value under ``keys`` came from a variable, not from the file."""
+        return keys in self._filled_in
 
     def where(self, *keys: str) -> str:
         """Give ``file:line`` of a key, or of the nearest key above it that the file has."""
@@ -144,7 +153,7 @@ def load_stack_file(path: Path, variables: Mapping[str, str] | None = None) -> S
         stack = StackFile.model_validate(content)
     except ValidationError as error:
         raise UsageError(_first_error(error, path, reader.lines)) from error
-    stack._path, stack._lines = path, reader.lines
+    stack._path, stack._lines, stack._filled_in = path, reader.lines, reader.filled_in
     return stack
 
 
@@ -162,6 +171,7 @@ class _Reader:
         self.path = path
         self.variables = variables
         self.lines: dict[KeyPath, int] = {}
+        self.filled_in: set[KeyPath] = set()
         self._yaml = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, keys: KeyPath) -> Any:
@@ -171,6 +181,8 @@ class _Reader:
             return [self.read(item, (*keys, str(number))) for number, item in enumerate(node.value)]
         value = self._yaml.construct_object(node)
         if isinstance(value, str):
+            if PLACEHOLDER.search(value):
+                self.filled_in.add(keys)
             return expand(value, self.variables, where=place(self.path, self.lines, keys))
         return value
 

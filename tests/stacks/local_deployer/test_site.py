@@ -175,7 +175,11 @@ def test_going_back_needs_no_registry_but_unaltered_evidence(
     finally:
         source.write_bytes(model)
     assert deployer.current(MODEL_NAME, "production") == live
-    monkeypatch.setattr("materializers.evidence.registry_client", lambda: pytest.fail("asked the registry"))
+
+    def down() -> None:
+        raise ConnectionRefusedError("the registry is down")
+
+    monkeypatch.setattr("materializers.evidence.registry_client", down)
     back = deployer.restore(before)
     assert version_of(back) == first.version
     assert deployer.healthy(back)

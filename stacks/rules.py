@@ -1,0 +1,105 @@
+"""What no stack file may say, whatever its flavors are.
+
+A secret in plain text, an endpoint of the network without TLS, and, in a stack that runs elsewhere, a path of
+this machine: each would work on the machine of whoever wrote the file, and harm or fail on the next one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from materializers.errors import UsageError
+from stacks.stack_file import KeyPath, StackFile, nearest
+
+SECRET_KEY = re.compile(r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)")
+NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret)$")
+"""Keys that hold the name of a secret that ZenML or Kubernetes keeps, not the secret."""
+SECRET_REFERENCE = re.compile(r"\{\{\s*[^\s.}]+\.[^\s}]+\s*\}\}")
+PLAIN_SCHEMES = frozenset({"http", "ws", "grpc", "redis", "mysql", "postgresql", "ftp"})
+IN_CONTAINER = re.compile(r"mount_?path$", re.IGNORECASE)
+"""Keys whose paths lie in a step's container."""
+LOCAL_PATH = re.compile(r"(?:/|~|\./|\.\./|file:|sqlite:)")
+RUNS_HERE = frozenset({"local", "local_docker"})
+"""Orchestrators whose steps see this machine's files."""
+
+
+def check_rules(stack: StackFile) -> None:
+    """Refuse what no stack file may say.
+
+    Raises:
+        UsageError: naming the line, what stands there, and what to write in its place.
+    """
+    addresses: set[str] = set()
+    remote = stack.components.orchestrator.flavor not in RUNS_HERE
+    for kind, component in stack.present().items():
+        for keys, value in leaves(component.configuration):
+            where = stack.where("components", kind, "configuration", *keys)
+            literal = not stack.has_placeholder("components", kind, "configuration", *keys)
+            _check_secret(where, keys[-1], value, literal=literal)
+            if _is_plain(value):
+                addresses.add(_origin(value))
+                _check_plain(where, value, stack.without_tls)
+            if remote and not IN_CONTAINER.search(keys[-1]) and LOCAL_PATH.match(value):
+                raise UsageError(
+                    f"{where}: {value!r} is a path of this machine, and the steps of {stack.name!r} run "
+                    "elsewhere: write an address that they reach, such as s3://bucket/folder"
+                )
+    for address in stack.without_tls:
+        if address not in addresses:
+            raise UsageError(
+                f"{stack.where('without_tls', address)}: no component asks {address!r}: "
+                f"{nearest(address, addresses)}"
+            )
+
+
+def leaves(configuration: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Each text of a configuration, with the keys that lead to it; an item of a list counts as its number."""
+    for key, value in configuration.items():
+        keys = (*above, str(key))
+        if isinstance(value, list):
+            yield from leaves({str(number): item for number, item in enumerate(value)}, keys)
+        elif isinstance(value, dict):
+            yield from leaves(value, keys)
+        elif isinstance(value, str):
+            yield keys, value
+
+
+def _check_secret(where: str, key: str, value: str, *, literal: bool) -> None:
+    mend = "write ${NAME} and export NAME, or {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…"
+    if not literal or SECRET_REFERENCE.fullmatch(value):
+        return
+    if SECRET_KEY.search(key.lower()) and not NAMES_A_SECRET.search(key.lower()):
+        raise UsageError(f"{where}: {key!r} stands there in plain text: {mend}")
+    if "://" in value and urlsplit(value).password:
+        raise UsageError(f"{where}: the address holds a password in plain text: {mend}")
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it is an address outside this machine that is asked without TLS."""
+    parts = urlsplit(value) if "://" in value else None
+    if parts is None or parts.scheme.partition("+")[0] not in PLAIN_SCHEMES or not parts.hostname:
+        return False
+    try:
+        return not ipaddress.ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return parts.hostname != "localhost"
+
+
+def _origin(value: str) -> str:
+    """Scheme, host and port of an address, without what it may hold of a user."""
+    parts = urlsplit(value)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _check_plain(where: str, value: str, allowed: Mapping[str, str]) -> None:
+    address = _origin(value)
+    if address not in allowed:
+        raise UsageError(
+            f"{where}: {address} would be asked without TLS, so that anyone on the way reads along: give an "
+            "address with TLS, or allow this one with a reason, at the top of the file: "
+            f"without_tls: {{'{address}': why}}"
+        )

@@ -19,6 +19,7 @@ import psutil
 from pydantic import ValidationError
 
 from materializers.errors import ServiceUnreachable, ShutterlineError, UsageError
+from stacks.remote_checks import check_bucket
 from stacks.stack_file import StackFile
 
 Configuration = dict[str, Any]
@@ -126,6 +127,10 @@ def _check_artifact_store(stack: StackFile, configuration: Configuration) -> str
     return check_folder(str(configuration.get("path", "")))
 
 
+def _check_bucket(stack: StackFile, configuration: Configuration) -> str:
+    return check_bucket(configuration)
+
+
 def _check_tracker(stack: StackFile, configuration: Configuration) -> str | None:
     """Check MLflow's database; without an address it lies in the artifact store's folder."""
     folder = stack.components.artifact_store.configuration.get("path", "")
@@ -172,6 +177,7 @@ def _listening(process: psutil.Process) -> set[int]:
 CHECKS: dict[tuple[str, str], Callable[[StackFile, Configuration], str | None]] = {
     ("orchestrator", "local"): _check_orchestrator,
     ("artifact_store", "local"): _check_artifact_store,
+    ("artifact_store", "s3"): _check_bucket,
     ("experiment_tracker", "mlflow"): _check_tracker,
     ("model_registry", "mlflow"): _check_registry,
     ("model_deployer", "seldon-local"): _check_local_deployer,

@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from tests.ports import free_port
+from benchmarks.main.home import free_port
 
 KEY, SECRET, BUCKET = "shutterline", "a-secret-of-the-tests", "deliveries"
 STARTS_WITHIN = 60.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,9 @@ from sqlalchemy.engine import Engine
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from benchmarks.main.home import own_variables
 from benchmarks.main.warm import leave_flushing_to_the_system
 from tests.bucket import bucket, bucket_server
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -27,7 +26,6 @@ __all__ = ["bucket", "bucket_server"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
-REPOSITORY = HOME / "repository"
 LONG = ("tests/test_faults.py", "tests/whole/", "tests/test_readme.py", "tests/stacks/")
 """What takes longest, in this order."""
 SHARING = (
@@ -37,27 +35,15 @@ SHARING = (
 """Files that share a session fixture that takes many seconds to make."""
 
 
-def isolated_environment(home: Path) -> dict[str, str]:
-    """The variables that keep a process's ZenML, MLflow and services under ``home``."""
-    return {
-        "ZENML_CONFIG_PATH": str(home / "zenml"),
-        "ZENML_REPOSITORY_PATH": str(home / "repository"),
-        "ZENML_ANALYTICS_OPT_IN": "false",
-        "ZENML_LOGGING_VERBOSITY": "ERROR",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "SHUTTERLINE_PORT": str(free_port()),
-        "PYTHONPATH": str(PROJECT),
-        "COLUMNS": "300",  # rich reads it once: tables in messages stay on one line
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-
-
 # Before anything imports ZenML: its configuration is read at import.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("ZENML_ACTIVE_STACK_ID", None)
-os.environ.update(isolated_environment(HOME))
-(REPOSITORY / ".zen").mkdir(parents=True)
+os.environ.update(
+    own_variables(HOME),
+    OMP_WAIT_POLICY="PASSIVE",
+    PYTHONPATH=str(PROJECT),
+    COLUMNS="300",  # rich reads it once: tables in messages stay on one line
+)
 event.listen(Engine, "connect", leave_flushing_to_the_system)
 
 

@@ -22,7 +22,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.ports import free_port
+from benchmarks.main.home import free_port
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
 
 if TYPE_CHECKING:

@@ -38,19 +38,23 @@ def free_port() -> int:
     return port
 
 
-def isolated(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, str]:
-    """The environment of this process, with everything that a command keeps under ``folder``."""
+def own_variables(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, str]:
+    """The variables that keep a process's ZenML, MLflow and services under ``folder``, which is made."""
     (folder / "repository" / ".zen").mkdir(parents=True, exist_ok=True)
-    ours = {
+    return {
         "ZENML_CONFIG_PATH": str(folder / "zenml"),
         "ZENML_REPOSITORY_PATH": str(folder / "repository"),
         "ZENML_ANALYTICS_OPT_IN": "false",
         "ZENML_LOGGING_VERBOSITY": "ERROR",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "SHUTTERLINE_PORT": str(free_port()),
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
     }
+
+
+def isolated(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, str]:
+    """The environment of this process, with everything that a command keeps under ``folder``."""
+    ours = {**own_variables(folder, python=python), "MLFLOW_LOGGING_LEVEL": "WARNING"}
     foreign = {"PYTHONDONTWRITEBYTECODE", "SHUTTERLINE_HOME", "VIRTUAL_ENV", "ZENML_ACTIVE_STACK_ID"}
     return {key: value for key, value in os.environ.items() if key not in foreign} | ours
 

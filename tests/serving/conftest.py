@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.main.home import free_port
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
-from tests.ports import free_port
 from tests.serving.pictures import gradient
 
 ROOT = Path(__file__).resolve().parents[2]

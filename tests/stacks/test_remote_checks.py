@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from zenml.client import Client
 
+from benchmarks.main.home import free_port
 from materializers.errors import ServiceUnreachable, UsageError
 from stacks.remote_checks import check_bucket
 from tests.bucket import BUCKET, KEY, SECRET, BucketServer
-from tests.ports import free_port
 
 ENCRYPTION = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 

@@ -109,8 +109,8 @@ def test_stopping_leaves_nothing_running(
     open_shop: Callable[[str], Shop], stack_with_deployer: Callable[..., str], tmp_path: Path
 ) -> None:
     """After ``--stop`` neither a process nor an address is left, and what was live can be deployed again."""
+    from benchmarks.main.home import free_port
     from stacks.local_deployer import processes
-    from tests.ports import free_port
 
     site, port = tmp_path / "site", free_port()
     shop = open_shop("stopped").on(stack_with_deployer(state_directory=str(site), port=port))

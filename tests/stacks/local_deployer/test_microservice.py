@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.main.home import free_port
 from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
 from stacks.local_deployer import microservice
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
-from tests.ports import free_port
 from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
     answering_version,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.main.home import free_port
 from materializers.errors import ServiceUnreachable, UsageError
 from steps.data.files import SourceLimits, Unreadable
 from tests.bucket import BUCKET, BucketServer
-from tests.ports import free_port
 from tests.steps.data.deliveries import good_delivery, opened, screened
 
 

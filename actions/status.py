@@ -9,8 +9,8 @@ from pydantic import Field
 from zenml.client import Client
 
 from materializers.errors import ServiceUnreachable
-from materializers.evidence import DECISION, RegisteredVersion, read_versions, version_with_alias
-from materializers.release import Release
+from materializers.evidence import DECISION, RegisteredVersion, read_versions
+from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from pipelines.config import Config
 from steps.deployment.conclude import live_alias
@@ -67,33 +67,40 @@ def differences(model_name: str) -> list[str]:
     Raises:
         ServiceUnreachable: the registry cannot be read.
     """
-    found = []
-    for release in active_deployer().live():
-        arm = release.candidate
-        if release.model_name != model_name or arm is None or not release.recorded:
-            continue
-        alias, back = live_alias(release.environment), f"--rollback --environment {release.environment}"
-        named = version_with_alias(model_name, alias)
-        live = f"Version {arm.version} is live in {release.environment}"
-        if named is None or named.version != arm.version:
-            if all(entry.version != arm.version for entry in read_versions(model_name)):
-                found.append(
-                    f"{live}, but the registry has no such version any more: put the registry back, or begin "
-                    "anew: python run.py --stop"
-                )
-                continue
-            says = f"version {named.version}" if named else "none"
-            found.append(
-                f"{live}, but the registry's alias {alias!r} names {says}: python run.py {back}, or set the "
-                f"alias back to version {arm.version}"
-            )
-        elif named.tag("model_digest") != arm.model_digest:
-            found.append(
-                f"{live} with the model {arm.model_digest[:12]}, but the registry's version {arm.version} is "
-                f"{named.tag('model_digest')[:12]}: one of them was altered or replaced. Put the registry "
-                f"back, or: python run.py {back}"
-            )
-    return found
+    live = [one for one in active_deployer().live() if one.model_name == model_name and one.recorded]
+    if not live:
+        return []
+    versions = read_versions(model_name)
+    found = (_difference(release.environment, release.candidate, versions) for release in live)
+    return [line for line in found if line]
+
+
+def _difference(environment: Environment, arm: Arm | None, versions: list[RegisteredVersion]) -> str | None:
+    """Where the registry says otherwise than ``arm`` is live in ``environment``; None where it agrees."""
+    if arm is None:
+        return None
+    alias, back = live_alias(environment), f"--rollback --environment {environment}"
+    named = next((entry for entry in versions if alias in entry.aliases), None)
+    live = f"Version {arm.version} is live in {environment}"
+    if all(entry.version != arm.version for entry in versions):
+        return (
+            f"{live}, but the registry has no such version any more: put the registry back, or begin "
+            "anew: python run.py --stop"
+        )
+    if named is None or named.version != arm.version:
+        says = f"version {named.version}" if named else "none"
+        return (
+            f"{live}, but the registry's alias {alias!r} names {says}: python run.py {back}, or set the "
+            f"alias back to version {arm.version}"
+        )
+    digest = named.tag("model_digest")
+    if digest != arm.model_digest:
+        return (
+            f"{live} with the model {arm.model_digest[:12]}, but the registry's version {arm.version} is "
+            f"{digest[:12]}: one of them was altered or replaced. Put the registry back, or: python run.py "
+            f"{back}"
+        )
+    return None
 
 
 def _model(entry: RegisteredVersion) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from zenml.client import Client
 from zenml.enums import ExecutionMode
 
-from materializers.errors import ShutterlineError
+from materializers.errors import Refused, ShutterlineError
 from materializers.evidence import read_version
 from pipelines.change import unapproved_change
 from pipelines.config import Config
@@ -125,9 +125,7 @@ def _train(
         find_source(source)
     refusal = unapproved_change(config)
     if refusal is not None:
-        return PipelineResult(
-            pipeline=pipeline.name, run=None, status="refused", reasons=(refusal,), exit_code=3
-        )
+        return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
     inputs = TrainingInputs(source=source, data_version=data, code=code_digest())
     return start(pipeline, config, {"config": config, "inputs": inputs}, cache=cache)
 

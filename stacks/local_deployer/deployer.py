@@ -118,10 +118,8 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         Raises:
             ServiceUnreachable: another command holds the site, or it cannot be written.
         """
-        arm, key = _candidate(release), _key(release.model_name, release.environment)
-        with self._changing(f"record version {arm.version} in {release.environment}") as site:
-            live = site.state.deployment(key).live
-            if live is None or not _same(live.release.candidate, arm):
+        with self._changing_live(release, "record version {} in {}") as (site, key, live):
+            if live is None:
                 return False
             _mark(site, key, live, recorded=True, restored=release.restored)
             return True
@@ -134,10 +132,8 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         Raises:
             ServiceUnreachable: another command holds the site, or it cannot be written.
         """
-        arm, key = _candidate(release), _key(release.model_name, release.environment)
-        with self._changing(f"withdraw version {arm.version} from {release.environment}") as site:
-            live = site.state.deployment(key).live
-            if live is None or not _same(live.release.candidate, arm):
+        with self._changing_live(release, "withdraw version {} from {}") as (site, key, live):
+            if live is None:
                 return False
             site.take_down([key], remember=False)
             return True
@@ -269,6 +265,14 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         with site.changing(act):
             yield site
             record_services(site, leave=leave)
+
+    @contextmanager
+    def _changing_live(self, release: Release, act: str) -> Iterator[tuple[Site, str, Entry | None]]:
+        """Change the site alone; also what is live there, where that is exactly ``release``, else None."""
+        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        with self._changing(act.format(arm.version, release.environment)) as site:
+            live = site.state.deployment(key).live
+            yield site, key, live if live and _same(live.release.candidate, arm) else None
 
     def _as_live(self, site: Site, key: str, release: Release) -> Release:
         now = datetime.now(UTC)

@@ -89,12 +89,9 @@ class Site:
             ServiceUnreachable: another command holds the site, or the disk or the kernel refuses.
         """
         with self._errors(), self._file.locked("stop", timeout_s=self.config.lock_timeout_s):
-            try:
-                self._file.load()
-                if self._file.path.exists():
-                    return []
-            except DamagedArtifact:
-                pass
+            with contextlib.suppress(DamagedArtifact):
+                self.state  # noqa: B018 - only whether it can be read
+                return []
             names = sorted(processes.running(self.path))
             processes.stop(names, site=self.path, patience_s=STOP_PATIENCE_S)
             aside = self._file.set_aside()

@@ -6,8 +6,8 @@ be written stays pending beside the deployer's state, and the next command of an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 from zenml import step
@@ -169,36 +169,46 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
     Raises:
         ShutterlineError: a release cannot be recorded, unless ``keep_going``.
     """
-    finished: list[Release] = []
-    try:
-        live = active_deployer().live()
-    except ShutterlineError as error:
-        if not keep_going:
-            raise
-        say(str(error))
-        return finished
-    for release in live:
-        if release.recorded:
-            continue
+
+    @contextmanager
+    def faults_told() -> Iterator[None]:
         try:
-            if judge_service(release) == "promote":
-                done = record_release(release)
-                finished += [done] if done.recorded else []
-            else:
-                say(_unanswered(release))
-        except UsageError as error:
-            lost = Refused(
-                f"{error}. It is live in {release.environment}, so the registry has lost it: put the "
-                "registry back, or begin anew: python run.py --stop"
-            )
-            if not keep_going:
-                raise lost from error
-            say(str(lost))
+            yield
         except ShutterlineError as error:
             if not keep_going:
                 raise
             say(str(error))
+
+    live: list[Release] = []
+    finished: list[Release] = []
+    with faults_told():
+        live = active_deployer().live()
+    for release in live:
+        if release.recorded:
+            continue
+        with faults_told():
+            if judge_service(release) == "promote":
+                done = _record_pending(release)
+                finished += [done] if done.recorded else []
+            else:
+                say(_unanswered(release))
     return finished
+
+
+def _record_pending(release: Release) -> Release:
+    """Record a release that is live and pending.
+
+    Raises:
+        Refused: the registry has no such version any more.
+        ServiceUnreachable: the registry cannot be written.
+    """
+    try:
+        return record_release(release)
+    except UsageError as error:
+        raise Refused(
+            f"{error}. It is live in {release.environment}, so the registry has lost it: put the "
+            "registry back, or begin anew: python run.py --stop"
+        ) from error
 
 
 def _unanswered(release: Release) -> str:

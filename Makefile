@@ -12,10 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup stack demo test check dashboard bench lock clean
+.PHONY: help setup stack demo test test-kubeflow check dashboard kubeflow-up kubeflow-down images bench lock clean
 
 help:       ## list the targets
-	@sed -n 's/^\([a-z]*\): .*## /make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 18
 
 setup:      ## build .venv and .venv-serving from their lock files; nothing to do, nothing done
 	@$(PYTHON) stacks/environments.py setup
@@ -26,8 +26,11 @@ stack: setup     ## make ZenML's local stack agree with stacks/local.yaml
 demo: stack      ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
 	python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict data/photos/*.png
 
-test: setup      ## run every test
-	python -m pytest -n 3 --no-loadscope-reorder $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+test: setup      ## run every test, but those of the remote stack
+	python -m pytest -n 3 --no-loadscope-reorder --ignore=tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+
+test-kubeflow: setup ## run every pipeline on the remote stack: real S3, MLflow and ZenML servers, stubs of Kubeflow and Kubernetes
+	python -m pytest tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
 check: setup     ## lint with security rules, format, types, import direction, secrets
 	ruff check .
@@ -37,6 +40,15 @@ check: setup     ## lint with security rules, format, types, import direction, s
 
 dashboard: stack ## start ZenML's dashboard on loopback and print its address
 	ZENML_DAEMON_SERVER_TIMEOUT=300 zenml login --local
+
+kubeflow-up: setup ## start the remote stack on this machine, all on loopback, and print how to use it
+	python -m tests.remote up $(ARGS)
+
+kubeflow-down: setup ## end it
+	python -m tests.remote down $(ARGS)
+
+images: setup    ## build the images of steps and of the service: `make images ARGS=--push`
+	python -m stacks.images build $(ARGS)
 
 bench: setup     ## measure the claims: `make bench ARGS="main --quick"`
 	python -m benchmarks $(ARGS)

@@ -24,6 +24,10 @@ Examples:
 \b
   # put the previous release back
   python run.py --config configs/demo --rollback
+\b
+  # retrain every Monday at 02:00 UTC
+  python run.py --config configs/demo --continuous --source data/second-delivery.zip --schedule "0 2 * * 1"
+  python run.py --config configs/demo --scheduler
 
 Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing started; 3 refused by a gate or a missing
 approval; 4 a service of the stack cannot be reached or written; 130 interrupted.
@@ -58,6 +62,17 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
 @click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")
 @click.option("--stop", is_flag=True, help="Stop everything that serves.")
+@click.option("--schedule", metavar="CRON", help="Run a pipeline again and again, in UTC: '0 2 * * 1'.")
+@click.option("--schedules", is_flag=True, help="List what is scheduled.")
+@click.option("--pause", metavar="NAME", help="Pause a schedule; resume one that is paused.")
+@click.option("--unschedule", metavar="NAME", help="Remove a schedule.")
+@click.option("--scheduler", is_flag=True, help="Fire the schedules, in the foreground, until it is ended.")
+@click.option(
+    "--compile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what the orchestrator would be given for a pipeline; run nothing.",
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
 """The pipeline that carries an act out, by the act's flag."""
-ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"})
-"""Acts that a difference between registry and deployer does not stop: they are how one mends it."""
+SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
+ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS
+"""Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
+with it."""
 
 
 @dataclass
@@ -121,7 +123,8 @@ def _attempt(request: Request, account: Account) -> int:
         _explain(str(error), request, account, error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line, whatever it was
-        from pipelines.results import exit_code_of, one_line
+        from materializers.redaction import one_line
+        from pipelines.results import exit_code_of
 
         exit_code = exit_code_of(f"{type(error).__module__}.{type(error).__qualname__}")
         if exit_code == 1 and os.environ.get("SHUTTERLINE_DEBUG"):
@@ -161,10 +164,10 @@ def _carry_out(request: Request, account: Account) -> int:
     finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
         account.act = name
-        with _exclusive(name):
+        with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
         account.results.append(result)
-        if name == "train" and request.version is None:
+        if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:
             _say_beside(result)
@@ -179,7 +182,7 @@ def _carry_out(request: Request, account: Account) -> int:
 
 
 def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
-    """Close dead runs, record pending releases and return them; stop where registry and deployer disagree.
+    """Close dead runs and tell of them, record pending releases and return those; stop at a difference.
 
     Acts that are always allowed are told of every fault here and stopped by none.
 
@@ -189,6 +192,7 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
     """
     from actions.status import differences
     from materializers.errors import Refused, ShutterlineError
+    from pipelines.notification import notify_failed_runs
     from pipelines.session import close_dead_runs
     from steps.deployment.conclude import finish_pending
 
@@ -197,7 +201,8 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
 
     try:
         for name in close_dead_runs():
-            say(f"Run {name} was closed: its process is gone.")
+            say(f"Run {name} was closed: nobody carries it any more.")
+        notify_failed_runs(config.product.model)
     except ShutterlineError as error:
         if not always_allowed:
             raise
@@ -210,53 +215,71 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
 
 
 @contextlib.contextmanager
-def _exclusive(name: str) -> Iterator[None]:
-    """Hold the run lock for pipelines; an act of a person never waits for one."""
+def _exclusive(name: str, request: Request) -> Iterator[None]:
+    """Hold the run lock for pipelines that run now; an act of a person never waits for one."""
     from pipelines.session import one_run_at_a_time
 
-    with one_run_at_a_time() if name in PIPELINES else contextlib.nullcontext():
+    runs = name in PIPELINES and request.schedule is None and request.compile is None
+    with one_run_at_a_time() if runs else contextlib.nullcontext():
         yield
 
 
 def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
     from actions import approve as versions
     from actions import approve_change as changes
+    from actions import schedules
     from actions.predict import predict_photos
     from actions.rollback import roll_back
+    from actions.scheduler import run_scheduler
     from actions.status import read_status
     from actions.stop import stop
     from pipelines import launch
+    from pipelines.scheduling import Repetition
 
-    cache = False if request.no_cache else None
+    repetition = None
+    if request.schedule is not None:
+        repetition = Repetition(cron=request.schedule, command=request.repeated)
+    how = launch.How(
+        cache=False if request.no_cache else None, repetition=repetition, compile_to=request.compile
+    )
     environment = request.environment
     by, reason = (request.by or "").strip(), (request.reason or "").strip()
 
     def decide(version: int | None, decision: versions.Decision) -> Any:
         return versions.decide_version(config, version=version or 0, decision=decision, by=by, reason=reason)
 
+    def kept(result: PipelineResult) -> Any:
+        return schedules.as_kept(result, model=config.product.model) if repetition else result
+
     def approve_change() -> Any:
         return changes.approve_change(config, digest=request.approve_change or "", by=by, reason=reason)
 
     return {
         "approve-change": approve_change,
-        "train": lambda: launch.train(config, source=request.source, data=request.data, cache=cache),
+        "train": lambda: kept(launch.train(config, source=request.source, data=request.data, how=how)),
         "approve": lambda: decide(request.approve, "approved"),
         "reject": lambda: decide(request.reject, "rejected"),
-        "deploy": lambda: launch.deploy(
-            config, environment=environment, version=request.version, cache=cache
+        "deploy": lambda: kept(
+            launch.deploy(config, environment=environment, version=request.version, how=how)
         ),
-        "continuous": lambda: launch.retrain(config, source=request.source, data=request.data, cache=cache),
-        "infer": lambda: launch.infer(
-            config,
-            environment=environment,
-            source=request.input or "",
-            output=request.output or "",
-            cache=cache,
+        "continuous": lambda: kept(launch.retrain(config, source=request.source, data=request.data, how=how)),
+        "infer": lambda: kept(
+            launch.infer(
+                config,
+                environment=environment,
+                source=request.input or "",
+                output=request.output or "",
+                how=how,
+            )
         ),
         "rollback": lambda: roll_back(config, environment, finished=finished),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
         "stop": stop,
+        "pause": lambda: schedules.pause_schedule(request.pause or ""),
+        "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
+        "schedules": schedules.list_schedules,
+        "scheduler": lambda: run_scheduler(config),
     }
 
 

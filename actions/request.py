@@ -8,6 +8,9 @@ from typing import Literal
 
 from materializers.errors import UsageError
 
+PIPELINES = ("train", "deploy", "continuous", "infer")
+NOT_REPEATED = frozenset({"assignments", "schedule", "compile", "stack", "as_json", "photos"})
+
 
 @dataclass(frozen=True)
 class Request:
@@ -33,6 +36,12 @@ class Request:
     output: str | None = None
     environment: Literal["staging", "production"] = "staging"
     photos: tuple[str, ...] = ()
+    schedule: str | None = None
+    schedules: bool = False
+    pause: str | None = None
+    unschedule: str | None = None
+    scheduler: bool = False
+    compile: Path | None = None
     config: Path | None = None
     assignments: tuple[str, ...] = field(default=())
     stack: str | None = None
@@ -54,8 +63,25 @@ class Request:
             "predict": self.predict,
             "status": self.status,
             "stop": self.stop,
+            "pause": self.pause is not None,
+            "unschedule": self.unschedule is not None,
+            "schedules": self.schedules,
+            "scheduler": self.scheduler,
         }
         return [name for name, asked in flags.items() if asked]
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """The arguments of run.py that ask for the same without a schedule, on whichever stack is active."""
+        arguments: list[str] = []
+        for name, given in vars(self).items():
+            if name in NOT_REPEATED or given in (None, False, ()):
+                continue
+            flag = f"--{name.replace('_', '-')}"
+            arguments += [flag] if given is True else [flag, str(given)]
+        for assignment in self.assignments:
+            arguments += ["--set", assignment]
+        return tuple(arguments)
 
 
 def check_flags(request: Request) -> None:
@@ -80,6 +106,24 @@ def check_flags(request: Request) -> None:
         raise UsageError("--version goes with --deploy")
     _check_decision(request)
     _check_photos(request)
+    _check_schedule(request)
+
+
+def _check_schedule(request: Request) -> None:
+    if request.scheduler and request.wanted != ["scheduler"]:
+        raise UsageError("--scheduler goes alone: it runs until it is ended")
+    asked = {"--schedule": request.schedule, "--compile": request.compile}
+    instead = [flag for flag, value in asked.items() if value is not None]
+    if len(instead) > 1:
+        raise UsageError("--schedule and --compile do not go together: one keeps a pipeline, one only looks")
+    if instead and (len(request.wanted) != 1 or request.wanted[0] not in PIPELINES):
+        raise UsageError(
+            f"{instead[0]} goes with exactly one of {', '.join(f'--{name}' for name in PIPELINES)}"
+        )
+    if request.schedule is not None:
+        from materializers.schedule import check_cron
+
+        check_cron(request.schedule)
 
 
 def _check_text(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import singledispatch
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actions.result import COMMAND, ActionResult, in_full
+from actions.schedules import shown, state
 from actions.status import Status
 from materializers.verdict import RuleResult, Verdict
 from pipelines.config import Config
@@ -95,6 +97,7 @@ def _(result: ActionResult, console: Console, command: str) -> None:
     console.print(f"{result.action}: {result.status}")
     for reason in result.reasons:
         console.print(f"  {in_full(reason, command)}")
+    _show_schedules(result.details.get("schedules", ()), console)
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
@@ -133,12 +136,22 @@ def _(result: Status, console: Console, command: str) -> None:
     for run in result.runs:
         runs.add_row(run["name"], run["status"], (run["started"] or "–")[:19])
     console.print(runs if result.runs else "no runs yet")
-    for schedule in result.schedules:
-        console.print(f"schedule {schedule['name']}: {schedule['cron']}")
+    _show_schedules(result.schedules, console)
     for other in result.others:
         console.print(f"beside it, {other}")
     for difference in result.differences:
         console.print(f"! {in_full(difference, command)}")
+
+
+def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> None:
+    if not schedules:
+        return
+    columns = ("schedule", "pipeline", "cron (UTC)", "state", "last fire (UTC)", "next fire (UTC)")
+    table = Table(*columns, box=None, pad_edge=False)
+    for schedule in schedules:
+        last, coming = shown(schedule["last_fire"]), shown(schedule["next_fire"])
+        table.add_row(schedule["name"], schedule["pipeline"], schedule["cron"], state(schedule), last, coming)
+    console.print(table)
 
 
 def metrics_table(verdict: Verdict) -> Table:

@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import Field
 from zenml.client import Client
 
-from materializers.errors import ServiceUnreachable
+from actions.schedules import scheduler_missing
+from materializers.errors import ServiceUnreachable, ShutterlineError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions
 from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from pipelines.config import Config
+from pipelines.orchestrator import find_orchestrator
 from steps.deployment.conclude import live_alias
 from steps.deployment.deployer import active_deployer
 
@@ -33,7 +35,7 @@ class Status(Record):
     others: tuple[str, ...] = Field(exclude=True, default=())
     """What is live of other models on the same stack, one sentence each."""
     differences: tuple[str, ...] = Field(exclude=True, default=())
-    """Where the registry says otherwise than the deployer holds, and what could not be read."""
+    """Where the registry says otherwise than the deployer holds; what cannot be read; what nobody fires."""
     exit_code: int = Field(exclude=True, default=0)
 
 
@@ -47,18 +49,32 @@ def read_status(config: Config) -> Status:
         notes, exit_code = tuple(differences(name)), 0
     except ServiceUnreachable as error:
         versions, notes, exit_code = [], (str(error),), error.exit_code
+    schedules, unfired = _schedules()
     return Status(
         stack=client.active_stack_model.name,
         models=tuple(_model(entry) for entry in versions),
         deployments=tuple(_deployment(release) for release in releases),
         runs=tuple(_runs(name)),
-        schedules=tuple({"name": s.name, "cron": s.cron_expression} for s in client.list_schedules(size=100)),
+        schedules=schedules,
         model=name,
         decisions={entry.version: entry.tag(DECISION) for entry in versions if DECISION in entry.tags},
         others=tuple(_other(release) for release in live if release.model_name != name),
-        differences=notes,
+        differences=(*notes, *unfired),
         exit_code=exit_code,
     )
+
+
+def _schedules() -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """What is scheduled, and what is to be said about it; nothing where the stack keeps no schedules."""
+    orchestrator = find_orchestrator()
+    if orchestrator is None:
+        return (), ()
+    try:
+        found = orchestrator.schedules()
+        note = scheduler_missing(orchestrator, found)
+    except ShutterlineError as error:
+        return (), (str(error),)
+    return tuple(schedule.model_dump(mode="json") for schedule in found), (note,) if note else ()
 
 
 def differences(model_name: str) -> list[str]:

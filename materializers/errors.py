@@ -33,5 +33,11 @@ class ServiceFailed(ShutterlineError):
     """The served process did not come up; what was served before still is."""
 
 
+class NeverReady(ServiceFailed):
+    """The cluster did not bring the served process up in time; what was served before still is."""
+
+    exit_code = 4
+
+
 class DamagedArtifact(ShutterlineError):
     """Stored bytes do not have the digest they are named by."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from materializers.errors import UsageError
 from materializers.report import Record, json_digest
+from pipelines.running import RunningSettings
 from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
@@ -77,6 +78,7 @@ class Config(Record):
     deployment: DeploymentSettings
     trigger: TriggerSettings
     inference: InferenceSettings
+    running: RunningSettings
 
     @property
     def training_digest(self) -> str:

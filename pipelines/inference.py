@@ -11,7 +11,7 @@ from steps.inference.predict import InferenceSettings, predict
 
 @pipeline(name="inference")
 def inference(
-    model_name: str, environment: Environment, source: str, output: str, settings: InferenceSettings
+    model_name: str, environment: Environment, source: str, output: str | None, settings: InferenceSettings
 ) -> None:
     """Find the live model, classify."""
     live = champion(model_name=model_name, environment=environment)

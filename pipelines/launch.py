@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache as computed_once
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from zenml.client import Client
 from zenml.enums import ExecutionMode
+from zenml.utils.io_utils import is_remote
 
-from materializers.errors import Refused, ShutterlineError
+from materializers.carried_run import PROCESS_KEY, this_process
+from materializers.errors import Refused, ShutterlineError, UsageError
 from materializers.evidence import read_version
 from pipelines.change import unapproved_change
+from pipelines.compiling import write_compiled
 from pipelines.config import Config
 from pipelines.continuous import continuous
 from pipelines.deployment import deployment
 from pipelines.inference import inference
+from pipelines.notification import notify_failed_runs
+from pipelines.orchestrator import find_orchestrator
 from pipelines.results import PipelineResult, exit_code_of, read_result
-from pipelines.session import PROCESS_KEY, PROJECT, close_run, leave_autologging_alone, this_process
+from pipelines.scheduling import Repetition, keep_schedule
+from pipelines.session import PROJECT, close_run, leave_autologging_alone
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
+from steps.deployment.candidate import run_output
 from steps.inference.champion import live_release
-from steps.inference.predict import refuse_unwritable
+from steps.inference.predict import refuse_unwritable, write_predictions
+from steps.monitoring.failure import notify_failure
 from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -49,16 +59,35 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, cache: bool | None) -> PipelineResult:
-    """Run one pipeline to its end.
+@dataclass(frozen=True)
+class How:
+    """How a pipeline is to be started.
+
+    Attributes:
+        cache: False runs every step anew; None leaves it to the steps.
+        repetition: when to run it again and again, instead of now.
+        compile_to: where to write what the orchestrator would be given, instead of running it.
+    """
+
+    cache: bool | None = None
+    repetition: Repetition | None = None
+    compile_to: Path | None = None
+
+
+NOW = How()
+
+
+def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How = NOW) -> PipelineResult:
+    """Run one pipeline to its end, keep it as a schedule, or only compile it.
 
     Args:
         pipeline: the ZenML pipeline.
         config: names the model whose runs this belongs to, and the experiment.
         arguments: the pipeline's own.
-        cache: False runs every step anew; None leaves it to the steps.
+        how: now, again and again, or not at all.
 
     Raises:
+        UsageError: it cannot be scheduled or compiled so, or not on this stack.
         KeyboardInterrupt: after the run was closed.
     """
     leave_autologging_alone()
@@ -66,20 +95,35 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, cache: bo
     run_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
     configured = pipeline.with_options(
         run_name=run_name,
-        enable_cache=cache,
+        enable_cache=how.cache,
         execution_mode=ExecutionMode.FAIL_FAST,
         tags=[f"model:{config.product.model}"],
         extra={PROCESS_KEY: this_process()},
-        settings={"experiment_tracker": {"experiment_name": config.product.experiment}},
+        on_failure=notify_failure,
+        **_options(config),
     )
+    if how.compile_to is not None:
+        return write_compiled(configured, arguments, how.compile_to)
+    if how.repetition is not None:
+        return keep_schedule(configured, arguments, model=config.product.model, repetition=how.repetition)
     try:
         configured(**arguments)
     except KeyboardInterrupt:
         _close(run_name)
         raise
     except Exception as error:  # noqa: BLE001 - whatever a step raised is in the run's exception information
-        return _read_failure(name, run_name, error)
+        result = _read_failure(name, run_name, error)
+        # What could not tell it itself, such as a container that ended before Python started.
+        notify_failed_runs(config.product.model)
+        return result
     return read_result(name, Client().get_pipeline_run(run_name, allow_name_prefix_match=False))
+
+
+def _options(config: Config) -> dict[str, Any]:
+    """How the stack is to run the steps; a component that has no use for a setting leaves it."""
+    options = config.running.options()
+    tracked = {"experiment_tracker": {"experiment_name": config.product.experiment}}
+    return {**options, "settings": {**options["settings"], **tracked}}
 
 
 def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
@@ -107,18 +151,18 @@ def _close(run: str | UUID) -> None:
         logger.warning("Run %s was not closed: %s; the next command closes it.", run, error)
 
 
-def train(config: Config, *, source: str | None, data: str | None, cache: bool | None) -> PipelineResult:
+def train(config: Config, *, source: str | None, data: str | None, how: How = NOW) -> PipelineResult:
     """Train on one delivery, or on one stored dataset version."""
-    return _train(training, config, source=source, data=data, cache=cache)
+    return _train(training, config, source=source, data=data, how=how)
 
 
-def retrain(config: Config, *, source: str | None, data: str | None, cache: bool | None) -> PipelineResult:
+def retrain(config: Config, *, source: str | None, data: str | None, how: How = NOW) -> PipelineResult:
     """Join a delivery to what is there, and train when there is a reason."""
-    return _train(continuous, config, source=source, data=data, cache=cache)
+    return _train(continuous, config, source=source, data=data, how=how)
 
 
 def _train(
-    pipeline: Any, config: Config, *, source: str | None, data: str | None, cache: bool | None
+    pipeline: Any, config: Config, *, source: str | None, data: str | None, how: How
 ) -> PipelineResult:
     check_trainable(config.train)
     if source is not None:
@@ -126,11 +170,22 @@ def _train(
     refusal = unapproved_change(config)
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
-    inputs = TrainingInputs(source=source, data_version=data, code=code_digest())
-    return start(pipeline, config, {"config": config, "inputs": inputs}, cache=cache)
+    reachable = None if source is None else _reachable(source)
+    inputs = TrainingInputs(source=reachable, data_version=data, code=code_digest())
+    return start(pipeline, config, {"config": config, "inputs": inputs}, how=how)
 
 
-def deploy(config: Config, *, environment: Any, version: int | None, cache: bool | None) -> PipelineResult:
+def _reachable(source: str) -> str:
+    """The address under which the steps can read a source.
+
+    Raises:
+        ServiceUnreachable: it would have to be copied, and cannot be.
+    """
+    orchestrator = find_orchestrator()
+    return source if orchestrator is None else orchestrator.bring(source)
+
+
+def deploy(config: Config, *, environment: Any, version: int | None, how: How = NOW) -> PipelineResult:
     """Release a version to an environment.
 
     Raises:
@@ -145,12 +200,10 @@ def deploy(config: Config, *, environment: Any, version: int | None, cache: bool
         "policy_digest": config.policy.digest,
         "version": version,
     }
-    return start(deployment, config, arguments, cache=cache)
+    return start(deployment, config, arguments, how=how)
 
 
-def infer(
-    config: Config, *, environment: Any, source: str, output: str, cache: bool | None
-) -> PipelineResult:
+def infer(config: Config, *, environment: Any, source: str, output: str, how: How = NOW) -> PipelineResult:
     """Classify a folder of pictures with the live model.
 
     Raises:
@@ -158,12 +211,32 @@ def infer(
     """
     find_source(source)
     refuse_unwritable(output)
+    if how.repetition is not None:
+        _refuse_unattended(output)
     live_release(config.product.model, environment)
     arguments = {
         "model_name": config.product.model,
         "environment": environment,
-        "source": source,
-        "output": output,
+        "source": _reachable(source),
+        "output": output if is_remote(output) else None,
         "settings": config.inference,
     }
-    return start(inference, config, arguments, cache=cache)
+    result = start(inference, config, arguments, how=how)
+    if result.run is not None and not result.exit_code and not is_remote(output):
+        # Whoever asked writes to their own disk: where the steps ran, it may not be there.
+        write_predictions(run_output(result.run, "predictions"), output)
+    return result
+
+
+def _refuse_unattended(output: str) -> None:
+    """Refuse a file of this machine where a schedule is fired without it.
+
+    Raises:
+        UsageError: nobody would be there to write it.
+    """
+    orchestrator = find_orchestrator()
+    if orchestrator is not None and orchestrator.book() is None and not is_remote(output):
+        raise UsageError(
+            f"{output} is a file of this machine, and the stack fires schedules without it: give --output an "
+            "address in the artifact store's bucket, such as s3://bucket/predictions.parquet"
+        )

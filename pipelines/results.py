@@ -10,6 +10,7 @@ from pydantic import Field
 from materializers.data_report import DataReport
 from materializers.errors import ShutterlineError
 from materializers.evaluation_report import EvaluationReport
+from materializers.redaction import one_line
 from materializers.release import Release
 from materializers.report import Record
 from materializers.trigger_decision import TriggerDecision
@@ -70,11 +71,6 @@ def exit_code_of(source: str) -> int:
         return FAILED
     raised: type[ShutterlineError] = getattr(importlib.import_module(module_name), class_name)
     return raised.exit_code
-
-
-def one_line(message: str) -> str:
-    """A message without line breaks, and without the SQL that a database adds to what went wrong."""
-    return " ".join(message.split("[SQL:", maxsplit=1)[0].split())
 
 
 def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:

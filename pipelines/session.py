@@ -5,24 +5,19 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from materializers.carried_run import end_as_failed
 from materializers.errors import ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
 PROJECT = Path(__file__).resolve().parent.parent
-PROCESS_KEY = "process"
-"""Where a run's ``extra`` records the process that carries it."""
-
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SERVER_TIMEOUT_S = 5.0
 
@@ -105,32 +100,25 @@ def _choose_stack(name: str) -> None:
     os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(known[name])
 
 
-def this_process() -> dict[str, Any]:
-    """Host, process id and start time (seconds since the epoch) of this process."""
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-
-
-def is_dead(process: dict[str, Any]) -> bool:
-    """Whether a recorded process is known to be gone; one on another host never is."""
-    if process.get("host") != socket.gethostname():
-        return False
-    try:
-        started = psutil.Process(int(process["pid"])).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    return abs(started - float(process["started"])) > 1.0
-
-
 def close_dead_runs() -> list[str]:
-    """Mark runs as failed whose process is gone, in ZenML and in MLflow, and return their names."""
+    """Mark runs as failed that nobody carries any more, in ZenML and in MLflow, and return their names.
+
+    The active stack's orchestrator knows which these are; where it is not this project's, none are closed.
+
+    Raises:
+        ServiceUnreachable: whoever carries the runs does not answer.
+    """
     from zenml.client import Client
 
+    from pipelines.orchestrator import find_orchestrator
+
+    orchestrator = find_orchestrator()
+    if orchestrator is None:
+        return []
     closed = []
     for status in ("running", "initializing", "provisioning"):
         for run in Client().list_pipeline_runs(status=status, size=100, hydrate=True):
-            process = run.config.extra.get(PROCESS_KEY)
-            if process is not None and is_dead(process):
+            if orchestrator.ended(run):
                 try:
                     close_run(run)
                 except ServiceUnreachable as error:
@@ -141,25 +129,15 @@ def close_dead_runs() -> list[str]:
 
 
 def close_run(run: PipelineRunResponse) -> None:
-    """End a run that nobody carries any more: its MLflow runs, its open steps, itself.
+    """End a run that nobody carries any more: its MLflow runs, then itself and its open steps.
 
-    Itself last: until then it is found as open, so that whoever is killed in between leaves it to the next.
+    MLflow's first: until then it is found as open; whoever is killed in between leaves it to the next.
 
     Raises:
         ServiceUnreachable: MLflow cannot be written; the run is as it was.
     """
-    from zenml.client import Client
-    from zenml.enums import ExecutionStatus
-    from zenml.models import PipelineRunUpdate, StepRunUpdate
-
     _close_tracked(run)
-    store = Client().zen_store
-    for step_run in run.steps.values():
-        if not step_run.status.is_finished:
-            store.update_run_step(step_run.id, StepRunUpdate(status=ExecutionStatus.FAILED))
-    fresh = store.get_run(run.id)
-    if not fresh.status.is_finished:
-        store.update_run(run.id, PipelineRunUpdate(status=ExecutionStatus.FAILED))
+    end_as_failed(run.id)
 
 
 def _close_tracked(run: PipelineRunResponse) -> None:

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from materializers.errors import ServiceUnreachable, ShutterlineError
-from stacks.checks import Finding, check_stack
+from stacks.checks import Finding, check_connection, check_stack
 from stacks.rules import check_rules
 from stacks.stack_file import StackFile, load_stack_file
+from stacks.zenml_server import connection
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
     try:
         stack = load_stack_file(options.file)
-        check_rules(stack)
+        check_rules(stack, server=connection().address)
         if options.check:
             return _report(check_stack(stack))
         return _apply(stack, options.file, dry_run=options.dry_run)
@@ -68,7 +69,8 @@ def _report(findings: Sequence[Finding]) -> int:
 
 
 def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
-    wrong = [] if dry_run else [finding.error for finding in check_stack(stack) if finding.error]
+    findings = check_connection(stack) if dry_run else check_stack(stack)
+    wrong = [finding.error for finding in findings if finding.error]
     if wrong:
         sys.stderr.writelines(f"{error}\n" for error in wrong)
         return max(error.exit_code for error in wrong)
@@ -85,7 +87,7 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
                 sys.stdout.write(f"{change.line}\n")
                 if not dry_run:
                     change.write()
-        except (OSError, SQLAlchemyError, ZenMLBaseException) as error:
+        except (OSError, RuntimeError, SQLAlchemyError, ZenMLBaseException) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ServiceUnreachable(
                 f"ZenML's store cannot be read or written ({reason}): `zenml status` names it; "

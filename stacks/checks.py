@@ -1,4 +1,4 @@
-"""Check what a stack file points to before ZenML is told: folders, databases, ports, environments.
+"""Check what a stack file points to before ZenML is told: folders, databases, ports, servers.
 
 A check returns what it found good, None where it cannot tell, or raises what is wrong: UsageError where the
 file or the machine has to change, ServiceUnreachable where something cannot be reached or written. Nothing is
@@ -13,16 +13,31 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from materializers.errors import ServiceUnreachable, ShutterlineError, UsageError
-from stacks.remote_checks import check_bucket
+from stacks.remote_checks import (
+    check_bucket,
+    check_container_registry,
+    check_kubeflow,
+    check_tracking_server,
+    looked_up,
+)
+from stacks.rules import SECRET_REFERENCE, is_remote
 from stacks.stack_file import StackFile
+from stacks.zenml_server import check_server, connection
 
+Config = TypeVar("Config", bound=BaseModel)
 Configuration = dict[str, Any]
+Secrets = dict[str, dict[str, str]]
+
+SERVER = "zenml_server"
+"""What findings call the server that the stack is registered in; it is no component."""
+UNCHECKED = {"image_builder": "images are built by `make images`"}
+"""Why there is nothing to check, where it is not the flavor."""
 
 
 class Finding(NamedTuple):
@@ -34,19 +49,36 @@ class Finding(NamedTuple):
 
 
 def check_stack(stack: StackFile) -> list[Finding]:
-    """Check each component of the stack, in the order of ZenML's types."""
-    return [_check(stack, kind) for kind in stack.present()]
+    """Check the ZenML server, where there is one, and each component, in the order of ZenML's types."""
+    findings = check_connection(stack)
+    secrets: Secrets | None = None if any(finding.error for finding in findings) else {}
+    return [*findings, *(_check(stack, kind, secrets) for kind in stack.present())]
 
 
-def _check(stack: StackFile, kind: str) -> Finding:
+def check_connection(stack: StackFile) -> list[Finding]:
+    """Check the server that the stack would be registered in; nothing where store and stack are local."""
+    try:
+        good = check_server(connection(), remote=is_remote(stack))
+    except ShutterlineError as error:
+        return [Finding(SERVER, f"WRONG: {error}", type(error)(f"{SERVER}: {error}"))]
+    return [Finding(SERVER, f"ok: {good}", None)] if good else []
+
+
+def _check(stack: StackFile, kind: str, secrets: Secrets | None) -> Finding:
+    """Check one component; ``secrets`` is None where ZenML cannot be asked for them."""
     component = stack.present()[kind]
     check = CHECKS.get((kind, component.flavor))
+    settings = component.configuration
+    if secrets is None and any(SECRET_REFERENCE.fullmatch(str(value)) for value in settings.values()):
+        return Finding(kind, "not checked: its secrets lie in the ZenML server", None)
     try:
-        good = check(stack, component.configuration) if check else None
+        settings = looked_up(settings, {} if secrets is None else secrets)
+        good = check(stack, settings) if check else None
     except ShutterlineError as error:
         message = f"{error} ({stack.where('components', kind)})"
         return Finding(kind, f"WRONG: {message}", type(error)(f"{kind}: {message}"))
-    return Finding(kind, f"ok: {good}" if good else f"not checked: flavor {component.flavor}", None)
+    unchecked = UNCHECKED.get(kind, f"flavor {component.flavor}")
+    return Finding(kind, f"ok: {good}" if good else f"not checked: {unchecked}", None)
 
 
 def check_folder(folder: str) -> str:
@@ -120,7 +152,10 @@ def check_port(address: str, port: int) -> bool:
 
 
 def _check_orchestrator(stack: StackFile, configuration: Configuration) -> str:
-    return "runs in the calling process"
+    here = "runs in the calling process"
+    if schedules := configuration.get("schedules"):
+        return f"{here}, with its schedules in {check_folder(str(schedules))}"
+    return here
 
 
 def _check_artifact_store(stack: StackFile, configuration: Configuration) -> str:
@@ -131,10 +166,26 @@ def _check_bucket(stack: StackFile, configuration: Configuration) -> str:
     return check_bucket(configuration)
 
 
+def _check_kubeflow(stack: StackFile, configuration: Configuration) -> str | None:
+    return check_kubeflow(configuration)
+
+
+def _check_container_registry(stack: StackFile, configuration: Configuration) -> str:
+    return check_container_registry(configuration)
+
+
+def _check_alerter(stack: StackFile, configuration: Configuration) -> str:
+    from stacks.apprise_alerter.check import check_alerter
+
+    return check_alerter(configuration)
+
+
 def _check_tracker(stack: StackFile, configuration: Configuration) -> str | None:
-    """Check MLflow's database; without an address it lies in the artifact store's folder."""
+    """Check MLflow's server or database; without an address it lies in the artifact store's folder."""
     folder = stack.components.artifact_store.configuration.get("path", "")
     uri = str(configuration.get("tracking_uri", f"sqlite:///{folder}/mlflow.db"))
+    if uri.startswith(("http://", "https://")):
+        return check_tracking_server(configuration)
     return check_sqlite(uri) if uri.startswith("sqlite:") else None
 
 
@@ -145,15 +196,26 @@ def _check_registry(stack: StackFile, configuration: Configuration) -> str:
     return "that of the experiment tracker"
 
 
+def _check_cluster_deployer(stack: StackFile, configuration: Configuration) -> str | None:
+    from stacks.kubernetes_check import check_cluster
+    from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
+
+    return check_cluster(_validated(SeldonClusterModelDeployerConfig, configuration).model_dump())
+
+
+def _validated(config_class: type[Config], configuration: Configuration) -> Config:
+    try:
+        return config_class(**configuration)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
 def _check_local_deployer(stack: StackFile, configuration: Configuration) -> str:
     from stacks.local_deployer import processes
     from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 
-    try:
-        config = SeldonLocalModelDeployerConfig(**configuration)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    config = _validated(SeldonLocalModelDeployerConfig, configuration)
     check_folder(str(config.site))
     if not config.serving_python.exists():
         raise UsageError(f"{config.serving_python} is not there: `make setup` builds the serving environment")
@@ -176,9 +238,15 @@ def _listening(process: psutil.Process) -> set[int]:
 
 CHECKS: dict[tuple[str, str], Callable[[StackFile, Configuration], str | None]] = {
     ("orchestrator", "local"): _check_orchestrator,
+    ("orchestrator", "shutterline-local"): _check_orchestrator,
+    ("orchestrator", "shutterline-kubeflow"): _check_kubeflow,
+    ("orchestrator", "kubeflow"): _check_kubeflow,
     ("artifact_store", "local"): _check_artifact_store,
     ("artifact_store", "s3"): _check_bucket,
     ("experiment_tracker", "mlflow"): _check_tracker,
     ("model_registry", "mlflow"): _check_registry,
     ("model_deployer", "seldon-local"): _check_local_deployer,
+    ("model_deployer", "seldon-cluster"): _check_cluster_deployer,
+    ("container_registry", "default"): _check_container_registry,
+    ("alerter", "apprise"): _check_alerter,
 }

@@ -6,7 +6,7 @@ Whoever was killed between two acts runs the registrar again: what is left to do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,10 +20,16 @@ from zenml.models import ComponentResponse, FlavorResponse, FlavorUpdate, StackR
 from zenml.stack.flavor import Flavor, validate_flavor_source
 from zenml.utils import source_utils
 from zenml.utils.pagination_utils import depaginate
+from zenml.utils.secret_utils import is_secret_field, is_secret_reference
 
 from materializers.errors import UsageError
+from stacks.http_service import without_user
+from stacks.remote_checks import looked_up
+from stacks.rules import names_a_secret
 from stacks.stack_file import Component, StackFile, nearest
 
+PAGE = 1000
+"""How much one question to the store lists: a server answers each in its own time."""
 LABEL = "stack_file"  # marks a component as made from the stack file of this name
 
 
@@ -50,6 +56,10 @@ class Registration:
         self.client = Client()
         found = depaginate(self.client.list_stacks, name=stack.name, hydrate=True)
         self.registered: StackResponse | None = found[0] if found else None
+        self.flavors: list[FlavorResponse] = depaginate(self.client.list_flavors, size=PAGE, hydrate=True)
+        self.components: list[ComponentResponse] = depaginate(
+            self.client.list_stack_components, size=PAGE, hydrate=True
+        )
 
     def changes(self) -> list[Change]:
         """Give what differs, in the order in which it is to be written.
@@ -64,7 +74,7 @@ class Registration:
             flavor = self._flavor(type_, component)
             wanted = self._configuration(kind, component, flavor)
             changes += self._flavor_changes(type_, component, flavor)
-            changes += self._component_changes(type_, component, wanted)
+            changes += self._component_changes(type_, component, flavor, wanted)
         return [*changes, *self._stack_changes(), *self._leftovers(), *self._repository_changes()]
 
     def _flavor(self, type_: StackComponentType, component: Component) -> Flavor:
@@ -72,7 +82,7 @@ class Registration:
         kind, source = type_.value, component.source
         where = self.stack.where("components", kind, "source" if source else "flavor")
         if source is None:
-            known = depaginate(self.client.list_flavors, type=kind, hydrate=True)
+            known = [model for model in self.flavors if model.type == type_]
             for model in known:
                 if model.name == component.flavor:
                     return Flavor.from_model(model)
@@ -93,7 +103,7 @@ class Registration:
     def _configuration(self, kind: str, component: Component, flavor: Flavor) -> dict[str, Any]:
         """Give the settings as ZenML stores them."""
         keys = ("components", kind, "configuration")
-        for key in component.configuration:
+        for key in self.stack.written(*keys):
             if key not in flavor.config_class.model_fields:
                 hint = nearest(key, flavor.config_class.model_fields)
                 raise UsageError(
@@ -106,6 +116,10 @@ class Registration:
             setting = ".".join(str(part) for part in first["loc"])
             where = self.stack.where(*keys, setting)
             raise UsageError(f"{where}: {kind} setting {setting!r} refused: {first['msg']}") from error
+        except KeyError:
+            # Some settings look their secrets up when they are read; ZenML's own words would show the others.
+            looked_up(component.configuration, {})
+            raise
         except (ValueError, ZenMLBaseException) as error:
             raise UsageError(f"{self.stack.where(*keys)}: {kind} refused: {error}") from error
         return config.model_dump(mode="json", exclude_unset=True)
@@ -118,10 +132,10 @@ class Registration:
         if source is None:
             return []
         title = f"flavor {flavor.name} ({type_.value})"
-        models = depaginate(self.client.list_flavors, name=flavor.name, type=type_.value, hydrate=True)
+        models = [model for model in self.flavors if (model.name, model.type) == (flavor.name, type_)]
         if not models:
             return [Change(f"{title}: (none) → {source}", lambda: self.client.create_flavor(source, type_))]
-        model: FlavorResponse = models[0]
+        model = models[0]
         update = FlavorUpdate(source=source, config_schema=flavor.config_schema)
 
         def write() -> None:
@@ -134,12 +148,12 @@ class Registration:
         return []
 
     def _component_changes(
-        self, type_: StackComponentType, component: Component, wanted: dict[str, Any]
+        self, type_: StackComponentType, component: Component, flavor: Flavor, wanted: dict[str, Any]
     ) -> list[Change]:
         """Make, change or replace one component."""
         name = self.stack.name_of(type_.value)
         title = f"{type_.value} {name}"
-        found = depaginate(self.client.list_stack_components, name=name, type=type_.value, hydrate=True)
+        found = [entry for entry in self.components if (entry.name, entry.type) == (name, type_)]
 
         def create() -> None:
             labels = {LABEL: self.stack.name}
@@ -147,10 +161,12 @@ class Registration:
 
         if not found:
             return [Change(f"{title}: (none) → flavor {component.flavor}", create)]
-        present: ComponentResponse = found[0]
+        present = found[0]
         if present.flavor_name != component.flavor:
             return self._replacement(present, component, create)
-        lines = _setting_lines(title, present.configuration, wanted)
+        fields = flavor.config_class.model_fields
+        secret = {key for key, field in fields.items() if is_secret_field(field)}
+        lines = _setting_lines(title, present.configuration, wanted, secret)
         if not lines:
             return []
 
@@ -219,7 +235,7 @@ class Registration:
         """Delete what this file once made and no stack has any more."""
         wanted = {(kind, self.stack.name_of(kind)) for kind in self.stack.present()}
         changes = []
-        for component in depaginate(self.client.list_stack_components, hydrate=True):
+        for component in self.components:
             kind, name = component.type.value, component.name
             if (component.labels or {}).get(LABEL) != self.stack.name or (kind, name) in wanted:
                 continue
@@ -258,10 +274,31 @@ class Registration:
         self.client.activate_root(self.root)
 
 
-def _setting_lines(title: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Say each setting that differs as ``key: old → new``."""
+def _setting_lines(
+    title: str, old: dict[str, Any], new: dict[str, Any], secret: Collection[str]
+) -> list[str]:
+    """Say each setting that differs as ``key: old → new``, and of a secret only that it does."""
+
+    def told(key: str, settings: dict[str, Any]) -> object:
+        return _shown(key, settings[key], hide=key in secret) if key in settings else "(none)"
+
     return [
-        f"{title}: {key}: {old.get(key, '(none)')} → {new.get(key, '(none)')}"
+        f"{title}: {key}: {told(key, old)} → {told(key, new)}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def _shown(key: str, value: Any, *, hide: bool = False) -> object:
+    """A setting as it may be printed."""
+    hide = hide or names_a_secret(key)
+    if isinstance(value, dict):
+        return {name: _shown(name, item, hide=hide) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(key, item, hide=hide) for item in value]
+    if not isinstance(value, str) or is_secret_reference(value):
+        return value
+    if hide:
+        return "(hidden)"
+    first, *more = (without_user(value) if "://" in value else value).splitlines() or [""]
+    return f"{first}…" if more else first

@@ -6,40 +6,56 @@ this machine: each would work on the machine of whoever wrote the file, and harm
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from materializers.errors import UsageError
+from stacks.http_service import is_loopback
 from stacks.stack_file import KeyPath, StackFile, nearest
 
 SECRET_KEY = re.compile(r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)")
-NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret)$")
+NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret)$")
 """Keys that hold the name of a secret that ZenML or Kubernetes keeps, not the secret."""
+SECRETS_BY_NAME = "environment_secrets"
+"""The variables below it name the secrets of Kubernetes that hold their values."""
+IN_THE_OPEN = "environment"
+"""The variables below it are written into each step's container as they are."""
 SECRET_REFERENCE = re.compile(r"\{\{\s*[^\s.}]+\.[^\s}]+\s*\}\}")
 PLAIN_SCHEMES = frozenset({"http", "ws", "grpc", "redis", "mysql", "postgresql", "ftp"})
 IN_CONTAINER = re.compile(r"mount_?path$", re.IGNORECASE)
 """Keys whose paths lie in a step's container."""
 LOCAL_PATH = re.compile(r"(?:/|~|\./|\.\./|file:|sqlite:)")
-RUNS_HERE = frozenset({"local", "local_docker"})
+RUNS_HERE = frozenset({"local", "local_docker", "shutterline-local"})
 """Orchestrators whose steps see this machine's files."""
 
 
-def check_rules(stack: StackFile) -> None:
+def is_remote(stack: StackFile) -> bool:
+    """Whether the steps of the stack run on other machines."""
+    return stack.components.orchestrator.flavor not in RUNS_HERE
+
+
+def check_rules(stack: StackFile, *, server: str | None = None) -> None:
     """Refuse what no stack file may say.
+
+    Args:
+        stack: the file.
+        server: the address of the ZenML server that it would be registered in.
 
     Raises:
         UsageError: naming the line, what stands there, and what to write in its place.
     """
     addresses: set[str] = set()
-    remote = stack.components.orchestrator.flavor not in RUNS_HERE
+    remote = is_remote(stack)
+    if server is not None and _is_plain(server):
+        addresses.add(_origin(server))
+        _check_plain("the ZenML server", server, stack.without_tls)
     for kind, component in stack.present().items():
         for keys, value in leaves(component.configuration):
             where = stack.where("components", kind, "configuration", *keys)
             literal = not stack.has_placeholder("components", kind, "configuration", *keys)
-            _check_secret(where, keys[-1], value, literal=literal)
+            _check_secret(where, keys, value, literal=literal)
             if _is_plain(value):
                 addresses.add(_origin(value))
                 _check_plain(where, value, stack.without_tls)
@@ -68,14 +84,26 @@ def leaves(configuration: Mapping[str, Any], above: KeyPath = ()) -> Iterator[tu
             yield keys, value
 
 
-def _check_secret(where: str, key: str, value: str, *, literal: bool) -> None:
-    mend = "write ${NAME} and export NAME, or {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…"
-    if not literal or SECRET_REFERENCE.fullmatch(value):
+def names_a_secret(key: str) -> bool:
+    """Whether a setting of this name holds a secret, and not only the name of one."""
+    return bool(SECRET_KEY.search(key.lower())) and not NAMES_A_SECRET.search(key.lower())
+
+
+def _check_secret(where: str, keys: KeyPath, value: str, *, literal: bool) -> None:
+    key, above = keys[-1], keys[:-1]
+    if SECRETS_BY_NAME in above:
         return
-    if SECRET_KEY.search(key.lower()) and not NAMES_A_SECRET.search(key.lower()):
-        raise UsageError(f"{where}: {key!r} stands there in plain text: {mend}")
+    if IN_THE_OPEN in above and names_a_secret(key):
+        raise UsageError(
+            f"{where}: {key!r} would stand in plain text in each step's container: name the secret of "
+            f"Kubernetes that holds it: {SECRETS_BY_NAME}: {{{key}: SECRET.KEY}}"
+        )
+    mend = "write ${NAME} and export NAME, or {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…"
     if "://" in value and urlsplit(value).password:
-        raise UsageError(f"{where}: the address holds a password in plain text: {mend}")
+        way = mend if literal else "give the user and the password as settings of their own"
+        raise UsageError(f"{where}: the address holds a password in plain text: {way}")
+    if literal and names_a_secret(key) and not SECRET_REFERENCE.fullmatch(value):
+        raise UsageError(f"{where}: {key!r} stands there in plain text: {mend}")
 
 
 def _is_plain(value: str) -> bool:
@@ -83,10 +111,7 @@ def _is_plain(value: str) -> bool:
     parts = urlsplit(value) if "://" in value else None
     if parts is None or parts.scheme.partition("+")[0] not in PLAIN_SCHEMES or not parts.hostname:
         return False
-    try:
-        return not ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return parts.hostname != "localhost"
+    return not is_loopback(parts.hostname)
 
 
 def _origin(value: str) -> str:

@@ -77,6 +77,10 @@ class StackFile(BaseModel):
         """Tell whether any of the value under ``keys`` came from a variable, not from the file."""
         return keys in self._filled_in
 
+    def written(self, *keys: str) -> list[str]:
+        """Name the keys that the file has under ``keys``, also those that placeholders left empty."""
+        return [path[-1] for path in self._lines if path[:-1] == keys]
+
     def where(self, *keys: str) -> str:
         """Give ``file:line`` of a key, or of the nearest key above it that the file has."""
         return place(self._path, self._lines, keys)
@@ -164,6 +168,10 @@ def default_variables() -> dict[str, str]:
     return {"ZENML_CONFIG_DIRECTORY": get_global_config_directory(), **os.environ}
 
 
+NOTHING = object()
+"""What a value is that its placeholders left empty, and a mapping that has only such values."""
+
+
 class _Reader:
     """Turns YAML nodes into plain values, placeholders filled in, and remembers each key's line."""
 
@@ -178,15 +186,18 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, keys)
         if isinstance(node, yaml.SequenceNode):
-            return [self.read(item, (*keys, str(number))) for number, item in enumerate(node.value)]
+            items = [self.read(item, (*keys, str(number))) for number, item in enumerate(node.value)]
+            return ["" if item is NOTHING else item for item in items]
         value = self._yaml.construct_object(node)
-        if isinstance(value, str):
-            if PLACEHOLDER.search(value):
-                self.filled_in.add(keys)
-            return expand(value, self.variables, where=place(self.path, self.lines, keys))
-        return value
+        if not isinstance(value, str):
+            return value
+        text = expand(value, self.variables, where=place(self.path, self.lines, keys))
+        if PLACEHOLDER.search(value):
+            self.filled_in.add(keys)
+            return text or NOTHING
+        return text
 
-    def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> Any:
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + 1
@@ -194,7 +205,8 @@ class _Reader:
                 raise UsageError(f"{self.path}:{line}: {key!r} is given twice: keep one")
             self.lines[(*keys, key)] = line
             content[key] = self.read(value_node, (*keys, key))
-        return content
+        kept = {key: value for key, value in content.items() if value is not NOTHING}
+        return NOTHING if content and keys and not kept else kept
 
 
 def _first_error(error: ValidationError, path: Path, lines: Mapping[KeyPath, int]) -> str:

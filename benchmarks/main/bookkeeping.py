@@ -84,7 +84,7 @@ def run_rounds(rounds: int) -> dict[str, list[float]]:
     """Seconds outside our own work of each round's training run, and seconds of its empty run."""
     from benchmarks.main.empty import empty
     from pipelines.config import load_config
-    from pipelines.launch import code_digest, start
+    from pipelines.launch import How, code_digest, start
     from pipelines.session import prepare
     from pipelines.training import TrainingInputs, training
 
@@ -95,10 +95,10 @@ def run_rounds(rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {"training": [], "empty": []}
     for _ in range(rounds + 1):
         watch.seconds, started = 0.0, time.perf_counter()
-        trained = start(training, config, {"config": config, "inputs": inputs}, cache=False)
+        trained = start(training, config, {"config": config, "inputs": inputs}, how=How(cache=False))
         seconds["training"].append(time.perf_counter() - started - watch.seconds)
         started = time.perf_counter()
-        rested = start(empty, config, {"steps": len(TRAINING_STEPS)}, cache=False)
+        rested = start(empty, config, {"steps": len(TRAINING_STEPS)}, how=How(cache=False))
         seconds["empty"].append(time.perf_counter() - started)
         for result in (trained, rested):
             if result.status != "completed":

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -17,19 +15,24 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService, ServiceConfig
 
-from materializers.approval import verify_approval
 from materializers.errors import Refused, ServiceUnreachable, UsageError
 from materializers.evidence import verify_arm, verify_not_rejected
-from materializers.release import Arm, Environment, Release
-from materializers.verdict import verify_verdict
+from materializers.release import Environment, Release
 from stacks.local_deployer import microservice
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig, SeldonLocalModelDeployerFlavor
-from stacks.local_deployer.service import SeldonLocalService, record_services, recorded_services
+from stacks.local_deployer.service import SeldonLocalService, record_services, service_list
 from stacks.local_deployer.site import Site
-from stacks.local_deployer.state import Entry
-
-# It becomes a part of the URL.
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+from stacks.probing import NO_PREDICTION
+from stacks.served import (
+    Entry,
+    as_live,
+    base_url_of,
+    candidate_of,
+    place_in_history,
+    require_model_name,
+    same_arm,
+    verify_as_pinned,
+)
 
 
 class SeldonLocalModelDeployer(BaseModelDeployer):
@@ -63,10 +66,10 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.
         """
-        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        arm, key = candidate_of(release), _key(release.model_name, release.environment)
         with self._changing(f"apply version {arm.version} in {release.environment}") as site:
             live = site.state.deployment(key).live
-            if live and _same(live.release.candidate, arm) and self.healthy(live.release):
+            if live and same_arm(live.release.candidate, arm) and self.healthy(live.release):
                 return _mark(site, key, live, recorded=release.recorded, restored=release.restored)
             site.ingress.require_address()
             verify_arm(
@@ -75,7 +78,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
                 environment=release.environment,
                 model_digest=site.models.fetch(arm.model_uri),
             )
-            entry = Entry.pin(self._as_live(site, key, release), arm)
+            entry = Entry.pin(as_live(release, site.url(key)), arm)
             site.roll_out(key, entry, arm, site.state.deployment(key).past(entry))
             return entry.release
 
@@ -91,11 +94,11 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the artifact store is needed and cannot be read.
         """
-        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        arm, key = candidate_of(release), _key(release.model_name, release.environment)
         with self._changing(f"put version {arm.version} back in {release.environment}") as site:
             deployment = site.state.deployment(key)
-            chain = [*deployment.history, *([deployment.live] if deployment.live else [])]
-            place = _place_in_history(chain, arm, release.environment)
+            chain = deployment.chain
+            place = place_in_history(chain, arm, release.environment)
             with suppress(ServiceUnreachable, UsageError):
                 verify_not_rejected(release.model_name, arm, release.environment)
             pinned = chain[place]
@@ -105,9 +108,9 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             present = site.models.digest(pinned.model_digest)
             if present != pinned.model_digest:
                 present = site.models.fetch(arm.model_uri)
-            _verify_as_pinned(release, arm, pinned, present)
-            entry = pinned.model_copy(update={"release": self._as_live(site, key, release)})
-            site.roll_out(key, entry, arm, tuple(chain[:place]))
+            verify_as_pinned(release, arm, pinned, present)
+            entry = pinned.model_copy(update={"release": as_live(release, site.url(key))})
+            site.roll_out(key, entry, arm, chain[:place])
             return entry.release
 
     def mark_recorded(self, release: Release) -> bool:
@@ -155,9 +158,9 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
 
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version."""
-        if release.url is None or release.candidate is None:
+        base_url = base_url_of(release)
+        if base_url is None or release.candidate is None:
             return False
-        base_url = release.url.removesuffix("/api/v1.0/predictions")
         return microservice.is_ready(base_url, str(release.candidate.version), release.candidate.model_digest)
 
     def verify(self, release: Release) -> bool:
@@ -166,7 +169,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             return False
         try:
             return microservice.predict(release.url) == str(release.candidate.version)
-        except microservice.NO_PREDICTION:
+        except NO_PREDICTION:
             return False
 
     def stop(self) -> list[str]:
@@ -209,16 +212,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     @staticmethod
     def get_model_server_info(service: BaseService) -> dict[str, str | None]:
         """What ``zenml model-deployer models describe`` shows."""
-        mine = cast(SeldonLocalService, service)
-        return {
-            "PREDICTION_URL": mine.prediction_url,
-            "HEALTH_CHECK_URL": mine.healthcheck_url,
-            "ENVIRONMENT": mine.config.environment,
-            "MODEL_NAME": mine.config.model_name,
-            "MODEL_VERSION": mine.config.model_version,
-            "MODEL_DIGEST": mine.config.model_digest,
-            "REPLICA": mine.config.replica,
-        }
+        return cast(SeldonLocalService, service).facts
 
     def perform_stop_model(
         self,
@@ -245,7 +239,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             raise Refused(f"Nothing is live at {mine.key}: python run.py --deploy")
         self.restore(live.release)
         replica = site.state.replicas()[mine.key].name
-        return SeldonLocalService.from_model(recorded_services(site)[replica])
+        return SeldonLocalService.from_model(service_list(site).recorded()[replica])
 
     def perform_delete_model(
         self,
@@ -269,74 +263,18 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     @contextmanager
     def _changing_live(self, release: Release, act: str) -> Iterator[tuple[Site, str, Entry | None]]:
         """Change the site alone; also what is live there, where that is exactly ``release``, else None."""
-        arm, key = _candidate(release), _key(release.model_name, release.environment)
+        arm, key = candidate_of(release), _key(release.model_name, release.environment)
         with self._changing(act.format(arm.version, release.environment)) as site:
             live = site.state.deployment(key).live
-            yield site, key, live if live and _same(live.release.candidate, arm) else None
-
-    def _as_live(self, site: Site, key: str, release: Release) -> Release:
-        now = datetime.now(UTC)
-        url = f"{site.url(key)}/api/v1.0/predictions"
-        return release.model_copy(update={"status": "live", "reasons": (), "url": url, "since": now})
+            yield site, key, live if live and same_arm(live.release.candidate, arm) else None
 
 
 def _key(model_name: str, environment: Environment) -> str:
-    if not MODEL_NAME.fullmatch(model_name):
-        raise UsageError(
-            f"The model name {model_name!r} cannot be part of a URL; letters, digits, '.', '_' and '-' can."
-        )
-    return f"{environment}/{model_name}"
-
-
-def _candidate(release: Release) -> Arm:
-    if release.candidate is None:
-        raise Refused(
-            f"The release for {release.environment} names no version to serve: python run.py --status"
-        )
-    return release.candidate
-
-
-def _same(one: Arm | None, other: Arm) -> bool:
-    # By digest: two verdicts with and without their pictures are the same evidence.
-    return one is not None and one.digest == other.digest
+    return f"{environment}/{require_model_name(model_name)}"
 
 
 def _mark(site: Site, key: str, live: Entry, *, recorded: bool, restored: bool) -> Release:
     """Change what is known of the live release; what serves stays."""
-    release = live.release.model_copy(update={"recorded": recorded, "restored": restored})
-    site.save_live(key, live.model_copy(update={"release": release}))
-    return release
-
-
-def _place_in_history(chain: list[Entry], arm: Arm, environment: Environment) -> int:
-    for place in reversed(range(len(chain))):
-        if chain[place].served[0] == arm.version:
-            return place
-    raise Refused(
-        f"Version {arm.version} never was live in {environment}, so it cannot be put back there. "
-        f"Deploy it: python run.py --deploy --environment {environment} --version {arm.version}"
-    )
-
-
-def _verify_as_pinned(release: Release, arm: Arm, pinned: Entry, present: str) -> None:
-    """Check a release that was live before on its own evidence: what was pinned when it went live.
-
-    Raises:
-        Refused: verdict, approval or model are not those that were verified then, or the verdict says no.
-    """
-    if not arm.model_digest == pinned.model_digest == present:
-        raise Refused(
-            f"The model of version {arm.version} was {pinned.model_digest[:12]} when live; the release "
-            f"names {arm.model_digest[:12]}, and its bytes give {present[:12]} now: "
-            "it was altered. Train again: python run.py --train"
-        )
-    if arm.verdict.model_name != release.model_name:
-        raise Refused(
-            f"The verdict is about {arm.verdict.model_name}, the release is of {release.model_name}."
-        )
-    recorded: dict[str, str | None] = {"deployer": pinned.verdict_digest}
-    verify_verdict(arm.verdict, model_digest=present, recorded=recorded)
-    if release.environment == "production":
-        verify_approval(
-            arm.approval, version=arm.version, verdict=arm.verdict, recorded=pinned.approval_digest
-        )
+    marked = live.marked(recorded=recorded, restored=restored)
+    site.save_live(key, marked)
+    return marked.release

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
 import socket
 import subprocess
 import time
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
-from PIL import Image
-
 from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
+from stacks import probing
+from stacks.launching import LAUNCHER, launcher_arguments
 from stacks.local_deployer import loopback, processes
 from stacks.local_deployer.flavor import PROJECT
 from stacks.local_deployer.state import Replica
+from stacks.probing import NO_PREDICTION
 
 HOST = "127.0.0.1"
 POLL_S = 0.05
-PROBE_SIDE = 64  # pixels
-NO_PREDICTION = (httpx.HTTPError, ValueError, LookupError, TypeError)
-"""What :func:`predict` raises: no answer, an error, or an answer that is no prediction."""
 
 
 def new_replica(environment: str, version: int) -> Replica:
@@ -48,26 +43,16 @@ def start(
     """
     if not python.exists():
         raise UsageError(f"The serving environment has no {python}. Build it: make setup")
-    values = {
-        "model_directory": str(model),
-        "model_digest": arm.model_digest,
-        "model_version": str(arm.version),
-        "model_name": model_name,
-    }
-    parameters = [{"name": name, "value": value, "type": "STRING"} for name, value in values.items()]
-    options = {
-        "--host": HOST,
-        "--port": replica.port,
-        "--metrics-port": replica.metrics_port,
-        "--max-body-bytes": max_body_bytes,
-        "--parameters": json.dumps(parameters),
-    }
-    command = [
-        str(python),
-        "-m",
-        "serving.launcher",
-        *(str(part) for pair in options.items() for part in pair),
-    ]
+    arguments = launcher_arguments(
+        arm,
+        model_name=model_name,
+        model_directory=str(model),
+        host=HOST,
+        port=replica.port,
+        metrics_port=replica.metrics_port,
+        max_body_bytes=max_body_bytes,
+    )
+    command = [str(python), *LAUNCHER, *arguments]
     return processes.start(replica.name, command, site=site, log=log_of(replica, site), cwd=PROJECT)
 
 
@@ -111,29 +96,9 @@ def _failed(replica: Replica, arm: Arm, site: Path, what: str) -> ServiceFailed:
 
 def is_ready(base_url: str, version: str, model_digest: str) -> bool:
     """Whether the microservice below ``base_url`` is ready, as this version with this model."""
-    try:
-        with loopback.client() as client:
-            answer = client.get(f"{base_url}/health/status")
-        if answer.status_code != httpx.codes.OK:
-            return False
-        status = answer.json()["jsonData"]
-        return (status["model_version"], status["model_digest"]) == (version, model_digest)
-    except (httpx.HTTPError, ValueError, LookupError, TypeError):
-        return False
+    return probing.is_ready(loopback.client, base_url, version, model_digest)
 
 
 def predict(url: str) -> str:
-    """Send a small picture and return the version that classified it.
-
-    Raises:
-        httpx.HTTPError: no answer, or an error.
-        LookupError, TypeError, ValueError: the answer is not a prediction.
-    """
-    picture = io.BytesIO()
-    Image.radial_gradient("L").resize((PROBE_SIDE, PROBE_SIDE)).convert("RGB").save(picture, "PNG")
-    headers = {"content-type": "application/octet-stream"}
-    with loopback.client() as client:
-        answer = client.post(url, content=picture.getvalue(), headers=headers).raise_for_status()
-    data = answer.json()["jsonData"]
-    data["predictions"][0]["label"]
-    return str(data["model_version"])
+    """Send a small picture and return the version that classified it; see :func:`stacks.probing.predict`."""
+    return probing.predict(loopback.client, url)

@@ -1,39 +1,25 @@
-"""What ZenML's own commands see of a deployment, such as ``zenml model-deployer models list``."""
+"""What ZenML's own commands see of a microservice of this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-from zenml.client import Client
 from zenml.enums import ServiceState
-from zenml.model_deployers.base_model_deployer import get_model_version_id_if_exists
 from zenml.models.v2.misc.service import ServiceType
-from zenml.services import ServiceConfig, ServiceStatus
-from zenml.services.service import BaseDeploymentService
-from zenml.utils import source_utils
 
-from materializers.errors import ServiceUnreachable
-from materializers.release import Arm
+from stacks.listed_services import ListedService, ListedServiceConfig, ServiceList, Serving
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.site import Site
-from stacks.local_deployer.state import Deployment
 
 
-class SeldonLocalServiceConfig(ServiceConfig):
-    """Which replica a service is, and where it answers."""
-
-    environment: str
-    model_digest: str
-    replica: str
-    base_url: str
-    site: str
+class SeldonLocalServiceConfig(ListedServiceConfig):
+    """Which replica a service is, and where it answers; its site is the state directory."""
 
 
-class SeldonLocalService(BaseDeploymentService):
+class SeldonLocalService(ListedService):
     """One live deployment, as ZenML lists it."""
 
     SERVICE_TYPE: ClassVar[ServiceType] = ServiceType(
@@ -44,22 +30,6 @@ class SeldonLocalService(BaseDeploymentService):
     )
 
     config: SeldonLocalServiceConfig
-    status: ServiceStatus
-
-    @property
-    def key(self) -> str:
-        """The deployment's key in the site's state."""
-        return f"{self.config.environment}/{self.config.model_name}"
-
-    @property
-    def prediction_url(self) -> str:
-        """Where pictures are sent."""
-        return f"{self.config.base_url}/api/v1.0/predictions"
-
-    @property
-    def healthcheck_url(self) -> str:
-        """Where readiness, version and model digest are told."""
-        return f"{self.config.base_url}/health/status"
 
     def check_status(self) -> tuple[ServiceState, str]:
         """Look at the process, and ask through the ingress whether it is ready as this version."""
@@ -80,15 +50,9 @@ class SeldonLocalService(BaseDeploymentService):
         yield from lines if tail is None else lines[-tail:]
 
 
-def recorded_services(site: Site) -> dict[str, Any]:
-    """ZenML's records of this site's services, by replica."""
-    page = Client().list_services(
-        type=SeldonLocalService.SERVICE_TYPE.type,
-        flavor=SeldonLocalService.SERVICE_TYPE.flavor,
-        size=1000,
-        hydrate=True,
-    )
-    return {one.config["replica"]: one for one in page.items if one.config.get("site") == str(site.path)}
+def service_list(site: Site) -> ServiceList:
+    """ZenML's records of this site's services."""
+    return ServiceList(SeldonLocalService, SeldonLocalServiceConfig, str(site.path))
 
 
 def record_services(site: Site, *, leave: UUID | None = None) -> None:
@@ -97,61 +61,9 @@ def record_services(site: Site, *, leave: UUID | None = None) -> None:
     Raises:
         ServiceUnreachable: ZenML's store cannot be reached.
     """
-    try:
-        _record_services(site, leave)
-    except (SQLAlchemyError, OSError) as error:
-        raise ServiceUnreachable(
-            f"ZenML's list of served models could not be written: {error}. What is served is unaffected; "
-            "the next command writes it: zenml model-deployer models list"
-        ) from error
-
-
-def _record_services(site: Site, leave: UUID | None) -> None:
     wanted = {
-        deployment.replica.name: (key, deployment)
+        deployment.replica.name: Serving(deployment.live.release, site.url(key))
         for key, deployment in site.state.deployments.items()
-        if deployment.replica
+        if deployment.replica and deployment.live
     }
-    recorded = recorded_services(site)
-    for name, record in recorded.items():
-        if name not in wanted and record.id != leave:
-            Client().delete_service(record.id)
-    for name, (key, deployment) in wanted.items():
-        if name not in recorded:
-            _record(site, key, deployment, name)
-
-
-def _record(site: Site, key: str, deployment: Deployment, replica: str) -> None:
-    release = deployment.live.release if deployment.live else None
-    arm: Arm | None = release.candidate if release else None
-    if release is None or arm is None:
-        return
-    config = SeldonLocalServiceConfig(
-        name=f"{release.environment}-{release.model_name}",
-        description=f"version {arm.version} in {release.environment}",
-        model_name=release.model_name,
-        model_version=str(arm.version),
-        environment=release.environment,
-        model_digest=arm.model_digest,
-        replica=replica,
-        base_url=site.url(key),
-        site=str(site.path),
-    )
-    record = Client().create_service(
-        config=config,
-        service_type=SeldonLocalService.SERVICE_TYPE,
-        model_version_id=get_model_version_id_if_exists(release.model_name, str(arm.version)),
-    )
-    service = SeldonLocalService(
-        uuid=record.id, admin_state=ServiceState.ACTIVE, config=config, status=ServiceStatus()
-    )
-    service.update_status()
-    Client().update_service(
-        id=record.id,
-        name=config.service_name,
-        service_source=source_utils.resolve(SeldonLocalService).import_path,
-        admin_state=service.admin_state,
-        status=service.status.model_dump(),
-        prediction_url=service.prediction_url,
-        health_check_url=service.healthcheck_url,
-    )
+    service_list(site).record(wanted, leave=leave)

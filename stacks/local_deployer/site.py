@@ -15,8 +15,9 @@ from materializers.release import Arm
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 from stacks.local_deployer.ingress import ENVOY, Ingress
-from stacks.local_deployer.model_copies import ModelCopies
-from stacks.local_deployer.state import Deployment, Entry, Pending, Replica, State, StateFile
+from stacks.local_deployer.state import Deployment, Pending, Replica, State, StateFile
+from stacks.model_copies import ModelCopies
+from stacks.served import Entry
 
 INGRESS_TIMEOUT_S = 20.0
 # Requests have drained before a process is asked to end.

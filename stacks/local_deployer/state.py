@@ -15,11 +15,9 @@ from pydantic import Field, ValidationError
 
 from materializers.blobs import write_file
 from materializers.errors import DamagedArtifact, ServiceUnreachable
-from materializers.release import Arm, Release
 from materializers.report import Record
+from stacks.served import HISTORY_LENGTH, Entry, live_before
 
-# Releases that --rollback can go back to, one after the other.
-HISTORY_LENGTH = 20
 POLL_S = 0.1
 
 
@@ -31,31 +29,6 @@ class Replica(Record):
     metrics_port: int
 
 
-class Entry(Record):
-    """A release that was verified here, with the digests that it had then."""
-
-    release: Release
-    model_digest: str
-    verdict_digest: str
-    approval_digest: str | None
-
-    @classmethod
-    def pin(cls, release: Release, arm: Arm) -> Entry:
-        """Pin the digests of a release that was just verified; ``arm`` is its candidate."""
-        return cls(
-            release=release,
-            model_digest=arm.model_digest,
-            verdict_digest=arm.verdict.digest,
-            approval_digest=arm.approval.digest if arm.approval else None,
-        )
-
-    @property
-    def served(self) -> tuple[int, str]:
-        """Version and model digest."""
-        version = self.release.candidate.version if self.release.candidate else 0
-        return version, self.model_digest
-
-
 class Deployment(Record):
     """One environment of one model: what is live, what was live before it (the newest last)."""
 
@@ -65,14 +38,16 @@ class Deployment(Record):
 
     def past(self, coming: Entry) -> tuple[Entry, ...]:
         """The history once ``coming`` is live; what is served already is no predecessor of itself."""
-        past = [*self.history, self.live] if self.live else [*self.history]
-        while past and past[-1].served == coming.served:
-            past.pop()
-        return tuple(past[-HISTORY_LENGTH:])
+        return live_before(self.chain, coming)
+
+    @property
+    def chain(self) -> tuple[Entry, ...]:
+        """Every release that was live here, what is live now as the last."""
+        return (*self.history, self.live) if self.live else self.history
 
     def down(self, *, remember: bool = True) -> Deployment:
         """The deployment with nothing live; what was live is known as past unless told otherwise."""
-        past = (*self.history, self.live) if self.live and remember else self.history
+        past = self.chain if remember else self.history
         return Deployment(history=past[-HISTORY_LENGTH:])
 
 

@@ -1,10 +1,11 @@
-"""Deliveries in a bucket: labels.csv and the pictures are objects below one prefix."""
+"""Deliveries in a bucket: one object a file below a prefix, or one archive of them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 from materializers.errors import ServiceUnreachable, UsageError
@@ -12,6 +13,7 @@ from steps.data.files import Source, SourceLimits, Unreadable
 from steps.data.labels import LABELS_FILE
 
 S3_SCHEME = "s3://"
+NO_SUCH_OBJECT = frozenset({"NoSuchKey", "404"})
 ATTEMPTS = 3  # of an object whose body breaks off; botocore repeats the request alone
 
 
@@ -22,10 +24,8 @@ class S3Source(Source):
 
     def __init__(self, address: str, limits: SourceLimits, connections: int) -> None:
         super().__init__(address, limits)
-        self.bucket, _, prefix = address.removeprefix(S3_SCHEME).partition("/")
-        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        if not self.bucket:
-            raise UsageError(f"The source {address} names no bucket. Give s3://bucket/prefix.")
+        self.bucket, prefix = _split(address)
+        self.prefix = f"{prefix}/" if prefix else ""
         self.client = _s3_client(address, connections)
 
     def _read(self, path: str) -> bytes:
@@ -59,21 +59,60 @@ class S3Source(Source):
             return data
 
     def _explained(self, path: str, code: str, error: Exception) -> Exception:
-        if code in ("NoSuchKey", "404"):
+        if code in NO_SUCH_OBJECT:
             return Unreadable("missing", "the bucket has no such object")
         if code in ("AccessDenied", "403") and path != LABELS_FILE:
             return Unreadable("unreadable", "access is denied, or it is missing and listing is not allowed")
         return self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> ServiceUnreachable:
-        return ServiceUnreachable(
-            f"The source {self.address} cannot be read: {error}. Check the bucket's name, AWS_ENDPOINT_URL, "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again."
-        )
+        return _unreachable(self.address, error)
 
     def close(self) -> None:
         """Close the connections."""
         self.client.close()
+
+
+def fetch_archive(address: str, folder: Path) -> Path:
+    """Copy an archive out of its bucket into ``folder``, under its own name.
+
+    Raises:
+        UsageError: there is no such object.
+        ServiceUnreachable: the bucket does not answer, or refuses.
+    """
+    from botocore import exceptions as s3
+
+    bucket, key = _split(address)
+    target = folder / Path(key).name
+    with closing(_s3_client(address, connections=1)) as client:
+        try:
+            client.download_file(bucket, key, str(target))
+        except s3.ClientError as error:
+            if error.response["Error"].get("Code") in NO_SUCH_OBJECT:
+                raise UsageError(f"There is no {address}: correct --source, or upload it.") from error
+            raise _unreachable(address, error) from error
+        except (s3.BotoCoreError, OSError) as error:
+            raise _unreachable(address, error) from error
+    return target
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Bucket and key.
+
+    Raises:
+        UsageError: it names no bucket.
+    """
+    bucket, _, key = address.removeprefix(S3_SCHEME).partition("/")
+    if not bucket:
+        raise UsageError(f"The source {address} names no bucket. Give s3://bucket/prefix.")
+    return bucket, key.strip("/")
+
+
+def _unreachable(address: str, error: Exception) -> ServiceUnreachable:
+    return ServiceUnreachable(
+        f"The source {address} cannot be read: {error}. Check the bucket's name, AWS_ENDPOINT_URL, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again."
+    )
 
 
 def _s3_client(address: str, connections: int) -> Any:

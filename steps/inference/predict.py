@@ -88,17 +88,30 @@ def refuse_unwritable(output: str) -> None:
         )
 
 
-@step(enable_cache=False)
-def predict(
-    live: Release, source: str, output: str, settings: InferenceSettings
-) -> Annotated[Predictions, "predictions"]:
-    """Classify the pictures of ``source`` and write the answers to ``output`` as Parquet."""
-    import tempfile
-    from pathlib import Path
+def write_predictions(predictions: Predictions, output: str) -> None:
+    """Write the answers as Parquet, to a path of this machine or to an object of a bucket.
 
+    Raises:
+        UsageError: it cannot be written.
+    """
     from zenml.client import Client
 
     from materializers.blobs import write_blob
+
+    try:
+        write_blob(Client().active_stack.artifact_store, output, predictions.to_parquet())
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written ({error}): give --output another one") from error
+
+
+@step(enable_cache=False)
+def predict(
+    live: Release, source: str, output: str | None, settings: InferenceSettings
+) -> Annotated[Predictions, "predictions"]:
+    """Classify the pictures of ``source``; where ``output`` names an object, write the answers there too."""
+    import tempfile
+    from pathlib import Path
+
     from materializers.classifier import fetch_model_directory
     from serving.model_directory import ModelDirectoryError
     from serving.predictor import Predictor
@@ -108,7 +121,6 @@ def predict(
     arm = live.candidate
     if arm is None:
         raise Refused("The live release names no version.")
-    refuse_unwritable(output)
     with tempfile.TemporaryDirectory() as folder:
         fetch_model_directory(arm.model_uri, Path(folder))
         try:
@@ -128,8 +140,6 @@ def predict(
     if not frames:
         raise UsageError(f"{source} holds no picture (.jpg, .jpeg, .png, .webp): give --input another one")
     predictions = Predictions(rows=pd.concat(frames, ignore_index=True))
-    try:
-        write_blob(Client().active_stack.artifact_store, output, predictions.to_parquet())
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written ({error}): give --output another one") from error
+    if output is not None:
+        write_predictions(predictions, output)
     return predictions

@@ -5,8 +5,10 @@ import signal
 import sys
 
 from zenml import pipeline, step
+from zenml.config.retry_config import StepRetryConfig
 
-from pipelines.session import PROCESS_KEY, prepare, this_process
+from materializers.carried_run import PROCESS_KEY, this_process
+from pipelines.session import prepare
 
 
 @step(enable_cache=False)
@@ -23,4 +25,5 @@ def killed() -> None:
 
 if __name__ == "__main__":
     prepare(None)
-    killed.with_options(run_name=sys.argv[1], extra={PROCESS_KEY: this_process()})()
+    retry = StepRetryConfig(max_retries=int(sys.argv[2])) if sys.argv[2] != "0" else None
+    killed.with_options(run_name=sys.argv[1], retry=retry, extra={PROCESS_KEY: this_process()})()

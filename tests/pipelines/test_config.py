@@ -42,6 +42,17 @@ PRODUCT_VALUES = {
     "trigger.new_rows": 10_000,
     "trigger.max_age_days": 30.0,
     "deployment.mode": "full",
+    "running.timeout_s": 3600,
+    "running.retries.count": 3,
+    "running.retries.delay_s": 60,
+    "running.retries.factor": 2,
+    "running.step.cpu_request": 2.0,
+    "running.step.cpu_limit": 4.0,
+    "running.step.memory_request": "4G",
+    "running.step.memory_limit": "8G",
+    "running.steps.train.memory_request": "32G",
+    "running.steps.train.gpus": 1,
+    "running.steps.train.node_pool": {"gpu-type": "v100"},
 }
 """What the product's description states; the files must carry these values.
 
@@ -113,7 +124,7 @@ def test_every_line_of_the_demo_is_a_difference() -> None:
         return found
 
     product, demo = read(CONFIGS), read(CONFIGS / "demo")
-    repeated = [path for path, value in demo.items() if product.get(path) == value]
+    repeated = [path for path, value in demo.items() if path in product and product[path] == value]
     assert repeated == []
 
 

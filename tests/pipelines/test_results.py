@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from materializers.errors import Refused, UsageError
-from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of, one_line
+from materializers.redaction import one_line
+from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of
 from tests.materializers.examples import data_report, full_verdict, release, rule, verdict
 
 

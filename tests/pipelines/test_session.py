@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from materializers.errors import ServiceUnreachable, UsageError
-from pipelines.session import PROJECT, is_dead, one_run_at_a_time, prepare, this_process
+from pipelines.session import PROJECT, one_run_at_a_time, prepare
+from tests.stacks.local_orchestrator.stack import make_stack
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -22,27 +22,10 @@ if TYPE_CHECKING:
 KILLED_RUN = Path(__file__).parent / "killed_run.py"
 
 
-def test_this_process_is_alive() -> None:
-    """A process that runs is never taken for dead."""
-    assert not is_dead(this_process())
-
-
-def test_a_process_id_used_again_is_dead() -> None:
-    """The same process id with another start time is another process."""
-    assert is_dead(this_process() | {"started": psutil.Process().create_time() - 100})
-
-
-def test_a_process_that_ended_is_dead() -> None:
-    """A process id that nothing has is dead."""
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    record = this_process() | {"pid": child.pid}
-    child.wait()
-    assert is_dead(record)
-
-
-def test_a_process_on_another_host_is_never_judged() -> None:
-    """What cannot be seen from here is left alone."""
-    assert not is_dead({"host": "elsewhere", "pid": 1, "started": 0.0})
+@pytest.fixture(scope="module")
+def stack_id(zenml_client: Client, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A stack whose orchestrator knows the processes that carry its runs; not the active one."""
+    return str(make_stack(zenml_client, "session", tmp_path_factory.mktemp("session")))
 
 
 def test_an_unknown_stack_is_refused(zenml_client: Client) -> None:
@@ -73,19 +56,24 @@ def test_a_dead_zenml_server_is_told_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.parametrize(("retries", "ends_as"), [("0", "failed"), ("3", "stopped")])
 def test_a_killed_run_is_closed_at_the_next_start(
-    zenml_client: Client, monkeypatch: pytest.MonkeyPatch
+    zenml_client: Client, stack_id: str, monkeypatch: pytest.MonkeyPatch, retries: str, ends_as: str
 ) -> None:
-    """After kill -9 the run says ``running``; the next start that reaches MLflow closes it and its step."""
+    """After kill -9 the run says ``running``; the next start that reaches MLflow closes it and its step.
+
+    Also where ZenML would wait for another attempt of the step.
+    """
     from pipelines import session
     from pipelines.session import close_dead_runs
 
     def unreachable(run: object) -> None:
         raise ServiceUnreachable("MLflow does not answer")
 
-    name = f"killed-{os.getpid()}"
+    name = f"killed-{os.getpid()}-{retries}"
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", stack_id)
     ended = subprocess.run(
-        [sys.executable, str(KILLED_RUN), name], capture_output=True, check=False, timeout=120
+        [sys.executable, str(KILLED_RUN), name, retries], capture_output=True, check=False, timeout=120
     )
     assert ended.returncode == -9, ended.stderr.decode()
     assert str(zenml_client.get_pipeline_run(name).status) == "running"
@@ -98,8 +86,28 @@ def test_a_killed_run_is_closed_at_the_next_start(
     assert close_dead_runs() == [name]
     run = zenml_client.get_pipeline_run(name)
     assert str(run.status) == "failed"
-    assert {str(step.status) for step in run.steps.values()} == {"failed"}
+    assert {str(step.status) for step in run.steps.values()} == {ends_as}
     assert close_dead_runs() == []
+
+
+def test_a_run_of_another_stack_is_not_judged(
+    zenml_client: Client, stack_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone from here, and its own orchestrator may still carry it."""
+    from pipelines.session import close_dead_runs, close_run
+
+    name = f"elsewhere-{os.getpid()}"
+    default = zenml_client.get_stack("default", allow_name_prefix_match=False)
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(default.id))
+    ended = subprocess.run([sys.executable, str(KILLED_RUN), name, "0"], check=False, timeout=120)
+    assert ended.returncode == -9
+    assert close_dead_runs() == []  # ZenML's own orchestrator knows nothing of processes
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", stack_id)
+    assert close_dead_runs() == []
+    run = zenml_client.get_pipeline_run(name)
+    assert str(run.status) == "running"
+    close_run(run)
+    assert str(zenml_client.get_pipeline_run(name).status) == "failed"
 
 
 def test_a_second_run_waits_for_the_first(zenml_client: Client) -> None:

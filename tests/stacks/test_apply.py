@@ -10,10 +10,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.main.home import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -34,6 +37,7 @@ components:
       state_directory: ${SHUTTERLINE_HOME}/deployer
       port: ${SHUTTERLINE_PORT}
 """
+SERVERS = ("KUBEFLOW", "MLFLOW", "KUBERNETES", "INGRESS")
 TRACKER = "  experiment_tracker:\n    flavor: mlflow\n"
 
 # Runs the registrar for each act in one process (importing ZenML anew each time would take most of the
@@ -89,6 +93,14 @@ part = client.get_stack_component(Kind.ORCHESTRATOR, "small")
 client.update_stack_component(part.id, part.type, name="small-replaced-1", labels={"stack_file": "small"})
 """
 )
+PLANTED = (
+    MEDDLE
+    + """
+part = client.get_stack_component(Kind.EXPERIMENT_TRACKER, "small")
+planted = {"tracking_username": "ada", "tracking_password": "marked-password-41", "experiment_name": "old"}
+client.update_stack_component(part.id, part.type, configuration=planted)
+"""
+)
 CHOSEN = (
     MEDDLE
     + """
@@ -109,8 +121,25 @@ ACTS: dict[str, dict[str, Any]] = {
     "back": {"file": STACK, "options": []},
     "outdated": {"file": STACK, "options": [], "before": OUTDATED},
     "killed": {"file": STACK, "options": [], "before": KILLED},
+    "planted": {"file": STACK, "options": [], "before": PLANTED},
     "typo in a flavor": {"file": STACK.replace("flavor: mlflow", "flavor: mflow"), "options": []},
     "typo in a setting": {"file": STACK.replace("      port:", "      prot:"), "options": ["--dry-run"]},
+    "typo in an optional setting": {
+        "file": STACK.replace("      port:", "      prot: ${SHUTTERLINE_NEVER_SET:-}\n      port:"),
+        "options": ["--dry-run"],
+    },
+    "missing secret": {
+        "file": STACK.replace(
+            TRACKER,
+            TRACKER
+            + """    configuration:
+      tracking_uri: https://mlflow.shop.example
+      tracking_username: "{{nowhere.username}}"
+      tracking_password: "{{nowhere.password}}"
+""",
+        ),
+        "options": ["--dry-run"],
+    },
     "wrong setting": {"file": STACK.replace("${SHUTTERLINE_PORT}", "http"), "options": ["--dry-run"]},
     "wrong path": {"file": STACK.replace("${SHUTTERLINE_HOME}/art", "s3://x/art"), "options": ["--dry-run"]},
     "wrong class": {
@@ -152,9 +181,7 @@ class Project:
         for folder in ("stacks", "materializers", "serving", "steps"):
             shutil.copytree(PROJECT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
         (root / ".venv-serving").symlink_to(PROJECT / ".venv-serving")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         inherited = {
             key: value for key, value in os.environ.items() if not key.startswith(("ZENML_", "PYTHON"))
         }
@@ -268,6 +295,17 @@ def test_an_outdated_flavor_is_brought_up_to_date(answers: dict[str, Any]) -> No
     ]
 
 
+def test_a_secret_that_changes_is_not_printed(answers: dict[str, Any]) -> None:
+    """One that stood in the store in plain text goes, and only that it does is said."""
+    planted = answers["planted"]
+    assert planted["out"].splitlines() == [
+        "experiment_tracker small: experiment_name: old → (none)",
+        "experiment_tracker small: tracking_password: (hidden) → (none)",
+        "experiment_tracker small: tracking_username: (hidden) → (none)",
+    ]
+    assert planted["settings"]["experiment_tracker"] == {}
+
+
 def test_after_a_kill_between_two_acts_the_next_run_ends_the_work(answers: dict[str, Any]) -> None:
     """Killed while replacing a component, the old one set aside: the same end as without the kill."""
     killed = answers["killed"]
@@ -280,6 +318,14 @@ def test_after_a_kill_between_two_acts_the_next_run_ends_the_work(answers: dict[
     [
         ("typo in a flavor", "small.yaml:10: no experiment_tracker flavor 'mflow': did you mean 'mlflow'?"),
         ("typo in a setting", "small.yaml:16: seldon-local has no setting 'prot': did you mean 'port'?"),
+        (
+            "typo in an optional setting",
+            "small.yaml:16: seldon-local has no setting 'prot': did you mean 'port'?",
+        ),
+        (
+            "missing secret",
+            "ZenML has no secret nowhere with username: zenml secret create nowhere --username=…",
+        ),
         (
             "wrong setting",
             "small.yaml:16: model_deployer setting 'port' refused: Input should be a valid integer",
@@ -346,8 +392,9 @@ def test_the_commands_of_the_docs_run(project: Project) -> None:
         "experiment_tracker",
         "model_registry",
         "model_deployer",
+        "alerter",
     ]
-    assert checked[-1].endswith(f"127.0.0.1:{project.port} is free")
+    assert checked[-2].endswith(f"127.0.0.1:{project.port} is free")
 
 
 def test_a_failed_check_keeps_the_store_unwritten(project: Project) -> None:
@@ -384,6 +431,56 @@ def test_a_store_that_does_not_open_is_exit_4(project: Project, tmp_path: Path) 
     assert done.returncode == 4, done.stderr
     assert done.stderr.startswith("ZenML's store cannot be read or written (")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [[], ["--check"], ["--dry-run"]], ids=str)
+def test_a_zenml_server_that_is_down_is_exit_4_within_seconds(project: Project, option: list[str]) -> None:
+    """One line that names it, where ZenML itself goes on asking for half a minute; nothing is written."""
+    before, address = project.digest(), f"http://127.0.0.1:{free_port()}"
+    project.environment["ZENML_STORE_URL"] = address
+    try:
+        started = time.monotonic()
+        done = project.apply(*option)
+        took = time.monotonic() - started
+    finally:
+        del project.environment["ZENML_STORE_URL"]
+    assert done.returncode == 4
+    said = done.stdout if option == ["--check"] else done.stderr
+    assert f"ZenML at {address} does not answer (" in said.splitlines()[0]
+    assert "Traceback" not in done.stderr
+    assert took < 20
+    assert project.digest() == before
+
+
+def test_a_remote_stack_is_not_registered_in_a_database_of_this_machine(project: Project) -> None:
+    """All that is wrong is said, one line each; what has no address to ask yet is not called good."""
+    before, nobody = project.digest(), f"127.0.0.1:{free_port()}"
+    remote = {
+        "SHUTTERLINE_S3_PATH": "s3://models/zenml",
+        "SHUTTERLINE_CONTAINER_REGISTRY": nobody,
+        "SHUTTERLINE_IMAGE_TAG": "1.0.0",
+        **{f"SHUTTERLINE_{name}_URL": f"http://{nobody}" for name in SERVERS},
+    }
+    project.environment.update(remote)
+    try:
+        done = project.apply(file="stacks/kubeflow.yaml")
+        checked = project.apply("--check", file="stacks/kubeflow.yaml")
+    finally:
+        for name in remote:
+            del project.environment[name]
+    assert done.returncode == checked.returncode == 4
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == [
+        "zenml_server",
+        "orchestrator",
+        "container_registry",
+    ]
+    assert "zenml_server: ZenML keeps what it knows in a database of this machine" in done.stderr
+    said = {line.split(": ")[0]: line.split(": ", maxsplit=1)[1] for line in checked.stdout.splitlines()}
+    assert said["artifact_store"] == said["model_deployer"]
+    assert said["artifact_store"] == "not checked: its secrets lie in the ZenML server"
+    assert said["image_builder"] == "not checked: images are built by `make images`"
+    assert f"Kubeflow at http://{nobody} does not answer" in said["orchestrator"]
+    assert project.digest() == before
 
 
 def test_what_a_run_tracks_stays_out_of_the_project(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from materializers.errors import UsageError
 from stacks.apply import main
 from stacks.rules import check_rules
-from stacks.stack_file import load_stack_file
+from stacks.stack_file import PLACEHOLDER, load_stack_file
 from tests.conftest import PROJECT
 
 CLUSTER = """\
@@ -37,17 +38,29 @@ USER = "ada:hunter2"
 VARIABLES = {"S3_KEY": "AKIA", "MLFLOW_PASSWORD": "hunter2"}
 
 
-def check(folder: Path, content: str) -> None:
+REMOTE = {
+    "SHUTTERLINE_KUBEFLOW_URL": "https://kubeflow.shop.example/pipeline",
+    "SHUTTERLINE_S3_PATH": "s3://shop-models/zenml",
+    "SHUTTERLINE_MLFLOW_URL": "https://mlflow.shop.example",
+    "SHUTTERLINE_CONTAINER_REGISTRY": "registry.shop.example/team",
+    "SHUTTERLINE_IMAGE_TAG": "1.0.0",
+    "SHUTTERLINE_KUBERNETES_URL": "https://cluster.shop.example:6443",
+    "SHUTTERLINE_INGRESS_URL": "https://predict.shop.example",
+}
+"""What stacks/kubeflow.yaml cannot do without."""
+
+
+def check(folder: Path, content: str, server: str | None = None) -> None:
     """Load and check a stack file."""
     path = folder / "cluster.yaml"
     path.write_text(content)
-    check_rules(load_stack_file(path, VARIABLES))
+    check_rules(load_stack_file(path, VARIABLES), server=server)
 
 
-def refusal(folder: Path, content: str) -> str:
+def refusal(folder: Path, content: str, server: str | None = None) -> str:
     """What is said against a stack file."""
     with pytest.raises(UsageError) as refused:
-        check(folder, content)
+        check(folder, content, server)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -80,6 +93,30 @@ def test_the_name_of_a_secret_is_none(tmp_path: Path) -> None:
     """ZenML's and Kubernetes' secrets are named in the open."""
     check(tmp_path, CLUSTER.replace("key: ${S3_KEY}", "authentication_secret: s3"))
     check(tmp_path, CLUSTER.replace("key: ${S3_KEY}", "kubernetes_secret_name: s3"))
+    check(tmp_path, CLUSTER.replace("key: ${S3_KEY}", "api_key_secret: zenml"))
+    check(
+        tmp_path, CLUSTER.replace("key: ${S3_KEY}", "environment_secrets: {AWS_SECRET_ACCESS_KEY: s3.secret}")
+    )
+
+
+def test_a_password_in_an_address_is_refused_also_from_a_variable(tmp_path: Path) -> None:
+    """ZenML would keep, and show, the address as a whole; the password is not said again."""
+    address = f"${{MLFLOW:-https://{USER}@mlflow.shop.example}}"
+    said = refusal(tmp_path, CLUSTER.replace("https://mlflow.shop.example", address))
+    assert said.startswith(
+        f"{tmp_path}/cluster.yaml:18: the address holds a password in plain text: give the"
+    )
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("value", ["'${MLFLOW_PASSWORD}'", "'{{mlflow.password}}'", "hunter2"])
+def test_a_secret_among_the_plain_variables_of_containers_is_refused(tmp_path: Path, value: str) -> None:
+    """The compiled pipeline would hold it in plain text, wherever it comes from."""
+    written = f"environment: {{MLFLOW_PASSWORD: {value}}}"
+    said = refusal(tmp_path, CLUSTER.replace("key: ${S3_KEY}", written))
+    assert said.startswith(f"{tmp_path}/cluster.yaml:11: 'MLFLOW_PASSWORD' would stand in plain text")
+    assert "environment_secrets: {MLFLOW_PASSWORD: SECRET.KEY}" in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize(
@@ -105,6 +142,16 @@ def test_an_endpoint_without_tls_is_refused_unless_it_is_allowed_with_a_reason(
 def test_the_loopback_needs_no_tls(tmp_path: Path, address: str) -> None:
     """Nothing leaves the machine."""
     check(tmp_path, CLUSTER.replace("https://s3.shop.example", address))
+
+
+def test_a_zenml_server_without_tls_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    """Its API key would be sent in plain text; the loopback and one that the file names are taken."""
+    server = "http://zenml.shop.example:8080"
+    said = refusal(tmp_path, CLUSTER, server)
+    assert said.startswith(f"the ZenML server: {server} would be asked without TLS")
+    check(tmp_path, f"{CLUSTER}without_tls:\n  {server}: the mesh encrypts it\n", server)
+    check(tmp_path, CLUSTER, "http://127.0.0.1:8237")
+    check(tmp_path, CLUSTER, "https://zenml.shop.example")
 
 
 def test_an_exception_that_no_component_needs_is_refused(tmp_path: Path) -> None:
@@ -154,6 +201,58 @@ def test_the_registrar_refuses_such_a_file_before_anything_else(
 
 
 def test_the_projects_own_stacks_keep_the_rules() -> None:
-    """Every stack file of the repository."""
+    """Every stack file of the repository, with the variables that each needs."""
     for path in sorted((PROJECT / "stacks").glob("*.yaml")):
-        check_rules(load_stack_file(path, {"ZENML_CONFIG_DIRECTORY": "/config"}))
+        check_rules(load_stack_file(path, {"ZENML_CONFIG_DIRECTORY": "/config", **REMOTE}))
+
+
+def test_the_clusters_stack_file_names_each_of_its_variables_above() -> None:
+    """Whoever reads only its head knows what to export, and which of it may be left out."""
+    text = (PROJECT / "stacks" / "kubeflow.yaml").read_text()
+    head, body = text.split("\nname: ")
+    used = {match["name"]: match["default"] for match in PLACEHOLDER.finditer(body)}
+    assert used.keys() == set(re.findall(r"SHUTTERLINE_[A-Z0-9_]+", head))
+    assert {name for name, default in used.items() if default is None} == REMOTE.keys()
+
+
+def test_the_clusters_stack_file_leaves_out_what_nobody_set() -> None:
+    """No empty endpoint, token or address reaches ZenML; what is set does."""
+    path = PROJECT / "stacks" / "kubeflow.yaml"
+    least = load_stack_file(path, REMOTE)
+    kinds = {kind: component.configuration for kind, component in least.present().items()}
+    assert kinds["alerter"] == {}
+    assert kinds["artifact_store"]["client_kwargs"] == {"region_name": "us-east-1"}
+    assert kinds["orchestrator"]["environment"] == {"AWS_REGION": "us-east-1"}
+    assert not {"kubeflow_token", "user_namespace"} & kinds["orchestrator"].keys()
+    assert not {"s3_endpoint", "kubernetes_ca"} & kinds["model_deployer"].keys()
+    alerts = load_stack_file(path, {**REMOTE, "SHUTTERLINE_ALERT_URLS": "{{shutterline_alerts.urls}}"})
+    assert alerts.present()["alerter"].configuration == {"urls": "{{shutterline_alerts.urls}}"}
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong", "said"),
+    [
+        (
+            "flavor: s3",
+            "flavour: s3",
+            "unknown key 'components.artifact_store.flavour': did you mean 'flavor'?",
+        ),
+        ("    flavor: s3\n", "", "'components.artifact_store.flavor' is missing: add it"),
+        (
+            "  image_builder:",
+            "  image_bilder:",
+            "unknown key 'components.image_bilder': did you mean 'image_b",
+        ),
+    ],
+)
+def test_a_wrong_key_in_the_clusters_stack_file_is_refused_with_its_line(
+    tmp_path: Path, written: str, wrong: str, said: str
+) -> None:
+    """An unknown key or a missing flavor, in a file like the cluster's."""
+    content = (PROJECT / "stacks" / "kubeflow.yaml").read_text()
+    path = tmp_path / "cluster.yaml"
+    path.write_text(content.replace(written, wrong))
+    line = content[: content.index(written)].count("\n") + (1 if wrong else 0)
+    with pytest.raises(UsageError) as refused:
+        load_stack_file(path, REMOTE)
+    assert str(refused.value).startswith(f"{path}:{line}: {said}")

@@ -57,6 +57,33 @@ def test_a_placeholder_takes_its_variable_before_its_default(stack_file: Path) -
         assert stack.components.artifact_store.configuration == {"path": path, "port": 8090}
 
 
+def test_a_setting_that_its_placeholders_leave_empty_is_left_out(stack_file: Path) -> None:
+    """With a mapping that has only such settings; an empty text that the file writes itself stays."""
+    optional = """\
+      empty: ""
+      endpoint: ${ENDPOINT:-}
+      client:
+        address: ${ENDPOINT:-}${PORT:-}
+      list: ["${ENDPOINT:-}"]
+"""
+    stack_file.write_text(WHOLE + optional)
+    left = load_stack_file(stack_file, {"BASE": "/base"})
+    configuration = left.components.artifact_store.configuration
+    assert configuration == {"path": "/base/shutterline/artifacts", "port": 8090, "empty": "", "list": [""]}
+    keys = ("components", "artifact_store", "configuration")
+    assert left.written(*keys) == ["path", "port", "empty", "endpoint", "client", "list"]
+    assert left.where(*keys, "endpoint") == f"{stack_file}:12"
+    given = load_stack_file(stack_file, {"BASE": "/base", "ENDPOINT": "https://s3"})
+    assert given.components.artifact_store.configuration["endpoint"] == "https://s3"
+    assert given.components.artifact_store.configuration["client"] == {"address": "https://s3"}
+
+
+def test_a_flavor_that_a_placeholder_leaves_empty_is_missing(stack_file: Path) -> None:
+    """What must be there is asked for with its line."""
+    message = refusal(stack_file, WHOLE.replace("flavor: local", "flavor: ${FLAVOR:-}", 1))
+    assert message == f"{stack_file}:3: 'components.orchestrator' is missing: add it"
+
+
 def test_what_a_variable_holds_is_not_expanded_again(stack_file: Path) -> None:
     """A variable's value is data: placeholders in it stay as they are."""
     stack_file.write_text(WHOLE)
@@ -140,5 +167,5 @@ def test_all_that_the_local_stack_keeps_lies_under_one_folder() -> None:
             for value in component.configuration.values()
         ]
         paths = [value for value in settings if "/" in str(value)]
-        assert len(paths) == 2
+        assert len(paths) == 3
         assert all(value.startswith(home) for value in paths)

@@ -95,16 +95,21 @@ def release_of(arm: Arm, environment: Environment = "staging") -> Release:
 
 @dataclass
 class Registry:
-    """Registers versions as a training run does: the model's bytes, the run's record, the tags."""
+    """Registers versions as a training run does: the model's bytes, the run's record, the tags.
+
+    ``publish`` puts a model directory where the artifact store is, and gives its address.
+    """
 
     root: Path
     run_verdict: Callable[[str], str]
     client: Any
+    publish: Callable[[Path], str] = str
 
     def register(self, seed: int, *, accuracy: float = 0.9, approved: bool = False) -> Arm:
         """One more version of the model, with its verdict and perhaps an approval."""
-        uri = self.root / f"model-{uuid4().hex[:8]}"
-        digest = write_model(uri, seed)
+        directory = self.root / f"model-{uuid4().hex[:8]}"
+        digest = write_model(directory, seed)
+        uri = self.publish(directory)
         verdict = make_verdict(digest, accuracy=accuracy)
         tags = {
             "identity": uuid4().hex,
@@ -116,13 +121,11 @@ class Registry:
             "code_digest": verdict.evidence.code,
             "zenml_run": self.run_verdict(verdict.digest),
         }
-        version = int(self.client.create_model_version(MODEL_NAME, str(uri), tags=tags).version)
+        version = int(self.client.create_model_version(MODEL_NAME, uri, tags=tags).version)
         approval = make_approval(version, verdict) if approved else None
         if approval:
             self.client.set_model_version_tag(MODEL_NAME, str(version), "approval_digest", approval.digest)
-        return Arm(
-            version=version, model_digest=digest, model_uri=str(uri), verdict=verdict, approval=approval
-        )
+        return Arm(version=version, model_digest=digest, model_uri=uri, verdict=verdict, approval=approval)
 
 
 @contextmanager
@@ -145,6 +148,29 @@ class RegistryStack:
 
     name: str
     root: Path
+
+
+def make_registry(stack: RegistryStack, publish: Callable[[Path], str] = str) -> Registry:
+    """The MLflow registry of a stack, with an empty registered model."""
+    from zenml.client import Client
+    from zenml.enums import MetadataResourceTypes
+    from zenml.models import RunMetadataResource
+
+    from materializers.evidence import registry_client
+    from tests.stacks.local_deployer.judged_pipeline import judged
+
+    def run_verdict(digest: str) -> str:
+        with active(stack.name):
+            run = judged()
+        assert run
+        resource = RunMetadataResource(id=run.id, type=MetadataResourceTypes.PIPELINE_RUN)
+        Client().create_run_metadata({"verdict_digest": digest}, [resource])
+        return str(run.id)
+
+    with active(stack.name):
+        client = registry_client()
+    client.create_registered_model(MODEL_NAME)
+    return Registry(stack.root, run_verdict, client, publish)
 
 
 @pytest.fixture(scope="session")
@@ -178,25 +204,7 @@ def zenml_stack(registry_stack: RegistryStack) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def registry(registry_stack: RegistryStack) -> Registry:
     """The MLflow registry of the stack, with an empty registered model."""
-    from zenml.client import Client
-    from zenml.enums import MetadataResourceTypes
-    from zenml.models import RunMetadataResource
-
-    from materializers.evidence import registry_client
-    from tests.stacks.local_deployer.judged_pipeline import judged
-
-    def run_verdict(digest: str) -> str:
-        with active(registry_stack.name):
-            run = judged()
-        assert run
-        resource = RunMetadataResource(id=run.id, type=MetadataResourceTypes.PIPELINE_RUN)
-        Client().create_run_metadata({"verdict_digest": digest}, [resource])
-        return str(run.id)
-
-    with active(registry_stack.name):
-        client = registry_client()
-    client.create_registered_model(MODEL_NAME)
-    return Registry(registry_stack.root, run_verdict, client)
+    return make_registry(registry_stack)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import pytest
 
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.release import Arm
-from stacks.local_deployer.state import HISTORY_LENGTH, Deployment, Entry, Replica, State, StateFile
+from stacks.local_deployer.state import Deployment, Replica, State, StateFile
+from stacks.served import HISTORY_LENGTH, Entry
 from tests.stacks.local_deployer.conftest import make_verdict, release_of
 
 

@@ -1,4 +1,4 @@
-"""The site's own copies of the models that it serves, each in a folder named by its digest."""
+"""A deployer's own copies of models, each in a folder named by its digest."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INCOMPLETE = ".part-"
 
 
 class ModelCopies:
-    """Model directories below ``site/models``."""
+    """Model directories below ``folder/models``."""
 
-    def __init__(self, site: Path) -> None:
-        self._directory = site / "models"
+    def __init__(self, folder: Path) -> None:
+        self._directory = folder / "models"
 
     def path(self, digest: str) -> Path:
         """Where the copy with this digest lies."""

@@ -8,7 +8,7 @@ import pytest
 
 from materializers.errors import Refused, ServiceUnreachable
 from serving.model_directory import model_digest
-from stacks.local_deployer.model_copies import ModelCopies
+from stacks.model_copies import ModelCopies
 from tests.stacks.local_deployer.conftest import change_a_byte, write_model
 
 

@@ -1,0 +1,119 @@
+"""What runs when: list schedules, pause and resume them, remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from actions.result import ActionResult
+from materializers.errors import UsageError
+from materializers.schedule import Schedule
+from pipelines.orchestrator import Orchestrator, active_orchestrator
+from pipelines.results import PipelineResult
+from pipelines.scheduling import schedule_name
+
+
+def as_kept(result: PipelineResult, *, model: str) -> ActionResult | PipelineResult:
+    """What ``--schedule`` came to; the pipeline's own entry where it was refused."""
+    if result.exit_code:
+        return result
+    orchestrator = active_orchestrator()
+    kept = _find(orchestrator, schedule_name(result.pipeline, model))
+    said = f"{kept.name}: {kept.cron} (UTC){_next(kept)}"
+    note = scheduler_missing(orchestrator, [kept])
+    return ActionResult(
+        action="schedule",
+        status="done",
+        reasons=(said, note) if note else (said,),
+        details=kept.model_dump(mode="json"),
+    )
+
+
+def list_schedules() -> ActionResult:
+    """Every schedule of the active stack.
+
+    Raises:
+        UsageError: the stack keeps no schedules.
+    """
+    orchestrator = active_orchestrator()
+    found = orchestrator.schedules()
+    note = scheduler_missing(orchestrator, found)
+    return ActionResult(
+        action="schedules",
+        status="done",
+        reasons=(note,) if note else () if found else ("There is no schedule.",),
+        details={"schedules": [schedule.model_dump(mode="json") for schedule in found]},
+    )
+
+
+def pause_schedule(name: str) -> ActionResult:
+    """Pause a schedule; resume it where it is paused already.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    orchestrator = active_orchestrator()
+    pausing = not _find(orchestrator, name).paused
+    orchestrator.pause(name, pausing)
+    changed = _find(orchestrator, name)
+    did = "is paused; the same command resumes it" if pausing else f"is resumed{_next(changed)}"
+    details = changed.model_dump(mode="json")
+    return ActionResult(action="pause", status="done", reasons=(f"{name} {did}",), details=details)
+
+
+def unschedule(name: str) -> ActionResult:
+    """Remove a schedule; a run that it started goes on.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    orchestrator = active_orchestrator()
+    removed = _find(orchestrator, name)
+    orchestrator.remove(name)
+    return ActionResult(
+        action="unschedule",
+        status="done",
+        reasons=(f"{name} is removed; what it started goes on",),
+        details=removed.model_dump(mode="json"),
+    )
+
+
+def scheduler_missing(orchestrator: Orchestrator, schedules: Sequence[Schedule]) -> str | None:
+    """A sentence where something is scheduled that nothing fires; None where all is well."""
+    book = orchestrator.book()
+    if book is None or all(schedule.paused for schedule in schedules) or book.holder() is not None:
+        return None
+    return "No scheduler runs, so nothing is fired: python run.py --scheduler"
+
+
+def shown(time: datetime | str | None) -> str:
+    """A time of a schedule as it is listed, in UTC."""
+    if time is None:
+        return "–"
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def state(schedule: dict[str, Any]) -> str:
+    """Whether a schedule, as it is listed, fires."""
+    return "paused" if schedule["paused"] else "active"
+
+
+def _find(orchestrator: Orchestrator, name: str) -> Schedule:
+    """The schedule of this name.
+
+    Raises:
+        UsageError: there is none; those there are, are named.
+    """
+    schedules = orchestrator.schedules()
+    for schedule in schedules:
+        if schedule.name == name:
+            return schedule
+    known = ", ".join(schedule.name for schedule in schedules)
+    there_is = f"there is: {known}" if known else "there is none"
+    raise UsageError(f"There is no schedule {name!r} ({there_is}): python run.py --schedules")
+
+
+def _next(schedule: Schedule) -> str:
+    return f", next {shown(schedule.next_fire)} UTC" if schedule.next_fire else ""

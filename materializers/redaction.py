@@ -1,0 +1,72 @@
+"""Take secrets out of a text before a person, a log or a chat gets to read it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+MASK = "***"
+
+SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL", re.IGNORECASE)
+"""Names of environment variables whose values are taken for secrets."""
+SHORTEST_SECRET = 6
+"""Shorter values, such as ``true`` or ``1``, stand in texts that have nothing to do with them."""
+
+_NAME = (
+    r"(?<![\w.-])[\w.-]{0,60}?(?:secret|token|passw(?:or)?d|passphrase|pwd|credentials?|signature|api[_-]?key|[_-]key)"
+    r"(?:[_-]?id)?"
+)
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'&;,)}\]]+)"""
+PATTERNS = (
+    # A header before the pairs: its value is of two words.
+    re.compile(r"(?i)\b((?:Bearer|Basic)\s+)[\w.~+/=-]{6,}"),
+    re.compile(r"(?i)((?:proxy-)?authorization[\"']?\s*[:=]\s*)(?!(?:Bearer|Basic)\s)" + _VALUE),
+    # The user's part of an address, with or without a password in it.
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,30}://)[^/\s\"'@]+@"),
+    re.compile(rf"(?i)({_NAME}[\"']?\s*[:=]\s*){_VALUE}"),
+    re.compile(rf"(?i)(\bkey=){_VALUE}"),
+    # What is a secret by its form: AWS, ZenML, GitHub, Slack, a JSON web token.
+    re.compile(
+        r"()\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|ZEN(?:PROJ)?KEY_[\w-]+=*|gh[oprsu]_\w{20,}|xox[abprs]-[\w-]{10,}"
+        r"|eyJ[\w-]{10,}\.[\w.-]+)"
+    ),
+)
+
+
+def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
+    """A text with ``***`` in the place of what is, or looks like, a secret.
+
+    Masked are the values of environment variables that are named like a secret (also as they stand in an
+    address), the user and password of an address, values of pairs such as ``token=…``, and tokens that are
+    known by their form. A secret that is none of these stays: this is the last guard, not the first.
+
+    Args:
+        text: anything that is to be shown.
+        environment: whose secrets are masked; None: this process's.
+    """
+    for value in _secret_values(os.environ if environment is None else environment):
+        text = text.replace(value, MASK)
+    for pattern in PATTERNS:
+        text = pattern.sub(_mask, text)
+    return text
+
+
+def one_line(message: str) -> str:
+    """A message without secrets, line breaks, and the SQL that a database adds to what went wrong."""
+    return " ".join(redact(message.split("[SQL:", maxsplit=1)[0]).split())
+
+
+def _mask(match: re.Match[str]) -> str:
+    return f"{match[1]}{MASK}" + ("@" if match[0].endswith("@") else "")
+
+
+def _secret_values(environment: Mapping[str, str]) -> list[str]:
+    """The longest first: one may be part of another."""
+    values = {
+        value.strip()
+        for name, value in environment.items()
+        if SECRET_NAME.search(name) and len(value.strip()) >= SHORTEST_SECRET
+    }
+    return sorted(values | {quote(value, safe="") for value in values}, key=len, reverse=True)

@@ -1,0 +1,63 @@
+"""Tell people of runs that failed and could not tell it themselves: killed, or dead before Python started."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from steps.monitoring.failure import is_settled, settle, tell_once
+
+if TYPE_CHECKING:
+    from zenml.alerter.base_alerter import BaseAlerter
+    from zenml.models import PipelineRunResponse
+
+NEWEST_RUNS = 20
+SINCE = timedelta(days=7)
+"""Older failures are history: telling of them now would wake nobody to any use."""
+
+INTERRUPTION = "builtins.KeyboardInterrupt"
+NO_PYTHON = "the container ended before Python started: look at its pod, its image and its node"
+NO_REASON = "it ended without saying why: killed, out of memory, or before its own code ran"
+
+
+def notify_failed_runs(model_name: str) -> list[str]:
+    """Post one message for each failed run of this model that nobody was told of yet.
+
+    Only the newest 20 failed runs of the last seven days are looked at. When all of them are settled it costs
+    one list call.
+
+    Returns:
+        The names of the runs that this call told of; none where the stack has no alerter.
+    """
+    from zenml.client import Client
+
+    client = Client()
+    page = client.list_pipeline_runs(
+        tags=f"model:{model_name}",
+        status="failed",
+        created=f"gte:{datetime.now(UTC) - SINCE:%Y-%m-%d %H:%M:%S}",
+        sort_by="desc:created",
+        size=NEWEST_RUNS,
+    )
+    untold = [run for run in page if not is_settled(run)]
+    alerter = client.active_stack.alerter if untold else None  # reading a stack imports its components
+    if alerter is None:
+        return []
+    return [run.name for run in untold if _tell(alerter, client.get_pipeline_run(run.id))]
+
+
+def _tell(alerter: BaseAlerter, run: PipelineRunResponse) -> bool:
+    """Tell of one failed run, with the reason that ZenML recorded or what its steps let guess."""
+    for step_run in run.steps.values():
+        info = step_run.exception_info
+        if info is not None and info.source == INTERRUPTION:
+            settle(run)
+            return False
+        if info is not None:
+            kind = (info.source or "").rpartition(".")[2]
+            reason = info.message or ""
+            return tell_once(alerter, run, step=step_run.name, kind=kind or None, reason=reason)
+    for step_run in run.steps.values():
+        if not step_run.status.is_successful:
+            return tell_once(alerter, run, step=step_run.name, kind=None, reason=NO_REASON)
+    return tell_once(alerter, run, step=None, kind=None, reason=NO_PYTHON)

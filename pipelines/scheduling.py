@@ -1,0 +1,75 @@
+"""Keep a pipeline with a schedule on the active stack, which then fires it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from zenml.client import Client
+from zenml.config.schedule import Schedule
+
+from materializers.report import Record
+from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, check_cron, next_fire
+from pipelines.orchestrator import active_orchestrator
+from pipelines.results import PipelineResult
+
+
+class Repetition(Record):
+    """When a pipeline is to run again and again."""
+
+    cron: str
+    command: tuple[str, ...]
+    """The arguments of run.py that start it once, without ``--stack``."""
+
+
+def schedule_name(pipeline: str, model: str) -> str:
+    """The name of the one schedule that a pipeline has for a model."""
+    return f"{pipeline}-{model}"
+
+
+def keep_schedule(
+    pipeline: Any, arguments: dict[str, Any], *, model: str, repetition: Repetition
+) -> PipelineResult:
+    """Write a schedule down, in the place of the one that this pipeline has for this model.
+
+    Args:
+        pipeline: the ZenML pipeline with all its options.
+        arguments: the pipeline's own.
+        model: the registered model that it is about.
+        repetition: when, and what.
+
+    Raises:
+        UsageError: the cron expression is none, or the stack keeps no schedules.
+    """
+    check_cron(repetition.cron)
+    active_orchestrator()
+    name = schedule_name(pipeline.name, model)
+    # ZenML takes a name once: under its own the new one stands beside the old one until it is in its place.
+    registered = f"{name}-{uuid4().hex[:8]}"
+    kept = pipeline.with_options(
+        run_name=f"{pipeline.name}-{{date}}-{{time}}",
+        schedule=Schedule(name=registered, cron_expression=repetition.cron),
+        extra={COMMAND_KEY: list(repetition.command), SCHEDULE_KEY: name},
+    )
+    try:
+        kept(**arguments)
+    except BaseException as error:
+        _withdraw(registered)
+        if isinstance(error, Exception):
+            return PipelineResult.of_exception(pipeline.name, error)
+        raise
+    coming = next_fire(repetition.cron, datetime.now(UTC))
+    return PipelineResult(
+        pipeline=pipeline.name,
+        run=None,
+        status="completed",
+        reasons=(f"Schedule {name}: {repetition.cron} (UTC), next {coming:%Y-%m-%d %H:%M} UTC",),
+    )
+
+
+def _withdraw(registered: str) -> None:
+    """Take a schedule that came to nothing out of ZenML's list."""
+    client = Client()
+    for found in client.list_schedules(name=registered):
+        client.zen_store.delete_schedule(found.id, soft=False)

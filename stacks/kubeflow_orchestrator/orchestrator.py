@@ -1,0 +1,388 @@
+"""Submit runs and schedules to Kubeflow Pipelines, wait for them, and say what became of them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from zenml.client import Client
+from zenml.config.build_configuration import BuildConfiguration
+from zenml.config.docker_settings import DockerSettings
+from zenml.constants import ENV_ZENML_STORE_PREFIX, ORCHESTRATOR_DOCKER_IMAGE_KEY
+from zenml.enums import ExecutionMode
+from zenml.integrations.kubeflow.orchestrators import KubeflowOrchestrator
+from zenml.orchestrators import SubmissionResult
+
+from materializers.carried_run import PROCESS_KEY, is_carried_by, is_dead
+from materializers.errors import ServiceFailed, ServiceUnreachable, UsageError
+from materializers.schedule import SCHEDULE_KEY, Schedule, with_seconds
+from stacks.kubeflow_orchestrator.compiled import KUBEFLOW_RUN, CompiledStep, compile_pipeline
+from stacks.kubeflow_orchestrator.deliveries import bring
+from stacks.kubeflow_orchestrator.flavor import (
+    ShutterlineKubeflowOrchestratorConfig,
+    ShutterlineKubeflowSettings,
+)
+from stacks.kubeflow_orchestrator.recurring import (
+    Recurring,
+    describe,
+    named,
+    recurring_runs,
+)
+from stacks.retries import attempt
+
+if TYPE_CHECKING:
+    import kfp
+    from zenml.config.step_configurations import Step
+    from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
+    from zenml.stack import Stack
+
+API_KEY = f"{ENV_ZENML_STORE_PREFIX}API_KEY"
+CREDENTIALS = frozenset(
+    f"{ENV_ZENML_STORE_PREFIX}{name}" for name in ("API_KEY", "API_TOKEN", "USERNAME", "PASSWORD")
+)
+"""What ZenML would write into the compiled pipeline, for everyone who may look at a run."""
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
+NOT_ALLOWED = frozenset({401, 403})
+NOT_FOUND = 404
+RUN_ID = "kubeflow_run_id"
+"""The metadata under which a ZenML run names the run of Kubeflow that carries it."""
+STEP_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+"""What every step runs with; on the local stack run.py sets the same."""
+LOST_AFTER = 5
+"""Questions in a row that Kubeflow may leave unanswered while a client waits."""
+
+
+class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
+    """ZenML's Kubeflow orchestrator, with each step's resources, retries and time-out, and without tokens."""
+
+    @property
+    def config(self) -> ShutterlineKubeflowOrchestratorConfig:
+        """The settings."""
+        return cast(ShutterlineKubeflowOrchestratorConfig, self._config)
+
+    @property
+    def settings_class(self) -> type[ShutterlineKubeflowSettings]:
+        """What a pipeline or a step may set."""
+        return ShutterlineKubeflowSettings
+
+    @property
+    def supported_execution_modes(self) -> list[ExecutionMode]:
+        """The first fault ends a run: a waiting client ends what Kubeflow still runs of it."""
+        return [ExecutionMode.FAIL_FAST, ExecutionMode.CONTINUE_ON_FAILURE]
+
+    def get_docker_builds(self, snapshot: PipelineSnapshotBase) -> list[BuildConfiguration]:
+        """No build: the image is there, and the code comes from the artifact store."""
+        settings = DockerSettings(parent_image=self.config.image, skip_build=True)
+        return [BuildConfiguration(key=ORCHESTRATOR_DOCKER_IMAGE_KEY, settings=settings)]
+
+    def bring(self, source: str) -> str:
+        """An address of a delivery that steps can read: one of this machine is uploaded.
+
+        Raises:
+            UsageError: it cannot be read or packed.
+            ServiceUnreachable: the artifact store cannot be written.
+        """
+        return bring(source, Client().active_stack.artifact_store)
+
+    def submit_pipeline(
+        self,
+        snapshot: PipelineSnapshotResponse,
+        stack: Stack,
+        base_environment: dict[str, str],
+        step_environments: dict[str, dict[str, str]],
+        placeholder_run: PipelineRunResponse | None = None,
+    ) -> SubmissionResult | None:
+        """Start one run, or make a recurring one where the snapshot has a schedule.
+
+        Raises:
+            ServiceUnreachable: Kubeflow does not answer, or refuses.
+        """
+        text = self._compiled(snapshot, step_environments)
+        name = self._name(snapshot)
+        settings = cast(ShutterlineKubeflowSettings, self.get_settings(snapshot))
+        with self._kubeflow("take the run") as client, tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "pipeline.yaml"
+            file.write_text(text, encoding="utf-8")
+            if snapshot.schedule:
+                self._schedule(client, file, snapshot, settings.user_namespace)
+                return None
+            run = client.create_run_from_pipeline_package(
+                str(file),
+                run_name=name,
+                experiment_name=snapshot.pipeline_configuration.name,
+                enable_caching=False,
+                namespace=settings.user_namespace,
+            )
+        run_id = str(run.run_id)
+
+        def wait() -> None:
+            self._wait(run_id, placeholder_run)
+
+        return SubmissionResult(
+            metadata={RUN_ID: run_id}, wait_for_completion=wait if settings.synchronous else None
+        )
+
+    def _schedule(
+        self, client: kfp.Client, file: Path, snapshot: PipelineSnapshotResponse, namespace: str | None
+    ) -> None:
+        """Make a recurring run; then, and not before, remove the one that it replaces."""
+        pipeline, schedule = snapshot.pipeline_configuration, snapshot.schedule
+        if schedule is None or schedule.cron_expression is None:
+            raise UsageError('A schedule is a cron expression: --schedule "0 2 * * 1"')
+        name = str(pipeline.extra[SCHEDULE_KEY])
+        replaced = [one for one in recurring_runs(client, namespace) if one.schedule.name == name]
+        experiment = client.create_experiment(pipeline.name, namespace=namespace)
+        client.create_recurring_run(
+            experiment_id=experiment.experiment_id,
+            job_name=name,
+            description=describe(pipeline.name, schedule.cron_expression, schedule.id),
+            cron_expression=with_seconds(schedule.cron_expression),
+            max_concurrency=1,
+            no_catchup=True,
+            pipeline_package_path=str(file),
+            enable_caching=False,
+        )
+        for one in replaced:
+            self._forget(client, one)
+
+    @staticmethod
+    def _forget(client: kfp.Client, recurring: Recurring) -> None:
+        client.delete_recurring_run(recurring.id)
+        with suppress(KeyError):
+            Client().zen_store.delete_schedule(recurring.zenml_id, soft=False)
+
+    # Schedules
+
+    @property
+    def _namespace(self) -> str | None:
+        return self.config.user_namespace
+
+    def book(self) -> None:
+        """None: Kubeflow fires its recurring runs itself."""
+        return None
+
+    def schedules(self) -> list[Schedule]:
+        """The schedules of this project, as Kubeflow has them.
+
+        Raises:
+            ServiceUnreachable: Kubeflow does not answer.
+        """
+        with self._kubeflow("list its schedules") as client:
+            return [one.schedule for one in recurring_runs(client, self._namespace)]
+
+    def pause(self, name: str, paused: bool = True) -> None:
+        """Pause a schedule, or let it go on.
+
+        Raises:
+            UsageError: there is none of this name.
+            ServiceUnreachable: Kubeflow does not answer.
+        """
+        with self._kubeflow(f"pause the schedule {name}") as client:
+            for one in named(client, self._namespace, name):
+                if paused:
+                    client.disable_recurring_run(one.id)
+                else:
+                    client.enable_recurring_run(one.id)
+
+    def remove(self, name: str) -> None:
+        """Remove a schedule, in Kubeflow and in ZenML.
+
+        Raises:
+            UsageError: there is none of this name.
+            ServiceUnreachable: Kubeflow does not answer.
+        """
+        with self._kubeflow(f"remove the schedule {name}") as client:
+            for one in named(client, self._namespace, name):
+                self._forget(client, one)
+
+    def compiled(self, snapshot: PipelineSnapshotResponse) -> str:
+        """The pipeline of a snapshot as Kubeflow would get it, as YAML; nothing is submitted."""
+        from zenml.orchestrators.utils import get_config_environment_vars
+        from zenml.utils.env_utils import get_runtime_environment
+
+        stack = Client().active_stack
+        common, _ = get_config_environment_vars()
+        environments = {
+            name: {**common, **get_runtime_environment(config=step.config, stack=stack)}
+            for name, step in snapshot.step_configurations.items()
+        }
+        return self._compiled(snapshot, environments)
+
+    def _compiled(
+        self, snapshot: PipelineSnapshotResponse, step_environments: dict[str, dict[str, str]]
+    ) -> str:
+        steps = [
+            CompiledStep(
+                name=name,
+                arguments=("--snapshot_id", str(snapshot.id), "--step_name", name),
+                environment={**_open(step_environments[name]), **STEP_ENVIRONMENT, **self.config.environment},
+                upstream=step.spec.upstream_steps,
+                settings=self._settings_of(step),
+                retry=step.config.retry,
+            )
+            for name, step in snapshot.step_configurations.items()
+        ]
+        secrets = {API_KEY: f"{self.config.api_key_secret}.api_key", **self.config.environment_secrets}
+        return compile_pipeline(self._name(snapshot), steps, image=self.config.image, secrets=secrets)
+
+    def _settings_of(self, step: Step) -> ShutterlineKubeflowSettings:
+        """What a step's container is given; ZenML's own resource settings count where ours say nothing."""
+        from zenml.config.resource_settings import ByteUnit
+
+        settings = cast(ShutterlineKubeflowSettings, self.get_settings(step))
+        zenml = step.config.resource_settings
+        given: dict[str, Any] = {}
+        if settings.cpu_limit is None and zenml.cpu_count:
+            given["cpu_limit"] = zenml.cpu_count
+        memory = zenml.get_memory(ByteUnit.MIB)
+        if settings.memory_limit is None and memory is not None:
+            given["memory_limit"] = f"{int(memory)}Mi"
+        if not settings.gpus and zenml.gpu_count:
+            given["gpus"] = zenml.gpu_count
+        return settings.model_copy(update=given)
+
+    @staticmethod
+    def _name(snapshot: PipelineSnapshotResponse) -> str:
+        """A name that Kubeflow takes: of the pipeline, and of this snapshot alone."""
+        return f"{snapshot.pipeline_configuration.name}-{snapshot.id.hex[:12]}".replace("_", "-").lower()
+
+    def _wait(self, run_id: str, placeholder: PipelineRunResponse | None) -> None:
+        """Wait until the run has ended; what ends the waiting ends the run.
+
+        A failure that ZenML knows of is told by what its step recorded, not by Kubeflow.
+
+        Raises:
+            ServiceFailed: it failed otherwise, was ended, or took longer than the setting ``timeout``.
+            ServiceUnreachable: Kubeflow stopped answering; the run may go on.
+        """
+        deadline = time.monotonic() + self.config.timeout
+        try:
+            while (state := self._state(run_id, patience=LOST_AFTER)) not in ENDED:
+                if placeholder is not None and self._failed_for_good(placeholder.id):
+                    self._terminate(run_id)
+                    return
+                if time.monotonic() > deadline:
+                    self._terminate(run_id)
+                    raise ServiceFailed(
+                        f"Kubeflow's run {run_id} was ended after {self.config.timeout} s: give it more time "
+                        "with --set running.timeout_s=SECONDS"
+                    )
+                time.sleep(self.config.poll_s)
+        except KeyboardInterrupt:
+            self._terminate(run_id)
+            raise
+        if state != "SUCCEEDED" and not (placeholder and self._failed_for_good(placeholder.id)):
+            raise ServiceFailed(f"Kubeflow's run {run_id} ended as {state}: {self._page(run_id)}")
+
+    @staticmethod
+    def _failed_for_good(run_id: UUID) -> bool:
+        """Whether ZenML knows the run as ended: Kubeflow would start a refused step again and again."""
+        return Client().get_pipeline_run(run_id, hydrate=False).status.is_finished
+
+    def _state(self, run_id: str, *, patience: int = 1) -> str:
+        """Kubeflow's word for how a run stands.
+
+        Raises:
+            ServiceUnreachable: it did not answer ``patience`` times in a row.
+        """
+        for asked in range(patience):
+            try:
+                with self._kubeflow(f"say how run {run_id} stands") as client:
+                    return str(client.get_run(run_id).state)
+            except ServiceUnreachable:
+                if asked == patience - 1:
+                    raise
+                time.sleep(self.config.poll_s)
+        raise AssertionError("patience is at least 1")
+
+    def _terminate(self, run_id: str) -> None:
+        with suppress(ServiceUnreachable), self._kubeflow(f"end run {run_id}") as client:
+            client.terminate_run(run_id)
+
+    def _page(self, run_id: str) -> str:
+        return f"{(self.config.kubeflow_hostname or '').rstrip('/')}/#/runs/details/{run_id}"
+
+    def ended(self, run: PipelineRunResponse) -> bool:
+        """Whether Kubeflow has ended, or lost, a run of this orchestrator, or never got it.
+
+        Raises:
+            ServiceUnreachable: Kubeflow does not answer.
+        """
+        if not is_carried_by(run, self.id):
+            return False
+        run_id = run.run_metadata.get(RUN_ID) or run.orchestrator_run_id
+        if run_id is None:  # whoever submits it may be at it still
+            process: dict[str, Any] | None = run.config.extra.get(PROCESS_KEY)
+            return process is not None and is_dead(process)
+        with self._kubeflow(f"say how run {run_id} stands", absent_is_none=True) as client:
+            return str(client.get_run(str(run_id)).state) in ENDED
+        return True
+
+    @contextmanager
+    def _kubeflow(self, act: str, *, absent_is_none: bool = False) -> Iterator[kfp.Client]:
+        """A client of Kubeflow, what it raises turned into one clear line.
+
+        Raises:
+            ServiceUnreachable: Kubeflow did not do ``act``.
+        """
+        import urllib3
+        from kfp_server_api.exceptions import ApiException
+
+        where = self.config.kubeflow_hostname or self.config.kubernetes_context or "this cluster"
+        try:
+            yield self._get_kfp_client(cast(ShutterlineKubeflowSettings, self.config))
+        except ApiException as error:
+            if absent_is_none and error.status == NOT_FOUND:
+                return
+            refused = "refuses the token" if error.status in NOT_ALLOWED else f"answers {error.status}"
+            raise ServiceUnreachable(
+                f"Kubeflow at {where} did not {act}: it {refused} ({error.reason}). Check the stack: "
+                "python -m stacks.apply stacks/kubeflow.yaml --check"
+            ) from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise ServiceUnreachable(
+                f"Kubeflow at {where} did not {act}: {type(error).__name__}. Check the stack: "
+                "python -m stacks.apply stacks/kubeflow.yaml --check"
+            ) from error
+
+    def _get_kfp_client(self, settings: Any) -> kfp.Client:
+        """ZenML's client of Kubeflow, with the token that Kubeflow asks for."""
+        if self.config.kubeflow_token is not None:
+            arguments = {**settings.client_args, "existing_token": self.config.kubeflow_token}
+            settings = settings.model_copy(update={"client_args": arguments})
+        return super()._get_kfp_client(settings)
+
+    def run_step(self, step: Step) -> None:
+        """Make one attempt, in the step's container; Kubeflow makes the next one."""
+        attempt(
+            lambda: super(ShutterlineKubeflowOrchestrator, self).run_step(step),
+            step,
+            orchestrator_run_id=self.get_orchestrator_run_id(),
+        )
+
+    def get_orchestrator_run_id(self) -> str:
+        """The run of Kubeflow that this step is part of.
+
+        Raises:
+            RuntimeError: it is not carried by Kubeflow.
+        """
+        try:
+            return os.environ[KUBEFLOW_RUN]
+        except KeyError:
+            raise RuntimeError(f"{KUBEFLOW_RUN} is not set: this is no step of a Kubeflow run") from None
+
+
+def _open(environment: dict[str, str]) -> dict[str, str]:
+    """What anyone may read of an environment that ZenML made for a step."""
+    return {key: value for key, value in environment.items() if key not in CREDENTIALS}

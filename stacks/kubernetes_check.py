@@ -1,0 +1,159 @@
+"""Check the cluster that serves: Seldon Core is there, and the deployer's account may do what it will do.
+
+Kubernetes tells an account what it may in answer to a review, which it does not keep: nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from materializers.errors import ServiceUnreachable, UsageError
+from stacks.http_service import HttpService, bearer
+from stacks.seldon_deployer.resource import GROUP, PLURAL, VERSION
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+FORBIDDEN, NOT_FOUND = 403, 404
+
+
+class Need(NamedTuple):
+    """What the deployer asks the cluster to do in its namespace."""
+
+    verbs: tuple[str, ...]
+    group: str
+    resource: str
+    part: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The resource as roles write it."""
+        return (
+            self.resource + (f"/{self.part}" if self.part else "") + (f".{self.group}" if self.group else "")
+        )
+
+
+NEEDS = (
+    Need(("get", "list", "create", "update", "delete"), GROUP, PLURAL),
+    Need(("get", "create", "update", "delete"), "", "configmaps"),
+    Need(("get", "list"), "", "pods"),
+    Need(("get",), "", "pods", "log"),
+    Need(("list",), "", "events"),
+)
+"""The resources, the lock that one command holds, and where the reason stands when a pod does not come."""
+
+
+def check_cluster(configuration: dict[str, Any]) -> str | None:
+    """Require Seldon Core, the account's permissions and the secret that pods read the bucket with.
+
+    Args:
+        configuration: of the ``seldon-cluster`` model deployer with its defaults, its secrets looked up.
+
+    Returns:
+        What was found; None for a cluster that no address names.
+
+    Raises:
+        UsageError: the address is none, there is no Seldon Core, or no such secret.
+        ServiceUnreachable: the cluster or the ingress does not answer, or the account may not do something.
+    """
+    if not configuration.get("kubernetes_url"):
+        return None
+    namespace = str(configuration["namespace"])
+    server = HttpService(
+        "Kubernetes",
+        str(configuration["kubernetes_url"]),
+        "kubernetes_url",
+        headers=bearer(configuration.get("kubernetes_token")),
+        accounts=f"kubernetes_token: kubectl -n {namespace} create token ACCOUNT makes one",
+        verify=configuration.get("kubernetes_ca") or True,
+    )
+    _require_seldon(server, namespace)
+    ingress = HttpService("the ingress", str(configuration["ingress_url"]), "ingress_url")
+    ingress.answer("/")  # whatever it answers: without a release there is nothing behind it
+    return (
+        f"{server.shown} has Seldon Core, {_permissions(server, namespace)}, {_secret(server, configuration)}"
+    )
+
+
+def _require_seldon(server: HttpService, namespace: str) -> None:
+    path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+    response = server.answer(path, query={"limit": "1"})
+    if response.status_code == NOT_FOUND:
+        raise UsageError(
+            f"{server.shown} has no {PLURAL} ({path} came back with 404): install Seldon Core 1, or correct "
+            "kubernetes_url"
+        )
+    # Who may not list them is told so with all else that the account may not.
+    if response.status_code != FORBIDDEN:
+        server.content(response)
+
+
+def _permissions(server: HttpService, namespace: str) -> str:
+    """Say that the account may do all that is needed.
+
+    Raises:
+        ServiceUnreachable: naming what it may not, and the command that allows it.
+    """
+    missing = [
+        (need.kind, refused)
+        for need in NEEDS
+        if (refused := [verb for verb in need.verbs if not _may(server, namespace, need, verb)])
+    ]
+    if not missing:
+        return f"the account may do what it needs in {namespace}"
+    told = "; ".join(f"{', '.join(verbs)} {kind}" for kind, verbs in missing)
+    raise ServiceUnreachable(
+        f"{server.shown}: the account of kubernetes_token may not, in the namespace {namespace}: {told}: "
+        f"{' && '.join(_roles(namespace, missing))}"
+    )
+
+
+def _roles(namespace: str, missing: Iterable[tuple[str, list[str]]]) -> Iterable[str]:
+    for kind, verbs in missing:
+        name = f"shutterline-{kind.partition('.')[0].replace('/', '-')}"
+        yield f"kubectl -n {namespace} create role {name} --verb={','.join(verbs)} --resource={kind}"
+        yield (
+            f"kubectl -n {namespace} create rolebinding {name} --role={name} "
+            f"--serviceaccount={namespace}:ACCOUNT"
+        )
+
+
+def _may(server: HttpService, namespace: str, need: Need, verb: str) -> bool:
+    asked = {
+        "namespace": namespace,
+        "verb": verb,
+        "group": need.group,
+        "resource": need.resource,
+        "subresource": need.part,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
+    }
+    answer = server.json(REVIEWS, method="POST", body=review)
+    return bool(answer.get("status", {}).get("allowed"))
+
+
+def _secret(server: HttpService, configuration: dict[str, Any]) -> str:
+    """Say whether pods find the bucket's credentials.
+
+    Raises:
+        UsageError: they do not.
+    """
+    name, namespace = str(configuration["s3_secret"]), str(configuration["namespace"])
+    path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+    response = server.answer(path)
+    if response.status_code == FORBIDDEN:
+        return f"the secret {name} not checked: the account may not read it, and need not"
+    values = " ".join(f"--from-literal={key}=…" for key in S3_KEYS)
+    mend = f"kubectl -n {namespace} create secret generic {name} {values}"
+    if response.status_code == NOT_FOUND:
+        raise UsageError(f"{server.shown} has no secret {name} in the namespace {namespace}: {mend}")
+    held = server.content(response).get("data") or {}
+    lacking = [key for key in S3_KEYS if key not in held]
+    if lacking:
+        raise UsageError(
+            f"{server.shown}: the secret {name} has no {', '.join(lacking)}: make it anew: {mend}"
+        )
+    return f"the secret {name} is there"

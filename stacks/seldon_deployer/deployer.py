@@ -1,0 +1,376 @@
+"""The model deployer of a cluster: what may be served is checked here, how it changes in :mod:`.rollout`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from pydantic import ValidationError
+from zenml.model_deployers import BaseModelDeployer
+from zenml.model_deployers.base_model_deployer import (
+    DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
+    BaseModelDeployerFlavor,
+)
+from zenml.services import BaseService, ServiceConfig
+
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable, UsageError
+from materializers.evidence import verify_arm, verify_not_rejected
+from materializers.release import Arm, Environment, Release
+from stacks.listed_services import ServiceList, Serving
+from stacks.model_copies import ModelCopies
+from stacks.seldon_deployer.flavor import (
+    SeldonClusterModelDeployerConfig,
+    SeldonClusterModelDeployerFlavor,
+)
+from stacks.seldon_deployer.manifest import predictor_name, resource_name, serves, specification
+from stacks.seldon_deployer.resource import Specification
+from stacks.seldon_deployer.rollout import Rollout, is_ready, predicts
+from stacks.seldon_deployer.service import SeldonClusterService, SeldonClusterServiceConfig
+from stacks.seldon_deployer.state import Kept, State
+from stacks.seldon_deployer.store import Held
+from stacks.served import (
+    Entry,
+    as_live,
+    base_url_of,
+    candidate_of,
+    place_in_history,
+    same_arm,
+    verify_as_pinned,
+)
+
+
+class SeldonClusterModelDeployer(BaseModelDeployer):
+    """SeldonDeployments of a cluster, one for each model and environment.
+
+    It implements the project's ``Deployer`` protocol, and ZenML's interface for its command line.
+    """
+
+    NAME: ClassVar[str] = "Seldon, cluster"
+    FLAVOR: ClassVar[type[BaseModelDeployerFlavor]] = SeldonClusterModelDeployerFlavor
+
+    @property
+    def config(self) -> SeldonClusterModelDeployerConfig:
+        """The settings."""
+        return cast(SeldonClusterModelDeployerConfig, self._config)
+
+    # The project's protocol
+
+    def apply(self, release: Release) -> Release:
+        """Make ``release`` live and return it with ``status="live"``, its URL and time.
+
+        Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
+
+        Raises:
+            Refused: the evidence does not allow it; what is served is unchanged.
+            NeverReady: the new version did not come up; the old one keeps serving.
+            UsageError: the model lies where no pod can read it, or its name cannot be part of a URL.
+            ServiceUnreachable: the registry, the artifact store or the cluster cannot be reached.
+        """
+        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
+        rollout = Rollout(self.config)
+
+        def make_live(held: Held) -> Release:
+            live = held.state.live
+            if live and same_arm(live.release.candidate, arm) and self.healthy(live.release):
+                return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
+            verify_arm(
+                arm,
+                model_name=release.model_name,
+                environment=release.environment,
+                model_digest=_digest_of_what_is_stored(arm),
+            )
+            new = specification(release, arm, self.config)
+            entry = Entry.pin(as_live(release, self._url(name)), arm)
+            return rollout.roll_out(held, _kept(entry, new), new, past=held.state.past_of(entry))
+
+        act = f"apply version {arm.version} in {release.environment}"
+        applied = rollout.change(name, act, make_live)
+        self._record_services(rollout)
+        return applied
+
+    def restore(self, release: Release) -> Release:
+        """Make a release live that was live here before, on its own evidence, without the registry.
+
+        Where the registry answers all the same, what a person said there counts. It comes back under the
+        specification that served it then, where that is still kept.
+
+        Raises:
+            Refused: it never was live here, a person rejected it since, or its verdict, approval, model
+                bytes or specification were altered.
+            NeverReady: it did not come up; the present one keeps serving.
+            UsageError: its model lies where no pod can read it.
+            ServiceUnreachable: the artifact store or the cluster cannot be reached.
+        """
+        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
+        rollout = Rollout(self.config)
+
+        def put_back(held: Held) -> Release:
+            chain = held.state.chain
+            place = place_in_history(chain, arm, release.environment)
+            with suppress(ServiceUnreachable, UsageError):
+                verify_not_rejected(release.model_name, arm, release.environment)
+            pinned = chain[place]
+            if pinned is held.state.live and self.healthy(pinned.release):
+                return pinned.release
+            verify_as_pinned(release, arm, pinned, _digest_of_what_is_stored(arm))
+            old = self._specification_then(release, arm, pinned)
+            live = as_live(release, self._url(name))
+            coming = pinned.model_copy(update={"release": live, "specification": old.as_json()})
+            return rollout.roll_out(held, coming, old, past=place)
+
+        act = f"put version {arm.version} back in {release.environment}"
+        restored = rollout.change(name, act, put_back)
+        self._record_services(rollout)
+        return restored
+
+    def mark_recorded(self, release: Release) -> bool:
+        """Note that registry and run records agree with ``release``, if exactly it is live now.
+
+        Moves no traffic. With the record the release has stood its start: where it is autoscaled, the
+        fewest replicas are from now on ``autoscaling.minimum`` and no longer ``replicas``.
+        False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: what is live cannot be changed.
+        """
+        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
+        rollout = Rollout(self.config)
+
+        def mark(held: Held) -> bool:
+            live = held.state.live
+            if live is None or not same_arm(live.release.candidate, arm):
+                return False
+            self._mark(rollout, held, recorded=True, restored=release.restored)
+            return True
+
+        return rollout.change(name, f"record version {arm.version} in {release.environment}", mark)
+
+    def withdraw(self, release: Release) -> bool:
+        """Take ``release`` down and forget it, if exactly it is live now; nothing is live there then.
+
+        False: something else is live by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: what is live cannot be changed.
+        """
+        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
+        rollout = Rollout(self.config)
+
+        def withdraw(held: Held) -> bool:
+            live = held.state.live
+            if live is None or not same_arm(live.release.candidate, arm):
+                return False
+            rollout.take_down(held, held.state.down(remember=False))
+            return True
+
+        act = f"withdraw version {arm.version} from {release.environment}"
+        done = rollout.change(name, act, withdraw)
+        self._record_services(rollout)
+        return done
+
+    def current(self, model_name: str, environment: Environment) -> Release | None:
+        """The live release of one environment."""
+        live = self._state(model_name, environment).live
+        return live.release if live else None
+
+    def previous(self, model_name: str, environment: Environment) -> Release | None:
+        """The release that was live before the current one."""
+        history = self._state(model_name, environment).history.releases
+        return history[-1].release if history else None
+
+    def live(self) -> list[Release]:
+        """Every live release, of every model and environment."""
+        return [kept.release for kept in _live(Rollout(self.config)).values()]
+
+    def healthy(self, release: Release) -> bool:
+        """Whether the release's URL answers that it is ready, as exactly this version."""
+        return is_ready(release)
+
+    def verify(self, release: Release) -> bool:
+        """Whether the release's URL is healthy and classified a picture as exactly this version."""
+        return predicts(release)
+
+    def stop(self) -> list[str]:
+        """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
+
+        The SeldonDeployments that this deployer made are deleted, and their pods end with them. What was
+        live stays in the history, which a ConfigMap of the same name keeps: ``--rollback`` finds it.
+
+        Raises:
+            ServiceFailed: pods do not end.
+            ServiceUnreachable: what is live cannot be changed.
+        """
+        rollout = Rollout(self.config)
+
+        def take_down(held: Held) -> str:
+            live = held.state.live
+            rollout.take_down(held, held.state.undone().down(remember=True))
+            if live is None:
+                return f"SeldonDeployment {held.name}, which never served"
+            release = live.release
+            served = f"{release.model_name} version {live.served[0]}"
+            return f"{release.environment}: {served}, {self._url(held.name)}"
+
+        stopped = []
+        for name in rollout.store.names():
+            try:
+                stopped.append(rollout.change(name, "stop", take_down))
+            except DamagedArtifact:
+                rollout.store.remove_damaged(name, timeout_s=self.config.stop_timeout_s)
+                stopped.append(f"SeldonDeployment {name}, of which no sound record was left")
+        self._record_services(rollout)
+        return stopped
+
+    # ZenML's interface
+
+    def perform_deploy_model(
+        self, id: UUID, config: ServiceConfig, timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT
+    ) -> BaseService:
+        """Refuse: ZenML's generic call carries no verdict.
+
+        Raises:
+            Refused: always.
+        """
+        raise Refused("A model is served with its verdict only: python run.py --deploy")
+
+    def find_model_server(self, *args: Any, **kwargs: Any) -> list[BaseService]:
+        """Find this deployer's services, after what a killed command left is cleared up."""
+        self._record_services(Rollout(self.config))
+        # ZenML finds those of every deployer of the flavor.
+        found = cast(list[SeldonClusterService], super().find_model_server(*args, **kwargs))
+        return [service for service in found if service.config.site == self.config.site]
+
+    @staticmethod
+    def get_model_server_info(service: BaseService) -> dict[str, str | None]:
+        """What ``zenml model-deployer models describe`` shows."""
+        return cast(SeldonClusterService, service).facts
+
+    def perform_stop_model(
+        self,
+        service: BaseService,
+        timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
+        force: bool = False,
+    ) -> BaseService:
+        """Refuse: what is live on a cluster serves, or is taken down.
+
+        Raises:
+            Refused: always.
+        """
+        raise Refused(
+            "On a cluster a release serves or is taken down; take it down with: "
+            f"zenml model-deployer models delete {service.uuid}"
+        )
+
+    def perform_start_model(
+        self, service: BaseService, timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT
+    ) -> BaseService:
+        """Bring the environment's release up again, checked as a rollback is; a rejected one stays down."""
+        mine = cast(SeldonClusterService, service)
+        environment = cast(Environment, mine.config.environment)
+        live = self.current(str(mine.config.model_name), environment)
+        if live is None:
+            raise Refused(f"Nothing is live at {mine.key}: python run.py --deploy")
+        self.restore(live)
+        return mine
+
+    def perform_delete_model(
+        self,
+        service: BaseService,
+        timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
+        force: bool = False,
+    ) -> None:
+        """Take one release down; it stays in the history."""
+        mine = cast(SeldonClusterService, service)
+        rollout = Rollout(self.config)
+        name = resource_name(str(mine.config.model_name), cast(Environment, mine.config.environment))
+
+        def take_down(held: Held) -> None:
+            rollout.take_down(held, held.state.down(remember=True))
+
+        rollout.change(name, f"take {mine.key} down", take_down)
+        self._record_services(rollout, leave=mine.uuid)
+
+    def _mark(self, rollout: Rollout, held: Held, *, recorded: bool, restored: bool) -> Release:
+        """Change what is known of the live release; once recorded, it may have fewer replicas."""
+        live = held.state.live
+        if live is None:
+            raise Refused(f"Nothing is live at {held.name}: python run.py --deploy")
+        marked, least = live.marked(recorded=recorded, restored=restored), None
+        scale = self.config.environment(live.release.environment).autoscaling
+        if recorded and scale and live.specification:
+            least = Specification.model_validate(live.specification).with_least_replicas(scale.minimum)
+            marked = marked.model_copy(update={"specification": least.as_json()})
+        if marked != live:
+            lowered = least if marked.specification != live.specification else None
+            rollout.store.write(held, held.state.model_copy(update={"live": marked}), lowered)
+        return marked.release
+
+    def _specification_then(self, release: Release, arm: Arm, pinned: Kept) -> Specification:
+        """The specification that served a release, or today's where that is not kept any more.
+
+        Raises:
+            Refused: what is kept serves something else.
+        """
+        if pinned.specification is None:
+            return specification(release, arm, self.config)
+        try:
+            kept = Specification.model_validate(pinned.specification)
+        except ValidationError:
+            kept = None
+        if kept is None or not serves(kept, release, arm):
+            raise Refused(
+                f"The specification that is kept of version {arm.version} serves something else: it was "
+                f"altered. Deploy it anew: python run.py --deploy --environment {release.environment} "
+                f"--version {arm.version}"
+            )
+        return kept.with_least_replicas(self.config.environment(release.environment).replicas)
+
+    def _state(self, model_name: str, environment: Environment) -> State:
+        return Rollout(self.config).settled(resource_name(model_name, environment)).state
+
+    def _url(self, name: str) -> str:
+        return f"{self.config.ingress_url.rstrip('/')}/seldon/{self.config.namespace}/{name}"
+
+    def _record_services(self, rollout: Rollout, *, leave: UUID | None = None) -> None:
+        """Make ZenML's records agree with what is live."""
+        wanted = {}
+        for name, kept in _live(rollout, damaged_too=False).items():
+            replica = f"{name}/{predictor_name(candidate_of(kept.release))}"
+            wanted[replica] = Serving(kept.release, base_url_of(kept.release) or self._url(name))
+        listed = ServiceList(SeldonClusterService, SeldonClusterServiceConfig, self.config.site)
+        listed.record(wanted, leave=leave)
+
+
+def _live(rollout: Rollout, *, damaged_too: bool = True) -> dict[str, Kept]:
+    """What is live, by the resource's name; where nobody can tell, that is said only if ``damaged_too``."""
+    found = {}
+    for name in rollout.store.names():
+        with suppress(*(() if damaged_too else (DamagedArtifact,))):
+            live = rollout.settled(name).state.live
+            if live is not None:
+                found[name] = live
+    return found
+
+
+def _kept(entry: Entry, new: Specification) -> Kept:
+    return Kept(
+        release=entry.release,
+        model_digest=entry.model_digest,
+        verdict_digest=entry.verdict_digest,
+        approval_digest=entry.approval_digest,
+        specification=new.as_json(),
+    )
+
+
+def _digest_of_what_is_stored(arm: Arm) -> str:
+    """The digest of the model directory in the artifact store, as it is now.
+
+    Raises:
+        ServiceUnreachable: it cannot be read.
+        Refused: it is no model directory.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return ModelCopies(Path(folder)).fetch(arm.model_uri)

@@ -1,0 +1,198 @@
+"""The ZenML flavor ``seldon-cluster`` and its settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from zenml.model_deployers import BaseModelDeployer
+from zenml.model_deployers.base_model_deployer import BaseModelDeployerConfig, BaseModelDeployerFlavor
+from zenml.utils.secret_utils import SecretField
+
+from materializers.release import Environment
+
+NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+OPTIONAL = frozenset(
+    {"kubernetes_url", "kubernetes_token", "kubernetes_ca", "kubernetes_context", "s3_endpoint"}
+)
+ADDRESS = re.compile(r"https?://[^/\s?#]+(?:/[^\s?#]*)?")
+
+
+class Settings(BaseModel):
+    """Settings that know their keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Autoscaling(Settings):
+    """Between how many replicas Kubernetes chooses, and at what share of the requested CPU and memory."""
+
+    minimum: int = Field(default=2, ge=1)
+    maximum: int = Field(default=10, ge=1)
+    cpu_percent: int = Field(default=70, ge=1, le=100)
+    memory_percent: int = Field(default=80, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Autoscaling:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum is {self.minimum}, more than maximum, {self.maximum}")
+        return self
+
+
+class Probes(Settings):
+    """When the serving process is asked whether it lives, and whether it is ready; in seconds."""
+
+    live_after_s: int = Field(default=30, ge=0)
+    live_every_s: int = Field(default=10, ge=1)
+    ready_after_s: int = Field(default=5, ge=0)
+    ready_every_s: int = Field(default=5, ge=1)
+
+
+class StagingSettings(Settings):
+    """One environment: replicas, and what each container gets.
+
+    Attributes:
+        replicas: how many it starts with; without ``autoscaling`` it stays so.
+        autoscaling: None keeps ``replicas``.
+        cpu_request: what the scheduler sets aside, and what autoscaling measures against.
+        gpus: NVIDIA GPUs of each container.
+    """
+
+    replicas: int = Field(default=1, ge=1)
+    autoscaling: Autoscaling | None = None
+    cpu_request: str = "2"
+    cpu_limit: str = "2"
+    memory_request: str = "4G"
+    memory_limit: str = "4G"
+    gpus: int = Field(default=0, ge=0)
+    probes: Probes = Probes()
+
+    @model_validator(mode="after")
+    def _starts_in_range(self) -> StagingSettings:
+        scale = self.autoscaling
+        if scale and not scale.minimum <= self.replicas <= scale.maximum:
+            raise ValueError(
+                f"replicas is {self.replicas}; with autoscaling it lies between {scale.minimum} and "
+                f"{scale.maximum}"
+            )
+        return self
+
+
+class ProductionSettings(StagingSettings):
+    """The same settings with production's values."""
+
+    replicas: int = Field(default=3, ge=1)
+    autoscaling: Autoscaling | None = Autoscaling()
+    cpu_limit: str = "4"
+    memory_limit: str = "8G"
+
+
+class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
+    """Which cluster serves, and how.
+
+    The cluster is named by ``kubernetes_url`` with ``kubernetes_token``, or by ``kubernetes_context`` of the
+    kubeconfig; by neither it is the one that the process runs in, through its service account.
+
+    Attributes:
+        kubernetes_url: address of the API server.
+        kubernetes_token: of a service account that may do what docs/kubeflow.md lists.
+        kubernetes_ca: the certificate (PEM) that signed the API server's, where the system does not know it.
+        kubernetes_context: of the kubeconfig.
+        namespace: of the SeldonDeployments, and of the secret.
+        ingress_url: where predictions are asked for; every release's URL begins with it.
+        image: of the serving process, from serving/Dockerfile.
+        storage_initializer_image: copies the model out of S3; rclone.
+        s3_secret: the Kubernetes secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+        s3_endpoint: of an S3 server other than Amazon's, as the pods reach it.
+        s3_region: of the bucket.
+        ready_timeout_s: how long a new version may take until it answers.
+        lock_timeout_s: how long to wait for another command that changes what is served.
+        stop_timeout_s: how long pods may take to end.
+        max_body_bytes: a larger request gets a 413.
+        staging: the environment's settings.
+        production: the environment's settings.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kubernetes_url: str | None = None
+    kubernetes_token: str | None = SecretField(default=None)
+    kubernetes_ca: str | None = None
+    kubernetes_context: str | None = None
+    namespace: str = "shutterline"
+    ingress_url: str
+    image: str
+    storage_initializer_image: str = "rclone/rclone:1.69.1"
+    s3_secret: str = "shutterline-s3"  # noqa: S105 - the name that Kubernetes keeps it under
+    s3_endpoint: str | None = None
+    s3_region: str = "us-east-1"
+    ready_timeout_s: float = Field(default=600.0, gt=0)
+    lock_timeout_s: float = Field(default=180.0, ge=0)
+    stop_timeout_s: float = Field(default=120.0, ge=0)
+    max_body_bytes: int = Field(default=32_000_000, gt=0)
+    staging: StagingSettings = StagingSettings()
+    production: ProductionSettings = ProductionSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _consistent(cls, values: Any) -> Any:
+        # Before ZenML wraps attributes: a reference to a secret is looked at, never looked up, here.
+        if not isinstance(values, dict):
+            return values
+        # What a stack file takes from the environment is empty where nothing is set.
+        values = {key: None if key in OPTIONAL and value == "" else value for key, value in values.items()}
+        url, token, context = (values.get(f"kubernetes_{key}") for key in ("url", "token", "context"))
+        if bool(url) != bool(token):
+            raise ValueError("kubernetes_url and kubernetes_token go together")
+        if url and context:
+            raise ValueError("kubernetes_url and kubernetes_context name a cluster each: give one of them")
+        for key in ("kubernetes_url", "ingress_url", "s3_endpoint"):
+            value = values.get(key)
+            if value is not None and not ADDRESS.fullmatch(str(value)):
+                raise ValueError(f"{key} is {value!r}; write an address such as https://host:6443")
+        namespace = values.get("namespace")
+        if namespace is not None and not NAMESPACE.fullmatch(str(namespace)):
+            raise ValueError(f"namespace is {namespace!r}; Kubernetes takes lower case letters, digits and -")
+        return values
+
+    def environment(self, name: Environment) -> StagingSettings:
+        """The settings of one environment."""
+        return self.production if name == "production" else self.staging
+
+    @property
+    def site(self) -> str:
+        """The deployer's place, as ZenML's records name it."""
+        cluster = self.kubernetes_url or self.kubernetes_context or "in-cluster"
+        return f"{cluster}/namespaces/{self.namespace}"
+
+    @property
+    def is_remote(self) -> bool:
+        """Pods of a cluster."""
+        return True
+
+    @property
+    def is_local(self) -> Literal[False]:
+        """Nothing of this machine."""
+        return False
+
+
+class SeldonClusterModelDeployerFlavor(BaseModelDeployerFlavor):
+    """SeldonDeployments of a Kubernetes cluster."""
+
+    @property
+    def name(self) -> str:
+        """The name that stacks use."""
+        return "seldon-cluster"
+
+    @property
+    def config_class(self) -> type[SeldonClusterModelDeployerConfig]:
+        """The settings."""
+        return SeldonClusterModelDeployerConfig
+
+    @property
+    def implementation_class(self) -> type[BaseModelDeployer]:
+        """The deployer."""
+        from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
+
+        return SeldonClusterModelDeployer

@@ -1,0 +1,215 @@
+"""How what is served changes: the specification is replaced, the new version comes up and takes the traffic.
+
+A change is written down with the specification, in one act, and concluded once the URL answers as the new
+version. The command that makes it shows every few seconds that it lives. Where it does not, whoever looks
+next concludes the change if the new version has the traffic, and puts the specification before it back if
+not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+from uuid import uuid4
+
+import httpx
+
+from materializers.errors import NeverReady, ServiceUnreachable
+from materializers.release import Release
+from stacks import probing
+from stacks.seldon_deployer.cluster import Cluster, ConflictError
+from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
+from stacks.seldon_deployer.manifest import specification
+from stacks.seldon_deployer.reasons import why_not_ready
+from stacks.seldon_deployer.resource import Specification
+from stacks.seldon_deployer.state import Kept, Pending, State
+from stacks.seldon_deployer.store import Held, Store, given_up
+from stacks.served import base_url_of, candidate_of
+
+ANSWER_TIMEOUT_S = 10.0
+POLL_S = 0.5
+BEAT_S = 5.0
+# Longer than an ingress and a cluster that hang keep a command from its next beat. Both times are the
+# cluster's, so that no two clocks are compared.
+DEAD_AFTER_S = 60.0
+TRIES = 5
+
+T = TypeVar("T")
+
+
+def connect() -> httpx.Client:
+    """A client for the ingress."""
+    return httpx.Client(timeout=ANSWER_TIMEOUT_S)
+
+
+def is_ready(release: Release) -> bool:
+    """Whether the release's URL answers that it is ready, as exactly this version."""
+    url, arm = base_url_of(release), release.candidate
+    if url is None or arm is None:
+        return False
+    return probing.is_ready(connect, url, str(arm.version), arm.model_digest)
+
+
+def predicts(release: Release) -> bool:
+    """Whether the release's URL is ready and classified a picture as exactly this version."""
+    if release.url is None or release.candidate is None or not is_ready(release):
+        return False
+    try:
+        return probing.predict(connect, release.url) == str(release.candidate.version)
+    except probing.NO_PREDICTION:
+        return False
+
+
+class Rollout:
+    """Changes of what one cluster serves."""
+
+    def __init__(self, config: SeldonClusterModelDeployerConfig) -> None:
+        self._config = config
+        self.store = Store(Cluster(config))
+
+    def settled(self, name: str) -> Held:
+        """What is held under ``name``, after concluding or undoing what a command that ended left."""
+        for _ in range(TRIES):
+            held = self.store.read(name)
+            pending = held.state.pending
+            if pending is None:
+                return held
+            try:
+                if held.available and predicts(pending.coming.release):
+                    return self._conclude(held)
+                if self._is_alive(pending):
+                    return held
+                self._undo(held)
+            except ConflictError:
+                continue
+        return self.store.read(name)
+
+    def change(self, name: str, act: str, what: Callable[[Held], T]) -> T:
+        """Change what is held under ``name``, settled, and from the start again where another was faster.
+
+        Raises:
+            ServiceUnreachable: another command is changing it, or keeps doing so.
+        """
+        conflict = ConflictError("it was never settled")
+        for _ in range(TRIES):
+            held = self._settled_and_free(name, act)
+            try:
+                return what(held)
+            except ConflictError as error:
+                conflict = error
+        raise given_up(name, conflict)
+
+    def roll_out(self, held: Held, coming: Kept, new: Specification, *, past: int) -> Release:
+        """Bring a verified release up in the place of what is live.
+
+        Args:
+            held: what is held now, with no change under way.
+            coming: the release.
+            new: what serves it.
+            past: how many releases of the chain stay its history.
+
+        Raises:
+            ConflictError: another command changed what is held; nothing was begun.
+            NeverReady: it did not come up; what was live before still is.
+            ServiceUnreachable: the cluster cannot be reached, or another command took over.
+        """
+        pending = Pending(token=uuid4().hex, beat=self.store.cluster.now, coming=coming, past=past)
+        held = self.store.write(held, held.state.begun(pending), new)
+        try:
+            return self._bring_up(held, pending)
+        except BaseException:
+            # Also when the command is interrupted; what cannot be undone now, the next command undoes.
+            with suppress(ServiceUnreachable):
+                self._end(held.name, pending.token)
+            raise
+
+    def _bring_up(self, held: Held, pending: Pending) -> Release:
+        """Wait until the new version has the traffic, and conclude the change."""
+        release = pending.coming.release
+        arm = candidate_of(release)
+        started = beaten = time.monotonic()
+        while True:
+            held = self.store.read(held.name)
+            if held.state.pending is None or held.state.pending.token != pending.token:
+                return self._taken_over(held, release)
+            with suppress(ConflictError):  # read again: whoever was faster may have concluded it
+                if held.available and predicts(release):
+                    self._conclude(held)
+                    return release
+                if time.monotonic() - beaten > BEAT_S:
+                    beat = held.state.pending.model_copy(update={"beat": self.store.cluster.now})
+                    self.store.write(held, held.state.begun(beat))
+                    beaten = time.monotonic()
+            if time.monotonic() - started > self._config.ready_timeout_s:
+                before = held.state.live
+                left = f"version {before.served[0]} serves on" if before else "nothing is served there"
+                raise NeverReady(
+                    f"Version {arm.version} did not answer at {release.url} within "
+                    f"{self._config.ready_timeout_s:g} s (setting ready_timeout_s), and {left}: "
+                    f"{why_not_ready(self.store.cluster, held.name, arm.version)}"
+                )
+            time.sleep(POLL_S)
+
+    def _taken_over(self, held: Held, release: Release) -> Release:
+        live = held.state.live
+        if live is not None and live.release == release:
+            return release
+        raise ServiceUnreachable(
+            f"Another command changed what is served in {release.environment} while this one waited. "
+            "See what is live: python run.py --status"
+        )
+
+    def _end(self, name: str, token: str) -> None:
+        """Conclude or undo our own change, whatever became of it."""
+        for _ in range(TRIES):
+            held = self.store.read(name)
+            pending = held.state.pending
+            if pending is None or pending.token != token:
+                return
+            with suppress(ConflictError):
+                if held.available and predicts(pending.coming.release):
+                    self._conclude(held)
+                else:
+                    self._undo(held)
+
+    def _conclude(self, held: Held) -> Held:
+        held = self.store.write(held, held.state.concluded())
+        self.store.forget_what_was_taken_down(held.name)
+        return held
+
+    def _undo(self, held: Held) -> None:
+        """Put back what was live before the change that is under way, or nothing."""
+        before = held.state.live
+        if before is None:
+            # Its pods end without us: a look does not wait for them.
+            self.store.remove(held, held.state.undone(), timeout_s=None)
+            return
+        release = before.release
+        kept = before.specification
+        old = (
+            Specification.model_validate(kept)
+            if kept
+            else specification(release, candidate_of(release), self._config)
+        )
+        self.store.write(held, held.state.undone(), old)
+
+    def take_down(self, held: Held, state: State) -> None:
+        """Serve nothing under this name; ``state``'s history stays."""
+        self.store.remove(held, state, timeout_s=self._config.stop_timeout_s)
+
+    def _is_alive(self, pending: Pending) -> bool:
+        return self.store.cluster.now - pending.beat < timedelta(seconds=DEAD_AFTER_S)
+
+    def _settled_and_free(self, name: str, act: str) -> Held:
+        deadline = time.monotonic() + self._config.lock_timeout_s
+        while (held := self.settled(name)).state.pending is not None:
+            if time.monotonic() > deadline:
+                raise ServiceUnreachable(
+                    f"Another command is changing what serves {name}, so this one cannot {act}; waited "
+                    f"{self._config.lock_timeout_s:g} s. Try again when it has ended: python run.py --status"
+                )
+            time.sleep(POLL_S)
+        return held

@@ -1,0 +1,208 @@
+"""Read and write what the cluster holds of one model in one environment.
+
+While something is live it is the SeldonDeployment with its annotations. What was taken down leaves its
+history in a ConfigMap of the same name, so that it can come back; where there is a SeldonDeployment, that
+counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from copy import deepcopy
+from typing import NamedTuple
+
+from materializers.errors import ServiceFailed, ServiceUnreachable, UsageError
+from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
+from stacks.seldon_deployer.manifest import MANAGED_BY
+from stacks.seldon_deployer.reasons import pods_of
+from stacks.seldon_deployer.resource import PLURAL, Metadata, SeldonDeployment, Specification
+from stacks.seldon_deployer.state import HISTORY, LIVE, PENDING, State, read_state
+
+OURS = (LIVE, HISTORY, PENDING)
+CONFIG_MAPS = "configmaps"
+# Seldon writes the status of a resource now and then, which makes a write that is based on a read fail.
+STATUS_CHANGES = 10
+POLL_S = 0.5
+
+
+class Held(NamedTuple):
+    """What the cluster holds under one name; ``body`` is None where there is no SeldonDeployment."""
+
+    name: str
+    body: Json | None
+    state: State
+
+    @property
+    def available(self) -> bool:
+        """Whether Seldon says that everything is up."""
+        return bool(self.body) and (self.body or {}).get("status", {}).get("state") == "Available"
+
+
+class Store:
+    """The SeldonDeployments that this deployer made in one namespace."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def names(self) -> list[str]:
+        """The names of all that were made here and are there now."""
+        (selector,) = (f"{key}={value}" for key, value in MANAGED_BY.items())
+        return sorted(one["metadata"]["name"] for one in self.cluster.list(PLURAL, labelSelector=selector))
+
+    def read(self, name: str) -> Held:
+        """What is held under ``name`` now.
+
+        Raises:
+            DamagedArtifact: its annotations are not what this deployer wrote.
+            UsageError: somebody else made a SeldonDeployment of that name.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        body = self.cluster.get(PLURAL, name)
+        if body is None:
+            return Held(name, None, self._history_of_what_was_taken_down(name))
+        return Held(name, body, read_state(self._where(name), self._annotations(body)))
+
+    def damaged(self, name: str) -> dict[str, str]:
+        """Our annotations as they are, sound or not."""
+        body = self.cluster.get(PLURAL, name) or {"metadata": {"name": name, "labels": MANAGED_BY}}
+        return {key: value for key, value in self._annotations(body).items() if key in OURS}
+
+    def write(self, held: Held, state: State, specification: Specification | None = None) -> Held:
+        """Replace what is held, in one act; what serves stays without a ``specification``.
+
+        Raises:
+            ConflictError: another command changed it since ``held`` was read.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        annotations = state.annotations()
+        if held.body is None:
+            if specification is None:
+                raise ConflictError(f"{held.name} is gone")
+            new = SeldonDeployment(
+                metadata=Metadata(
+                    name=held.name,
+                    namespace=self.cluster.namespace,
+                    labels=MANAGED_BY,
+                    annotations=annotations,
+                ),
+                spec=specification,
+            )
+            return self._as_held(self.cluster.create(PLURAL, new.as_json()))
+        body = held.body
+        for _ in range(STATUS_CHANGES):
+            changed = deepcopy(body)
+            changed.pop("status", None)
+            others = {k: v for k, v in self._annotations(body).items() if k not in OURS}
+            changed["metadata"]["annotations"] = {**others, **annotations}
+            if specification is not None:
+                changed["spec"] = specification.as_json()
+            try:
+                return self._as_held(self.cluster.replace(PLURAL, changed))
+            except ConflictError:
+                body = self._unchanged(held)
+        raise ConflictError(f"{held.name} changes all the time")
+
+    def remove(self, held: Held, state: State, *, timeout_s: float | None) -> None:
+        """Take down what serves; ``state``'s history stays.
+
+        Without a ``timeout_s`` its pods are not waited for.
+
+        Raises:
+            ConflictError: another command changed it since ``held`` was read.
+            ServiceFailed: its pods do not end within ``timeout_s``.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        # First: a command that is killed in between has changed nothing.
+        self._keep_history(held.name, {HISTORY: state.annotations()[HISTORY]})
+        body = held.body
+        for _ in range(STATUS_CHANGES):
+            if body is None:
+                break
+            try:
+                version = body["metadata"]["resourceVersion"]
+                self.cluster.delete(PLURAL, held.name, resource_version=version)
+                break
+            except ConflictError:
+                body = self._unchanged(held)
+        if timeout_s is not None:
+            self._wait_until_gone(held.name, timeout_s)
+
+    def remove_damaged(self, name: str, *, timeout_s: float) -> None:
+        """Take down what serves although nobody can tell what it is; the damaged record is kept beside."""
+        kept = json.dumps(self.damaged(name))
+        self._keep_history(name, {"damaged": kept})
+        self.cluster.delete(PLURAL, name)
+        self._wait_until_gone(name, timeout_s)
+
+    def forget_what_was_taken_down(self, name: str) -> None:
+        """Remove the history of a time when nothing was live; the resource has it now."""
+        self.cluster.delete(CONFIG_MAPS, name)
+
+    def _as_held(self, body: Json) -> Held:
+        name = body["metadata"]["name"]
+        return Held(name, body, read_state(self._where(name), self._annotations(body)))
+
+    def _unchanged(self, held: Held) -> Json:
+        """The resource as it is now, if only its status changed since it was read.
+
+        Raises:
+            ConflictError: more changed.
+        """
+        now, then = self.cluster.get(PLURAL, held.name), held.body or {}
+        if now is None or now["spec"] != then.get("spec") or self._ours(now) != self._ours(then):
+            raise ConflictError(f"{held.name} was changed by another command")
+        return now
+
+    def _ours(self, body: Json) -> dict[str, str]:
+        return {k: v for k, v in self._annotations(body).items() if k in OURS}
+
+    def _annotations(self, body: Json) -> dict[str, str]:
+        metadata = body.get("metadata", {})
+        if not MANAGED_BY.items() <= metadata.get("labels", {}).items():
+            raise UsageError(
+                f"{self._where(str(metadata.get('name')))} is there and was not made by this deployer: "
+                "remove it, or give the model deployer another namespace"
+            )
+        return dict(metadata.get("annotations", {}))
+
+    def _where(self, name: str) -> str:
+        return f"SeldonDeployment {name} in namespace {self.cluster.namespace}"
+
+    def _history_of_what_was_taken_down(self, name: str) -> State:
+        found = self.cluster.get(CONFIG_MAPS, name)
+        data = (found or {}).get("data") or {}
+        kept = {HISTORY: data["history"]} if "history" in data else {}
+        return read_state(f"ConfigMap {name} in namespace {self.cluster.namespace}", kept)
+
+    def _keep_history(self, name: str, kept: dict[str, str]) -> None:
+        data = {key.removeprefix("shutterline/"): value for key, value in kept.items()}
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": self.cluster.namespace, "labels": MANAGED_BY},
+            "data": data,
+        }
+        try:
+            self.cluster.create(CONFIG_MAPS, body)
+        except ConflictError:
+            # Without a resourceVersion: whatever was kept of an earlier time gives way.
+            self.cluster.replace(CONFIG_MAPS, body)
+
+    def _wait_until_gone(self, name: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while self.cluster.get(PLURAL, name) is not None or pods_of(self.cluster, name):
+            if time.monotonic() > deadline:
+                raise ServiceFailed(
+                    f"The pods of {self._where(name)} do not end within {timeout_s:g} s (setting "
+                    f"stop_timeout_s): kubectl --namespace {self.cluster.namespace} get pods"
+                )
+            time.sleep(POLL_S)
+
+
+def given_up(name: str, error: ConflictError) -> ServiceUnreachable:
+    """What is said when other commands keep changing what this one wants to change."""
+    return ServiceUnreachable(
+        f"Another command keeps changing what serves {name} ({error}). "
+        "Try again when it has ended: python run.py --status"
+    )

@@ -1,0 +1,161 @@
+"""What a model deployer of this project holds of each release, wherever it serves.
+
+A release is pinned when it goes live: the digests that its verdict, approval and model had then. It goes back
+live on these, without the registry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Self, TypeVar
+
+from materializers.approval import verify_approval
+from materializers.errors import Refused, UsageError
+from materializers.release import Arm, Environment, Release
+from materializers.report import Record
+from materializers.verdict import verify_verdict
+
+# Releases that --rollback can go back to, one after the other.
+HISTORY_LENGTH = 20
+# It becomes a part of the URL.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+PREDICTIONS = "/api/v1.0/predictions"
+"""Where pictures are sent, below a release's base URL."""
+
+
+class Entry(Record):
+    """A release that was verified here, with the digests that it had then."""
+
+    release: Release
+    model_digest: str
+    verdict_digest: str
+    approval_digest: str | None
+
+    @classmethod
+    def pin(cls, release: Release, arm: Arm) -> Self:
+        """Pin the digests of a release that was just verified; ``arm`` is its candidate."""
+        return cls(
+            release=release,
+            model_digest=arm.model_digest,
+            verdict_digest=arm.verdict.digest,
+            approval_digest=arm.approval.digest if arm.approval else None,
+        )
+
+    def marked(self, *, recorded: bool, restored: bool) -> Self:
+        """The same release, as registry and run records know it by now."""
+        release = self.release.model_copy(update={"recorded": recorded, "restored": restored})
+        return self.model_copy(update={"release": release})
+
+    @property
+    def served(self) -> tuple[int, str]:
+        """Version and model digest."""
+        version = self.release.candidate.version if self.release.candidate else 0
+        return version, self.model_digest
+
+
+E = TypeVar("E", bound=Entry)
+
+
+def live_before(chain: Sequence[E], coming: Entry) -> tuple[E, ...]:
+    """What was live before ``coming``; what is served already is no predecessor of itself.
+
+    Args:
+        chain: every release that was live, what is live now as the last.
+        coming: the release that goes live.
+    """
+    past = list(chain)
+    while past and past[-1].served == coming.served:
+        past.pop()
+    return tuple(past[-HISTORY_LENGTH:])
+
+
+def require_model_name(model_name: str) -> str:
+    """The name, if it can be part of a URL.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not MODEL_NAME.fullmatch(model_name):
+        raise UsageError(
+            f"The model name {model_name!r} cannot be part of a URL; letters, digits, '.', '_' and '-' can."
+        )
+    return model_name
+
+
+def candidate_of(release: Release) -> Arm:
+    """The version that is to be served.
+
+    Raises:
+        Refused: the release names none.
+    """
+    if release.candidate is None:
+        raise Refused(
+            f"The release for {release.environment} names no version to serve: python run.py --status"
+        )
+    return release.candidate
+
+
+def same_arm(one: Arm | None, other: Arm) -> bool:
+    """Whether both are the same version with the same evidence.
+
+    By digest: two verdicts with and without their pictures are the same evidence.
+    """
+    return one is not None and one.digest == other.digest
+
+
+def as_live(release: Release, base_url: str) -> Release:
+    """The release, live from now on below ``base_url``."""
+    now, url = datetime.now(UTC), f"{base_url}{PREDICTIONS}"
+    return release.model_copy(update={"status": "live", "reasons": (), "url": url, "since": now})
+
+
+def base_url_of(release: Release) -> str | None:
+    """The URL that health and predictions of a live release lie below; None where it is not live."""
+    return release.url.removesuffix(PREDICTIONS) if release.url else None
+
+
+def place_in_history(chain: Sequence[Entry], arm: Arm, environment: Environment) -> int:
+    """Where in ``chain`` a version was live last.
+
+    Raises:
+        Refused: it never was.
+    """
+    for place in reversed(range(len(chain))):
+        if chain[place].served[0] == arm.version:
+            return place
+    raise Refused(
+        f"Version {arm.version} never was live in {environment}, so it cannot be put back there. "
+        f"Deploy it: python run.py --deploy --environment {environment} --version {arm.version}"
+    )
+
+
+def verify_as_pinned(release: Release, arm: Arm, pinned: Entry, present: str) -> None:
+    """Check a release that was live before on its own evidence: what was pinned when it went live.
+
+    Args:
+        release: what is to go back live; ``arm`` is its candidate.
+        arm: the version.
+        pinned: what the deployer holds of it.
+        present: the digest of the model directory that is about to be served.
+
+    Raises:
+        Refused: verdict, approval or model are not those that were verified then, or the verdict says no.
+    """
+    if not arm.model_digest == pinned.model_digest == present:
+        raise Refused(
+            f"The model of version {arm.version} was {pinned.model_digest[:12]} when live; the release "
+            f"names {arm.model_digest[:12]}, and its bytes give {present[:12]} now: "
+            "it was altered. Train again: python run.py --train"
+        )
+    if arm.verdict.model_name != release.model_name:
+        raise Refused(
+            f"The verdict is about {arm.verdict.model_name}, the release is of {release.model_name}."
+        )
+    recorded: dict[str, str | None] = {"deployer": pinned.verdict_digest}
+    verify_verdict(arm.verdict, model_digest=present, recorded=recorded)
+    if release.environment == "production":
+        verify_approval(
+            arm.approval, version=arm.version, verdict=arm.verdict, recorded=pinned.approval_digest
+        )

@@ -1,0 +1,163 @@
+"""Tell people that a run failed: once a run, by whoever is first to find it out.
+
+The failure hook of the step that failed tells it, after the last retry; where no Python ran that could, the
+next command that finds the run failed does. Who wants to tell it *claims* it first, by making the tag
+``notified-<run id>``: names of tags are unique in ZenML's store, so that one of two succeeds, on any machine.
+The tag is attached to the run once the message was taken; where it was not, the tag is deleted again and the
+next finder tries. A tag that stays unattached belongs to a process that was killed in between, and lapses
+after ``CLAIM_LAPSES_AFTER``. So a message is sent at least once, and twice only where a process is killed
+between the target's answer and the store's.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from materializers.redaction import one_line
+
+if TYPE_CHECKING:
+    from zenml.alerter.base_alerter import BaseAlerter
+    from zenml.models import PipelineRunResponse, TagResponse
+
+logger = logging.getLogger("shutterline")
+
+CLAIM_LAPSES_AFTER = timedelta(minutes=10)
+"""Well above what posting takes, and what the clocks of the cluster's machines are apart."""
+LONGEST_REASON = 500
+"""Characters. An exception may quote a page that a server answered with."""
+
+
+def notify_failure(exception: BaseException) -> None:
+    """ZenML's ``on_failure`` hook: tell of the step that just failed, by the active stack's alerter.
+
+    An interruption is what somebody at the terminal wanted, and is told to nobody. Without an alerter
+    nothing happens. Nothing is raised: the step's own fault is what counts.
+    """
+    from zenml import get_step_context
+    from zenml.client import Client
+
+    try:
+        context = get_step_context()
+        run, alerter = context.pipeline_run, Client().active_stack.alerter
+        if alerter is None:
+            return
+        if isinstance(exception, KeyboardInterrupt):
+            settle(run)
+        else:
+            kind = type(exception).__name__
+            tell_once(alerter, run, step=context.step_run.name, kind=kind, reason=str(exception))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the step's own fault is what is to be seen
+        logger.warning("Whether anybody was told of the failed step is not known: %s", one_line(str(error)))
+
+
+def tell_once(
+    alerter: BaseAlerter, run: PipelineRunResponse, *, step: str | None, kind: str | None, reason: str
+) -> bool:
+    """Post one message about a failed run, unless that was done or is being done.
+
+    Args:
+        alerter: the active stack's.
+        run: the run that failed.
+        step: the step that failed, where that is known.
+        kind: the name of the exception's class, where there is one.
+        reason: why, in any form; it is posted redacted, on one line.
+
+    Returns:
+        Whether this call posted it and the alerter says that it arrived.
+    """
+    from zenml.client import Client
+
+    claim = _claim(run)
+    if claim is None:
+        return False
+    taken = False
+    try:
+        taken = alerter.post(_message(run, step, kind, reason))
+    except Exception as error:  # noqa: BLE001 - any alerter may be in the stack, and raise anything
+        logger.warning("The alerter failed: %s", one_line(f"{type(error).__name__}: {error}"))
+    finally:
+        if not taken:
+            Client().zen_store.delete_tag(claim.id)
+    if taken:
+        _attach(run, claim)
+    return taken
+
+
+def settle(run: PipelineRunResponse) -> None:
+    """Mark a failed run as one that nobody needs to be told of."""
+    claim = _claim(run)
+    if claim is not None:
+        _attach(run, claim)
+
+
+def is_settled(run: PipelineRunResponse) -> bool:
+    """Whether the run, as it was read, says that it was told."""
+    return any(tag.name == _tag_name(run) for tag in run.tags)
+
+
+def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reason: str) -> str:
+    from zenml.utils.dashboard_utils import get_run_url
+
+    pipeline = run.pipeline.name if run.pipeline is not None else "(unnamed)"
+    said = one_line(reason)
+    if len(said) > LONGEST_REASON:
+        said = f"{said[:LONGEST_REASON]}…"
+    url = get_run_url(run)
+    lines = (
+        f"Pipeline {pipeline} failed: run {run.name}" + (f", step {step}" if step else ""),
+        ": ".join(part for part in (kind, said) if part),
+        f"Look at it: {url}" if url else "Look at it in the dashboard: make dashboard",
+    )
+    return "\n".join(lines)
+
+
+def _tag_name(run: PipelineRunResponse) -> str:
+    return f"notified-{run.id}"
+
+
+def _claim(run: PipelineRunResponse) -> TagResponse | None:
+    """The tag, where this call made it: then, and only then, telling is up to the caller."""
+    from zenml.client import Client
+    from zenml.exceptions import EntityExistsError
+
+    client, name = Client(), _tag_name(run)
+    try:
+        return client.create_tag(name)
+    except EntityExistsError:
+        if not _lapsed(run):
+            return None
+    try:
+        return client.create_tag(name)
+    except EntityExistsError:
+        return None  # another finder saw it lapse, too
+
+
+def _lapsed(run: PipelineRunResponse) -> bool:
+    """Remove a claim whose process was killed; True where it was this call that removed it."""
+    from zenml.client import Client
+    from zenml.utils.time_utils import utc_now
+
+    client = Client()
+    try:
+        claim = client.get_tag(_tag_name(run), allow_name_prefix_match=False)
+    except KeyError:
+        return False  # given back this moment: whoever gave it back has said why in the log
+    age = utc_now(tz_aware=claim.created) - claim.created
+    if age < CLAIM_LAPSES_AFTER or is_settled(client.get_pipeline_run(run.id)):
+        return False
+    try:
+        client.zen_store.delete_tag(claim.id)  # by id: a claim made anew since then is another tag
+    except KeyError:
+        return False
+    return True
+
+
+def _attach(run: PipelineRunResponse, claim: TagResponse) -> None:
+    from zenml.client import Client
+    from zenml.enums import TaggableResourceTypes
+    from zenml.models import TagResource
+
+    resource = TagResource(id=run.id, type=TaggableResourceTypes.PIPELINE_RUN)
+    Client().attach_tag(claim.name, [resource])

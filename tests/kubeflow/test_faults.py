@@ -1,0 +1,221 @@
+"""What is down, refuses or dies: one clear line, exit code 4, nothing half done; the service answers on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.kubeflow.conftest import recorded
+from tests.kubeflow.story import Teller, Told
+from tests.remote.site import Site
+from tests.shrunk.delivery import PROJECT, cut_delivery
+from tests.stacks.apprise_alerter.webhook import Webhook
+
+ENDS_WITHIN_S = 300
+PHOTO = PROJECT / "data" / "photos" / "dress.png"
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """60 pictures of each class."""
+    return str(cut_delivery(tmp_path_factory.mktemp("delivery") / "delivery.zip"))
+
+
+@pytest.fixture(scope="module")
+def shop(on_kubeflow: Callable[[str], Teller], delivery: str) -> Teller:
+    """A model with version 1 live in staging, and version 2 registered."""
+    teller = on_kubeflow("faults")
+    teller.done("--train", "--source", delivery, "--deploy")
+    teller.done("--train", "--source", delivery, "--set", "train.seed=1")
+    return teller
+
+
+def answer(site: Site, model: str) -> dict[str, Any]:
+    """What the service in staging says to a photograph."""
+    url = f"{site.environment()['SHUTTERLINE_INGRESS_URL']}/seldon/shutterline/staging-{model}"
+    headers = {"content-type": "application/octet-stream"}
+    response = httpx.post(
+        f"{url}/api/v1.0/predictions",
+        content=PHOTO.read_bytes(),
+        headers=headers,
+        trust_env=False,
+        timeout=30,
+    )
+    told: dict[str, Any] = response.raise_for_status().json()["jsonData"]
+    return told
+
+
+@contextmanager
+def nothing_changes(site: Site, shop: Teller) -> Iterator[None]:
+    """The same version answers, and the registry holds the same versions and aliases, after as before."""
+
+    def look() -> tuple[Any, Any]:
+        status = shop.done("--status").last
+        models = [(entry["version"], entry["aliases"]) for entry in status["models"]]
+        return answer(site, shop.model)["model_version"], (models, status["deployments"])
+
+    before = look()
+    yield
+    assert look() == before
+
+
+def assert_one_line(told: Told, *words: str) -> None:
+    """Exit code 4, and one reason that names what is wrong and what to do."""
+    assert told.exit_code == 4, (told.results, told.stderr)
+    (reason,) = told.last["reasons"]
+    assert "\n" not in reason
+    for word in words:
+        assert word in reason, reason
+
+
+def test_a_wrong_s3_secret_stops_a_run(remote_site: Site, shop: Teller, delivery: str) -> None:
+    """The delivery cannot be brought, and that is said."""
+    right = {"key": remote_site.credentials.s3_key, "secret": remote_site.credentials.s3_secret}
+    with nothing_changes(remote_site, shop):
+        remote_site.set_zenml_secret("shutterline_s3", {**right, "secret": "wrong"})
+        try:
+            told = shop.run("--train", "--source", delivery, "--set", "train.seed=2")
+        finally:
+            remote_site.set_zenml_secret("shutterline_s3", right)
+    assert_one_line(told, "s3://shutterline/artifacts", "--check")
+
+
+def test_a_registry_that_is_down_stops_a_release(remote_site: Site, shop: Teller) -> None:
+    """Without the registry nobody knows what may be served, so nothing is released."""
+    with nothing_changes(remote_site, shop):
+        remote_site.mlflow.stop()
+        try:
+            told = shop.run("--deploy", "--version", "2")
+            assert answer(remote_site, shop.model)["model_version"] == "1"
+        finally:
+            remote_site.mlflow.start()
+            remote_site.mlflow.wait()
+    assert_one_line(told, "registry")
+
+
+def test_a_revoked_key_of_zenml_stops_everything(remote_site: Site, shop: Teller, delivery: str) -> None:
+    """The server is named, and how to connect again."""
+    revoked = shop.environment["ZENML_STORE_API_KEY"][:-12] + "x" * 10 + "=="
+    folder = {"ZENML_CONFIG_PATH": f"{shop.environment['ZENML_CONFIG_PATH']}-revoked"}
+    with nothing_changes(remote_site, shop):
+        told = shop.run(
+            "--train", "--source", delivery, environment={"ZENML_STORE_API_KEY": revoked, **folder}
+        )
+    assert_one_line(told, remote_site.zenml.url)
+
+
+def test_kubeflow_that_refuses_gets_no_run(remote_site: Site, shop: Teller, delivery: str) -> None:
+    """The address is named; ZenML has no run that nobody carries."""
+    with nothing_changes(remote_site, shop):
+        remote_site.kubeflow_token_file.write_text("a token that nobody has")
+        try:
+            told = shop.run("--train", "--source", delivery, "--set", "train.seed=2", "--no-cache")
+        finally:
+            remote_site.kubeflow_token_file.unlink()
+    assert_one_line(told, "Kubeflow", "401", "--check")
+    assert "running" not in {run["status"] for run in recorded(shop)["runs"]}
+
+
+def test_kubeflow_that_is_down_gets_no_run(remote_site: Site, shop: Teller, delivery: str) -> None:
+    """The same when nothing listens there."""
+    remote_site.kubeflow.stop()
+    try:
+        told = shop.run("--train", "--source", delivery, "--set", "train.seed=2", "--no-cache")
+    finally:
+        remote_site.kubeflow.start()
+        remote_site.kubeflow.wait()
+    assert_one_line(told, "Kubeflow", "--check")
+
+
+def test_the_s3_server_may_die_during_a_training(
+    remote_site: Site, on_kubeflow: Callable[[str], Teller], delivery: str
+) -> None:
+    """Killed with kill -9 and started again: the step is tried again, and the run ends as it would have."""
+    teller = on_kubeflow("s3-dies")
+    retries = ("--set", "running.retries.count=3", "--set", "running.retries.delay_s=500")
+    running = subprocess.Popen(
+        teller.command("--train", "--source", delivery, *retries, "--set", "train.epochs=12"),
+        env=dict(teller.environment),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = wait_for_log(remote_site, "train", "epoch 2 of 12")
+    remote_site.s3.kill()
+    wait_until(lambda: "Traceback" in log.read_text() or "Error" in log.read_text())
+    remote_site.s3.start()
+    remote_site.s3.wait()
+    out, err = running.communicate(timeout=ENDS_WITHIN_S)
+    assert running.returncode == 0, err
+    assert json.loads(out)["results"][0]["verdict"] == "passed"
+    (run,) = recorded(teller)["runs"]
+    assert run["status"] == "completed"
+    assert run["steps"]["train"]["attempts"] > 1
+
+
+def test_a_failed_run_is_told_once(
+    remote_site: Site, webhook: Webhook, on_kubeflow: Callable[[str], Teller], delivery: str
+) -> None:
+    """By the step's hook after its last retry; the commands that follow tell it no second time."""
+    teller = on_kubeflow("told-once")
+    webhook.messages.clear()
+    fault = ("--set", "running.retries.count=1", "--set", "train.weights=file:///absent.safetensors")
+    told = teller.run("--train", "--source", delivery, *fault, "--set", f"train.weights_sha256={'0' * 64}")
+    assert told.exit_code != 0
+    teller.run("--status")
+    (message,) = webhook.messages
+    assert told.last["run"] in message
+    assert "Traceback" not in message
+
+
+def test_a_run_whose_container_never_started_python_is_told_once(
+    remote_site: Site, webhook: Webhook, on_kubeflow: Callable[[str], Teller], delivery: str
+) -> None:
+    """The waiting client tells it, with what is known; nobody else does."""
+    teller = on_kubeflow("no-python")
+    webhook.messages.clear()
+    remote_site.set_kubernetes_secret("shutterline-zenml", {"another_key": "x"})
+    try:
+        told = teller.run("--train", "--source", delivery)
+    finally:
+        remote_site.set_kubernetes_secret(
+            "shutterline-zenml", {"api_key": remote_site.credentials.zenml_api_key}
+        )
+    assert told.exit_code == 1
+    assert "Kubeflow's run" in told.said
+    teller.run("--status")
+    (message,) = webhook.messages
+    assert "before Python started" in message
+    assert {run["status"] for run in recorded(teller)["runs"]} == {"failed"}
+
+
+def wait_for_log(site: Site, step: str, text: str) -> Path:
+    """Wait until a step of the newest run has logged this, and give its log."""
+    found: list[Path] = []
+
+    def look() -> bool:
+        logs = sorted(
+            (site.home / "kubeflow" / "runs").glob(f"*/{step}-1.log"), key=lambda p: p.stat().st_mtime
+        )
+        found[:] = [log for log in logs[-1:] if text in log.read_text(errors="replace")]
+        return bool(found)
+
+    wait_until(look)
+    return found[0]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again, for as long as a command may take."""
+    ends = time.monotonic() + ENDS_WITHIN_S
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.2)

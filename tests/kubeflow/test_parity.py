@@ -1,0 +1,137 @@
+"""Every pipeline and act on both stacks: the same code and configuration, and the same outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.kubeflow.conftest import Both
+
+CHAPTERS = {
+    "train_and_stage": 0,
+    "refused": 3,
+    "approved": 0,
+    "production": 0,
+    "continuous": 0,
+    "rolled_back": 0,
+    "rejected": 0,
+    "inferred": 0,
+    "predicted": 0,
+    "status": 0,
+}
+MEASURED_ANEW = {"latency_p50_ms", "latency_p99_ms", "run", "url", "started"}
+"""What differs from run to run on any stack."""
+
+
+def comparable(value: Any) -> Any:
+    """A result without what is measured anew, named by chance or says where it was asked."""
+    if isinstance(value, dict):
+        return {key: comparable(one) for key, one in value.items() if key not in MEASURED_ANEW}
+    if isinstance(value, list):
+        return [comparable(one) for one in value]
+    return value
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_chapter_ends_alike_on_both_stacks(both: Both, chapter: str) -> None:
+    """Exit codes and results of ``run.py`` are equal: versions, verdicts, metrics, reasons, decisions."""
+    local, remote = getattr(both.local.story, chapter), getattr(both.kubeflow.story, chapter)
+    assert (local.exit_code, remote.exit_code) == (CHAPTERS[chapter], CHAPTERS[chapter])
+    if chapter in ("predicted", "status"):
+        return
+    assert comparable(remote.results) == comparable(local.results)
+
+
+def test_all_pipelines_ran_on_both_stacks(both: Both) -> None:
+    """The same pipelines in the same order, each to the same end."""
+    told = [
+        [(run["pipeline"], run["status"]) for run in one.recorded["runs"]]
+        for one in (both.local, both.kubeflow)
+    ]
+    assert told[0] == told[1]
+    assert {name for name, _ in told[0]} == {"training", "deployment", "continuous", "inference"}
+    assert {status for _, status in told[0]} == {"completed"}
+
+
+def test_steps_and_artifacts_are_equal(both: Both) -> None:
+    """Names of steps, names and types of what they give, and verdicts."""
+    for local, remote in zip(both.local.recorded["runs"], both.kubeflow.recorded["runs"], strict=True):
+        for part in ("outputs", "verdict"):
+            expected = {name: step.get(part) for name, step in local["steps"].items()}
+            assert {name: step.get(part) for name, step in remote["steps"].items()} == expected
+
+
+def test_the_models_are_the_same_to_the_byte(both: Both) -> None:
+    """The same data, configuration and seed give the same weights, wherever they are learnt."""
+    weights = [
+        [
+            step["weights"]
+            for run in one.recorded["runs"]
+            for step in run["steps"].values()
+            if "weights" in step
+        ]
+        for one in (both.local, both.kubeflow)
+    ]
+    assert len(weights[0]) == 2, "a training and a retraining"
+    assert weights[0] == weights[1]
+
+
+def test_nothing_of_a_remote_run_lies_on_a_disk(both: Both) -> None:
+    """Every artifact of the remote stack is in the bucket."""
+    uris = [
+        uri
+        for run in both.kubeflow.recorded["runs"]
+        for step in run["steps"].values()
+        for uri in step["uris"].values()
+    ]
+    assert uris
+    assert {uri.split("://")[0] for uri in uris} == {"s3"}
+
+
+def test_predictions_in_bulk_are_equal(both: Both) -> None:
+    """The Parquet files that each command wrote to the caller's disk hold the same answers."""
+    local, remote = (pd.read_parquet(one.story.predictions) for one in (both.local, both.kubeflow))
+    pd.testing.assert_frame_equal(local, remote)
+
+
+def test_the_service_answers_alike(both: Both) -> None:
+    """The same photographs get the same labels and probabilities from both services."""
+    answers = [
+        [
+            (entry["label"], entry["probability"], entry["model_version"])
+            for entry in one.story.predicted.last["details"]["predictions"]
+        ]
+        for one in (both.local, both.kubeflow)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_what_is_live_is_told_alike(both: Both) -> None:
+    """``--status`` shows the same versions, aliases and deployments, all healthy."""
+    for one in (both.local, both.kubeflow):
+        status = one.story.status.last
+        live = {entry["environment"]: (entry["version"], entry["healthy"]) for entry in status["deployments"]}
+        assert live == {"production": (1, True), "staging": (1, True)}
+        assert [run["status"] for run in status["runs"]].count("completed") == len(status["runs"])
+    local, remote = both.local.story.status.last, both.kubeflow.story.status.last
+    assert [(m["version"], m["aliases"], m["verdict"]) for m in remote["models"]] == [
+        (m["version"], m["aliases"], m["verdict"]) for m in local["models"]
+    ]
+    assert (local["stack"], remote["stack"]) == ("local", "kubeflow")
+
+
+@pytest.mark.parametrize("chapter", ["approved", "rejected", "rolled_back", "status"])
+def test_acts_of_a_person_start_no_container(both: Both, chapter: str) -> None:
+    """Approve, reject, roll back and status run in the caller's process."""
+    began = {run["name"] for run in both.kubeflow.recorded["runs"]}
+    assert all(told["run"] is None or told["run"] in began for told in _pipelines(both))
+    told = getattr(both.kubeflow.story, chapter)
+    assert all("pipeline" not in entry for entry in told.results)
+
+
+def _pipelines(both: Both) -> list[dict[str, Any]]:
+    story = both.kubeflow.story
+    told = (story.train_and_stage, story.refused, story.production, story.continuous, story.inferred)
+    return [entry for one in told for entry in one.results if "pipeline" in entry]

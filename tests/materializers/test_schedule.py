@@ -1,0 +1,128 @@
+"""When a cron expression fires: as cron says, in UTC, and alike on every stack."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from materializers.errors import UsageError
+from materializers.schedule import ScheduledCommand, check_cron, next_fire, with_seconds
+
+SATURDAY = datetime(2026, 11, 21, 12, 30, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cron", "fires"),
+    [
+        ("* * * * *", "2026-11-21 12:31"),
+        ("0 2 * * *", "2026-11-22 02:00"),
+        ("0 2 * * 1", "2026-11-23 02:00"),  # Monday: APScheduler alone would take Tuesday
+        ("0 2 * * MON-FRI", "2026-11-23 02:00"),
+        ("0 2 * * 0", "2026-11-22 02:00"),
+        ("0 2 * * 7", "2026-11-22 02:00"),
+        ("0 2 * * 5-7", "2026-11-22 02:00"),
+        ("0 2 * * 3-5/2", "2026-11-25 02:00"),
+        ("0 2 * * */3", "2026-11-22 02:00"),
+        ("*/20 13-14 * * 6", "2026-11-21 13:00"),
+        ("0 0 1 jan *", "2027-01-01 00:00"),
+        ("0 0 29 2 *", "2028-02-29 00:00"),
+        ("0 0 13 * 5", "2026-11-27 00:00"),  # a Friday, or a 13th: cron means either
+        ("0 0 24 * 5", "2026-11-24 00:00"),
+    ],
+)
+def test_it_fires_when_cron_would(cron: str, fires: str) -> None:
+    """Numbers, names, ranges and steps."""
+    found = next_fire(cron, SATURDAY)
+    assert found is not None
+    assert f"{found:%Y-%m-%d %H:%M}" == fires
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_the_next_fire_is_later() -> None:
+    """At the very time of a fire the next one is the one after it."""
+    noon = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    assert next_fire("0 12 * * *", noon) == noon + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("cron", "why"),
+    [
+        ("0 2 * *", "has 4 fields"),
+        ("0 0 2 * * 1", "has 6 fields"),
+        ("", "has 0 fields"),
+        ("@daily", "has 1 fields"),
+        ("61 * * * *", "higher than the maximum value"),
+        ("30-10 * * * *", "minimum value in a range"),
+        ("*/0 * * * *", "Increment must be higher than 0"),
+        ("0 2 last * *", "'last' is no day of the month"),
+        ("0 2 * movember *", "'movember' is no month"),
+        ("0 2 * * 8", "'8' is no weekday"),
+        ("0 2 * * fri-mon", "end before they begin"),
+        ("0 2 * * mon,", "'' is no weekday"),
+        ("0 0 30 2 *", "never fires"),
+    ],
+)
+def test_what_no_orchestrator_could_fire_is_refused(cron: str, why: str) -> None:
+    """With the reason, and an expression that would do."""
+    with pytest.raises(UsageError, match=why) as refused:
+        check_cron(cron)
+    assert "every Monday at 02:00 UTC" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("cron", "six"),
+    [
+        ("*/5 2 * * *", "0 */5 2 * * *"),
+        ("0 2 * * 1", "0 0 2 * * mon"),
+        ("0 2 1 JAN 5-7", "0 0 2 1 jan sun,fri,sat"),
+        ("0 2 * * */2", "0 0 2 * * */2"),
+    ],
+)
+def test_kubeflow_takes_six_fields(cron: str, six: str) -> None:
+    """Seconds first; Sunday is no 7 there."""
+    assert with_seconds(cron) == six
+
+
+def test_what_is_no_cron_expression_is_none_with_seconds_either() -> None:
+    """It is refused before Kubeflow gets it."""
+    with pytest.raises(UsageError, match="'9' is no weekday"):
+        with_seconds("0 2 * * 9")
+
+
+def row(**changes: object) -> ScheduledCommand:
+    """A schedule of every full hour, since a Saturday's noon."""
+    given = {
+        "name": "training-shop",
+        "pipeline": "training",
+        "cron": "0 * * * *",
+        "command": ("--train",),
+        "stack": "local",
+        "directory": "/",
+        "since": SATURDAY,
+        **changes,
+    }
+    return ScheduledCommand.model_validate(given)
+
+
+def test_a_new_schedule_is_due_at_its_first_time() -> None:
+    """Not for what was before it."""
+    assert row().due() == datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
+
+
+def test_what_was_missed_is_due_since_then() -> None:
+    """The first time after the last fire, or after it was resumed."""
+    fired = SATURDAY + timedelta(hours=3)
+    assert row(last_fire=fired).due() == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    assert row(last_fire=SATURDAY, since=fired).due() == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+
+
+def test_what_was_cut_off_is_due_at_once() -> None:
+    """At the time of the fire that did not end."""
+    assert row(last_fire=SATURDAY, begun=SATURDAY).due() == SATURDAY
+
+
+def test_what_is_paused_is_never_due() -> None:
+    """Neither is it listed with a next time."""
+    assert row(paused=True, begun=SATURDAY).due() is None
+    assert row(paused=True).as_schedule().next_fire is None

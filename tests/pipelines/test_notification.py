@@ -1,0 +1,205 @@
+"""Runs that failed without a word are told by the next command, each once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from zenml import pipeline, step
+from zenml.orchestrators.step_launcher import StepLauncher
+from zenml.orchestrators.step_runner import StepRunner
+
+from pipelines.notification import notify_failed_runs
+from pipelines.session import close_run
+from steps.monitoring.failure import notify_failure
+from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+
+@step(enable_cache=False)
+def fails() -> None:
+    """Fail."""
+    raise ValueError("no such bucket")
+
+
+@step(enable_cache=False)
+def succeeds() -> None:
+    """Do nothing."""
+
+
+@step(enable_cache=False)
+def interrupted() -> None:
+    """As Ctrl+C does."""
+    raise KeyboardInterrupt
+
+
+@pipeline
+def failing() -> None:
+    """One step that fails."""
+    fails()
+
+
+@pipeline
+def succeeding() -> None:
+    """One step that does nothing."""
+    succeeds()
+
+
+@pipeline
+def half_done() -> None:
+    """Two steps, the second of which the test keeps from starting."""
+    succeeds()
+    succeeds(id="never_starts", after="succeeds")
+
+
+@pipeline
+def stopped() -> None:
+    """One step that is interrupted."""
+    interrupted()
+
+
+@pytest.fixture
+def hook(zenml_client: Client) -> Iterator[Webhook]:
+    """A webhook that the active stack's alerter posts to."""
+    with webhook_server() as server, stack_with_alerter(zenml_client, server.url):
+        yield server
+
+
+@pytest.fixture
+def model() -> str:
+    """A model that no other test has."""
+    return f"model-{uuid4().hex[:8]}"
+
+
+def run_to_its_end(what: object, model: str, **options: object) -> str:
+    """The name of the run, whatever became of it."""
+    name = f"{model}-{uuid4().hex[:6]}"
+    with suppress(Exception, KeyboardInterrupt):
+        what.with_options(run_name=name, tags=[f"model:{model}"], **options)()  # type: ignore[attr-defined]
+    return name
+
+
+def test_a_failed_run_is_told_once(zenml_client: Client, hook: Webhook, model: str) -> None:
+    """With its step and reason; finding it again, or a run of another model, tells nothing."""
+    name = run_to_its_end(failing, model)
+    run_to_its_end(succeeding, model)
+    assert notify_failed_runs("another-model") == []
+    assert notify_failed_runs(model) == [name]
+    assert notify_failed_runs(model) == []
+    (message,) = hook.messages
+    assert f"run {name}, step fails\nValueError: no such bucket\n" in message
+
+
+def test_what_the_hook_told_is_not_told_again(zenml_client: Client, hook: Webhook, model: str) -> None:
+    """One message a run, whoever sends it."""
+    run_to_its_end(failing, model, on_failure=notify_failure)
+    assert notify_failed_runs(model) == []
+    assert len(hook.messages) == 1
+
+
+def test_what_the_hook_could_not_deliver_is_told_by_the_next_command(
+    zenml_client: Client, hook: Webhook, model: str
+) -> None:
+    """A chat that was down for a while loses no failure; while it is down, nothing is marked as told."""
+    hook.status = 500
+    name = run_to_its_end(failing, model, on_failure=notify_failure)
+    assert notify_failed_runs(model) == []
+    hook.status = 200
+    assert notify_failed_runs(model) == [name]
+    assert len(hook.messages) == 1
+
+
+def test_finders_at_once_send_one_message(zenml_client: Client, hook: Webhook, model: str) -> None:
+    """All see the run untold, one of them posts."""
+    hook.delay_s = 0.5
+    name = run_to_its_end(failing, model)
+    barrier = threading.Barrier(3)
+
+    def find() -> list[str]:
+        barrier.wait(timeout=30)
+        return notify_failed_runs(model)
+
+    with ThreadPoolExecutor(3) as pool:
+        told = [future.result() for future in [pool.submit(find) for _ in range(3)]]
+    assert sorted(told) == [[], [], [name]]
+    assert len(hook.messages) == 1
+
+
+def test_a_container_that_died_before_python_is_said_so(
+    zenml_client: Client, hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run failed, and no step of it that ever reported anything did."""
+
+    def never_starts(launcher: StepLauncher) -> None:
+        if launcher._invocation_id == "never_starts":
+            raise RuntimeError("the image cannot be pulled")
+        launch(launcher)
+
+    launch = StepLauncher.launch
+    monkeypatch.setattr(StepLauncher, "launch", never_starts)
+    name = run_to_its_end(half_done, model)
+    close_run(zenml_client.get_pipeline_run(name))
+    assert set(zenml_client.get_pipeline_run(name).steps) == {"succeeds"}
+    assert notify_failed_runs(model) == [name]
+    assert f"run {name}\nthe container ended before Python started" in hook.messages[0]
+
+
+def test_a_step_that_left_no_exception_is_named(
+    zenml_client: Client, hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, say: the step is known, and that it gave no reason."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the step could not be prepared")
+
+    monkeypatch.setattr(StepRunner, "run", broken)
+    name = run_to_its_end(succeeding, model)
+    assert notify_failed_runs(model) == [name]
+    assert f"run {name}, step succeeds\nit ended without saying why" in hook.messages[0]
+
+
+def test_an_interrupted_run_is_told_to_nobody(zenml_client: Client, hook: Webhook, model: str) -> None:
+    """Also where its steps have no hook; it is looked at once."""
+    run_to_its_end(stopped, model)
+    assert notify_failed_runs(model) == []
+    assert hook.messages == []
+    assert zenml_client.list_pipeline_runs(tags=[f"model:{model}", "startswith:notified-"]).total == 1
+
+
+def test_nothing_to_tell_costs_one_list_call(
+    zenml_client: Client, hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command begins with it: no run is read in full, no stack is read, no claim is tried."""
+    run_to_its_end(failing, model, on_failure=notify_failure)
+    calls: list[str] = []
+
+    def noted(name: str) -> Callable[..., None]:
+        return lambda *_, **__: calls.append(name)
+
+    listed = zenml_client.list_pipeline_runs
+
+    def list_runs(**filters: Any) -> Any:
+        calls.append("list")
+        return listed(**filters)
+
+    monkeypatch.setattr(zenml_client, "list_pipeline_runs", list_runs)
+    for name in ("get_pipeline_run", "create_tag", "get_tag"):
+        monkeypatch.setattr(zenml_client, name, noted(name))
+    monkeypatch.setattr("zenml.client.Client.active_stack", property(noted("active_stack")))
+    assert notify_failed_runs(model) == []
+    assert calls == ["list"]
+
+
+def test_a_stack_without_alerter_tells_nobody(zenml_client: Client, model: str) -> None:
+    """Nothing is claimed: the day an alerter is added, it is told."""
+    name = run_to_its_end(failing, model)
+    assert notify_failed_runs(model) == []
+    run = zenml_client.get_pipeline_run(name)
+    assert not zenml_client.list_tags(name=f"notified-{run.id}")

@@ -1,0 +1,33 @@
+"""Which orchestrators speak this project's protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from materializers.errors import UsageError
+from pipelines.orchestrator import active_orchestrator, find_orchestrator
+from tests.stacks.local_orchestrator.stack import make_stack
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+
+def test_zenmls_own_stack_keeps_no_schedules(zenml_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how to get one that does; nothing else is asked of it."""
+    default = zenml_client.get_stack("default", allow_name_prefix_match=False)
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(default.id))
+    assert find_orchestrator() is None
+    with pytest.raises(UsageError, match="make stack"):
+        active_orchestrator()
+
+
+def test_the_local_orchestrator_does(
+    zenml_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its schedules need a process on this machine to fire them."""
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(make_stack(zenml_client, "protocol", tmp_path)))
+    assert active_orchestrator().schedules() == []
+    assert active_orchestrator().book() is not None

@@ -1,0 +1,309 @@
+"""Execute a compiled Kubeflow pipeline: each container as a process of its own, after those it depends on.
+
+:mod:`.kubeflow_api` says what is not imitated.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.remote.kubeflow_spec import Task
+
+FAILED_TO_START = 127
+GRACE_S = 5.0
+"""Between SIGTERM and SIGKILL; Kubernetes gives 30."""
+POLL_S = 0.05
+
+
+class ContainerError(Exception):
+    """The container cannot be made, such as for want of a secret."""
+
+
+@dataclass(frozen=True)
+class Container:
+    """What is executed: nothing in it is a placeholder or a reference any more."""
+
+    image: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended. ``reason`` is empty where the program ended by itself."""
+
+    exit_code: int
+    reason: str = ""
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_rss_bytes: int = 0
+
+
+class Executor(Protocol):
+    """Runs one container to its end; a second one could use Docker."""
+
+    def run(
+        self, container: Container, *, log: Path, deadline_s: float | None, cancelled: threading.Event
+    ) -> Ended:
+        """Return once it ended, by itself, by its deadline or because the run was cancelled."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProcessExecutor:
+    """Runs a container as a process group: its command and environment, and an empty working directory.
+
+    Attributes:
+        scratch: where the directories of the running ones are; each is removed with its process.
+        image_paths: what the image installs beside the locked packages.
+    """
+
+    scratch: Path
+    image_paths: Sequence[Path] = ()
+
+    def run(
+        self, container: Container, *, log: Path, deadline_s: float | None, cancelled: threading.Event
+    ) -> Ended:
+        """Execute it; with no child of it left when this returns."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=self.scratch, prefix="", ignore_cleanup_errors=True) as folder,
+            log.open("wb") as output,
+        ):
+            own = {name: Path(folder) / name for name in ("work", "home", "tmp")}
+            for path in own.values():
+                path.mkdir()
+            began = time.monotonic()
+            try:
+                process = subprocess.Popen(
+                    container.command,
+                    cwd=own["work"],
+                    env=self._image() | _folders(own) | dict(container.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                output.write(f"{error}\n".encode())
+                return Ended(FAILED_TO_START, "StartError")
+            reason = _until_ended(process.pid, began, deadline_s, cancelled)
+            with contextlib.suppress(ProcessLookupError):  # its children end with it, as in a container
+                os.killpg(process.pid, signal.SIGKILL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return Ended(
+                exit_code=process.returncode,
+                reason=reason,
+                wall_s=time.monotonic() - began,
+                cpu_s=usage.ru_utime + usage.ru_stime,
+                peak_rss_bytes=usage.ru_maxrss * 1024,
+            )
+
+    def _image(self) -> dict[str, str]:
+        paths = (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
+        image = {"PATH": os.pathsep.join(paths), "LANG": "C.UTF-8"}
+        if self.image_paths:
+            image["PYTHONPATH"] = os.pathsep.join(map(str, self.image_paths))
+        return image
+
+
+def _folders(own: Mapping[str, Path]) -> dict[str, str]:
+    return {"HOME": str(own["home"]), "TMPDIR": str(own["tmp"])}
+
+
+def _until_ended(pid: int, began: float, deadline_s: float | None, cancelled: threading.Event) -> str:
+    """Wait for the leader of a process group, which stays a zombie; end it where it must.
+
+    Returns:
+        Why it was ended; empty where it ended by itself.
+    """
+    reason, killed_at = "", 0.0
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        now = time.monotonic()
+        if reason and now >= killed_at:
+            os.killpg(pid, signal.SIGKILL)
+        elif not reason and (cancelled.is_set() or (deadline_s is not None and now >= began + deadline_s)):
+            reason = "Terminated" if cancelled.is_set() else "DeadlineExceeded"
+            killed_at = now + GRACE_S
+            os.killpg(pid, signal.SIGTERM)
+        time.sleep(POLL_S)
+    return reason
+
+
+@dataclass(frozen=True)
+class KubernetesSecrets:
+    """Secrets of one namespace, read from the Kubernetes API when a container starts."""
+
+    url: str
+    token_file: Path
+    namespace: str
+
+    def read(self, name: str) -> dict[str, str]:
+        """The values of one secret.
+
+        Raises:
+            ContainerError: there is none, or the API does not give it.
+        """
+        request = urllib.request.Request(f"{self.url}/api/v1/namespaces/{self.namespace}/secrets/{name}")
+        request.add_header("Authorization", f"Bearer {self.token_file.read_text().strip()}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                found = json.load(response)
+        except OSError as error:
+            raise ContainerError(f"CreateContainerConfigError: secret {name}: {error}") from error
+        return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
+
+
+@dataclass
+class Run:
+    """One run: its state, and every attempt of every task."""
+
+    run_id: str
+    name: str
+    tasks: list[Task]
+    state: str = "PENDING"
+    error: str = ""
+    states: dict[str, str] = field(default_factory=dict)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Runner:
+    """Executes runs, each in a thread; by default one container at a time, whatever the runs."""
+
+    def __init__(
+        self,
+        home: Path,
+        executor: Executor,
+        *,
+        secrets: KubernetesSecrets | None,
+        time_scale: float,
+        parallel: int,
+        changed: Callable[[Run], None],
+    ) -> None:
+        self._home, self._executor, self._secrets = home, executor, secrets
+        self._time_scale, self._changed = time_scale, changed
+        self._slots = threading.Semaphore(parallel)
+        self._threads: list[threading.Thread] = []
+        self._runs: list[Run] = []
+
+    def start(self, run: Run) -> None:
+        """Begin to execute it; ``changed`` is called with every change of it."""
+        self._runs.append(run)
+        thread = threading.Thread(target=self._execute, args=(run,), name=run.run_id)
+        self._threads.append(thread)
+        thread.start()
+
+    def close(self) -> None:
+        """End all that runs, and return once nothing does."""
+        for run in self._runs:
+            run.cancelled.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _execute(self, run: Run) -> None:
+        run.states = {task.name: "PENDING" for task in run.tasks}
+        run.state = "RUNNING"
+        self._changed(run)
+        for task in run.tasks:
+            if run.error or run.cancelled.is_set():
+                run.states[task.name] = "SKIPPED"
+            else:
+                self._execute_task(run, task)
+        run.state = "CANCELED" if run.cancelled.is_set() else "FAILED" if run.error else "SUCCEEDED"
+        self._changed(run)
+
+    def _execute_task(self, run: Run, task: Task) -> None:
+        reason = "no attempt: Terminated"
+        for number in range(1, task.retry.attempts + 2):
+            if number > 1 and run.cancelled.wait(task.retry.wait_s(number - 1) * self._time_scale):
+                break
+            with self._slots:
+                if run.cancelled.is_set():
+                    break
+                ended = self._attempt(run, task, number)
+            if ended.exit_code == 0 and not ended.reason:
+                run.states[task.name] = "SUCCEEDED"
+                self._changed(run)
+                return
+            reason = f"attempt {number}: {ended.reason or f'exit code {ended.exit_code}'}"
+        run.states[task.name] = "CANCELED" if run.cancelled.is_set() else "FAILED"
+        run.error = f"task {task.name} failed in {reason}"
+        self._changed(run)
+
+    def _attempt(self, run: Run, task: Task, number: int) -> Ended:
+        log = self._home / "runs" / run.run_id / f"{task.name}-{number}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        record: dict[str, Any] = {"task": task.name, "number": number, "log": str(log), "started_at": now()}
+        run.states[task.name] = "RUNNING"
+        run.attempts.append(record)
+        self._changed(run)
+        try:
+            container = self._container(run, task)
+        except ContainerError as error:
+            log.write_text(f"{error}\n", encoding="utf-8")
+            ended = Ended(FAILED_TO_START, str(error))
+        else:
+            ended = self._executor.run(
+                container, log=log, deadline_s=task.deadline_s, cancelled=run.cancelled
+            )
+        record.update(asdict(ended), ended_at=now())
+        self._changed(run)
+        return ended
+
+    def _container(self, run: Run, task: Task) -> Container:
+        known = {
+            "{{$.pipeline_job_name}}": run.name,
+            "{{$.pipeline_job_resource_name}}": run.name,
+            "{{$.pipeline_job_uuid}}": run.run_id,
+            "{{$.pipeline_task_name}}": task.name,
+        }
+
+        def filled(text: str) -> str:
+            for placeholder, value in known.items():
+                text = text.replace(placeholder, value)
+            return text
+
+        environment = {name: filled(value) for name, value in task.environment.items()}
+        return Container(
+            task.image, [filled(part) for part in task.command], environment | self._secret(task)
+        )
+
+    def _secret(self, task: Task) -> dict[str, str]:
+        if not task.secrets:
+            return {}
+        if self._secrets is None:
+            raise ContainerError(
+                "CreateContainerConfigError: no Kubernetes API was given to read secrets from"
+            )
+        values = {name: self._secrets.read(name) for name in sorted({entry.secret for entry in task.secrets})}
+        found = {}
+        for entry in task.secrets:
+            if entry.key in values[entry.secret]:
+                found[entry.variable] = values[entry.secret][entry.key]
+            elif not entry.optional:
+                raise ContainerError(
+                    f"CreateContainerConfigError: secret {entry.secret} has no key {entry.key}"
+                )
+        return found
+
+
+def now() -> str:
+    """The time, as the API writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,298 @@
+"""Real servers on loopback, as processes that outlive the command that starts them.
+
+Each is found again, and ended, by its own process id with the time it started: an id alone is used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parents[2]
+ADDRESS = "127.0.0.1"
+STARTS_WITHIN_S = 300.0
+"""MLflow and ZenML import for many seconds of CPU; on a busy machine several times as long."""
+KILLED_WITHIN_S = 20.0
+POLL_S = 0.1
+ADMIN = "admin"
+SELDON_SCHEMA = PROJECT.parent / "shared" / "data" / "seldon" / "seldondeployment-v1.schema.json"
+"""What a cluster checks SeldonDeployments against; used where it is there."""
+SQLITE = "sqlite:///"
+
+
+def base_environment(home: Path) -> dict[str, str]:
+    """What a server is given of this machine: the environment's programs and a home of its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
+        "LANG": "C.UTF-8",
+        "HOME": str(home),
+    }
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of this address is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: how it is started, and where it keeps its data, its log and its process id.
+
+    Attributes:
+        folder: all that it keeps; a start after a kill finds it again.
+        ready: whether it answers now.
+        patience_s: seconds that it has to end by itself, before it and its children are killed.
+    """
+
+    name: str
+    folder: Path
+    url: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    ready: Callable[[], bool]
+    patience_s: float = 10.0
+
+    @property
+    def log(self) -> Path:
+        """What it printed, of all starts."""
+        return self.folder / "server.log"
+
+    def start(self) -> None:
+        """Start it, unless it runs, and do not wait: :meth:`wait` does."""
+        if self.process() is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            started = subprocess.Popen(
+                self.command,
+                cwd=PROJECT,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        started_at = psutil.Process(started.pid).create_time()
+        self._record.write_text(json.dumps({"pid": started.pid, "started_at": started_at}))
+        # It outlives this object; who ends it waits for it by its id.
+        started.returncode = 0
+
+    def wait(self) -> None:
+        """Return once it answers.
+
+        Raises:
+            RuntimeError: it ended, or does not answer in :data:`STARTS_WITHIN_S`; with the end of its log.
+        """
+        ends = time.monotonic() + STARTS_WITHIN_S
+        while not self.ready():
+            if self.process() is None or time.monotonic() > ends:
+                tail = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise RuntimeError(f"{self.name} does not answer at {self.url}: {tail}")
+            time.sleep(POLL_S)
+
+    def process(self) -> psutil.Process | None:
+        """The process that was started last, if it still runs and is the same one."""
+        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
+            record = json.loads(self._record.read_text())
+            process = psutil.Process(record["pid"])
+            if process.create_time() == record["started_at"] and _runs(process):
+                return process
+        return None
+
+    def kill(self) -> None:
+        """End it and its children as ``kill -9`` does, and return once none runs."""
+        self._end(patience_s=0)
+
+    def stop(self) -> None:
+        """Ask it to end; what of it still runs after its patience is killed."""
+        self._end(patience_s=self.patience_s)
+
+    def _end(self, patience_s: float) -> None:
+        leader = self.process()
+        if leader is None:
+            return
+        group = [leader, *leader.children(recursive=True)]
+        if patience_s:
+            leader.terminate()
+            _wait_for(group, patience_s)
+        for process in group:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if left := _wait_for(group, KILLED_WITHIN_S):
+            raise TimeoutError(f"{self.name}: process {left[0].pid} does not end, not even by SIGKILL")
+        with contextlib.suppress(ChildProcessError):  # another process started it
+            os.waitpid(leader.pid, os.WNOHANG)
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "process.json"
+
+
+def _wait_for(group: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run when all have ended, or after so many seconds."""
+    ends = time.monotonic() + seconds
+    while (left := [process for process in group if _runs(process)]) and time.monotonic() < ends:
+        time.sleep(POLL_S)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def mlflow_server(
+    folder: Path,
+    port: int,
+    *,
+    password: str,
+    flask_key: str,
+    artifacts: str,
+    s3_environment: Mapping[str, str],
+) -> Server:
+    """An MLflow server that asks for a password, on SQLite, and hands artifacts on to the bucket.
+
+    Args:
+        folder: its databases and log.
+        port: it listens on.
+        password: of the user ``admin``, who is made at the first start; at least 12 characters.
+        flask_key: signs the server's cookies.
+        artifacts: ``s3://bucket/folder``.
+        s3_environment: boto3's variables for that bucket; clients never see them.
+    """
+    url = f"http://{ADDRESS}:{port}"
+    settings = folder / "basic_auth.ini"
+    environment = base_environment(folder) | {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": flask_key,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    settings.touch(mode=0o600)
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {SQLITE}{folder}/users.db\n"
+        f"admin_username = {ADMIN}\nadmin_password = {password}\n"
+    )
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    command += ["--host", ADDRESS, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"{SQLITE}{folder}/mlflow.db", "--artifacts-destination", artifacts]
+    return Server(
+        "MLflow", folder, url, command, environment | dict(s3_environment), lambda: answers(f"{url}/health")
+    )
+
+
+def zenml_server(folder: Path, port: int, *, password: str, encryption_key: str) -> Server:
+    """A ZenML server that asks for a login, on SQLite, with its secrets encrypted.
+
+    Args:
+        folder: its database and log.
+        port: it listens on.
+        password: of the user ``admin``, who is made at the first start.
+        encryption_key: of the secrets; 64 hexadecimal characters.
+    """
+    url = f"http://{ADDRESS}:{port}"
+    environment = base_environment(folder) | {
+        "ZENML_CONFIG_PATH": str(folder / "config"),
+        "ZENML_SERVER": "true",
+        "ZENML_SERVER_DEPLOYMENT_TYPE": "other",
+        "ZENML_SERVER_AUTO_ACTIVATE": "true",
+        "ZENML_SERVER_DISPLAY_ANNOUNCEMENTS": "false",
+        "ZENML_SERVER_DISPLAY_UPDATES": "false",
+        "ZENML_DEFAULT_USER_NAME": ADMIN,
+        "ZENML_DEFAULT_USER_PASSWORD": password,
+        "ZENML_STORE_TYPE": "sql",
+        "ZENML_STORE_URL": f"{SQLITE}{folder}/zenml.db",
+        "ZENML_SECRETS_STORE_TYPE": "sql",
+        "ZENML_SECRETS_STORE_ENCRYPTION_KEY": encryption_key,
+        "ZENML_ANALYTICS_OPT_IN": "false",
+    }
+    command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"]
+    command += ["--host", ADDRESS, "--port", str(port)]
+    return Server("ZenML", folder, url, command, environment, lambda: answers(f"{url}/health"))
+
+
+def registry_server(folder: Path, port: int) -> Server:
+    """Debian's container registry, which asks for no login.
+
+    Args:
+        folder: its images and log.
+        port: it listens on.
+
+    Raises:
+        RuntimeError: it is not installed.
+    """
+    program = shutil.which("docker-registry")
+    if program is None:
+        raise RuntimeError("there is no docker-registry on this machine: apt-get install docker-registry")
+    url = f"http://{ADDRESS}:{port}"
+    environment = base_environment(folder) | {"REGISTRY_HTTP_SECRET": secrets.token_hex(16)}
+    settings = {
+        "version": 0.1,
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
+        "http": {"addr": f"{ADDRESS}:{port}"},
+    }
+    # YAML reads JSON.
+    (folder / "config.yml").write_text(json.dumps(settings))
+    command = [program, "serve", str(folder / "config.yml")]
+    return Server("Registry", folder, url, command, environment, lambda: answers(f"{url}/v2/"))
+
+
+def kubernetes_stub(folder: Path, port: int, *, ingress_port: int, token_file: Path) -> Server:
+    """The stub of the Kubernetes API, which starts the real serving process of each predictor.
+
+    Args:
+        folder: its objects, and what serves.
+        port: of the API.
+        ingress_port: where predictions are asked for.
+        token_file: the token that the API asks for.
+    """
+    url = f"http://{ADDRESS}:{port}"
+    command = [sys.executable, "-m", "tests.remote.kubernetes_api", "--port", str(port)]
+    command += ["--ingress-port", str(ingress_port), "--home", str(folder), "--token-file", str(token_file)]
+    if SELDON_SCHEMA.exists():
+        command += ["--schema", str(SELDON_SCHEMA)]
+    return Server(
+        "Kubernetes", folder, url, command, base_environment(folder), lambda: answers(f"{url}/healthz")
+    )
+
+
+def kubeflow_stub(
+    folder: Path,
+    port: int,
+    *,
+    client_token_file: Path,
+    kubernetes: str | None = None,
+    token_file: Path | None = None,
+    image_paths: Sequence[Path] = (),
+    time_scale: float = 1.0,
+) -> Server:
+    """The stub of the Kubeflow Pipelines API, which executes what it is sent; see :mod:`.kubeflow_api`."""
+    url = f"http://{ADDRESS}:{port}"
+    command = [sys.executable, "-m", "tests.remote.kubeflow_api", "--port", str(port), "--home", str(folder)]
+    command += ["--client-token-file", str(client_token_file), "--time-scale", str(time_scale)]
+    for path in image_paths:
+        command += ["--image-path", str(path)]
+    if kubernetes is not None:
+        command += ["--kubernetes", kubernetes, "--token-file", str(token_file)]
+    environment = base_environment(folder) | {"PYTHONUNBUFFERED": "1"}
+    return Server("Kubeflow", folder, url, command, environment, lambda: answers(f"{url}/test/ready"))

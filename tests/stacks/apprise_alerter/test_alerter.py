@@ -1,0 +1,99 @@
+"""A message arrives, or it is said that it did not; nobody is asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.main.home import free_port
+from materializers.errors import Refused
+from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+
+if TYPE_CHECKING:
+    from zenml.alerter.base_alerter import BaseAlerter
+    from zenml.client import Client
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What was logged as ``shutterline``, whatever handlers other tests gave it."""
+    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
+    caplog.set_level(logging.WARNING)
+    return caplog
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    """A webhook that answers 200."""
+    with webhook_server() as server:
+        yield server
+
+
+def active_alerter(client: Client) -> BaseAlerter:
+    """The alerter as a step finds it."""
+    alerter = client.active_stack.alerter
+    assert alerter is not None
+    return alerter
+
+
+def test_a_message_arrives_at_every_target(zenml_client: Client, hook: Webhook) -> None:
+    """Each address of the setting gets it, through the registered component."""
+    with stack_with_alerter(zenml_client, f"{hook.url}?a=1, {hook.url}?a=2"):
+        assert active_alerter(zenml_client).post("two lines\nof text")
+    assert hook.messages == ["two lines\nof text"] * 2
+
+
+def test_without_addresses_the_message_stands_in_the_log(
+    zenml_client: Client, log: pytest.LogCaptureFixture
+) -> None:
+    """On one line, which is how logs are read."""
+    with stack_with_alerter(zenml_client, None):
+        assert active_alerter(zenml_client).post("A run failed\nLook at it")
+    assert log.messages == ["A run failed · Look at it"]
+
+
+def test_a_failed_delivery_is_told_in_one_line_without_the_token(
+    zenml_client: Client, log: pytest.LogCaptureFixture
+) -> None:
+    """Nobody listens: False, one line that names the kind of target, and nothing raised."""
+    with stack_with_alerter(zenml_client, f"json://127.0.0.1:{free_port()}/T0planted"):
+        assert active_alerter(zenml_client).post("message") is False
+    (line,) = log.messages
+    assert "not taken by: json (0 others took it)" in line
+    assert "planted" not in line
+
+
+def test_one_target_that_fails_does_not_undo_the_others(
+    zenml_client: Client, hook: Webhook, log: pytest.LogCaptureFixture
+) -> None:
+    """The message has arrived, once; the target that did not take it and the unknown one are named."""
+    with stack_with_alerter(zenml_client, f"{hook.url} xml://127.0.0.1:{free_port()}/ slck://planted"):
+        assert active_alerter(zenml_client).post("message")
+    assert hook.messages == ["message"]
+    (line,) = log.messages
+    assert "not taken by: xml, slck (target 3) (1 others took it)" in line
+    assert "planted" not in line
+
+
+def test_a_target_that_answers_500_has_not_taken_it(zenml_client: Client, hook: Webhook) -> None:
+    """The answer of the server counts, not that it could be reached."""
+    hook.status = 500
+    with stack_with_alerter(zenml_client, hook.url):
+        assert active_alerter(zenml_client).post("message") is False
+
+
+def test_a_secret_that_is_not_there_is_named(zenml_client: Client, log: pytest.LogCaptureFixture) -> None:
+    """A failing step does not fail in another way because of it."""
+    with stack_with_alerter(zenml_client, "{{no_such_alerts.urls}}"):
+        assert active_alerter(zenml_client).post("message") is False
+    (line,) = log.messages
+    assert "ZenML has no secret no_such_alerts with urls" in line
+
+
+def test_nobody_is_asked_for_an_approval(zenml_client: Client) -> None:
+    """ZenML's base class would answer yes."""
+    with stack_with_alerter(zenml_client, None), pytest.raises(Refused, match=r"run\.py --approve N --by"):
+        active_alerter(zenml_client).ask("Release version 3?")

@@ -1,0 +1,70 @@
+"""The settings of the cluster's deployer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
+from stacks.seldon_deployer.flavor import (
+    SeldonClusterModelDeployerConfig,
+    SeldonClusterModelDeployerFlavor,
+)
+
+NEEDED = {"ingress_url": "https://models.example", "image": "registry.example/serving:1"}
+
+
+def test_the_flavor_names_its_deployer() -> None:
+    """ZenML finds the implementation under the flavor's name; it is remote."""
+    flavor = SeldonClusterModelDeployerFlavor()
+    assert flavor.name == "seldon-cluster"
+    assert flavor.implementation_class is SeldonClusterModelDeployer
+    config = flavor.config_class(**NEEDED)
+    assert (config.is_remote, config.is_local) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"nodes": 3}, "nodes"),
+        ({"staging": {"replica": 2}}, "replica"),
+        ({"production": {"replicas": 1}}, "lies between 2 and 10"),
+        ({"production": {"autoscaling": {"minimum": 4, "maximum": 3}}}, "more than maximum"),
+        ({"kubernetes_url": "https://k8s.example:6443"}, "go together"),
+        ({"kubernetes_token": "{{shutterline_kubernetes.token}}"}, "go together"),
+        (
+            {
+                "kubernetes_url": "https://k8s.example",
+                "kubernetes_token": "{{shutterline_kubernetes.token}}",
+                "kubernetes_context": "prod",
+            },
+            "name a cluster each",
+        ),
+        ({"ingress_url": "models.example"}, "ingress_url is 'models.example'"),
+        ({"namespace": "Shutter_Line"}, "namespace is 'Shutter_Line'"),
+        ({"ready_timeout_s": 0}, "ready_timeout_s"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(settings: dict[str, Any], says: str) -> None:
+    """A typo does not pass silently, nor do settings that contradict each other."""
+    with pytest.raises(ValidationError, match=says):
+        SeldonClusterModelDeployerConfig(**{**NEEDED, **settings})
+
+
+def test_what_is_empty_is_not_set() -> None:
+    """A stack file that takes a setting from the environment gives an empty text where nothing is set."""
+    empty = {f"kubernetes_{key}": "" for key in ("url", "token", "ca", "context")}
+    config = SeldonClusterModelDeployerConfig(**NEEDED, **empty, s3_endpoint="")
+    assert (config.kubernetes_url, config.kubernetes_ca, config.s3_endpoint) == (None, None, None)
+    assert config.site == "in-cluster/namespaces/shutterline"
+
+
+def test_a_secret_may_be_referred_to() -> None:
+    """The token of the cluster is looked up when it is used, not when the settings are read."""
+    config = SeldonClusterModelDeployerConfig(
+        **NEEDED, kubernetes_url="https://k8s.example", kubernetes_token="{{shutterline_kubernetes.token}}"
+    )
+    assert {secret.name for secret in config.required_secrets} == {"shutterline_kubernetes"}
+    assert config.site == "https://k8s.example/namespaces/shutterline"

@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 .PHONY: help setup stack demo test test-kubeflow check dashboard kubeflow-up kubeflow-down images bench lock clean
 
 help:       ## list the targets
-	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
 
 setup:      ## build .venv and .venv-serving from their lock files; nothing to do, nothing done
 	@$(PYTHON) stacks/environments.py setup
@@ -29,8 +29,8 @@ demo: stack      ## train on 3,000 product pictures, evaluate, gate, register, d
 test: setup      ## run every test, but those of the remote stack
 	python -m pytest -n 3 --no-loadscope-reorder --ignore=tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
-test-kubeflow: setup ## run every pipeline on the remote stack: real S3, MLflow and ZenML servers, stubs of Kubeflow and Kubernetes
-	python -m pytest tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+test-kubeflow: setup ## run every pipeline on the remote stack
+	python -m pytest -n 2 --no-loadscope-reorder tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
 check: setup     ## lint with security rules, format, types, import direction, secrets
 	ruff check .
@@ -41,7 +41,7 @@ check: setup     ## lint with security rules, format, types, import direction, s
 dashboard: stack ## start ZenML's dashboard on loopback and print its address
 	ZENML_DAEMON_SERVER_TIMEOUT=300 zenml login --local
 
-kubeflow-up: setup ## start the remote stack on this machine, all on loopback, and print how to use it
+kubeflow-up: setup ## start the remote stack on this machine, on loopback; print how to use it
 	python -m tests.remote up $(ARGS)
 
 kubeflow-down: setup ## end it

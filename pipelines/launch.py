@@ -28,7 +28,7 @@ from pipelines.notification import notify_failed_runs
 from pipelines.orchestrator import find_orchestrator
 from pipelines.results import PipelineResult, exit_code_of, read_result
 from pipelines.scheduling import Repetition, keep_schedule
-from pipelines.session import PROJECT, close_run, leave_autologging_alone
+from pipelines.session import PROJECT, close_run
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
 from steps.deployment.candidate import run_output
@@ -90,7 +90,6 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         UsageError: it cannot be scheduled or compiled so, or not on this stack.
         KeyboardInterrupt: after the run was closed.
     """
-    leave_autologging_alone()
     name = pipeline.name
     run_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
     configured = pipeline.with_options(

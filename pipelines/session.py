@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from materializers.carried_run import end_as_failed
 from materializers.errors import ServiceUnreachable, UsageError
+from materializers.redaction import one_line
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -45,14 +46,15 @@ def prepare(stack: str | None) -> None:
 
 
 def _refuse_dead_server() -> None:
-    """Ask the ZenML server whether it is there; ZenML itself would retry for half a minute.
+    """Ask the ZenML server whether it is there and takes us; ZenML itself would retry for half a minute.
 
     Raises:
-        ServiceUnreachable: it is not.
+        ServiceUnreachable: it is not, or refuses the credentials.
     """
     import httpx
     from zenml.config.global_config import GlobalConfiguration
     from zenml.enums import StoreType
+    from zenml.exceptions import AuthorizationException, CredentialsNotValid
 
     store: Any = GlobalConfiguration().store_configuration
     if store.type != StoreType.REST:
@@ -70,18 +72,13 @@ def _refuse_dead_server() -> None:
         raise ServiceUnreachable(
             f"The ZenML server at {store.url} does not answer ({error}); {mend}"
         ) from error
-
-
-def leave_autologging_alone() -> None:
-    """Spare each tracked step ZenML's disabling of MLflow's autologging, which nothing here turns on.
-
-    It imports torch and scikit-learn for that, also after a step that had nothing to do.
-    """
-    from zenml.client import Client
-
-    tracker: Any = Client().active_stack.experiment_tracker
-    if hasattr(tracker, "disable_autologging"):
-        tracker.disable_autologging = lambda: None
+    try:
+        GlobalConfiguration().zen_store  # noqa: B018 - logs in
+    except (CredentialsNotValid, AuthorizationException) as error:
+        raise ServiceUnreachable(
+            f"The ZenML server at {store.url} refuses the credentials ({one_line(str(error))}); connect "
+            f"again: zenml login {store.url}, or set ZENML_STORE_API_KEY to another key"
+        ) from error
 
 
 def _choose_stack(name: str) -> None:

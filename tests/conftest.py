@@ -26,11 +26,20 @@ __all__ = ["bucket", "bucket_server"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 HOME = Path(tempfile.mkdtemp(prefix="shutterline-tests-"))
-LONG = ("tests/test_faults.py", "tests/whole/", "tests/test_readme.py", "tests/stacks/")
+LONG = (
+    "tests/kubeflow/test_parity.py",
+    "tests/kubeflow/test_faults.py",
+    "tests/test_faults.py",
+    "tests/whole/",
+    "tests/test_readme.py",
+    "tests/stacks/",
+)
 """What takes longest, in this order."""
 SHARING = (
     tuple(f"tests/whole/test_{name}.py" for name in ("bad_input", "inference", "never_cached", "refusals")),
     ("tests/stacks/local_deployer/",),
+    ("tests/kubeflow/test_parity.py", "tests/kubeflow/test_secrets_stay_secret.py"),
+    ("tests/kubeflow/seldon_deployer/",),
 )
 """Files that share a session fixture that takes many seconds to make."""
 

@@ -29,6 +29,9 @@ STACK_COMPONENT = re.compile(
     r"(^Stack|StackComponent|Orchestrator|ArtifactStore|ModelDeployer|ExperimentTracker|ModelRegistry|Alerter"
     r"|ContainerRegistry|ImageBuilder|StepOperator|DataValidator)$"
 )
+STACK_NAME = re.compile(r"(^|\.)active_stack(_model)?\.name$|^stack\.name$")
+SHOWS_ITS_NAME = "actions/status.py"  # to a person; nothing is decided by it
+LOCAL_PATH = re.compile(r"(/(tmp|home|root|var|opt|usr|etc|mnt|app|srv|data)(/|$)|~/)")
 # Law 7: what the product must not do. The tests plant such files, the benchmarks measure peers that use them.
 PICKLING_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 PICKLING_CALLS = {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}
@@ -91,8 +94,12 @@ def stack_questions(path: str, tree: ast.AST, stack_names: set[str]) -> Iterator
                 names = [dotted(kind).rpartition(".")[2] for kind in ast.walk(kinds)]
                 if any(STACK_COMPONENT.search(name) for name in names):
                     yield f"{path}:{node.lineno}: asks for the kind of a stack component"
+            case ast.Attribute(attr="name") if STACK_NAME.search(dotted(node)) and path != SHOWS_ITS_NAME:
+                yield f"{path}:{node.lineno}: reads the stack's name"
             case ast.Constant(value=str(text)) if text in stack_names:
                 yield f"{path}:{node.lineno}: names the stack {text!r}"
+            case ast.Constant(value=str(text)) if LOCAL_PATH.match(text):
+                yield f"{path}:{node.lineno}: names a path of one machine, {text!r}"
 
 
 def pickling(path: str, tree: ast.AST) -> Iterator[str]:
@@ -160,7 +167,10 @@ def test_the_project_keeps_its_laws() -> None:
         ("actions/rollback.py", "seldon = getattr(deployer, 'flavor') == 'seldon'"),
         ("actions/rollback.py", "isinstance(deployer, SeldonModelDeployer)"),
         ("steps/data/ingest.py", "isinstance(store, (str, zenml.artifact_stores.LocalArtifactStore))"),
-        ("run.py", "if stack.name == 'kubeflow': pass"),
+        ("run.py", "if name == 'kubeflow': pass"),
+        ("pipelines/launch.py", "name = Client().active_stack_model.name"),
+        ("steps/data/ingest.py", "if client.active_stack.name: pass"),
+        ("steps/data/ingest.py", "path = '/tmp/pictures'"),
         ("materializers/classifier.py", "import pickle"),
         ("stacks/apply.py", "from joblib import dump"),
         ("steps/training/train.py", "torch.load(path, weights_only=True)"),
@@ -188,6 +198,8 @@ def test_a_planted_violation_is_found(path: str, source: str) -> None:
         ("tests/test_run.py", "import run\nimport stacks.apply\nimport pickle"),
         ("run.py", '"""Runs on kubeflow and on a local stack."""\nlocal = isinstance(x, dict)'),
         ("steps/training/train.py", "loaded = safetensors.torch.load(content)"),
+        ("actions/status.py", "shown = client.active_stack_model.name"),
+        ("steps/inference/predict.py", "url = base + '/health/status'\nname = model.name"),
     ],
 )
 def test_what_is_allowed_is_left_alone(path: str, source: str) -> None:

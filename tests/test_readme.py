@@ -269,9 +269,11 @@ def test_the_commands_of_the_stacks_page_are_run_with_the_registrar() -> None:
 
 
 def test_the_command_that_runs_every_test_is_run_by_ci() -> None:
-    """A line of .ci/run that is no comment calls it."""
-    call = BY_CI.replace("make ", "make --no-print-directory ")
-    assert re.search(rf"^[^#\n]*\b{call} 2>&1", (PROJECT / ".ci" / "run").read_text(), re.M)
+    """.ci/run calls it, and the tests of the remote stack after it."""
+    script = (PROJECT / ".ci" / "run").read_text()
+    call = BY_CI.removeprefix("make ")
+    assert f"\nfor target in {call} test-kubeflow; do\n" in script
+    assert '\n    SHUTTERLINE_CI=1 make --no-print-directory "$target" 2>&1' in script
 
 
 def test_predictions_are_where_the_page_says(reader: Reader) -> None:
@@ -348,7 +350,11 @@ def test_the_examples_of_own_pictures_are_accepted(tmp_path: Path) -> None:
     assert {row.label for row in labels.rows} <= set(config.product.classes)
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/stacks.md", "data/README.md", "CHANGELOG.md"])
+FURTHER_PAGES = tuple(f"docs/{name}.md" for name in ("stacks", "kubeflow", "servers", "schedules", "images"))
+"""Their commands are run by tests of their own."""
+
+
+@pytest.mark.parametrize("page", [*PAGES, *FURTHER_PAGES, "data/README.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
     """Every link to a file or picture of the repository is there."""
     text = (PROJECT / page).read_text(encoding="utf-8")
@@ -362,8 +368,9 @@ def test_what_the_pages_name_is_there() -> None:
     layout = re.findall(r"^([a-z]+(?:/|\.py)) {2,}\S", readme, re.M)
     assert len(layout) > 10
     assert [name for name in layout if not (PROJECT / name).exists()] == []
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.M))
-    named = {name for page in PAGES for name in re.findall(r"\bmake ([a-z]+)\b[ `:]", code_of(page))}
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M))
+    pages = (*PAGES, *FURTHER_PAGES)
+    named = {name for page in pages for name in re.findall(r"\bmake ([a-z-]+)\b[ `:]", code_of(page))}
     assert named <= targets
 
 

@@ -59,9 +59,9 @@ def isolated(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, 
     return {key: value for key, value in os.environ.items() if key not in foreign} | ours
 
 
-def cut_folder(target: Path, per_class: int) -> Path:
-    """A delivery with the first ``per_class`` pictures of each class of the first sample delivery."""
-    with zipfile.ZipFile(PROJECT / "data" / "first-delivery.zip") as whole:
+def cut_folder(target: Path, per_class: int, *, archive: str = "first-delivery.zip") -> Path:
+    """A delivery with the first ``per_class`` pictures of each class of a sample delivery."""
+    with zipfile.ZipFile(PROJECT / "data" / archive) as whole:
         whole.extractall(target)
     header, *rows = (target / "labels.csv").read_text(encoding="utf-8").splitlines()
     taken: Counter[str] = Counter()

@@ -35,6 +35,7 @@ from stacks.kubeflow_orchestrator.recurring import (
     recurring_runs,
 )
 from stacks.retries import attempt
+from stacks.tracking import leave_autologging_alone
 
 if TYPE_CHECKING:
     import kfp
@@ -57,6 +58,7 @@ STEP_ENVIRONMENT = {
     "ZENML_ANALYTICS_OPT_IN": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
 """What every step runs with; on the local stack run.py sets the same."""
 LOST_AFTER = 5
@@ -345,10 +347,10 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         except ApiException as error:
             if absent_is_none and error.status == NOT_FOUND:
                 return
-            refused = "refuses the token" if error.status in NOT_ALLOWED else f"answers {error.status}"
+            refused = "refuses the token" if error.status in NOT_ALLOWED else "answers"
             raise ServiceUnreachable(
-                f"Kubeflow at {where} did not {act}: it {refused} ({error.reason}). Check the stack: "
-                "python -m stacks.apply stacks/kubeflow.yaml --check"
+                f"Kubeflow at {where} did not {act}: it {refused} ({error.status} {error.reason}). Check the "
+                "stack: python -m stacks.apply stacks/kubeflow.yaml --check"
             ) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise ServiceUnreachable(
@@ -365,11 +367,9 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
 
     def run_step(self, step: Step) -> None:
         """Make one attempt, in the step's container; Kubeflow makes the next one."""
-        attempt(
-            lambda: super(ShutterlineKubeflowOrchestrator, self).run_step(step),
-            step,
-            orchestrator_run_id=self.get_orchestrator_run_id(),
-        )
+        leave_autologging_alone()
+        once = super().run_step
+        attempt(lambda: once(step), step, orchestrator_run_id=self.get_orchestrator_run_id())
 
     def get_orchestrator_run_id(self) -> str:
         """The run of Kubeflow that this step is part of.

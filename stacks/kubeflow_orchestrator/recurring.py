@@ -14,11 +14,7 @@ from materializers.schedule import Schedule, next_fire
 if TYPE_CHECKING:
     import kfp
 
-OURS = re.compile(
-    r"Shutterline's schedule of the pipeline (?P<pipeline>\S+); in ZenML (?P<zenml>[0-9a-f-]{36})"
-)
-EVERY_SECOND_0 = "0 "
-"""Kubeflow's cron begins with the second: five fields would be taken for second, minute, hour, day, month."""
+OURS = re.compile(r"Shutterline: (?P<pipeline>\S+) at (?P<cron>.+) UTC; in ZenML (?P<zenml>[0-9a-f-]{36})")
 PAGE = 100
 
 

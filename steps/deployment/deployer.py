@@ -87,9 +87,8 @@ def active_deployer() -> Deployer:
     """
     component = Client().active_stack.model_deployer
     if component is None:
-        name = Client().active_stack_model.name
         raise UsageError(
-            f"The active stack, {name}, has no model deployer. In the project's folder: make stack, or zenml "
-            "stack set NAME; in any other: --stack NAME"
+            "The active stack has no model deployer. In the project's folder: make stack, or zenml stack set "
+            "NAME; in any other: --stack NAME"
         )
     return cast(Deployer, component)

@@ -21,8 +21,8 @@ CHAPTERS = {
     "predicted": 0,
     "status": 0,
 }
-MEASURED_ANEW = {"latency_p50_ms", "latency_p99_ms", "run", "url", "started"}
-"""What differs from run to run on any stack."""
+MEASURED_ANEW = {"latency_p50_ms", "latency_p99_ms", "run", "url", "started", "actor", "approval", "age_days"}
+"""What differs from run to run on any stack: times, addresses, who is logged in, digests that name them."""
 
 
 def comparable(value: Any) -> Any:
@@ -58,7 +58,7 @@ def test_all_pipelines_ran_on_both_stacks(both: Both) -> None:
 def test_steps_and_artifacts_are_equal(both: Both) -> None:
     """Names of steps, names and types of what they give, and verdicts."""
     for local, remote in zip(both.local.recorded["runs"], both.kubeflow.recorded["runs"], strict=True):
-        for part in ("outputs", "verdict"):
+        for part in ("status", "outputs", "verdict"):
             expected = {name: step.get(part) for name, step in local["steps"].items()}
             assert {name: step.get(part) for name, step in remote["steps"].items()} == expected
 

@@ -135,7 +135,7 @@ def test_each_service_is_asked_with_its_own_credentials(registrar: Registrar) ->
     assert "encrypted with AES256" in said["artifact_store"]
     assert "refuses who has none; its artifacts can be listed" in said["experiment_tracker"]
     assert "has Seldon Core, the account may do what it needs in shutterline" in said["model_deployer"]
-    assert said["alerter"] == "ok: no targets: messages go to the log"
+    assert said["alerter"] == "ok: 1 target: json; nothing was sent"
     assert "answers" in said["container_registry"]
     assert said["image_builder"] == "not checked: images are built by `make images`"
     assert registered(registrar.site) == before

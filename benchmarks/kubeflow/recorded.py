@@ -1,4 +1,6 @@
-"""Print what ZenML and the artifact store recorded of a model's runs, as JSON: ``recorded.py MODEL``.
+"""Print what ZenML and the artifact store recorded of a model's runs, as one line of JSON.
+
+    python -m benchmarks.kubeflow.recorded MODEL
 
 A process of its own, because a ZenML client belongs to one server for as long as it lives.
 """
@@ -56,4 +58,4 @@ def _sha256(uri: str) -> str:
 
 
 if __name__ == "__main__":
-    json.dump(describe(sys.argv[1]), sys.stdout)
+    sys.stdout.write(json.dumps(describe(sys.argv[1])) + "\n")

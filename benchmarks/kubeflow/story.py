@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+from benchmarks.main.home import PROJECT, SHRUNK_CONFIG, cut_folder
 
 PHOTOS = tuple(str(path) for path in sorted((PROJECT / "data" / "photos").glob("*.png")))
 COMMAND_ENDS_WITHIN_S = 590
+PER_CLASS, NEW_PER_CLASS = 60, 20
+"""Pictures of each class, in the first delivery and in the second."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ class Teller:
         return [sys.executable, str(PROJECT / "run.py"), *common, *flags]
 
     def run(self, *flags: str, environment: Mapping[str, str] | None = None) -> Told:
-        """Call ``run.py`` as a process of its own."""
+        """Call ``run.py`` as a process of its own.
+
+        Raises:
+            RuntimeError: it printed a traceback.
+        """
         began = time.monotonic()
         done = subprocess.run(
             self.command(*flags),
@@ -64,16 +70,22 @@ class Teller:
             check=False,
             timeout=COMMAND_ENDS_WITHIN_S,
         )
-        assert "Traceback" not in done.stderr, done.stderr
+        if "Traceback" in done.stderr:
+            raise RuntimeError(done.stderr)
         results = json.loads(done.stdout)["results"] if done.stdout else []
         told = Told(flags, done.returncode, results, done.stderr, time.monotonic() - began)
         self.told.append(told)
         return told
 
     def done(self, *flags: str) -> Told:
-        """The same, for what must succeed."""
+        """The same, for what must succeed.
+
+        Raises:
+            RuntimeError: it did not.
+        """
         told = self.run(*flags)
-        assert told.exit_code == 0, (flags, told.results, told.stderr)
+        if told.exit_code:
+            raise RuntimeError(f"{flags}: exit code {told.exit_code}, {told.results}, {told.stderr}")
         return told
 
 
@@ -94,10 +106,19 @@ class Story:
     predictions: Path
 
 
+@dataclass(frozen=True)
+class Chronicle:
+    """One stack: who used it, how the story went there, and what was recorded of it."""
+
+    teller: Teller
+    story: Story
+    recorded: dict[str, Any]
+
+
 def tell(teller: Teller, folder: Path) -> Story:
     """Train and stage, production without and with an approval, retrain and stage, go back, classify."""
-    first = cut_delivery(folder / "first.zip")
-    second = cut_delivery(folder / "second.zip", archive="second-delivery.zip", per_class=20)
+    first = cut_folder(folder / "first", PER_CLASS)
+    second = cut_folder(folder / "second", NEW_PER_CLASS, archive="second-delivery.zip")
     predictions = folder / "predictions.parquet"
     photos = str(PROJECT / "data" / "photos")
     to_production = ("--deploy", "--version", "1", "--environment", "production")
@@ -122,3 +143,34 @@ def clean_environment(**variables: str) -> dict[str, str]:
     chosen = ("ZENML_", "MLFLOW_", "SHUTTERLINE_", "AWS_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(chosen)}
     return {**kept, "PYTHONPATH": str(PROJECT), **variables}
+
+
+def chronicle(teller: Teller, folder: Path) -> Chronicle:
+    """Tell the story and look at what was recorded."""
+    return Chronicle(teller, tell(teller, folder), recorded(teller))
+
+
+def recorded(teller: Teller) -> dict[str, Any]:
+    """What ZenML and the artifact store hold of the teller's model; see :mod:`.recorded`."""
+    command = [sys.executable, "-m", "benchmarks.kubeflow.recorded", teller.model]
+    environment = {**teller.environment, "ZENML_LOGGING_VERBOSITY": "ERROR"}
+    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # libraries may print before it
+    return found
+
+
+def register(environment: Mapping[str, str], file: Path) -> str:
+    """Make the environment's ZenML server agree with a stack file, and give what the registrar said.
+
+    Raises:
+        RuntimeError: it refused.
+    """
+    command = [sys.executable, "-m", "stacks.apply", str(file)]
+    done = subprocess.run(
+        command, env=dict(environment), cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return done.stdout

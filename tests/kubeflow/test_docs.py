@@ -1,0 +1,121 @@
+"""docs/kubeflow.md and docs/servers.md: their commands run here, or say the same as what runs here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from actions.request import Request, check_flags
+from benchmarks.kubeflow.story import Teller
+from run import main
+from stacks.kubernetes_check import NEEDS, S3_KEYS
+from tests.remote.site import Site
+from tests.shrunk.delivery import PROJECT
+
+STACK_FILE = (PROJECT / "stacks" / "kubeflow.yaml").read_text(encoding="utf-8")
+ROLE = PROJECT / "docs" / "kubernetes" / "deployer-role.yaml"
+
+
+def commands(page: str, start: str = "") -> list[str]:
+    """The commands of a page's ``sh`` blocks that begin so."""
+    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)).splitlines()
+    return [line for line in lines if line.startswith(start)]
+
+
+def test_every_variable_is_one_of_the_stack_file() -> None:
+    """What the page exports is referred to in ``stacks/kubeflow.yaml``; what has no default is there."""
+    exported = {line.split("=")[0].removeprefix("export ") for line in commands("kubeflow.md", "export ")}
+    referred = set(re.findall(r"\$\{(SHUTTERLINE_\w+)", STACK_FILE))
+    needed = set(re.findall(r"\$\{(SHUTTERLINE_\w+)\}", STACK_FILE))
+    assert exported <= referred
+    assert needed <= exported
+
+
+def test_every_secret_of_zenml_is_one_of_the_stack_file() -> None:
+    """Names and keys of ``zenml secret create``."""
+    made = set()
+    for command in commands("kubeflow.md", "zenml secret create "):
+        name, *keys = shlex.split(command)[3:]
+        made |= {f"{{{{{name}.{key.removeprefix('--').split('=')[0]}}}}}" for key in keys}
+    assert set(re.findall(r"\{\{shutterline_(?:s3|mlflow|kubernetes|alerts)\.\w+\}\}", STACK_FILE)) == made
+
+
+def test_every_secret_of_kubernetes_is_one_of_the_stack_file() -> None:
+    """Names and keys of ``kubectl create secret``; the stub has the same for the tests."""
+    made = {}
+    for command in commands("kubeflow.md", "kubectl -n shutterline create secret"):
+        words = shlex.split(command)
+        literals = [
+            word.removeprefix("--from-literal=") for word in words if word.startswith("--from-literal=")
+        ]
+        made[words[6]] = [literal.split("=")[0] for literal in literals]
+    assert made == {"shutterline-zenml": ["api_key"], "shutterline-s3": list(S3_KEYS)}
+    assert all(f":-{name}}}" in STACK_FILE for name in made)
+
+
+def test_the_role_allows_what_is_needed_and_no_more() -> None:
+    """What the registrar's check asks for, to the verb."""
+    role = next(part for part in yaml.safe_load_all(ROLE.read_text()) if part["kind"] == "Role")
+    allowed = {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert allowed == {
+        (need.group, need.resource + (f"/{need.part}" if need.part else "")): set(need.verbs)
+        for need in NEEDS
+    }
+    assert any(ROLE.name in command for command in commands("kubeflow.md", "kubectl"))
+
+
+@pytest.mark.parametrize("command", commands("kubeflow.md", "python run.py"))
+def test_every_call_of_run_py_is_one_that_it_takes(command: str) -> None:
+    """Flags and their combinations; the story, the schedules and ``--compile`` run them."""
+    with main.make_context("run.py", shlex.split(command)[2:]) as context:
+        check_flags(Request(**context.params))
+
+
+def test_the_registrars_calls_are_those_that_its_tests_make() -> None:
+    """With the options and the file that tests/kubeflow/test_registrar.py gives it."""
+    text = (PROJECT / "tests" / "kubeflow" / "test_registrar.py").read_text()
+    for command in commands("kubeflow.md", "python -m stacks.apply"):
+        for word in shlex.split(command)[3:]:
+            assert f'"{word}"' in text, command
+
+
+def test_the_stack_is_chosen_as_zenml_users_do(on_kubeflow: Callable[[str], Teller]) -> None:
+    """``zenml stack set kubeflow``, as the page has it."""
+    (command,) = commands("kubeflow.md", "zenml stack set")
+    done = subprocess.run(
+        shlex.split(command),
+        env=dict(on_kubeflow("docs").environment),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("server", "page"), [("mlflow", "servers.md"), ("zenml", "servers.md")])
+def test_the_servers_are_started_as_here(remote_site: Site, server: str, page: str) -> None:
+    """The page's variables and options are those of the server that runs here, but for the database."""
+    started = getattr(remote_site, server)
+    lines = commands(page)
+    heads = {"mlflow": "mlflow server", "zenml": "python -m uvicorn"}
+    (command,) = [line for line in lines if line.startswith(heads[server])]
+    written = {word for word in shlex.split(command)[2:] if word.startswith("--")}
+    assert written <= set(started.command)
+    prefix = {"mlflow": ("MLFLOW_",), "zenml": ("ZENML_",)}[server]
+    exported = {line.split("=")[0].removeprefix("export ") for line in lines if line.startswith("export ")}
+    ours = {name for name in exported if name.startswith(prefix)}
+    assert ours
+    assert ours <= set(started.environment)
+    assert {"MLFLOW_FLASK_SERVER_SECRET_KEY", "ZENML_SECRETS_STORE_ENCRYPTION_KEY"} & ours

@@ -1,0 +1,98 @@
+"""Schedules become recurring runs of Kubeflow, and the flags of ``run.py`` act there."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.kubeflow.story import Teller, recorded
+from tests.remote.site import Site
+from tests.shrunk.delivery import cut_delivery
+
+NAME = "training-scheduled"
+FIRED_WITHIN_S = 300
+
+
+@pytest.fixture(scope="module")
+def scheduled(on_kubeflow: Callable[[str], Teller], tmp_path_factory: pytest.TempPathFactory) -> Teller:
+    """A training every Monday at 02:00."""
+    teller = on_kubeflow("scheduled")
+    delivery = cut_delivery(tmp_path_factory.mktemp("delivery") / "delivery.zip")
+    teller.done("--train", "--source", str(delivery), "--schedule", "0 2 * * 1")
+    return teller
+
+
+def in_kubeflow(site: Site) -> list[dict[str, Any]]:
+    """The recurring runs, as Kubeflow's own API has them."""
+    with urllib.request.urlopen(f"{site.kubeflow.url}/apis/v2beta1/recurringruns?page_size=100") as answer:
+        found: list[dict[str, Any]] = json.load(answer).get("recurringRuns", [])
+    return [one for one in found if one["display_name"] == NAME]
+
+
+def test_a_schedule_is_a_recurring_run(remote_site: Site, scheduled: Teller) -> None:
+    """With seconds, which Kubeflow's cron begins with, without catching up, and one run at a time."""
+    (found,) = in_kubeflow(remote_site)
+    assert found["trigger"]["cron_schedule"]["cron"] == "0 0 2 * * mon"
+    assert (found["no_catchup"], found["max_concurrency"]) == (True, "1")
+    (listed,) = scheduled.done("--schedules").last["details"]["schedules"]
+    assert (listed["name"], listed["cron"], listed["paused"]) == (NAME, "0 2 * * 1", False)
+
+
+def test_a_schedule_is_paused_and_resumed(remote_site: Site, scheduled: Teller) -> None:
+    """Kubeflow has it disabled, and enabled again."""
+    scheduled.done("--pause", NAME)
+    assert in_kubeflow(remote_site)[0]["status"] == "DISABLED"
+    scheduled.done("--pause", NAME)
+    assert in_kubeflow(remote_site)[0]["status"] == "ENABLED"
+
+
+def test_each_fire_is_a_run_of_its_own(remote_site: Site, scheduled: Teller) -> None:
+    """Two fires are two runs of ZenML, with nobody waiting for them."""
+    (found,) = in_kubeflow(remote_site)
+    for number in (1, 2):
+        url = f"{remote_site.kubeflow.url}/test/recurringruns/{found['recurring_run_id']}/fire"
+        urllib.request.urlopen(urllib.request.Request(url, method="POST", data=b"")).close()
+        ends = time.monotonic() + FIRED_WITHIN_S
+        while [run["status"] for run in recorded(scheduled)["runs"]].count("completed") < number:
+            assert time.monotonic() < ends, recorded(scheduled)["runs"]
+            time.sleep(2)
+    runs = recorded(scheduled)["runs"]
+    assert [run["pipeline"] for run in runs] == ["training", "training"]
+    assert len({run["name"] for run in runs}) == 2
+
+
+def test_scheduling_again_replaces(remote_site: Site, scheduled: Teller, tmp_path: Any) -> None:
+    """One schedule a pipeline and model: the new one, and then none."""
+    delivery = cut_delivery(tmp_path / "delivery.zip", per_class=20)
+    scheduled.done("--train", "--source", str(delivery), "--schedule", "30 4 * * *")
+    (found,) = in_kubeflow(remote_site)
+    assert found["trigger"]["cron_schedule"]["cron"] == "0 30 4 * * *"
+    scheduled.done("--unschedule", NAME)
+    assert in_kubeflow(remote_site) == []
+    told = scheduled.run("--unschedule", NAME)
+    assert told.exit_code == 2
+    assert "there is" in told.said
+
+
+def test_a_scheduler_has_nothing_to_do_here(scheduled: Teller) -> None:
+    """Kubeflow fires by itself; the command says so and ends."""
+    assert "itself" in scheduled.done("--scheduler").said
+
+
+def test_predictions_of_a_schedule_do_not_go_to_the_callers_disk(scheduled: Teller, tmp_path: Any) -> None:
+    """Nobody would be there to write them."""
+    told = scheduled.run(
+        "--infer",
+        "--input",
+        "data/photos",
+        "--output",
+        str(tmp_path / "p.parquet"),
+        "--schedule",
+        "0 2 * * *",
+    )
+    assert told.exit_code == 2

@@ -188,9 +188,11 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
 
     Acts that are always allowed are told of every fault here and stopped by none.
 
+    A dead run that cannot be closed now is left to the next command, which says so, too.
+
     Raises:
         Refused: they disagree, and what was asked is not how one mends that.
-        ServiceUnreachable: a dead run cannot be closed or a pending release not be recorded.
+        ServiceUnreachable: a pending release cannot be recorded.
     """
     from actions.status import differences
     from materializers.errors import Refused, ShutterlineError
@@ -204,11 +206,9 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
     try:
         for name in close_dead_runs():
             say(f"Run {name} was closed: nobody carries it any more.")
-        notify_failed_runs(config.product.model)
     except ShutterlineError as error:
-        if not always_allowed:
-            raise
         say(str(error))
+    notify_failed_runs(config.product.model)
     finished = finish_pending(keep_going=always_allowed, say=say)
     found = [] if always_allowed else differences(config.product.model)
     if found:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import psutil
 
+from materializers.report import Record
+
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
@@ -15,6 +17,14 @@ PROCESS_KEY = "process"
 """Where a run's ``extra`` records the process that carries it."""
 SAME_START_S = 1.0
 """How far two readings of a process's start time may be apart."""
+
+
+class LostRun(Record):
+    """A run that whoever carries it knows as failed, and ZenML not at all."""
+
+    id: str
+    name: str
+    pipeline: str
 
 
 def this_process() -> dict[str, Any]:

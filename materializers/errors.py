@@ -29,6 +29,10 @@ class ServiceUnreachable(ShutterlineError):
     exit_code = 4
 
 
+class RunGoesOn(ServiceUnreachable):
+    """Whoever carries a run does not answer any more; the run may go on without being watched."""
+
+
 class ServiceFailed(ShutterlineError):
     """The served process did not come up; what was served before still is."""
 

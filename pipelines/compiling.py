@@ -43,5 +43,5 @@ def write_compiled(pipeline: Any, arguments: dict[str, Any], file: Path) -> Pipe
         pipeline=pipeline.name,
         run=None,
         status="completed",
-        reasons=(f"Compiled to {file}; nothing was started.",),
+        reasons=(f"Compiled to {file}. The code that it names was uploaded; nothing was started.",),
     )

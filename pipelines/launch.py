@@ -16,7 +16,7 @@ from zenml.enums import ExecutionMode
 from zenml.utils.io_utils import is_remote
 
 from materializers.carried_run import PROCESS_KEY, this_process
-from materializers.errors import Refused, ShutterlineError, UsageError
+from materializers.errors import Refused, RunGoesOn, ShutterlineError, UsageError
 from materializers.evidence import read_version
 from pipelines.change import unapproved_change
 from pipelines.compiling import write_compiled
@@ -110,12 +110,16 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
     except KeyboardInterrupt:
         _close(run_name)
         raise
+    except RunGoesOn as error:
+        return PipelineResult.of_exception(name, error, run=run_name)
     except Exception as error:  # noqa: BLE001 - whatever a step raised is in the run's exception information
         result = _read_failure(name, run_name, error)
+    else:
+        result = read_result(name, Client().get_pipeline_run(run_name, allow_name_prefix_match=False))
+    if result.status == "failed":
         # What could not tell it itself, such as a container that ended before Python started.
         notify_failed_runs(config.product.model)
-        return result
-    return read_result(name, Client().get_pipeline_run(run_name, allow_name_prefix_match=False))
+    return result
 
 
 def _options(config: Config) -> dict[str, Any]:
@@ -237,5 +241,5 @@ def _refuse_unattended(output: str) -> None:
     if orchestrator is not None and orchestrator.book() is None and not is_remote(output):
         raise UsageError(
             f"{output} is a file of this machine, and the stack fires schedules without it: give --output an "
-            "address in the artifact store's bucket, such as s3://bucket/predictions.parquet"
+            "address in the artifact store"
         )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from steps.monitoring.failure import is_settled, settle, tell_once
+from materializers.redaction import one_line
+from pipelines.orchestrator import find_orchestrator
+from steps.monitoring.failure import is_settled, settle, tell_of_lost_run, tell_once
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter
     from zenml.models import PipelineRunResponse
+
+logger = logging.getLogger("shutterline")
 
 NEWEST_RUNS = 20
 SINCE = timedelta(days=7)
@@ -26,9 +31,29 @@ def notify_failed_runs(model_name: str) -> list[str]:
     Only the newest 20 failed runs of the last seven days are looked at. When all of them are settled it costs
     one list call.
 
+    Runs of any schedule that ZenML knows nothing of are told, too. What keeps it from telling is logged: it
+    never keeps a command from what it was asked.
+
     Returns:
         The names of the runs that this call told of; none where the stack has no alerter.
     """
+    try:
+        return [*_tell_of_failed(model_name), *_tell_of_lost()]
+    except Exception as error:  # noqa: BLE001 - whatever it is, the command's own work is what counts
+        logger.warning("Whether anybody was told of failed runs is not known: %s", one_line(str(error)))
+        return []
+
+
+def _tell_of_lost() -> list[str]:
+    from zenml.client import Client
+
+    orchestrator = find_orchestrator()
+    lost = [] if orchestrator is None else orchestrator.unseen_failures(datetime.now(UTC) - SINCE)
+    alerter = Client().active_stack.alerter if lost else None
+    return [] if alerter is None else [run.name for run in lost if tell_of_lost_run(alerter, run)]
+
+
+def _tell_of_failed(model_name: str) -> list[str]:
     from zenml.client import Client
 
     client = Client()

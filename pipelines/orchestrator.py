@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, cast
 
+from materializers.carried_run import LostRun
 from materializers.errors import UsageError
 from materializers.schedule import Schedule, ScheduledCommand
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from zenml.models import PipelineRunResponse, PipelineSnapshotResponse
 
 
@@ -89,6 +92,13 @@ class Orchestrator(Protocol):
 
         Raises:
             ServiceUnreachable: whoever carries it does not answer.
+        """
+
+    def unseen_failures(self, since: datetime) -> list[LostRun]:
+        """Runs of schedules that failed since then and that ZenML knows nothing of.
+
+        Raises:
+            ServiceUnreachable: whoever carries them does not answer.
         """
 
     def bring(self, source: str) -> str:

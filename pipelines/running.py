@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from zenml.config.retry_config import StepRetryConfig
 
 from materializers.report import Record
+from materializers.resources import QUANTITY
 
 StepName = Literal[
     "ingest",
@@ -31,8 +32,6 @@ StepName = Literal[
     "predict",
 ]
 """Every step of every pipeline."""
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$"
-"""An amount of memory as Kubernetes writes it: bytes, with a unit."""
 
 
 class Retries(Record):

@@ -15,7 +15,10 @@ from materializers.errors import UsageError
 from stacks.http_service import is_loopback
 from stacks.stack_file import KeyPath, StackFile, nearest
 
-SECRET_KEY = re.compile(r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)")
+SECRET_KEY = re.compile(
+    r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)|^urls$"
+)
+"""Settings that hold a secret; the addresses of an alerter's targets have tokens in them."""
 NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret)$")
 """Keys that hold the name of a secret that ZenML or Kubernetes keeps, not the secret."""
 SECRETS_BY_NAME = "environment_secrets"

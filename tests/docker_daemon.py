@@ -33,6 +33,17 @@ HARDENED = (
     "--security-opt=no-new-privileges",
 )
 """Options of `docker run` for what a careful cluster asks of a container."""
+SCRATCH = "/tmp"  # noqa: S108 - a path of the container, on a volume of its own
+HARDENED_ON_THIS_NETWORK = {
+    "read_only": True,
+    "tmpfs": {SCRATCH: "exec,mode=1777"},  # as an emptyDir is; Docker's own default has no exec
+    "network_mode": "host",
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+}
+"""The same in the words of Docker's SDK, for a container that asks servers on loopback."""
+EMPTY = "shutterline.empty"
+"""The label of an image that holds no system: it runs with this machine's, from :func:`binds`."""
 TAKEN = ("ENV", "EXPOSE", "WORKDIR", "USER", "HEALTHCHECK", "ENTRYPOINT", "CMD")
 
 
@@ -57,17 +68,23 @@ class Docker:
         """Make an image of a Dockerfile's last stage and the files of the project that it copies."""
         last = stages(dockerfile)[-1]
         changes = [f"--change={one.word} {one.text}" for one in last if one.word in TAKEN]
+        changes.append(f"--change=LABEL {EMPTY}=true")
         return self("import", *changes, "-", name, given=_root(dockerfile))
 
 
 def mounts(environment: Path) -> list[str]:
-    """Give the options that mount this machine's system, its Python and a virtual environment, read-only."""
+    """Give the options of `docker run` for :func:`binds`."""
+    return [f"--volume={bind}" for bind in binds(environment)]
+
+
+def binds(environment: Path) -> list[str]:
+    """Give what mounts this machine's system, its Python and a virtual environment, read-only."""
     python = (environment / "bin" / "python").resolve().parents[1]
     libraries = "/etc/ld.so.cache"  # where a Python in /usr/local finds its own
     folders = {"/usr": "/usr", libraries: libraries, str(environment): ENVIRONMENT}
     if not python.is_relative_to("/usr"):
         folders[str(python)] = str(python)
-    return [f"--volume={here}:{there}:ro" for here, there in folders.items()]
+    return [f"{here}:{there}:ro" for here, there in folders.items()]
 
 
 def _root(dockerfile: str) -> bytes:
@@ -120,4 +137,6 @@ def docker() -> Iterator[Docker]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # What a container on this machine's network leaves mounted.
+        subprocess.run(["umount", folder / "exec" / "netns" / "default"], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)

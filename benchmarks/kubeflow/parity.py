@@ -59,9 +59,7 @@ def remote_stack(home: Path) -> Iterator[dict[str, str]]:
         lines = (home / "environment.sh").read_text(encoding="utf-8").splitlines()
         pairs = (line.removeprefix("export ").partition("=") for line in lines)
         variables = {name: value.strip("'") for name, _, value in pairs}
-        repository = home / "repository"
-        (repository / ".zen").mkdir(parents=True, exist_ok=True)
-        yield clean_environment(**variables, ZENML_REPOSITORY_PATH=str(repository))
+        yield clean_environment(**variables)
     finally:
         subprocess.run(
             [*command, "down", "--home", str(home)], cwd=PROJECT, check=True, stdout=subprocess.DEVNULL

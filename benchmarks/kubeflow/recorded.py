@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from datetime import UTC
 from typing import Any
 
 from zenml.client import Client
@@ -47,6 +48,7 @@ def _run(run: Any) -> dict[str, Any]:
         "name": run.name,
         "pipeline": run.pipeline.name,
         "status": str(run.status),
+        "created": run.created.replace(tzinfo=UTC).isoformat(),
         "tags": [tag.name for tag in run.tags],
         "steps": steps,
     }

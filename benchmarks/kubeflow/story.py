@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Told:
     exit_code: int
     results: list[dict[str, Any]]
     stderr: str
+    began: datetime
     seconds: float
 
     @property
@@ -60,7 +62,7 @@ class Teller:
         Raises:
             RuntimeError: it printed a traceback.
         """
-        began = time.monotonic()
+        began, started = datetime.now(UTC), time.monotonic()
         done = subprocess.run(
             self.command(*flags),
             env={**self.environment, **(environment or {})},
@@ -73,7 +75,7 @@ class Teller:
         if "Traceback" in done.stderr:
             raise RuntimeError(done.stderr)
         results = json.loads(done.stdout)["results"] if done.stdout else []
-        told = Told(flags, done.returncode, results, done.stderr, time.monotonic() - began)
+        told = Told(flags, done.returncode, results, done.stderr, began, time.monotonic() - started)
         self.told.append(told)
         return told
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from materializers.blobs import upload_file
 from materializers.errors import ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
@@ -37,12 +37,10 @@ def bring(source: str, store: BaseArtifactStore) -> str:
     path = Path(source).expanduser()
     with tempfile.TemporaryDirectory(prefix="shutterline-delivery-") as folder:
         archive = _pack(path, Path(folder) / "delivery.zip") if path.is_dir() else path
-        name = f"{_digest(archive)[:32]}{''.join(archive.suffixes[-2:])}"
-        uri = f"{store.path.rstrip('/')}/deliveries/{name}"
+        uri = f"{store.path.rstrip('/')}/deliveries/{_digest(archive)[:32]}/{archive.name}"
         try:
             if not store.exists(uri):
-                with archive.open("rb") as local, store.open(uri, "wb") as remote:
-                    shutil.copyfileobj(local, remote, 2**20)
+                upload_file(store, archive, uri)
         except Exception as error:  # s3fs passes on what botocore, aiohttp and the system raise
             raise ServiceUnreachable(
                 f"{source} cannot be uploaded to {store.path}: {type(error).__name__}: {error}. Check the "

@@ -12,8 +12,7 @@ from zenml.integrations.kubeflow.flavors.kubeflow_orchestrator_flavor import (
 )
 from zenml.utils.secret_utils import SecretField
 
-QUANTITY = r"^[0-9]+(\.[0-9]+)?(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$"
-"""An amount of memory as Kubernetes writes it, in bytes with a unit."""
+from materializers.resources import QUANTITY
 
 
 class ShutterlineKubeflowSettings(KubeflowOrchestratorSettings):

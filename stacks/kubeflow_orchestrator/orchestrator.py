@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -17,10 +18,11 @@ from zenml.config.docker_settings import DockerSettings
 from zenml.constants import ENV_ZENML_STORE_PREFIX, ORCHESTRATOR_DOCKER_IMAGE_KEY
 from zenml.enums import ExecutionMode
 from zenml.integrations.kubeflow.orchestrators import KubeflowOrchestrator
+from zenml.models import ScheduleUpdate
 from zenml.orchestrators import SubmissionResult
 
-from materializers.carried_run import PROCESS_KEY, is_carried_by, is_dead
-from materializers.errors import ServiceFailed, ServiceUnreachable, UsageError
+from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
+from materializers.errors import RunGoesOn, ServiceFailed, ServiceUnreachable, UsageError
 from materializers.schedule import SCHEDULE_KEY, Schedule, with_seconds
 from stacks.kubeflow_orchestrator.compiled import KUBEFLOW_RUN, CompiledStep, compile_pipeline
 from stacks.kubeflow_orchestrator.deliveries import bring
@@ -29,6 +31,7 @@ from stacks.kubeflow_orchestrator.flavor import (
     ShutterlineKubeflowSettings,
 )
 from stacks.kubeflow_orchestrator.recurring import (
+    PAGE,
     Recurring,
     describe,
     named,
@@ -38,6 +41,8 @@ from stacks.retries import attempt
 from stacks.tracking import leave_autologging_alone
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import kfp
     from zenml.config.step_configurations import Step
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
@@ -61,8 +66,12 @@ STEP_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
 }
 """What every step runs with; on the local stack run.py sets the same."""
-LOST_AFTER = 5
-"""Questions in a row that Kubeflow may leave unanswered while a client waits."""
+LOST_AFTER_S = 300.0
+"""How long Kubeflow may leave a waiting client without an answer."""
+LAST_WORDS_S = 20.0
+"""How long a step that failed for good may take to tell people, before its run is ended."""
+
+logger = logging.getLogger("shutterline")
 
 
 class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
@@ -129,7 +138,7 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         run_id = str(run.run_id)
 
         def wait() -> None:
-            self._wait(run_id, placeholder_run)
+            self._wait(run_id, placeholder_run, timeout_s=settings.timeout)
 
         return SubmissionResult(
             metadata={RUN_ID: run_id}, wait_for_completion=wait if settings.synchronous else None
@@ -139,6 +148,8 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         self, client: kfp.Client, file: Path, snapshot: PipelineSnapshotResponse, namespace: str | None
     ) -> None:
         """Make a recurring run; then, and not before, remove the one that it replaces."""
+        from kfp_server_api.exceptions import ApiException
+
         pipeline, schedule = snapshot.pipeline_configuration, snapshot.schedule
         if schedule is None or schedule.cron_expression is None:
             raise UsageError('A schedule is a cron expression: --schedule "0 2 * * 1"')
@@ -156,7 +167,16 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             enable_caching=False,
         )
         for one in replaced:
-            self._forget(client, one)
+            try:
+                self._forget(client, one)
+            except ApiException as error:
+                logger.warning(
+                    "What %s replaces is still there and fires, too (%s): python run.py --unschedule %s, and "
+                    "schedule again",
+                    name,
+                    error.reason,
+                    name,
+                )
 
     @staticmethod
     def _forget(client: kfp.Client, recurring: Recurring) -> None:
@@ -196,6 +216,8 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
                     client.disable_recurring_run(one.id)
                 else:
                     client.enable_recurring_run(one.id)
+                with suppress(KeyError):
+                    Client().zen_store.update_schedule(one.zenml_id, ScheduleUpdate(active=not paused))
 
     def remove(self, name: str) -> None:
         """Remove a schedule, in Kubeflow and in ZenML.
@@ -259,54 +281,58 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         """A name that Kubeflow takes: of the pipeline, and of this snapshot alone."""
         return f"{snapshot.pipeline_configuration.name}-{snapshot.id.hex[:12]}".replace("_", "-").lower()
 
-    def _wait(self, run_id: str, placeholder: PipelineRunResponse | None) -> None:
-        """Wait until the run has ended; what ends the waiting ends the run.
+    def _wait(self, run_id: str, placeholder: PipelineRunResponse | None, *, timeout_s: float) -> None:
+        """Wait until the run has ended; a fault, a refusal, the time-out and Ctrl-C end it.
 
         A failure that ZenML knows of is told by what its step recorded, not by Kubeflow.
 
         Raises:
-            ServiceFailed: it failed otherwise, was ended, or took longer than the setting ``timeout``.
-            ServiceUnreachable: Kubeflow stopped answering; the run may go on.
+            ServiceFailed: it failed otherwise, was ended, or took longer than ``timeout_s``.
+            RunGoesOn: Kubeflow stopped answering.
         """
-        deadline = time.monotonic() + self.config.timeout
+        deadline = time.monotonic() + timeout_s
         try:
-            while (state := self._state(run_id, patience=LOST_AFTER)) not in ENDED:
-                if placeholder is not None and self._failed_for_good(placeholder.id):
-                    self._terminate(run_id)
+            while (state := self._state(run_id)) not in ENDED:
+                if placeholder is not None and _failed_for_good(placeholder.id):
+                    self._let_end(run_id)
                     return
                 if time.monotonic() > deadline:
                     self._terminate(run_id)
                     raise ServiceFailed(
-                        f"Kubeflow's run {run_id} was ended after {self.config.timeout} s: give it more time "
-                        "with --set running.timeout_s=SECONDS"
+                        f"Kubeflow's run {run_id} was ended after {timeout_s:g} s: give it more time with "
+                        "--set running.timeout_s=SECONDS"
                     )
                 time.sleep(self.config.poll_s)
         except KeyboardInterrupt:
             self._terminate(run_id)
             raise
-        if state != "SUCCEEDED" and not (placeholder and self._failed_for_good(placeholder.id)):
+        if state != "SUCCEEDED" and not (placeholder and _failed_for_good(placeholder.id)):
             raise ServiceFailed(f"Kubeflow's run {run_id} ended as {state}: {self._page(run_id)}")
 
-    @staticmethod
-    def _failed_for_good(run_id: UUID) -> bool:
-        """Whether ZenML knows the run as ended: Kubeflow would start a refused step again and again."""
-        return Client().get_pipeline_run(run_id, hydrate=False).status.is_finished
+    def _let_end(self, run_id: str) -> None:
+        """End a run that failed, once its step had the time to tell so: Kubeflow would start it again."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        while time.monotonic() < deadline and self._state(run_id) not in ENDED:
+            time.sleep(self.config.poll_s)
+        self._terminate(run_id)
 
-    def _state(self, run_id: str, *, patience: int = 1) -> str:
+    def _state(self, run_id: str) -> str:
         """Kubeflow's word for how a run stands.
 
         Raises:
-            ServiceUnreachable: it did not answer ``patience`` times in a row.
+            RunGoesOn: it did not answer for :data:`LOST_AFTER_S`.
         """
-        for asked in range(patience):
+        deadline = time.monotonic() + LOST_AFTER_S
+        while True:
             try:
                 with self._kubeflow(f"say how run {run_id} stands") as client:
                     return str(client.get_run(run_id).state)
-            except ServiceUnreachable:
-                if asked == patience - 1:
-                    raise
+            except ServiceUnreachable as error:
+                if time.monotonic() > deadline:
+                    raise RunGoesOn(
+                        f"{error}. The run may go on: python run.py --status shows what became of it"
+                    ) from error
                 time.sleep(self.config.poll_s)
-        raise AssertionError("patience is at least 1")
 
     def _terminate(self, run_id: str) -> None:
         with suppress(ServiceUnreachable), self._kubeflow(f"end run {run_id}") as client:
@@ -330,6 +356,23 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         with self._kubeflow(f"say how run {run_id} stands", absent_is_none=True) as client:
             return str(client.get_run(str(run_id)).state) in ENDED
         return True
+
+    def unseen_failures(self, since: datetime) -> list[LostRun]:
+        """Failed runs of our schedules that ZenML knows nothing of: no container of theirs started Python.
+
+        Raises:
+            ServiceUnreachable: Kubeflow does not answer.
+        """
+        with self._kubeflow("list its latest runs") as client:
+            page = client.list_runs(page_size=PAGE, sort_by="created_at desc", namespace=self._namespace)
+            ours = {one.id: one.schedule for one in recurring_runs(client, self._namespace)}
+        failed = [
+            LostRun(id=run.run_id, name=run.display_name, pipeline=ours[run.recurring_run_id].pipeline)
+            for run in page.runs or []
+            if str(run.state) == "FAILED" and run.recurring_run_id in ours and run.created_at >= since
+        ]
+        known = Client().list_pipeline_runs
+        return [run for run in failed if not known(orchestrator_run_id=run.id, size=1).items]
 
     @contextmanager
     def _kubeflow(self, act: str, *, absent_is_none: bool = False) -> Iterator[kfp.Client]:
@@ -386,3 +429,9 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
 def _open(environment: dict[str, str]) -> dict[str, str]:
     """What anyone may read of an environment that ZenML made for a step."""
     return {key: value for key, value in environment.items() if key not in CREDENTIALS}
+
+
+def _failed_for_good(run_id: UUID) -> bool:
+    """Whether ZenML knows the run as failed: Kubeflow would start a refused step again and again."""
+    status = Client().get_pipeline_run(run_id, hydrate=False).status
+    return status.is_finished and not status.is_successful

@@ -13,7 +13,7 @@ from zenml.models import ScheduleUpdate
 from zenml.orchestrators import SubmissionResult
 from zenml.orchestrators.local.local_orchestrator import LocalOrchestrator
 
-from materializers.carried_run import PROCESS_KEY, is_carried_by, is_dead
+from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
 from materializers.errors import UsageError
 from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, Schedule, ScheduledCommand
 from stacks.local_orchestrator.flavor import ShutterlineLocalOrchestratorConfig
@@ -90,6 +90,10 @@ class ShutterlineLocalOrchestrator(LocalOrchestrator):
     def bring(self, source: str) -> str:
         """The address of a delivery that the steps can read: they read what this process can."""
         return source
+
+    def unseen_failures(self, since: datetime) -> list[LostRun]:
+        """None: ZenML knows of every run before a step of it begins."""
+        return []
 
     def compiled(self, snapshot: PipelineSnapshotResponse) -> str:
         """Refuse: there is nothing to compile.

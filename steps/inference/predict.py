@@ -61,7 +61,8 @@ def refuse_unwritable(output: str) -> None:
     """Look before the pictures are classified whether the predictions can be written; a bucket is not asked.
 
     Raises:
-        UsageError: ``output`` is a folder or a device, or its folder is none or cannot be written.
+        UsageError: ``output`` is a folder or a device, its folder is none or cannot be written, or it is an
+            address outside the artifact store.
     """
     import os
     from pathlib import Path
@@ -69,6 +70,7 @@ def refuse_unwritable(output: str) -> None:
     from zenml.utils.io_utils import is_remote
 
     if is_remote(output):
+        _refuse_outside_store(output)
         return
     path = Path(output).absolute()
     try:
@@ -85,6 +87,17 @@ def refuse_unwritable(output: str) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(
             f"{output} cannot be written, {there} is no writable folder: give --output another one"
+        )
+
+
+def _refuse_outside_store(output: str) -> None:
+    from zenml.client import Client
+
+    root = Client().active_stack.artifact_store.path.rstrip("/")
+    if not output.startswith(f"{root}/"):
+        raise UsageError(
+            f"{output} is not below the artifact store of the stack, {root}, which its credentials are "
+            f"for: give --output a path of this machine, or {root}/predictions.parquet"
         )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter
     from zenml.models import PipelineRunResponse, TagResponse
 
+    from materializers.carried_run import LostRun
+
 logger = logging.getLogger("shutterline")
 
 CLAIM_LAPSES_AFTER = timedelta(minutes=10)
@@ -67,21 +69,47 @@ def tell_once(
     Returns:
         Whether this call posted it and the alerter says that it arrived.
     """
-    from zenml.client import Client
-
     claim = _claim(run)
     if claim is None:
         return False
+    taken = _post(alerter, claim, _message(run, step, kind, reason))
+    if taken:
+        _attach(run, claim)
+    return taken
+
+
+def tell_of_lost_run(alerter: BaseAlerter, lost: LostRun) -> bool:
+    """Post one message about a run that ZenML does not know, unless that was done; the tag stays unattached.
+
+    Returns:
+        Whether this call posted it and the alerter says that it arrived.
+    """
+    from zenml.client import Client
+    from zenml.exceptions import EntityExistsError
+
+    try:
+        claim = Client().create_tag(f"notified-{lost.id}")
+    except EntityExistsError:
+        return False
+    message = (
+        f"Pipeline {lost.pipeline} failed: run {lost.name} of its schedule\n"
+        "No container of it started Python: look at its pod, its image and its secrets"
+    )
+    return _post(alerter, claim, message)
+
+
+def _post(alerter: BaseAlerter, claim: TagResponse, message: str) -> bool:
+    """Post what was claimed, and give the claim back where it does not arrive."""
+    from zenml.client import Client
+
     taken = False
     try:
-        taken = alerter.post(_message(run, step, kind, reason))
+        taken = alerter.post(message)
     except Exception as error:  # noqa: BLE001 - any alerter may be in the stack, and raise anything
         logger.warning("The alerter failed: %s", one_line(f"{type(error).__name__}: {error}"))
     finally:
         if not taken:
             Client().zen_store.delete_tag(claim.id)
-    if taken:
-        _attach(run, claim)
     return taken
 
 

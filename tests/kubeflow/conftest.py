@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +42,11 @@ def remote_site() -> Iterator[Site]:
 
 @dataclass(frozen=True)
 class Both:
-    """The same story on both stacks."""
+    """The same story on both stacks, and how Kubeflow's own runs of it ended."""
 
     local: Chronicle
     kubeflow: Chronicle
+    kubeflow_states: tuple[str, ...]
 
 
 @pytest.fixture(scope="session")
@@ -58,21 +61,30 @@ def on_kubeflow(remote_site: Site, webhook: Webhook) -> Callable[[str], Teller]:
     """Makes people who use the remote stack, each with a model of their own; the stack is registered."""
     environment = clean_environment(
         **remote_site.environment(),
-        ZENML_REPOSITORY_PATH=str(remote_site.home / "repository"),
         SHUTTERLINE_ALERT_URLS=webhook.url,
     )
-    (remote_site.home / "repository" / ".zen").mkdir(parents=True)
     register(environment, STACKS / "kubeflow.yaml")
     return lambda model: Teller(environment, model)
 
 
 @pytest.fixture(scope="session")
-def both(on_kubeflow: Callable[[str], Teller], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(
+    remote_site: Site, on_kubeflow: Callable[[str], Teller], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Both]:
     """The story on the local stack, then on the remote one."""
+    before = kubeflow_runs(remote_site)
     home = tmp_path_factory.mktemp("local")
     local = Teller(clean_environment(**own_variables(home)), "story")
     register(local.environment, STACKS / "local.yaml")
     try:
-        yield Both(chronicle(local, home), chronicle(on_kubeflow("story"), tmp_path_factory.mktemp("remote")))
+        told = chronicle(local, home), chronicle(on_kubeflow("story"), tmp_path_factory.mktemp("remote"))
+        ended = {name: state for name, state in kubeflow_runs(remote_site).items() if name not in before}
+        yield Both(*told, kubeflow_states=tuple(ended.values()))
     finally:
         local.run("--stop")
+
+
+def kubeflow_runs(site: Site) -> dict[str, str]:
+    """How each of Kubeflow's runs stands, by its id."""
+    with urllib.request.urlopen(f"{site.kubeflow.url}/apis/v2beta1/runs?page_size=100") as answer:
+        return {run["run_id"]: run["state"] for run in json.load(answer).get("runs", [])}

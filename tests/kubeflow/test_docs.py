@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from actions.request import Request, check_flags
 from benchmarks.kubeflow.story import Teller
 from run import main
 from stacks.kubernetes_check import NEEDS, S3_KEYS
+from tests.remote.__main__ import _default_home
 from tests.remote.site import Site
 from tests.shrunk.delivery import PROJECT
 
@@ -73,6 +75,14 @@ def test_the_role_allows_what_is_needed_and_no_more() -> None:
         for need in NEEDS
     }
     assert any(ROLE.name in command for command in commands("kubeflow.md", "kubectl"))
+
+
+def test_the_remote_stack_on_one_machine_is_found_where_the_page_says() -> None:
+    """``make kubeflow-up`` without a folder writes the file that the page sources."""
+    (command,) = commands("kubeflow.md", "source ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_STATE_HOME", raising=False)
+        assert Path(command.removeprefix("source ")).expanduser() == _default_home() / "environment.sh"
 
 
 @pytest.mark.parametrize("command", commands("kubeflow.md", "python run.py"))

@@ -38,7 +38,7 @@ def test_a_schedule_is_a_recurring_run(remote_site: Site, scheduled: Teller) -> 
     """With seconds, which Kubeflow's cron begins with, without catching up, and one run at a time."""
     (found,) = in_kubeflow(remote_site)
     assert found["trigger"]["cron_schedule"]["cron"] == "0 0 2 * * mon"
-    assert (found["no_catchup"], found["max_concurrency"]) == (True, "1")
+    assert (found["no_catchup"], int(found["max_concurrency"])) == (True, 1)
     (listed,) = scheduled.done("--schedules").last["details"]["schedules"]
     assert (listed["name"], listed["cron"], listed["paused"]) == (NAME, "0 2 * * 1", False)
 

@@ -192,7 +192,6 @@ def test_nothing_to_tell_costs_one_list_call(
     monkeypatch.setattr(zenml_client, "list_pipeline_runs", list_runs)
     for name in ("get_pipeline_run", "create_tag", "get_tag"):
         monkeypatch.setattr(zenml_client, name, noted(name))
-    monkeypatch.setattr("zenml.client.Client.active_stack", property(noted("active_stack")))
     assert notify_failed_runs(model) == []
     assert calls == ["list"]
 

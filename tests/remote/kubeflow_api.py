@@ -1,13 +1,23 @@
 """A stub of the Kubeflow Pipelines API v2beta1: the calls that kfp.Client and ZenML make, nothing more.
 
-It executes what it is sent: each container of the compiled pipeline as a process of its own, with exactly the
-container's command, arguments, variables and secrets, in an empty working directory, in dependency order.
+It executes what it is sent: each container of the compiled pipeline with exactly its command, arguments,
+variables and secrets, in an empty working directory, in dependency order; as a process of its own or, with
+``--docker-host``, as a container.
 
 What it does not imitate:
 
-- nodes and their scheduling: node pools, tolerations, GPUs, limits of CPU and memory;
-- images: programs are this machine's, Python is that of the environment, ``--image-path`` stands for what the
-  image installs beside it; file systems, users and networks of containers;
+- nodes and their scheduling: node pools, tolerations, GPUs, what a container requests of CPU and memory;
+- pods: Kubeflow's launcher, init containers, service accounts, volumes other than an empty one at /tmp, pulls
+  of images, 30 seconds of grace (here 5);
+- of containers, where each is a process: limits of CPU and memory, file systems, users, networks, images.
+  Programs are this machine's, Python is that of the environment, ``--image-path`` stands for what the image
+  installs beside it;
+- of containers, where Docker runs them: a network of their own (servers are on loopback), a /tmp on disk (its
+  files count as memory). All run as user 1000 on a read-only root file system without capabilities, whatever
+  the image says. The image is the pipeline's if the daemon has it, else ``--docker-image``; where its label
+  says that it is empty, the system, Python and packages are this machine's, mounted read-only. CPU time and
+  memory are as Docker saw them last, up to a second or two before the end: a short one has none (null). What
+  goes to standard output and to standard error may be logged in another order;
 - Kubeflow's own parameters, artifacts, cache, loops, conditions, exit handlers, pipelines inside pipelines
   (refused with 400), stored pipelines and versions, archives, the web page, namespaces, users, rights;
 - catch-up and periodic schedules.
@@ -19,6 +29,7 @@ filled in.
 
     python -m tests.remote.kubeflow_api --port 8888 --home DIR [--image-path DIR …]
         [--kubernetes URL --token-file F] [--client-token-file F] [--time-scale 0.01]
+        [--docker-host unix:///var/run/docker.sock [--docker-image NAME]]
 
 Tests also find: GET /test/ready, GET /test/runs/ID (each attempt with its exit code, times, CPU seconds, peak
 memory and log) and POST /test/recurringruns/ID/fire.
@@ -38,7 +49,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.remote.kubeflow_runs import KubernetesSecrets, ProcessExecutor
+from tests.remote.kubeflow_runs import ContainerError, Executor, KubernetesSecrets, ProcessExecutor
 from tests.remote.kubeflow_state import ApiError, Kubeflow, Record
 
 TICK_S = 0.5
@@ -115,6 +126,21 @@ def handler(kubeflow: Kubeflow, client_token_file: Path | None) -> type[BaseHTTP
     return Handler
 
 
+def _executor(
+    home: Path, image_paths: list[Path], docker_host: str | None, docker_image: str | None
+) -> Executor:
+    """What runs the containers.
+
+    Raises:
+        ContainerError: Docker does not answer, or does not have the image.
+    """
+    if docker_host is None:
+        return ProcessExecutor(home / "work", image_paths)
+    from tests.remote.kubeflow_containers import DockerExecutor
+
+    return DockerExecutor.connect(docker_host, fallback=docker_image, image_paths=image_paths, home=home)
+
+
 def main() -> None:
     """Serve on loopback until SIGTERM, which ends all runs first."""
     parser = argparse.ArgumentParser(
@@ -133,15 +159,22 @@ def main() -> None:
     )
     parser.add_argument("--time-scale", type=float, default=1.0, help="times the wait before a retry")
     parser.add_argument("--parallel", type=int, default=1, help="containers at once")
+    parser.add_argument("--docker-host", help="the daemon that runs each container; without it, processes")
+    parser.add_argument("--docker-image", help="its image for those whose own it does not have")
     given = parser.parse_args()
     os.umask(0o077)
     found = (
         KubernetesSecrets(given.kubernetes, given.token_file, given.namespace) if given.kubernetes else None
     )
     home = given.home.absolute()
+    paths = [path.absolute() for path in given.image_path]
+    try:
+        executor = _executor(home, paths, given.docker_host, given.docker_image)
+    except ContainerError as error:
+        parser.error(str(error))
     kubeflow = Kubeflow(
         home,
-        executor=ProcessExecutor(home / "work", [path.absolute() for path in given.image_path]),
+        executor=executor,
         kubernetes=found,
         time_scale=given.time_scale,
         parallel=given.parallel,

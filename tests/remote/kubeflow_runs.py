@@ -1,6 +1,7 @@
-"""Execute a compiled Kubeflow pipeline: each container as a process of its own, after those it depends on.
+"""Execute a compiled Kubeflow pipeline: each container after those it depends on, as a process of its own.
 
-:mod:`.kubeflow_api` says what is not imitated.
+:mod:`.kubeflow_containers` has what executes it as a container of Docker's instead; :mod:`.kubeflow_api` says
+what is not imitated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any, Protocol
 from tests.remote.kubeflow_spec import Task
 
 FAILED_TO_START = 127
+GIGABYTE = 10**9
+"""The unit of memory in kfp's intermediate representation."""
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL; Kubernetes gives 30."""
 POLL_S = 0.05
@@ -35,38 +38,59 @@ class ContainerError(Exception):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The most that a container may take; None is as much as there is."""
+
+    cpus: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Container:
     """What is executed: nothing in it is a placeholder or a reference any more."""
 
     image: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How an attempt ended. ``reason`` is empty where the program ended by itself."""
+    """How an attempt ended.
+
+    Attributes:
+        exit_code: after a signal its negative number, or 128 and it where Docker tells.
+        reason: empty where the program ended by itself.
+        cpu_s: None where nobody could tell; memory likewise.
+    """
 
     exit_code: int
     reason: str = ""
     wall_s: float = 0.0
-    cpu_s: float = 0.0
-    peak_rss_bytes: int = 0
+    cpu_s: float | None = 0.0
+    peak_rss_bytes: int | None = 0
 
 
 class Executor(Protocol):
-    """Runs one container to its end; a second one could use Docker."""
+    """Runs one container to its end."""
 
     def run(
         self, container: Container, *, log: Path, deadline_s: float | None, cancelled: threading.Event
     ) -> Ended:
-        """Return once it ended, by itself, by its deadline or because the run was cancelled."""
+        """Return once it ended, by itself, by its deadline or because the run was cancelled.
+
+        Raises:
+            ContainerError: it could not be made, or was lost.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class ProcessExecutor:
     """Runs a container as a process group: its command and environment, and an empty working directory.
+
+    Its limits are not kept.
 
     Attributes:
         scratch: where the directories of the running ones are; each is removed with its process.
@@ -255,14 +279,13 @@ class Runner:
         run.attempts.append(record)
         self._changed(run)
         try:
-            container = self._container(run, task)
-        except ContainerError as error:
-            log.write_text(f"{error}\n", encoding="utf-8")
-            ended = Ended(FAILED_TO_START, str(error))
-        else:
             ended = self._executor.run(
-                container, log=log, deadline_s=task.deadline_s, cancelled=run.cancelled
+                self._container(run, task), log=log, deadline_s=task.deadline_s, cancelled=run.cancelled
             )
+        except ContainerError as error:
+            with log.open("a", encoding="utf-8") as output:
+                output.write(f"{error}\n")
+            ended = Ended(FAILED_TO_START, str(error))
         record.update(asdict(ended), ended_at=now())
         self._changed(run)
         return ended
@@ -282,8 +305,21 @@ class Runner:
 
         environment = {name: filled(value) for name, value in task.environment.items()}
         return Container(
-            task.image, [filled(part) for part in task.command], environment | self._secret(task)
+            task.image,
+            [filled(part) for part in task.command],
+            environment | self._secret(task),
+            self._limits(run, task),
         )
+
+    def _limits(self, run: Run, task: Task) -> Limits:
+        """Read them from the run's record: a task has what a process obeys."""
+        record = json.loads((self._home / "runs" / f"{run.run_id}.json").read_text())["pipeline_spec"]
+        spec = record.get("pipeline_spec", record)
+        component = spec["root"]["dag"]["tasks"][task.name]["componentRef"]["name"]
+        executor = spec["deploymentSpec"]["executors"][spec["components"][component]["executorLabel"]]
+        resources = executor["container"].get("resources", {})
+        memory = resources.get("memoryLimit")
+        return Limits(resources.get("cpuLimit"), None if memory is None else round(memory * GIGABYTE))
 
     def _secret(self, task: Task) -> dict[str, str]:
         if not task.secrets:

@@ -276,6 +276,19 @@ def kubernetes_stub(folder: Path, port: int, *, ingress_port: int, token_file: P
     )
 
 
+@dataclass(frozen=True)
+class Containers:
+    """Where the steps of pipelines run as containers.
+
+    Attributes:
+        docker_host: the daemon, such as ``unix:///var/run/docker.sock``.
+        docker_image: of it, for pipelines whose own image it does not have.
+    """
+
+    docker_host: str
+    docker_image: str | None = None
+
+
 def kubeflow_stub(
     folder: Path,
     port: int,
@@ -285,8 +298,12 @@ def kubeflow_stub(
     token_file: Path | None = None,
     image_paths: Sequence[Path] = (),
     time_scale: float = 1.0,
+    containers: Containers | None = None,
 ) -> Server:
-    """The stub of the Kubeflow Pipelines API, which executes what it is sent; see :mod:`.kubeflow_api`."""
+    """The stub of the Kubeflow Pipelines API, which executes what it is sent; see :mod:`.kubeflow_api`.
+
+    Without ``containers`` it executes it as processes.
+    """
     url = f"http://{ADDRESS}:{port}"
     command = [sys.executable, "-m", "tests.remote.kubeflow_api", "--port", str(port), "--home", str(folder)]
     command += ["--client-token-file", str(client_token_file), "--time-scale", str(time_scale)]
@@ -294,5 +311,9 @@ def kubeflow_stub(
         command += ["--image-path", str(path)]
     if kubernetes is not None:
         command += ["--kubernetes", kubernetes, "--token-file", str(token_file)]
+    if containers is not None:
+        command += ["--docker-host", containers.docker_host]
+        if containers.docker_image is not None:
+            command += ["--docker-image", containers.docker_image]
     environment = base_environment(folder) | {"PYTHONUNBUFFERED": "1"}
     return Server("Kubeflow", folder, url, command, environment, lambda: answers(f"{url}/test/ready"))

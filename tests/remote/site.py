@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from benchmarks.main.home import free_port
 from tests.remote import bucket_server, servers
-from tests.remote.servers import ADDRESS, ADMIN, PROJECT, Server
+from tests.remote.servers import ADDRESS, ADMIN, PROJECT, Containers, Server
 
 BUCKET = "shutterline"
 CONFLICT = 409
@@ -74,10 +74,15 @@ class Ports:
 
 
 class Site:
-    """One remote stack below a folder."""
+    """One remote stack below a folder.
+
+    Attributes:
+        containers: where steps run as containers; None for processes. Not kept: who starts the site says it.
+    """
 
     def __init__(self, home: Path, *, ports: Ports, credentials: Credentials, time_scale: float) -> None:
         self.home, self.ports, self.credentials, self.time_scale = home, ports, credentials, time_scale
+        self.containers: Containers | None = None
 
     @classmethod
     def make(cls, home: Path, *, first_port: int | None = None, time_scale: float = 1.0) -> Self:
@@ -104,14 +109,16 @@ class Site:
 
         Raises:
             FileNotFoundError: there is none.
+            RuntimeError: another version of this program made it.
         """
         kept = json.loads((home.absolute() / "site.json").read_text())
-        return cls(
-            home.absolute(),
-            ports=Ports(**kept["ports"]),
-            credentials=Credentials(**kept["credentials"]),
-            time_scale=kept["time_scale"],
-        )
+        try:
+            ports, credentials = Ports(**kept["ports"]), Credentials(**kept["credentials"])
+            return cls(home.absolute(), ports=ports, credentials=credentials, time_scale=kept["time_scale"])
+        except (KeyError, TypeError) as error:
+            raise RuntimeError(
+                f"{home} was made by another version: end what runs there and remove it"
+            ) from error
 
     def _save(self) -> None:
         kept = {
@@ -162,14 +169,19 @@ class Site:
     @cached_property
     def kubeflow(self) -> Server:
         """The stub of Kubeflow Pipelines; it asks for a token while :attr:`kubeflow_token_file` is there."""
+        return self.kubeflow_at(self.home / "kubeflow", self.ports.kubeflow, self.containers)
+
+    def kubeflow_at(self, folder: Path, port: int, containers: Containers | None) -> Server:
+        """A stub of Kubeflow Pipelines for the other servers of this site; a test may start a second one."""
         return servers.kubeflow_stub(
-            self.home / "kubeflow",
-            self.ports.kubeflow,
+            folder,
+            port,
             client_token_file=self.kubeflow_token_file,
             kubernetes=self.kubernetes.url,
             token_file=self._kubernetes_token,
             image_paths=IMAGE_PATHS,
             time_scale=self.time_scale,
+            containers=containers,
         )
 
     @cached_property
@@ -215,6 +227,8 @@ class Site:
             self._create_zenml_secrets()
             self._save()
         self._create_kubernetes_secrets()
+        # The stack that is active there is not the one of the checkout, whose ZenML store is another.
+        (self.home / "repository" / ".zen").mkdir(parents=True, exist_ok=True)
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in self.environment().items())
         _write_private(self.home / "environment.sh", "".join(lines))
 
@@ -229,6 +243,7 @@ class Site:
             "ZENML_STORE_URL": self.zenml.url,
             "ZENML_STORE_API_KEY": self.credentials.zenml_api_key,
             "ZENML_CONFIG_PATH": str(self.home / "client"),
+            "ZENML_REPOSITORY_PATH": str(self.home / "repository"),
             "ZENML_ANALYTICS_OPT_IN": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "SHUTTERLINE_KUBEFLOW_URL": self.kubeflow.url,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import io
 from pathlib import Path
 
 import pytest
 
+from materializers.blobs import _upload
 from materializers.errors import ServiceUnreachable, UsageError
 from stacks.kubeflow_orchestrator.deliveries import bring
 from tests.bucket import BucketServer
@@ -53,3 +56,21 @@ def test_an_archive_that_is_not_in_the_bucket_is_wrong_use(bucket: BucketServer)
     """A mistyped address is told before anything is read."""
     with pytest.raises(UsageError, match=r"There is no s3://deliveries/absent\.zip"):
         screened("s3://deliveries/absent.zip")
+
+
+def test_an_upload_that_is_cut_short_leaves_nothing(bucket: BucketServer) -> None:
+    """What is there under a delivery's name is trusted by every later run, so it is whole or not there."""
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            if not data:
+                raise OSError("the disk went away")
+            return data
+
+    store = s3_store(bucket.endpoint)
+    for size in (1000, 60_000_000):  # one request, and an upload of parts
+        with pytest.raises(OSError, match="went away"):
+            _upload(store, Broken(b"x" * size), f"{store.path}/half-{size}")
+        gc.collect()
+        assert not store.exists(f"{store.path}/half-{size}")

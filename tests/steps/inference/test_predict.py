@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from materializers.errors import UsageError
 from steps.inference.predict import refuse_unwritable
 
+if TYPE_CHECKING:
+    from zenml.client import Client
+
 
 def test_a_file_whose_folder_can_be_made_is_taken(tmp_path: Path) -> None:
     """Nothing is made by looking."""
     refuse_unwritable(str(tmp_path / "new" / "folder" / "predictions.parquet"))
-    refuse_unwritable("s3://bucket/predictions.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_outside_the_artifact_store_is_refused(zenml_client: Client) -> None:
+    """Before an hour of classifying: the stack's credentials are for its own store."""
+    with pytest.raises(UsageError, match=r"s3://elsewhere/p\.parquet is not below the artifact store"):
+        refuse_unwritable("s3://elsewhere/p.parquet")
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:

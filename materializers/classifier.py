@@ -73,7 +73,10 @@ def fetch_model_directory(uri: str, target: Path) -> None:
     try:
         if is_remote(uri):
             # ZenML reads from a remote store once the store's component is loaded.
-            Client().active_stack.artifact_store  # noqa: B018
+            store = Client().active_stack.artifact_store
+            # Object stores' clients list a folder once in a process: what lies there may be newer.
+            if (filesystem := getattr(store, "filesystem", None)) is not None:
+                filesystem.invalidate_cache(uri)
         # A folder that is not there lists nothing, on disk as on an object store.
         names = sorted(os.fsdecode(name) for name in fileio.listdir(uri))
         if not names:

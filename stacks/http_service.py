@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -41,6 +42,71 @@ def without_user(address: str) -> str:
     """The address without a user and password, a query or a fragment."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def trust(authorities: bool | str = True) -> ssl.SSLContext:
+    """What the certificates of servers are held against.
+
+    Args:
+        authorities: a file of certificates, or PEM text; True for those that ZenML's own client takes:
+            REQUESTS_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR where one is set, else those that are known
+            everywhere. False for none: every certificate passes.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    import httpx
+
+    given = authorities if isinstance(authorities, str) else ""
+    bundle = given or (os.environ.get("REQUESTS_CA_BUNDLE", "") if authorities else "")
+    try:
+        if PEM in given:
+            return ssl.create_default_context(cadata=given)
+        if not bundle:
+            return httpx.create_ssl_context(verify=bool(authorities))
+        if Path(bundle).is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:
+        where = "given as text" if PEM in given else given[:SAID_CHARACTERS] or _where_authorities_are()
+        raise UsageError(
+            f"The certificates of the authorities to trust ({where}) cannot be read: {error}: give a file "
+            "of certificates in PEM"
+        ) from error
+
+
+def _where_authorities_are() -> str:
+    names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((f"{name}={os.environ[name]}" for name in names if os.environ.get(name)), "of certifi")
+
+
+def connect(
+    address: str, *, verify: ssl.SSLContext | bool | str = True, timeout_s: float = TIMEOUT_S
+) -> httpx.Client:
+    """A client for one service, as every service of a stack is asked.
+
+    The network's proxies lie in between where the environment names them, but not before this machine's
+    loopback, which no proxy can reach.
+
+    Args:
+        address: of the service; paths are taken below it. A user in it is not sent.
+        verify: what :func:`trust` made, or takes.
+        timeout_s: for the connection, and for each part of an answer.
+
+    Raises:
+        UsageError: the known authorities cannot be read.
+    """
+    import httpx
+
+    parts = urlsplit(address)
+    if parts.scheme == "http":
+        verify = False
+    return httpx.Client(
+        base_url=without_user(address),
+        timeout=timeout_s,
+        trust_env=not is_loopback(parts.hostname),
+        verify=trust(verify) if isinstance(verify, str) or verify is True else verify,
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +157,7 @@ class HttpService:
             timeout_s: for the connection, and for each part of the answer.
 
         Raises:
-            UsageError: the address is none.
+            UsageError: the address is none, or the known authorities cannot be read.
             ServiceUnreachable: nobody answers, or the certificate is not to be trusted.
         """
         import httpx
@@ -102,13 +168,7 @@ class HttpService:
                 f"{self.setting} is {without_user(self.address)!r}: write an address with https:// and a host"
             )
         try:
-            with httpx.Client(
-                base_url=without_user(self.address),
-                timeout=timeout_s,
-                # A proxy of the network cannot reach this machine's loopback.
-                trust_env=not is_loopback(parts.hostname),
-                verify=self._trust,
-            ) as client:
+            with connect(self.address, verify=self._trust, timeout_s=timeout_s) as client:
                 headers = {} if anonymous else self._headers()
                 return client.request(method, path, params=query, json=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -181,17 +241,10 @@ class HttpService:
 
     @cached_property
     def _trust(self) -> ssl.SSLContext | bool:
-        """What certificates are held against; by default the authorities that ZenML's own client takes."""
-        import httpx
-
+        """What certificates are held against, made once."""
         if self.verify is False or urlsplit(self.address).scheme == "http":
             return False
-        authorities = (
-            self.verify if isinstance(self.verify, str) else os.environ.get("REQUESTS_CA_BUNDLE", "")
-        )
-        if authorities.lstrip().startswith(PEM):
-            return ssl.create_default_context(cadata=authorities)
-        return ssl.create_default_context(cafile=authorities) if authorities else httpx.create_ssl_context()
+        return trust(self.verify)
 
     def _headers(self) -> dict[str, str]:
         """The headers that carry the credentials."""

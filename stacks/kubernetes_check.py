@@ -40,7 +40,7 @@ NEEDS = (
     Need(("get",), "", "pods", "log"),
     Need(("list",), "", "events"),
 )
-"""The resources, the lock that one command holds, and where the reason stands when a pod does not come."""
+"""The resources, the history of what was taken down, and where the reason stands when a pod does not come."""
 
 
 def check_cluster(configuration: dict[str, Any]) -> str | None:

@@ -58,17 +58,22 @@ class Entry(Record):
 E = TypeVar("E", bound=Entry)
 
 
-def live_before(chain: Sequence[E], coming: Entry) -> tuple[E, ...]:
-    """What was live before ``coming``; what is served already is no predecessor of itself.
+def count_before(chain: Sequence[Entry], coming: Entry) -> int:
+    """How many of ``chain`` were live before ``coming``; what is served already is no predecessor of itself.
 
     Args:
         chain: every release that was live, what is live now as the last.
         coming: the release that goes live.
     """
-    past = list(chain)
-    while past and past[-1].served == coming.served:
-        past.pop()
-    return tuple(past[-HISTORY_LENGTH:])
+    past = len(chain)
+    while past and chain[past - 1].served == coming.served:
+        past -= 1
+    return past
+
+
+def live_before(chain: Sequence[E], coming: Entry) -> tuple[E, ...]:
+    """What was live before ``coming``: what :func:`count_before` counts, and no more than is kept of it."""
+    return tuple(chain[: count_before(chain, coming)][-HISTORY_LENGTH:])
 
 
 def require_model_name(model_name: str) -> str:

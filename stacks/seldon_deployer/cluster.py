@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from materializers.errors import ServiceUnreachable
+from stacks.http_service import connect, trust
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
 from stacks.seldon_deployer.resource import GROUP, PLURAL, VERSION
 
@@ -28,7 +29,7 @@ class Access(NamedTuple):
 
     url: str
     authorization: Callable[[], str | None]
-    verify: ssl.SSLContext | bool
+    trust: ssl.SSLContext
 
 
 def cluster_access(config: SeldonClusterModelDeployerConfig) -> Access:
@@ -36,13 +37,12 @@ def cluster_access(config: SeldonClusterModelDeployerConfig) -> Access:
 
     Raises:
         ServiceUnreachable: the kubeconfig has no such context, or this process runs in no cluster.
+        UsageError: the certificates that are to be trusted cannot be read.
     """
     if config.kubernetes_url:
-        verify: ssl.SSLContext | bool = True
-        if config.kubernetes_ca:
-            verify = ssl.create_default_context(cadata=config.kubernetes_ca)
         token = config.kubernetes_token
-        return Access(config.kubernetes_url.rstrip("/"), lambda: f"Bearer {token}", verify)
+        authorities = trust(config.kubernetes_ca or True)
+        return Access(config.kubernetes_url.rstrip("/"), lambda: f"Bearer {token}", authorities)
     from kubernetes import client
     from kubernetes import config as loader
 
@@ -57,9 +57,7 @@ def cluster_access(config: SeldonClusterModelDeployerConfig) -> Access:
             f"No Kubernetes cluster is known: {error}. Give the model deployer kubernetes_url and "
             "kubernetes_token, or the kubernetes_context of a kubeconfig: python -m stacks.apply FILE"
         ) from error
-    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
-    if not found.verify_ssl:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = trust((found.ssl_ca_cert or True) if found.verify_ssl else False)
     if found.cert_file:
         context.load_cert_chain(found.cert_file, found.key_file)
     # Asked each time: tokens of a service account, and those of a cloud, are renewed while we run.
@@ -156,7 +154,7 @@ class Cluster:
         token = self._access.authorization()
         address = f"{self._access.url}{self._paths[kind]}{f'/{name}' if name else ''}"
         try:
-            with httpx.Client(timeout=ANSWER_TIMEOUT_S, verify=self._access.verify) as client:
+            with connect(self._access.url, verify=self._access.trust, timeout_s=ANSWER_TIMEOUT_S) as client:
                 answer = client.request(
                     method,
                     address,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from pydantic import ValidationError
 from zenml.model_deployers import BaseModelDeployer
 from zenml.model_deployers.base_model_deployer import (
     DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
@@ -25,7 +24,7 @@ from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerConfig,
     SeldonClusterModelDeployerFlavor,
 )
-from stacks.seldon_deployer.manifest import predictor_name, resource_name, serves, specification
+from stacks.seldon_deployer.manifest import as_kept, predictor_name, resource_name, specification
 from stacks.seldon_deployer.resource import Specification
 from stacks.seldon_deployer.rollout import Rollout, is_ready, predicts
 from stacks.seldon_deployer.service import SeldonClusterService, SeldonClusterServiceConfig
@@ -95,11 +94,12 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         """Make a release live that was live here before, on its own evidence, without the registry.
 
         Where the registry answers all the same, what a person said there counts. It comes back under the
-        specification that served it then, where that is still kept.
+        specification that served it then, where that is still kept and starts what this deployer starts;
+        else under today's settings.
 
         Raises:
-            Refused: it never was live here, a person rejected it since, or its verdict, approval, model
-                bytes or specification were altered.
+            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
+                bytes were altered.
             NeverReady: it did not come up; the present one keeps serving.
             UsageError: its model lies where no pod can read it.
             ServiceUnreachable: the artifact store or the cluster cannot be reached.
@@ -116,7 +116,8 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
             if pinned is held.state.live and self.healthy(pinned.release):
                 return pinned.release
             verify_as_pinned(release, arm, pinned, _digest_of_what_is_stored(arm))
-            old = self._specification_then(release, arm, pinned)
+            least = self.config.environment(release.environment).replicas
+            old = rollout.specification_then(pinned, release).with_least_replicas(least)
             live = as_live(release, self._url(name))
             coming = pinned.model_copy(update={"release": live, "specification": old.as_json()})
             return rollout.roll_out(held, coming, old, past=place)
@@ -300,33 +301,15 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
             raise Refused(f"Nothing is live at {held.name}: python run.py --deploy")
         marked, least = live.marked(recorded=recorded, restored=restored), None
         scale = self.config.environment(live.release.environment).autoscaling
-        if recorded and scale and live.specification:
-            least = Specification.model_validate(live.specification).with_least_replicas(scale.minimum)
-            marked = marked.model_copy(update={"specification": least.as_json()})
+        arm = candidate_of(live.release)
+        kept = as_kept(live.specification, live.release, arm, self.config) if recorded and scale else None
+        if kept and scale:
+            least = kept.with_least_replicas(scale.minimum).as_json()
+            marked = marked.model_copy(update={"specification": least})
         if marked != live:
             lowered = least if marked.specification != live.specification else None
             rollout.store.write(held, held.state.model_copy(update={"live": marked}), lowered)
         return marked.release
-
-    def _specification_then(self, release: Release, arm: Arm, pinned: Kept) -> Specification:
-        """The specification that served a release, or today's where that is not kept any more.
-
-        Raises:
-            Refused: what is kept serves something else.
-        """
-        if pinned.specification is None:
-            return specification(release, arm, self.config)
-        try:
-            kept = Specification.model_validate(pinned.specification)
-        except ValidationError:
-            kept = None
-        if kept is None or not serves(kept, release, arm):
-            raise Refused(
-                f"The specification that is kept of version {arm.version} serves something else: it was "
-                f"altered. Deploy it anew: python run.py --deploy --environment {release.environment} "
-                f"--version {arm.version}"
-            )
-        return kept.with_least_replicas(self.config.environment(release.environment).replicas)
 
     def _state(self, model_name: str, environment: Environment) -> State:
         return Rollout(self.config).settled(resource_name(model_name, environment)).state

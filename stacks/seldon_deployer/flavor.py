@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from zenml.model_deployers import BaseModelDeployer
@@ -11,11 +11,13 @@ from zenml.model_deployers.base_model_deployer import BaseModelDeployerConfig, B
 from zenml.utils.secret_utils import SecretField
 
 from materializers.release import Environment
+from materializers.resources import QUANTITY
 
 NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 OPTIONAL = frozenset(
     {"kubernetes_url", "kubernetes_token", "kubernetes_ca", "kubernetes_context", "s3_endpoint"}
 )
+Memory = Annotated[str, Field(pattern=QUANTITY)]
 ADDRESS = re.compile(r"https?://[^/\s?#]+(?:/[^\s?#]*)?")
 
 
@@ -63,8 +65,8 @@ class StagingSettings(Settings):
     autoscaling: Autoscaling | None = None
     cpu_request: str = "2"
     cpu_limit: str = "2"
-    memory_request: str = "4G"
-    memory_limit: str = "4G"
+    memory_request: Memory = "4G"
+    memory_limit: Memory = "4G"
     gpus: int = Field(default=0, ge=0)
     probes: Probes = Probes()
 
@@ -85,7 +87,7 @@ class ProductionSettings(StagingSettings):
     replicas: int = Field(default=3, ge=1)
     autoscaling: Autoscaling | None = Autoscaling()
     cpu_limit: str = "4"
-    memory_limit: str = "8G"
+    memory_limit: Memory = "8G"
 
 
 class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
@@ -97,7 +99,8 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
     Attributes:
         kubernetes_url: address of the API server.
         kubernetes_token: of a service account that may do what docs/kubeflow.md lists.
-        kubernetes_ca: the certificate (PEM) that signed the API server's, where the system does not know it.
+        kubernetes_ca: the certificate (PEM) that signed the API server's, where this machine does not know
+            it. The ingress is asked with the certificates that REQUESTS_CA_BUNDLE or SSL_CERT_FILE names.
         kubernetes_context: of the kubeconfig.
         namespace: of the SeldonDeployments, and of the secret.
         ingress_url: where predictions are asked for; every release's URL begins with it.

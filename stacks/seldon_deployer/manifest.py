@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
 
 from materializers.errors import UsageError
 from materializers.release import Arm, Environment, Release
@@ -103,35 +106,51 @@ def specification(release: Release, arm: Arm, config: SeldonClusterModelDeployer
     return Specification(predictors=(predictor,))
 
 
-def serves(kept: Specification, release: Release, arm: Arm) -> bool:
-    """Whether a specification that was kept tells its one serving process to serve exactly this version."""
-    told = _parameters(_serve_arguments(release, arm, max_body_bytes=0))
-    containers = [
-        part
-        for one in kept.predictors
-        for component in one.component_specs
-        for part in component.spec.containers
-    ]
-    return len(containers) == 1 and _parameters(containers[0].args) == told
+def as_kept(
+    kept: Mapping[str, Any] | None, release: Release, arm: Arm, config: SeldonClusterModelDeployerConfig
+) -> Specification | None:
+    """A specification that was kept, if it serves ``arm`` as today's would; None where it does not.
+
+    Its images are what checks the model's digest, so whatever is started from it has to be what this deployer
+    would start: the same commands, arguments, variables and mounts, and images of the same repositories. What
+    settings change from time to time may differ: image tags, replicas, resources, times.
+
+    Args:
+        kept: as :meth:`Specification.as_json` wrote it, by whomever.
+        release: the release that it is kept of; ``arm`` is its candidate.
+        arm: the version.
+        config: today's settings.
+
+    Raises:
+        UsageError: the model does not lie in S3, so that no pod can fetch it.
+    """
+    try:
+        found = Specification.model_validate(kept)
+    except ValidationError:
+        return None
+    return found if _what_starts(found) == _what_starts(specification(release, arm, config)) else None
 
 
-def _parameters(arguments: tuple[str, ...]) -> object:
-    values = dict(zip(arguments[::2], arguments[1::2], strict=False))
-    return json.loads(values.get("--parameters", "null"))
+def _what_starts(made: Specification) -> dict[str, Any]:
+    """A specification without what settings change from time to time."""
+    content = made.as_json()
+    for predictor in content["predictors"]:
+        predictor.pop("replicas", None)
+        predictor.pop("progressDeadlineSeconds")
+        for component in predictor["componentSpecs"]:
+            component.pop("hpaSpec", None)
+            for container in (*component["spec"]["initContainers"], *component["spec"]["containers"]):
+                container["image"] = _repository(container["image"])
+                container.pop("resources")
+                for probe in ("livenessProbe", "readinessProbe"):
+                    if probe in container:
+                        container[probe] = container[probe]["httpGet"]
+    return content
 
 
-def _serve_arguments(release: Release, arm: Arm, *, max_body_bytes: int) -> tuple[str, ...]:
-    return tuple(
-        launcher_arguments(
-            arm,
-            model_name=release.model_name,
-            model_directory=MODEL_FOLDER,
-            host="0.0.0.0",  # noqa: S104 - of the pod, whose network is the cluster's
-            port=HTTP_PORT,
-            metrics_port=METRICS_PORT,
-            max_body_bytes=max_body_bytes,
-        )
-    )
+def _repository(image: str) -> str:
+    """An image without its tag and digest; a registry's port stays."""
+    return re.sub(r":[^:/]*$", "", image.partition("@")[0])
 
 
 def _serve(
@@ -142,7 +161,17 @@ def _serve(
         name=UNIT,
         image=config.image,
         command=("python", *LAUNCHER),
-        args=_serve_arguments(release, arm, max_body_bytes=config.max_body_bytes),
+        args=tuple(
+            launcher_arguments(
+                arm,
+                model_name=release.model_name,
+                model_directory=MODEL_FOLDER,
+                host="0.0.0.0",  # noqa: S104 - of the pod, whose network is the cluster's
+                port=HTTP_PORT,
+                metrics_port=METRICS_PORT,
+                max_body_bytes=config.max_body_bytes,
+            )
+        ),
         ports=(
             Port(name="http", container_port=HTTP_PORT),
             Port(name="metrics", container_port=METRICS_PORT),

@@ -8,21 +8,24 @@ not.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
 import httpx
 
-from materializers.errors import NeverReady, ServiceUnreachable
+from materializers.errors import DamagedArtifact, NeverReady, ServiceUnreachable, UsageError
 from materializers.release import Release
 from stacks import probing
-from stacks.seldon_deployer.cluster import Cluster, ConflictError
+from stacks.http_service import connect
+from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
-from stacks.seldon_deployer.manifest import specification
+from stacks.seldon_deployer.manifest import as_kept, specification
 from stacks.seldon_deployer.reasons import why_not_ready
 from stacks.seldon_deployer.resource import Specification
 from stacks.seldon_deployer.state import Kept, Pending, State
@@ -37,12 +40,14 @@ BEAT_S = 5.0
 DEAD_AFTER_S = 60.0
 TRIES = 5
 
+logger = logging.getLogger("shutterline")
+
 T = TypeVar("T")
 
 
-def connect() -> httpx.Client:
-    """A client for the ingress."""
-    return httpx.Client(timeout=ANSWER_TIMEOUT_S)
+def through_ingress(url: str) -> Callable[[], httpx.Client]:
+    """Makes clients for the ingress that ``url`` lies behind."""
+    return partial(connect, url, timeout_s=ANSWER_TIMEOUT_S)
 
 
 def is_ready(release: Release) -> bool:
@@ -50,15 +55,16 @@ def is_ready(release: Release) -> bool:
     url, arm = base_url_of(release), release.candidate
     if url is None or arm is None:
         return False
-    return probing.is_ready(connect, url, str(arm.version), arm.model_digest)
+    return probing.is_ready(through_ingress(url), url, str(arm.version), arm.model_digest)
 
 
 def predicts(release: Release) -> bool:
     """Whether the release's URL is ready and classified a picture as exactly this version."""
-    if release.url is None or release.candidate is None or not is_ready(release):
+    url = release.url
+    if url is None or release.candidate is None or not is_ready(release):
         return False
     try:
-        return probing.predict(connect, release.url) == str(release.candidate.version)
+        return probing.predict(through_ingress(url), url) == str(release.candidate.version)
     except probing.NO_PREDICTION:
         return False
 
@@ -113,17 +119,20 @@ class Rollout:
 
         Raises:
             ConflictError: another command changed what is held; nothing was begun.
+            UsageError: somebody else made a ConfigMap of this name; nothing was begun.
             NeverReady: it did not come up; what was live before still is.
             ServiceUnreachable: the cluster cannot be reached, or another command took over.
         """
+        self.store.taken_down(held.name)
         pending = Pending(token=uuid4().hex, beat=self.store.cluster.now, coming=coming, past=past)
-        held = self.store.write(held, held.state.begun(pending), new)
+        serving = held.body["spec"] if held.body else None
+        held = self.store.write(held, held.state.begun(pending), new.as_json())
         try:
             return self._bring_up(held, pending)
         except BaseException:
             # Also when the command is interrupted; what cannot be undone now, the next command undoes.
             with suppress(ServiceUnreachable):
-                self._end(held.name, pending.token)
+                self._end(held.name, pending.token, serving)
             raise
 
     def _bring_up(self, held: Held, pending: Pending) -> Release:
@@ -162,8 +171,43 @@ class Rollout:
             "See what is live: python run.py --status"
         )
 
-    def _end(self, name: str, token: str) -> None:
-        """Conclude or undo our own change, whatever became of it."""
+    def specification_then(self, kept: Kept, release: Release) -> Specification:
+        """The specification that served a release, or today's where that is not kept any more.
+
+        Also today's where what is kept would start something else than this deployer starts for the release.
+
+        Args:
+            kept: what is held of the release.
+            release: the release as it is to be served.
+
+        Raises:
+            DamagedArtifact: the release names another model than the one that was pinned.
+            UsageError: its model lies where no pod can read it.
+        """
+        arm = candidate_of(release)
+        if arm.model_digest != kept.model_digest:
+            raise DamagedArtifact(
+                f"What is kept of version {arm.version} in {release.environment} was altered: it names the "
+                f"model {arm.model_digest[:12]} and pins {kept.model_digest[:12]}. Take down what serves and "
+                "begin anew: python run.py --stop"
+            )
+        then = as_kept(kept.specification, release, arm, self._config)
+        if then is not None:
+            return then
+        if kept.specification is not None:
+            logger.warning(
+                "The specification that is kept of version %s in %s would start something else than this "
+                "deployer does: the settings were changed since, or it was altered. Version %s comes back "
+                "under today's settings, with the model %s that was pinned",
+                arm.version,
+                release.environment,
+                arm.version,
+                arm.model_digest[:12],
+            )
+        return specification(release, arm, self._config)
+
+    def _end(self, name: str, token: str, serving: Json | None) -> None:
+        """Conclude or undo our own change, whatever became of it; ``serving`` is what ran before."""
         for _ in range(TRIES):
             held = self.store.read(name)
             pending = held.state.pending
@@ -173,27 +217,28 @@ class Rollout:
                 if held.available and predicts(pending.coming.release):
                     self._conclude(held)
                 else:
-                    self._undo(held)
+                    self._undo(held, serving)
 
     def _conclude(self, held: Held) -> Held:
         held = self.store.write(held, held.state.concluded())
-        self.store.forget_what_was_taken_down(held.name)
+        with suppress(UsageError):  # what somebody else made since the change began stays as it is
+            self.store.forget_what_was_taken_down(held.name)
         return held
 
-    def _undo(self, held: Held) -> None:
-        """Put back what was live before the change that is under way, or nothing."""
+    def _undo(self, held: Held, serving: Json | None = None) -> None:
+        """Put back what was live before the change that is under way, or nothing.
+
+        Args:
+            held: what is held, with the change under way.
+            serving: what ran before the change, where this command began it and saw it run. Then today's
+                settings, which may be what kept the new version from coming up, do not matter.
+        """
         before = held.state.live
         if before is None:
             # Its pods end without us: a look does not wait for them.
             self.store.remove(held, held.state.undone(), timeout_s=None)
             return
-        release = before.release
-        kept = before.specification
-        old = (
-            Specification.model_validate(kept)
-            if kept
-            else specification(release, candidate_of(release), self._config)
-        )
+        old = serving or self.specification_then(before, before.release).as_json()
         self.store.write(held, held.state.undone(), old)
 
     def take_down(self, held: Held, state: State) -> None:

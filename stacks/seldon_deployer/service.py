@@ -10,7 +10,7 @@ from zenml.models.v2.misc.service import ServiceType
 
 from stacks import probing
 from stacks.listed_services import ListedService, ListedServiceConfig
-from stacks.seldon_deployer.rollout import connect
+from stacks.seldon_deployer.rollout import through_ingress
 
 
 class SeldonClusterServiceConfig(ListedServiceConfig):
@@ -31,9 +31,8 @@ class SeldonClusterService(ListedService):
 
     def check_status(self) -> tuple[ServiceState, str]:
         """Ask through the ingress whether it is ready as this version."""
-        if probing.is_ready(
-            connect, self.config.base_url, str(self.config.model_version), self.config.model_digest
-        ):
+        url, version = self.config.base_url, str(self.config.model_version)
+        if probing.is_ready(through_ingress(url), url, version, self.config.model_digest):
             return ServiceState.ACTIVE, ""
         return ServiceState.ERROR, f"{self.healthcheck_url} does not say ready as this version"
 

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.report import Record
-from stacks.served import Entry, live_before
+from stacks.served import Entry, count_before, live_before
 
 LIVE, HISTORY, PENDING = "shutterline/live", "shutterline/history", "shutterline/pending"
 # Kubernetes' limit is 262,144 bytes, keys included; some are left for kubectl and others.
@@ -67,10 +67,7 @@ class State(Record):
 
     def past_of(self, coming: Entry) -> int:
         """How many releases of the chain were live before ``coming``."""
-        past = len(self.chain)
-        while past and self.chain[past - 1].served == coming.served:
-            past -= 1
-        return past
+        return count_before(self.chain, coming)
 
     def begun(self, pending: Pending) -> State:
         """The state with a change under way."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from stacks.seldon_deployer.state import HISTORY, LIVE, PENDING, State, read_sta
 OURS = (LIVE, HISTORY, PENDING)
 CONFIG_MAPS = "configmaps"
 # Seldon writes the status of a resource now and then, which makes a write that is based on a read fail.
-STATUS_CHANGES = 10
+WRITES = 10
 POLL_S = 0.5
 
 
@@ -68,7 +69,7 @@ class Store:
         body = self.cluster.get(PLURAL, name) or {"metadata": {"name": name, "labels": MANAGED_BY}}
         return {key: value for key, value in self._annotations(body).items() if key in OURS}
 
-    def write(self, held: Held, state: State, specification: Specification | None = None) -> Held:
+    def write(self, held: Held, state: State, specification: Json | None = None) -> Held:
         """Replace what is held, in one act; what serves stays without a ``specification``.
 
         Raises:
@@ -86,17 +87,17 @@ class Store:
                     labels=MANAGED_BY,
                     annotations=annotations,
                 ),
-                spec=specification,
+                spec=Specification.model_validate(specification),
             )
             return self._as_held(self.cluster.create(PLURAL, new.as_json()))
         body = held.body
-        for _ in range(STATUS_CHANGES):
+        for _ in range(WRITES):
             changed = deepcopy(body)
             changed.pop("status", None)
             others = {k: v for k, v in self._annotations(body).items() if k not in OURS}
             changed["metadata"]["annotations"] = {**others, **annotations}
             if specification is not None:
-                changed["spec"] = specification.as_json()
+                changed["spec"] = specification
             try:
                 return self._as_held(self.cluster.replace(PLURAL, changed))
             except ConflictError:
@@ -110,13 +111,14 @@ class Store:
 
         Raises:
             ConflictError: another command changed it since ``held`` was read.
+            UsageError: the history cannot be kept, for somebody else made a ConfigMap of that name.
             ServiceFailed: its pods do not end within ``timeout_s``.
             ServiceUnreachable: the cluster cannot be reached, or refuses it.
         """
         # First: a command that is killed in between has changed nothing.
         self._keep_history(held.name, {HISTORY: state.annotations()[HISTORY]})
         body = held.body
-        for _ in range(STATUS_CHANGES):
+        for _ in range(WRITES):
             if body is None:
                 break
             try:
@@ -129,15 +131,42 @@ class Store:
             self._wait_until_gone(held.name, timeout_s)
 
     def remove_damaged(self, name: str, *, timeout_s: float) -> None:
-        """Take down what serves although nobody can tell what it is; the damaged record is kept beside."""
+        """Take down what serves although nobody can tell what it is; the damaged record is kept beside.
+
+        Raises:
+            UsageError: it cannot be kept, for somebody else made a ConfigMap of that name.
+            ServiceFailed: its pods do not end within ``timeout_s``.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
         kept = json.dumps(self.damaged(name))
         self._keep_history(name, {"damaged": kept})
         self.cluster.delete(PLURAL, name)
         self._wait_until_gone(name, timeout_s)
 
     def forget_what_was_taken_down(self, name: str) -> None:
-        """Remove the history of a time when nothing was live; the resource has it now."""
-        self.cluster.delete(CONFIG_MAPS, name)
+        """Remove the history of a time when nothing was live; the resource has it now.
+
+        Raises:
+            ConflictError: another command changed it just now.
+            UsageError: somebody else made a ConfigMap of that name.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        found = self.taken_down(name)
+        if found is not None:
+            version = found["metadata"]["resourceVersion"]
+            self.cluster.delete(CONFIG_MAPS, name, resource_version=version)
+
+    def taken_down(self, name: str) -> Json | None:
+        """The ConfigMap with the history of what was taken down; None where there is none.
+
+        Raises:
+            UsageError: somebody else made a ConfigMap of that name.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        found = self.cluster.get(CONFIG_MAPS, name)
+        if found is not None:
+            self._require_ours(self._config_map(name), found)
+        return found
 
     def _as_held(self, body: Json) -> Held:
         name = body["metadata"]["name"]
@@ -159,35 +188,48 @@ class Store:
 
     def _annotations(self, body: Json) -> dict[str, str]:
         metadata = body.get("metadata", {})
-        if not MANAGED_BY.items() <= metadata.get("labels", {}).items():
+        self._require_ours(self._where(str(metadata.get("name"))), body)
+        return dict(metadata.get("annotations", {}))
+
+    def _require_ours(self, where: str, body: Json) -> None:
+        if not MANAGED_BY.items() <= (body.get("metadata", {}).get("labels") or {}).items():
             raise UsageError(
-                f"{self._where(str(metadata.get('name')))} is there and was not made by this deployer: "
+                f"{where} is there and was not made by this deployer: "
                 "remove it, or give the model deployer another namespace"
             )
-        return dict(metadata.get("annotations", {}))
 
     def _where(self, name: str) -> str:
         return f"SeldonDeployment {name} in namespace {self.cluster.namespace}"
 
+    def _config_map(self, name: str) -> str:
+        return f"ConfigMap {name} in namespace {self.cluster.namespace}"
+
     def _history_of_what_was_taken_down(self, name: str) -> State:
-        found = self.cluster.get(CONFIG_MAPS, name)
-        data = (found or {}).get("data") or {}
+        data = (self.taken_down(name) or {}).get("data") or {}
         kept = {HISTORY: data["history"]} if "history" in data else {}
-        return read_state(f"ConfigMap {name} in namespace {self.cluster.namespace}", kept)
+        return read_state(self._config_map(name), kept)
 
     def _keep_history(self, name: str, kept: dict[str, str]) -> None:
+        """Keep it in the ConfigMap; whatever is kept there of an earlier time gives way."""
         data = {key.removeprefix("shutterline/"): value for key, value in kept.items()}
-        body = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": self.cluster.namespace, "labels": MANAGED_BY},
-            "data": data,
-        }
-        try:
-            self.cluster.create(CONFIG_MAPS, body)
-        except ConflictError:
-            # Without a resourceVersion: whatever was kept of an earlier time gives way.
-            self.cluster.replace(CONFIG_MAPS, body)
+        metadata = {"name": name, "namespace": self.cluster.namespace, "labels": MANAGED_BY}
+        for _ in range(WRITES):
+            found = self.taken_down(name)
+            # Only what was looked at is replaced.
+            version = {"resourceVersion": found["metadata"]["resourceVersion"]} if found else {}
+            body = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {**metadata, **version},
+                "data": data,
+            }
+            with suppress(ConflictError):
+                if found:
+                    self.cluster.replace(CONFIG_MAPS, body)
+                else:
+                    self.cluster.create(CONFIG_MAPS, body)
+                return
+        raise given_up(name, ConflictError(f"{self._config_map(name)} changes all the time"))
 
     def _wait_until_gone(self, name: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

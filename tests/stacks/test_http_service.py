@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from benchmarks.main.home import free_port
 from materializers.errors import ServiceUnreachable, UsageError
-from stacks.http_service import HttpService, bearer, is_loopback, without_user
+from stacks.http_service import HttpService, bearer, connect, is_loopback, without_user
 from tests.stacks.answers import Answer, Answering, Asked, Routes, answering
+from tests.stacks.tls import SecuredServer, secured_server
 
 TOKEN = "marked-token-7f3a"
 USER = ("ada", "marked-password-91c2")
@@ -147,64 +141,54 @@ def test_the_loopback_is_not_asked_through_a_proxy(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     assert service(oracle.url).json("/good") == {"answer": 42}
+    with connect(oracle.url) as client:
+        assert client.get("/good").json() == {"answer": 42}
 
 
-def test_a_certificate_counts_when_its_authority_is_known(tmp_path: Path) -> None:
+AUTHORITIES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@pytest.fixture
+def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SecuredServer]:
+    """A server whose certificate the environment does not name."""
+    for name in AUTHORITIES:
+        monkeypatch.delenv(name, raising=False)
+    with secured_server(tmp_path) as server:
+        yield server
+
+
+def test_a_certificate_counts_when_its_authority_is_known(secured: SecuredServer) -> None:
     """By PEM text or a file; without it the answer is not asked for, and the reason is said."""
-    pem, files = certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*files)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"https://localhost:{listener.getsockname()[1]}"
-        Thread(target=serve_tls, args=(listener, context), daemon=True).start()
-        said, code = refusal(service(address), "/good")
-        assert "certificate" in said.lower() and code == 4
-        for verify in (pem, str(files[0]), False):
-            assert service(address, verify=verify).json("/good") == {}
+    said, code = refusal(service(secured.url), "/good")
+    assert "certificate" in said.lower() and code == 4
+    pem = secured.certificate.read_text()
+    for verify in (pem, f"# our authority\n{pem}", str(secured.certificate), False):
+        assert service(secured.url, verify=verify).json("/good") == {}
+        with connect(secured.url, verify=verify) as client:
+            assert client.get("/good").json() == {}
 
 
-def certificate(folder: Path) -> tuple[str, tuple[Path, Path]]:
-    """A certificate for localhost that nobody but itself signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    text = signed.public_bytes(serialization.Encoding.PEM)
-    (folder / "certificate.pem").write_bytes(text)
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return text.decode(), (folder / "certificate.pem", folder / "key.pem")
+@pytest.mark.parametrize("name", AUTHORITIES[:2])
+def test_the_environment_names_the_authorities(
+    secured: SecuredServer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As ZenML's and MLflow's own clients take them, though it is this machine that is asked."""
+    monkeypatch.setenv(name, str(secured.certificate))
+    assert service(secured.url).json("/good") == {}
+    with connect(secured.url) as client:
+        assert client.get("/good").json() == {}
 
 
-def serve_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
-    """Answer `{}` to whoever trusts the certificate, until the listener is closed."""
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        try:
-            with context.wrap_socket(connection, server_side=True) as secured:
-                secured.recv(65536)
-                secured.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
-        except OSError:
-            connection.close()
+@pytest.mark.parametrize("name", AUTHORITIES[:2])
+def test_authorities_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A file that is not there is wrong use, not a server that does not answer."""
+    for one in AUTHORITIES:
+        monkeypatch.delenv(one, raising=False)
+    monkeypatch.setenv(name, "nowhere.pem")
+    said, code = refusal(service("https://oracle.shop.example"), "/good")
+    assert f"{name}=nowhere.pem" in said and code == 2
+    with pytest.raises(UsageError, match="given as text"):
+        connect("https://oracle.shop.example", verify="-----BEGIN CERTIFICATE-----\nnone")
 
 
 def test_what_belongs_to_this_machine_is_known() -> None:

@@ -30,6 +30,8 @@ def test_the_flavor_names_its_deployer() -> None:
     [
         ({"nodes": 3}, "nodes"),
         ({"staging": {"replica": 2}}, "replica"),
+        ({"staging": {"memory_request": "4 GB"}}, "memory_request"),
+        ({"production": {"memory_limit": "lots"}}, "memory_limit"),
         ({"production": {"replicas": 1}}, "lies between 2 and 10"),
         ({"production": {"autoscaling": {"minimum": 4, "maximum": 3}}}, "more than maximum"),
         ({"kubernetes_url": "https://k8s.example:6443"}, "go together"),

@@ -14,15 +14,16 @@ from materializers.release import Arm, Environment, Release
 from stacks.seldon_deployer.flavor import Autoscaling, SeldonClusterModelDeployerConfig
 from stacks.seldon_deployer.manifest import (
     MANAGED_BY,
+    as_kept,
     predictor_name,
     resource_name,
-    serves,
     specification,
 )
 from stacks.seldon_deployer.resource import Metadata, Predictor, SeldonDeployment, Specification
 from tests.remote.seldon_rules import refusals
 from tests.remote.seldon_stub import SCHEMA
 from tests.stacks.local_deployer.conftest import DIGEST, MODEL_NAME, make_verdict, release_of
+from tests.stacks.seldon_deployer.foreign import FOREIGN, altered
 
 ARM = Arm(version=7, model_digest=DIGEST, model_uri="s3://bucket/models/7", verdict=make_verdict(DIGEST))
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -148,7 +149,7 @@ def test_the_pod_has_no_rights_that_it_does_not_need() -> None:
 
 
 def test_the_process_is_told_the_digest_that_the_release_pins() -> None:
-    """A kept specification serves exactly the version whose digest it names."""
+    """So it can tell other bytes from those that the verdict is about."""
     [container] = component("staging")["spec"]["containers"]
     told = json.loads(container["args"][container["args"].index("--parameters") + 1])
     values = {one["name"]: one["value"] for one in told}
@@ -158,10 +159,38 @@ def test_the_process_is_told_the_digest_that_the_release_pins() -> None:
         "model_version": "7",
         "model_name": MODEL_NAME,
     }
-    release = release_of(ARM)
-    assert serves(made("staging"), release, ARM)
-    for change in ({"version": 8}, {"model_digest": "1" * 64}):
-        assert not serves(made("staging"), release, ARM.model_copy(update=change))
+
+
+def test_a_kept_specification_counts_with_other_amounts_and_an_older_image() -> None:
+    """It comes back as it was, for exactly the version that it was kept of."""
+    settings = {
+        "replicas": 4,
+        "autoscaling": {"minimum": 4, "maximum": 5, "cpu_percent": 50},
+        "memory_limit": "16Gi",
+        "gpus": 1,
+        "probes": {"ready_every_s": 9},
+    }
+    then = made(
+        "production",
+        image="registry.example/serving:0.9",
+        storage_initializer_image="rclone/rclone@sha256:0123",
+        ready_timeout_s=30,
+        production=settings,
+    )
+    release = release_of(ARM, "production")
+    assert as_kept(then.as_json(), release, ARM, config()) == then
+    fixed = made("production", production={"autoscaling": None})
+    assert as_kept(fixed.as_json(), release, ARM, config()) == fixed
+    for change in ({"version": 8}, {"model_digest": "1" * 64}, {"model_uri": "s3://bucket/other/7"}):
+        assert as_kept(then.as_json(), release, ARM.model_copy(update=change), config()) is None
+    assert as_kept(None, release, ARM, config()) is None
+
+
+@pytest.mark.parametrize("change", FOREIGN)
+def test_a_kept_specification_that_would_start_something_else_does_not_count(change: str) -> None:
+    """Another image, command, argument, variable or annotation, or what is no specification at all."""
+    kept = altered(made("staging").as_json(), change)
+    assert as_kept(kept, release_of(ARM), ARM, config()) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from stacks.seldon_deployer.state import (
     State,
     read_state,
 )
-from stacks.served import Entry
+from stacks.served import HISTORY_LENGTH, Entry
 from tests.stacks.local_deployer.conftest import DIGEST, make_verdict, release_of
 
 
@@ -47,6 +47,14 @@ def test_what_is_served_already_is_no_predecessor_of_itself() -> None:
     """The version that is live comes up anew: the one before it stays the one before."""
     state = State(live=kept(2), history=History(releases=(kept(1),)))
     assert changing(state, 2).concluded().history.releases == (kept(1),)
+
+
+def test_a_full_history_loses_its_oldest_and_no_other() -> None:
+    """All that is kept and what is live were live before a new version."""
+    releases = tuple(kept(version) for version in range(1, HISTORY_LENGTH + 1))
+    live = kept(HISTORY_LENGTH + 1)
+    after = changing(State(live=live, history=History(releases=releases)), HISTORY_LENGTH + 2).concluded()
+    assert after.history.releases == (*releases[1:], live)
 
 
 def test_the_oldest_gives_way_where_not_everything_fits() -> None:

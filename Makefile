@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup stack demo test test-kubeflow check dashboard kubeflow-up kubeflow-down images bench lock clean
+.PHONY: help setup stack demo test test-kubeflow check dashboard kubeflow-up kubeflow-down own-store images bench lock clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
@@ -38,7 +38,7 @@ check: setup     ## lint with security rules, format, types, import direction, s
 	mypy .
 	python -m pytest -q tests/test_imports.py tests/test_secrets.py
 
-dashboard: stack ## start ZenML's dashboard on loopback and print its address
+dashboard: own-store stack ## start ZenML's dashboard on loopback and print its address
 	ZENML_DAEMON_SERVER_TIMEOUT=300 zenml login --local
 
 kubeflow-up: setup ## start the remote stack on this machine, on loopback; print how to use it
@@ -49,6 +49,9 @@ kubeflow-down: setup ## end it
 
 images: setup    ## build the images of steps and of the service: `make images ARGS=--push`
 	python -m stacks.images build $(ARGS)
+
+own-store:
+	@test -z "$$ZENML_STORE_URL" || { echo "The dashboard of this terminal's ZenML server is $$ZENML_STORE_URL"; exit 2; }
 
 bench: setup     ## measure the claims: `make bench ARGS="main --quick"`
 	python -m benchmarks $(ARGS)

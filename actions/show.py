@@ -18,6 +18,7 @@ from actions.status import Status
 from materializers.verdict import RuleResult, Verdict
 from pipelines.config import Config
 from pipelines.results import PipelineResult
+from pipelines.session import dashboard
 
 COLOURS = {"passed": "green", "refused": "red", "not_assessed": "yellow"}
 
@@ -148,6 +149,8 @@ def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> No
         return
     columns = ("schedule", "pipeline", "cron (UTC)", "state", "last fire (UTC)", "next fire (UTC)")
     table = Table(*columns, box=None, pad_edge=False)
+    table.columns[0].no_wrap = True  # --pause and --unschedule take the whole name
+    table.columns[0].min_width = max(len(schedule["name"]) for schedule in schedules)
     for schedule in schedules:
         last, coming = shown(schedule["last_fire"]), shown(schedule["next_fire"])
         table.add_row(schedule["name"], schedule["pipeline"], schedule["cron"], state(schedule), last, coming)
@@ -192,7 +195,7 @@ def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
             *_LOOK_AND_STOP,
         ]
     return [
-        ("see data, reports and verdict", "make dashboard"),
+        ("see data, reports and verdict", dashboard()),
         (
             "approve it for production",
             f'{COMMAND} --approve {result.version} --by "YOUR NAME" --reason "…"',

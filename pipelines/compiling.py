@@ -42,6 +42,6 @@ def write_compiled(pipeline: Any, arguments: dict[str, Any], file: Path) -> Pipe
     return PipelineResult(
         pipeline=pipeline.name,
         run=None,
-        status="completed",
+        status="compiled",
         reasons=(f"Compiled to {file}. The code that it names was uploaded; nothing was started.",),
     )

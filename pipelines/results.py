@@ -15,6 +15,7 @@ from materializers.release import Release
 from materializers.report import Record
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
+from pipelines.session import dashboard
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -32,7 +33,7 @@ class PipelineResult(Record):
 
     pipeline: str
     run: str | None
-    status: Literal["completed", "refused", "failed", "skipped"]
+    status: Literal["completed", "refused", "failed", "skipped", "compiled"]
     version: int | None = None
     verdict: Literal["passed", "refused", "not_assessed"] | None = None
     reasons: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
             reason, exit_code = f"{step_run.name}: {message}", exit_code_of(info.source or "")
             return PipelineResult.of_fault(pipeline, reason, exit_code, run=run.name)
     if not run.status.is_successful:
-        reason = f"The run ended as {run.status}. Look at it in the dashboard: make dashboard"
+        reason = f"The run ended as {run.status}. Look at it in the dashboard: {dashboard()}"
         return PipelineResult.of_fault(pipeline, reason, FAILED, run=run.name)
     return _summarise(pipeline, run.name, _outputs(run))
 

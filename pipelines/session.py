@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parent.parent
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SERVER_TIMEOUT_S = 5.0
+CHOSEN_BY = "ZENML_STORE_URL"
+"""The variable that chooses a ZenML server for one terminal."""
 
 logger = logging.getLogger("shutterline")
 
@@ -64,11 +66,12 @@ def _refuse_dead_server() -> None:
         # Only whether anyone answers: what the certificate is worth, ZenML checks by its own settings.
         httpx.get(f"{store.url}/health", timeout=SERVER_TIMEOUT_S, trust_env=not local, verify=False)  # noqa: S501
     except httpx.HTTPError as error:
-        mend = (
-            "start it: zenml login --local; then, to do without it: zenml logout --local"
-            if local
-            else f"look at it, or connect again: zenml login {store.url}"
-        )
+        if os.environ.get(CHOSEN_BY):
+            mend = f"start it (make kubeflow-up, where it is that one), or unset {CHOSEN_BY} to do without it"
+        elif local:
+            mend = "start it: zenml login --local; then, to do without it: zenml logout --local"
+        else:
+            mend = f"look at it, or connect again: zenml login {store.url}"
         raise ServiceUnreachable(
             f"The ZenML server at {store.url} does not answer ({error}); {mend}"
         ) from error
@@ -93,8 +96,20 @@ def _choose_stack(name: str) -> None:
     client = Client()
     known = {entry.name: entry.id for entry in client.list_stacks(size=100)}
     if name not in known:
-        raise UsageError(f"There is no stack {name!r} (there is: {', '.join(sorted(known))}): make stack")
+        raise UsageError(
+            f"There is no stack {name!r} (there is: {', '.join(sorted(known))}): python -m stacks.apply "
+            "stacks/NAME.yaml registers one, where its ZenML server is the one of this terminal"
+        )
     os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(known[name])
+
+
+def dashboard() -> str:
+    """Where ZenML's dashboard is: the server's address, or the command that starts one here."""
+    from zenml.config.global_config import GlobalConfiguration
+    from zenml.enums import StoreType
+
+    store: Any = GlobalConfiguration().store_configuration
+    return str(store.url) if store.type == StoreType.REST else "make dashboard"
 
 
 def close_dead_runs() -> list[str]:

@@ -291,8 +291,9 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             RunGoesOn: Kubeflow stopped answering.
         """
         deadline = time.monotonic() + timeout_s
+        told: set[str] = set()
         try:
-            while (state := self._state(run_id)) not in ENDED:
+            while (state := self._state(run_id, told)) not in ENDED:
                 if placeholder is not None and _failed_for_good(placeholder.id):
                     self._let_end(run_id)
                     return
@@ -316,8 +317,8 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             time.sleep(self.config.poll_s)
         self._terminate(run_id)
 
-    def _state(self, run_id: str) -> str:
-        """Kubeflow's word for how a run stands.
+    def _state(self, run_id: str, told: set[str] | None = None) -> str:
+        """Kubeflow's word for how a run stands; a step that ended is said, and put into ``told``.
 
         Raises:
             RunGoesOn: it did not answer for :data:`LOST_AFTER_S`.
@@ -326,7 +327,10 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         while True:
             try:
                 with self._kubeflow(f"say how run {run_id} stands") as client:
-                    return str(client.get_run(run_id).state)
+                    run = client.get_run(run_id)
+                if told is not None:
+                    _tell_steps(run, told)
+                return str(run.state)
             except ServiceUnreachable as error:
                 if time.monotonic() > deadline:
                     raise RunGoesOn(
@@ -435,3 +439,12 @@ def _failed_for_good(run_id: UUID) -> bool:
     """Whether ZenML knows the run as failed: Kubeflow would start a refused step again and again."""
     status = Client().get_pipeline_run(run_id, hydrate=False).status
     return status.is_finished and not status.is_successful
+
+
+def _tell_steps(run: Any, told: set[str]) -> None:
+    """Say each step that ended since, in one line."""
+    tasks = (run.run_details.task_details if run.run_details else None) or []
+    for task in tasks:
+        if str(task.state) in ENDED and task.display_name not in told:
+            told.add(task.display_name)
+            logger.info("%s: %s", task.display_name, str(task.state).lower())

@@ -79,7 +79,7 @@ def test_the_role_allows_what_is_needed_and_no_more() -> None:
 
 def test_the_remote_stack_on_one_machine_is_found_where_the_page_says() -> None:
     """``make kubeflow-up`` without a folder writes the file that the page sources."""
-    (command,) = commands("kubeflow.md", "source ")
+    (command,) = commands("kubeflow.md", "source ~")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XDG_STATE_HOME", raising=False)
         assert Path(command.removeprefix("source ")).expanduser() == _default_home() / "environment.sh"

@@ -47,7 +47,9 @@ def up(home: Path | None, ports_from: int | None, docker_host: str | None, docke
         site.up()
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{'runs already' if already else 'started'}: source {site.home / 'environment.sh'}")
+    click.echo(f"{'runs already' if already else 'started'}. In each terminal that is to use it:")
+    click.echo(f"  source {site.home / 'environment.sh'}")
+    click.echo("  python -m stacks.apply stacks/kubeflow.yaml    once; make kubeflow-down ends it all")
 
 
 @main.command()

@@ -59,6 +59,7 @@ class Server:
         folder: all that it keeps; a start after a kill finds it again.
         ready: whether it answers now.
         patience_s: seconds that it has to end by itself, before it and its children are killed.
+        directory: where it is started.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Server:
     environment: Mapping[str, str]
     ready: Callable[[], bool]
     patience_s: float = 10.0
+    directory: Path = PROJECT
 
     @property
     def log(self) -> Path:
@@ -227,7 +229,10 @@ def zenml_server(folder: Path, port: int, *, password: str, encryption_key: str)
     }
     command = [sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app"]
     command += ["--host", ADDRESS, "--port", str(port)]
-    return Server("ZenML", folder, url, command, environment, lambda: answers(f"{url}/health"))
+    # Not in the project: the server would take the stack that is active there for its own.
+    return Server(
+        "ZenML", folder, url, command, environment, lambda: answers(f"{url}/health"), directory=folder
+    )
 
 
 def registry_server(folder: Path, port: int) -> Server:

@@ -49,7 +49,8 @@ def test_a_fault_that_no_step_recorded_is_told_by_itself(
         raise RuntimeError("the step could not be prepared")
 
     monkeypatch.setattr(StepRunner, "run", broken)
-    result = launch.start(idle, load_config(None, ()), {}, how=launch.How(cache=False))
+    config = load_config(None, ("running.retries.count=0",))
+    result = launch.start(idle, config, {}, how=launch.How(cache=False))
     assert (result.status, result.exit_code) == ("failed", 1)
     assert result.reasons == ("the step could not be prepared",)
     assert str(local_stack.get_pipeline_run(result.run or "").status) == "failed"

@@ -34,15 +34,20 @@ def test_an_unknown_stack_is_refused(zenml_client: Client) -> None:
         prepare("no-such-stack")
 
 
-def test_a_dead_zenml_server_is_told_at_once(tmp_path: Path) -> None:
-    """After ``zenml login --local`` and a reboot: one line, exit code 4, and what mends it."""
+@pytest.mark.parametrize("chosen", ["by zenml login --local", "by a variable"])
+def test_a_dead_zenml_server_is_told_at_once(tmp_path: Path, chosen: str) -> None:
+    """After a reboot, however it was chosen: one line, exit code 4, and what mends it."""
     with socket.socket() as taken:  # bound and not listening: nobody answers, and nobody else comes to
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        variables, mend = {"ZENML_STORE_URL": address}, "or unset ZENML_STORE_URL"
+        if chosen == "by zenml login --local":
+            (tmp_path / "config.yaml").write_text(f"store: {{type: rest, url: '{address}'}}\n")
+            variables, mend = {}, "zenml login --local"
         started = time.monotonic()
         done = subprocess.run(
             [sys.executable, str(PROJECT / "run.py"), "--status"],
-            env={**os.environ, "ZENML_CONFIG_PATH": str(tmp_path), "ZENML_STORE_URL": address},
+            env={**os.environ, "ZENML_CONFIG_PATH": str(tmp_path), **variables},
             cwd=PROJECT,
             capture_output=True,
             text=True,
@@ -51,7 +56,7 @@ def test_a_dead_zenml_server_is_told_at_once(tmp_path: Path) -> None:
         )
     assert done.returncode == ServiceUnreachable.exit_code, done.stderr
     assert f"The ZenML server at {address} does not answer" in done.stderr
-    assert "zenml login --local" in done.stderr
+    assert mend in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert time.monotonic() - started < 30
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import csv
 import io
 import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +21,7 @@ import yaml
 
 from benchmarks.main.home import free_port
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+from tests.terminal import run_py
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -151,27 +149,6 @@ def make_recipe(target: str) -> str:
     found = re.search(rf"^{target}:[^\n]*\n\t([^\n]+)$", (PROJECT / "Makefile").read_text(), re.M)
     assert found, f"the Makefile has no target {target} of one command"
     return found[1]
-
-
-def run_py(command: str) -> tuple[int, str]:
-    """Call ``run.py`` in this process, which has imported everything already."""
-    from run import main
-
-    arguments = []
-    for word in shlex.split(command)[2:]:
-        arguments += [str(path) for path in sorted(PROJECT.glob(word))] if "*" in word else [word]
-    printed = io.StringIO()
-    with contextlib.ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(sys, "__stdout__", printed)
-        patch.setenv("ZENML_ACTIVE_STACK_ID", "")  # --stack sets it for the whole process
-        patch.delenv("ZENML_ACTIVE_STACK_ID")
-        stack.enter_context(contextlib.chdir(PROJECT))
-        stack.enter_context(contextlib.redirect_stdout(printed))
-        stack.enter_context(contextlib.redirect_stderr(printed))
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-    return int(ended.value.code or 0), printed.getvalue()
 
 
 def run_shell(command: str, **environment: str) -> tuple[int, str]:

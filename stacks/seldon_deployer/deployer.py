@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -137,17 +138,12 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         Raises:
             ServiceUnreachable: what is live cannot be changed.
         """
-        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
         rollout = Rollout(self.config)
 
-        def mark(held: Held) -> bool:
-            live = held.state.live
-            if live is None or not same_arm(live.release.candidate, arm):
-                return False
+        def mark(held: Held) -> None:
             self._mark(rollout, held, recorded=True, restored=release.restored)
-            return True
 
-        return rollout.change(name, f"record version {arm.version} in {release.environment}", mark)
+        return self._change_live(rollout, release, "record version {} in {}", mark)
 
     def withdraw(self, release: Release) -> bool:
         """Take ``release`` down and forget it, if exactly it is live now; nothing is live there then.
@@ -157,18 +153,12 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         Raises:
             ServiceUnreachable: what is live cannot be changed.
         """
-        arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
         rollout = Rollout(self.config)
 
-        def withdraw(held: Held) -> bool:
-            live = held.state.live
-            if live is None or not same_arm(live.release.candidate, arm):
-                return False
+        def take_down(held: Held) -> None:
             rollout.take_down(held, held.state.down(remember=False))
-            return True
 
-        act = f"withdraw version {arm.version} from {release.environment}"
-        done = rollout.change(name, act, withdraw)
+        done = self._change_live(rollout, release, "withdraw version {} from {}", take_down)
         self._record_services(rollout)
         return done
 
@@ -293,6 +283,22 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
 
         rollout.change(name, f"take {mine.key} down", take_down)
         self._record_services(rollout, leave=mine.uuid)
+
+    def _change_live(
+        self, rollout: Rollout, release: Release, act: str, what: Callable[[Held], None]
+    ) -> bool:
+        """Do something to what is held, if exactly ``release`` is live there; otherwise change nothing."""
+        arm = candidate_of(release)
+
+        def change(held: Held) -> bool:
+            live = held.state.live
+            if live is None or not same_arm(live.release.candidate, arm):
+                return False
+            what(held)
+            return True
+
+        name = resource_name(release.model_name, release.environment)
+        return rollout.change(name, act.format(arm.version, release.environment), change)
 
     def _mark(self, rollout: Rollout, held: Held, *, recorded: bool, restored: bool) -> Release:
         """Change what is known of the live release; once recorded, it may have fewer replicas."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import contextlib
-import io
 import re
 import shlex
 import shutil
@@ -24,6 +22,7 @@ from materializers.schedule import check_cron
 from run import main
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+from tests.terminal import run_py
 from tests.whole.shop import Outcome, Shop
 
 if TYPE_CHECKING:
@@ -78,22 +77,6 @@ def schedule(shop: Shop, cron: str = "0 2 * * 1", **flags: Any) -> Outcome:
     return shop.run(train=True, source=str(shop.delivery), schedule=cron, **flags)
 
 
-def type_in(command: str) -> tuple[int, str]:
-    """Call ``run.py`` in this process, and give its exit code and all that it printed."""
-    printed = io.StringIO()
-    with contextlib.ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(sys, "__stdout__", printed)
-        patch.setenv("ZENML_ACTIVE_STACK_ID", "")  # --stack sets it for the whole process
-        patch.delenv("ZENML_ACTIVE_STACK_ID")
-        stack.enter_context(contextlib.chdir(PROJECT))
-        stack.enter_context(contextlib.redirect_stdout(printed))
-        stack.enter_context(contextlib.redirect_stderr(printed))
-        with pytest.raises(SystemExit) as ended:
-            main(shlex.split(command)[2:])
-    return int(ended.value.code or 0), printed.getvalue()
-
-
 def test_the_commands_of_the_page_do_what_it_says(shop: Shop, tmp_path: Path) -> None:
     """In their order; only configuration, model and stack differ from the page."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
@@ -105,7 +88,7 @@ def test_the_commands_of_the_page_do_what_it_says(shop: Shop, tmp_path: Path) ->
         if said is None:
             continue
         meant = command.replace("configs/demo", str(overlay)).replace("product-classifier-demo", MODEL)
-        code, printed = type_in(meant.replace("run.py", f"run.py --stack {STACK}", 1))
+        code, printed = run_py(meant.replace("run.py", f"run.py --stack {STACK}", 1))
         assert code == 0, f"{command}\n{printed}"
         assert said in printed, f"{command}\n{printed}"
 

@@ -12,6 +12,7 @@ from actions.result import ActionResult
 from materializers.errors import ServiceUnreachable
 from materializers.release import Environment
 from pipelines.config import Config
+from steps.deployment.deployer import active_deployer
 from steps.inference.champion import live_release
 
 TIMEOUT_S = 30.0
@@ -30,6 +31,7 @@ def predict_photos(config: Config, photos: tuple[str, ...], environment: Environ
         raise ServiceUnreachable("The live release has no URL: python run.py --status")
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         answers = [_ask(client, url, Path(photo)) for photo in photos]
+    _require_what_was_released(config, environment)
     bad = [f"{answer['photo']}: {answer['error']}" for answer in answers if "error" in answer]
     return ActionResult(
         action="predict",
@@ -38,6 +40,22 @@ def predict_photos(config: Config, photos: tuple[str, ...], environment: Environ
         details={"url": url, "predictions": answers},
         exit_code=WRONG_INPUT if bad else 0,
     )
+
+
+def _require_what_was_released(config: Config, environment: Environment) -> None:
+    """Trust no answer of what is not, by now, the release that is live: another one may have replaced it.
+
+    Raises:
+        ServiceUnreachable: something else answers in its place.
+    """
+    live = live_release(config.product.model, environment)
+    if not active_deployer().healthy(live):
+        version = live.candidate.version if live.candidate else None
+        raise ServiceUnreachable(
+            f"What answers at {live.url} is not version {version} as it was released, or was changed since; "
+            "its predictions are not shown. Release it again: python run.py --deploy --environment "
+            f"{environment} --version {version}"
+        )
 
 
 def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:

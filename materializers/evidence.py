@@ -28,6 +28,11 @@ DECISION = "decision"
 """The registry tag that says what a person last decided on a version, who, and why."""
 
 
+def was_live_tag(environment: str) -> str:
+    """The registry tag of every version that was ever live in an environment; it is never taken back."""
+    return f"was_live_{environment}"
+
+
 class RegisteredVersion(Record):
     """One version of the registered model, as its registry entry recorded it."""
 
@@ -175,6 +180,28 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
             recorded=entry.tags.get("approval_digest"),
         )
     verify_not_rejected(model_name, arm, environment)
+
+
+def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> None:
+    """Check that the registry, too, allows what a deployer holds of an earlier time to be live again.
+
+    A deployer's own record is one, the registry's is the other, so that neither is enough when it is altered:
+    the version was live in the environment before, or its evidence allows it today.
+
+    Raises:
+        Refused: the registry says otherwise, or does not know the version; or a person rejected it.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    verify_not_rejected(model_name, arm, environment)
+    entry = next((one for one in read_versions(model_name) if one.version == arm.version), None)
+    if entry is None:
+        raise Refused(
+            f"The registry knows no version {arm.version} of {model_name}, so it is not put back in "
+            f"{environment}: put the registry back, or begin anew: python run.py --stop"
+        )
+    was_live = entry.tags.get(was_live_tag(environment)) == "true"
+    if not was_live or entry.tags.get("model_digest") != arm.model_digest:
+        verify_arm(arm, model_name=model_name, environment=environment, model_digest=arm.model_digest)
 
 
 def verify_not_rejected(model_name: str, arm: Arm, environment: Environment) -> None:

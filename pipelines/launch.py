@@ -34,7 +34,7 @@ from steps.data.sources import find_source
 from steps.deployment.candidate import run_output
 from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
-from steps.monitoring.failure import notify_failure
+from steps.monitoring.failure import notify_failure, settle
 from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -108,7 +108,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
     try:
         configured(**arguments)
     except KeyboardInterrupt:
-        _close(run_name)
+        _close(run_name, tell=False)
         raise
     except RunGoesOn as error:
         return PipelineResult.of_exception(name, error, run=run_name)
@@ -144,10 +144,18 @@ def _read_failure(name: str, run_name: str, error: Exception) -> PipelineResult:
     return result
 
 
-def _close(run: str | UUID) -> None:
-    """Close a run after an interruption or a fault, which stays what is told: closing never hides it."""
+def _close(run: str | UUID, *, tell: bool = True) -> None:
+    """Close a run after an interruption or a fault, which stays what is told: closing never hides it.
+
+    Args:
+        run: its name or id.
+        tell: whether people are to hear of it; whoever interrupted it knows.
+    """
     try:
-        close_run(Client().get_pipeline_run(run, allow_name_prefix_match=False))
+        found = Client().get_pipeline_run(run, allow_name_prefix_match=False)
+        if not tell:
+            settle(found)
+        close_run(found)
     except KeyError:
         return  # it was never made
     except Exception as error:  # noqa: BLE001 - the run is left open, and the next command closes it

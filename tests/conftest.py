@@ -90,6 +90,14 @@ def zenml_client() -> Client:
     return Client()
 
 
+@pytest.fixture
+def own_stack(zenml_client: Client, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Makes ZenML's own stack this test's, whatever a test before it in this process made active; its id."""
+    stack_id = str(zenml_client.get_stack("default", allow_name_prefix_match=False).id)
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", stack_id)
+    return stack_id
+
+
 @pytest.fixture(scope="session")
 def local_stack(zenml_client: Client) -> Iterator[Client]:
     """The project's ``local`` stack, registered in the fresh store and active; its services end here."""

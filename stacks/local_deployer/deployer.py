@@ -16,7 +16,7 @@ from zenml.model_deployers.base_model_deployer import (
 from zenml.services import BaseService, ServiceConfig
 
 from materializers.errors import Refused, ServiceUnreachable, UsageError
-from materializers.evidence import verify_arm, verify_not_rejected
+from materializers.evidence import verify_arm, verify_return
 from materializers.release import Environment, Release
 from stacks.local_deployer import microservice
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig, SeldonLocalModelDeployerFlavor
@@ -85,11 +85,11 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, without the registry.
 
-        Where the registry answers all the same, what a person said there counts.
+        Where the registry answers all the same, what it knows and what a person said there counts.
 
         Raises:
-            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
-                bytes were altered.
+            Refused: it never was live here, by this record or the registry's, a person rejected it since, or
+                its verdict, approval or model bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the artifact store is needed and cannot be read.
@@ -99,9 +99,9 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             deployment = site.state.deployment(key)
             chain = deployment.chain
             place = place_in_history(chain, arm, release.environment)
-            with suppress(ServiceUnreachable, UsageError):
-                verify_not_rejected(release.model_name, arm, release.environment)
             pinned = chain[place]
+            with suppress(ServiceUnreachable, UsageError):
+                verify_return(arm, model_name=release.model_name, environment=release.environment)
             if pinned is deployment.live and self.healthy(pinned.release):
                 return pinned.release
             site.ingress.require_address()

@@ -17,7 +17,7 @@ from zenml.model_deployers.base_model_deployer import (
 from zenml.services import BaseService, ServiceConfig
 
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable, UsageError
-from materializers.evidence import verify_arm, verify_not_rejected
+from materializers.evidence import verify_arm, verify_return
 from materializers.release import Arm, Environment, Release
 from stacks.listed_services import ServiceList, Serving
 from stacks.model_copies import ModelCopies
@@ -74,7 +74,7 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
 
         def make_live(held: Held) -> Release:
             live = held.state.live
-            if live and same_arm(live.release.candidate, arm) and self.healthy(live.release):
+            if live and same_arm(live.release.candidate, arm) and _serves(held, live):
                 return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
             verify_arm(
                 arm,
@@ -94,13 +94,13 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, without the registry.
 
-        Where the registry answers all the same, what a person said there counts. It comes back under the
-        specification that served it then, where that is still kept and starts what this deployer starts;
-        else under today's settings.
+        Where the registry answers all the same, what it knows and what a person said there counts. It comes
+        back under the specification that served it then, where that is still kept and starts what this
+        deployer starts; else under today's settings.
 
         Raises:
-            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
-                bytes were altered.
+            Refused: it never was live here, by this record or the registry's, a person rejected it since, or
+                its verdict, approval, model bytes or specification were altered.
             NeverReady: it did not come up; the present one keeps serving.
             UsageError: its model lies where no pod can read it.
             ServiceUnreachable: the artifact store or the cluster cannot be reached.
@@ -111,10 +111,10 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         def put_back(held: Held) -> Release:
             chain = held.state.chain
             place = place_in_history(chain, arm, release.environment)
-            with suppress(ServiceUnreachable, UsageError):
-                verify_not_rejected(release.model_name, arm, release.environment)
             pinned = chain[place]
-            if pinned is held.state.live and self.healthy(pinned.release):
+            with suppress(ServiceUnreachable, UsageError):
+                verify_return(arm, model_name=release.model_name, environment=release.environment)
+            if pinned is held.state.live and _serves(held, pinned):
                 return pinned.release
             verify_as_pinned(release, arm, pinned, _digest_of_what_is_stored(arm))
             least = self.config.environment(release.environment).replicas
@@ -177,12 +177,20 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         return [kept.release for kept in _live(Rollout(self.config)).values()]
 
     def healthy(self, release: Release) -> bool:
-        """Whether the release's URL answers that it is ready, as exactly this version."""
-        return is_ready(release)
+        """Whether the release's URL answers that it is ready, as exactly this version, which runs unaltered.
+
+        What was changed on the cluster past this deployer, an image or its arguments, is not healthy whatever
+        it answers.
+
+        Raises:
+            DamagedArtifact: nobody can tell what was released.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        return self._held(release).unaltered and is_ready(release)
 
     def verify(self, release: Release) -> bool:
         """Whether the release's URL is healthy and classified a picture as exactly this version."""
-        return predicts(release)
+        return self._held(release).unaltered and predicts(release)
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
@@ -317,6 +325,9 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
             rollout.store.write(held, held.state.model_copy(update={"live": marked}), lowered)
         return marked.release
 
+    def _held(self, release: Release) -> Held:
+        return Rollout(self.config).store.read(resource_name(release.model_name, release.environment))
+
     def _state(self, model_name: str, environment: Environment) -> State:
         return Rollout(self.config).settled(resource_name(model_name, environment)).state
 
@@ -342,6 +353,11 @@ def _live(rollout: Rollout, *, damaged_too: bool = True) -> dict[str, Kept]:
             if live is not None:
                 found[name] = live
     return found
+
+
+def _serves(held: Held, live: Kept) -> bool:
+    """Whether what is live serves, and runs as it was written down."""
+    return held.unaltered and is_ready(live.release)
 
 
 def _kept(entry: Entry, new: Specification) -> Kept:

@@ -148,6 +148,30 @@ def _what_starts(made: Specification) -> dict[str, Any]:
     return content
 
 
+def programs(specification: Mapping[str, Any]) -> list[Any]:
+    """Which programs a specification has run, on what, and with which share of the traffic.
+
+    What it leaves out may be filled in by Kubernetes and Seldon, and is changed by autoscalers.
+
+    Args:
+        specification: as :meth:`Specification.as_json` wrote it, or as the cluster has it by now.
+    """
+    told = ("name", "image", "command", "args", "env", "volumeMounts")
+    return [
+        (
+            predictor.get("name"),
+            predictor.get("traffic"),
+            bool(predictor.get("shadow")),
+            [
+                [{key: container.get(key) for key in told} for container in component["spec"].get(kind) or ()]
+                for component in predictor.get("componentSpecs") or ()
+                for kind in ("initContainers", "containers")
+            ],
+        )
+        for predictor in specification["predictors"]
+    ]
+
+
 def _repository(image: str) -> str:
     """An image without its tag and digest; a registry's port stays."""
     return re.sub(r":[^:/]*$", "", image.partition("@")[0])

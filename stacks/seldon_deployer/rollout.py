@@ -19,7 +19,8 @@ from uuid import uuid4
 
 import httpx
 
-from materializers.errors import DamagedArtifact, NeverReady, ServiceUnreachable, UsageError
+from materializers.errors import DamagedArtifact, NeverReady, Refused, ServiceUnreachable, UsageError
+from materializers.evidence import verify_return
 from materializers.release import Release
 from stacks import probing
 from stacks.http_service import connect
@@ -69,6 +70,24 @@ def predicts(release: Release) -> bool:
         return False
 
 
+def _is_up(held: Held, pending: Pending) -> bool:
+    """Whether what is coming has the traffic, and runs as it was written down."""
+    return held.available and held.unaltered and predicts(pending.coming.release)
+
+
+def may_stay(release: Release) -> bool:
+    """Whether the records allow what another command began to bring up: what it checked is not known here.
+
+    A registry that cannot be read allows nothing.
+    """
+    try:
+        verify_return(candidate_of(release), model_name=release.model_name, environment=release.environment)
+    except (Refused, UsageError, ServiceUnreachable) as error:
+        logger.warning("What was coming up in %s does not stay: %s", release.environment, error)
+        return False
+    return True
+
+
 class Rollout:
     """Changes of what one cluster serves."""
 
@@ -84,7 +103,7 @@ class Rollout:
             if pending is None:
                 return held
             try:
-                if held.available and predicts(pending.coming.release):
+                if _is_up(held, pending) and may_stay(pending.coming.release):
                     return self._conclude(held)
                 if self._is_alive(pending):
                     return held
@@ -145,7 +164,7 @@ class Rollout:
             if held.state.pending is None or held.state.pending.token != pending.token:
                 return self._taken_over(held, release)
             with suppress(ConflictError):  # read again: whoever was faster may have concluded it
-                if held.available and predicts(release):
+                if _is_up(held, held.state.pending):
                     self._conclude(held)
                     return release
                 if time.monotonic() - beaten > BEAT_S:
@@ -214,7 +233,7 @@ class Rollout:
             if pending is None or pending.token != token:
                 return
             with suppress(ConflictError):
-                if held.available and predicts(pending.coming.release):
+                if _is_up(held, pending):
                     self._conclude(held)
                 else:
                     self._undo(held, serving)

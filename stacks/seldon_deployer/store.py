@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from materializers.errors import ServiceFailed, ServiceUnreachable, UsageError
 from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
-from stacks.seldon_deployer.manifest import MANAGED_BY
+from stacks.seldon_deployer.manifest import MANAGED_BY, programs
 from stacks.seldon_deployer.reasons import pods_of
 from stacks.seldon_deployer.resource import PLURAL, Metadata, SeldonDeployment, Specification
 from stacks.seldon_deployer.state import HISTORY, LIVE, PENDING, State, read_state
@@ -38,6 +38,15 @@ class Held(NamedTuple):
     def available(self) -> bool:
         """Whether Seldon says that everything is up."""
         return bool(self.body) and (self.body or {}).get("status", {}).get("state") == "Available"
+
+    @property
+    def unaltered(self) -> bool:
+        """Whether the cluster is told to run what is kept of the release that is live, or comes up."""
+        pending = self.state.pending
+        known = pending.coming if pending else self.state.live
+        if self.body is None or known is None or known.specification is None:
+            return False
+        return programs(self.body["spec"]) == programs(known.specification)
 
 
 class Store:

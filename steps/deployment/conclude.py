@@ -13,18 +13,19 @@ from typing import Annotated
 from zenml import step
 
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
-from materializers.evidence import read_version, registry_client, registry_errors
+from materializers.evidence import (
+    read_version,
+    registry_client,
+    registry_errors,
+    verify_not_rejected,
+    was_live_tag,
+)
 from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
 from steps.registry.register import CHALLENGER, CHAMPION
 
 STAGING, PREVIOUS = "staging", "previous"
-
-
-def was_live_tag(environment: str) -> str:
-    """The registry tag of every version that was ever live in an environment; it is never taken back."""
-    return f"was_live_{environment}"
 
 
 def live_alias(environment: str) -> str:
@@ -115,7 +116,8 @@ def conclude_release(applied: Release, observation: str) -> Release:
         ServiceUnreachable: the registry cannot be written; the release stays live and pending.
     """
     if observation == "promote":
-        return record_release(applied)
+        refusal = _rejection(applied)
+        return record_release(applied) if refusal is None else _taken_out_as_refused(applied, refusal)
     if observation == "roll back":
         if not _is_live(applied):
             return _superseded(applied)
@@ -126,6 +128,24 @@ def conclude_release(applied: Release, observation: str) -> Release:
             f"python run.py --deploy --environment {applied.environment} --version {version}"
         )
     return applied
+
+
+def _rejection(release: Release) -> str | None:
+    """Why a release may not be recorded: a person rejected its version while it was coming up."""
+    if release.candidate is None:
+        return None
+    try:
+        verify_not_rejected(release.model_name, release.candidate, release.environment)
+    except Refused as refusal:
+        return str(refusal)
+    return None
+
+
+def _taken_out_as_refused(release: Release, refusal: str) -> Release:
+    if not _is_live(release):
+        return _superseded(release)
+    reason = f"{refusal} It was up and not recorded yet; {_take_out(release)}."
+    return release.model_copy(update={"status": "refused", "reasons": (reason,)})
 
 
 def _take_out(applied: Release) -> str:
@@ -160,7 +180,8 @@ def _replaced(applied: Release) -> Release | None:
 def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
     """Record every live release that an interrupted command left unrecorded, and return those.
 
-    It moves no traffic: where the service does not answer, the release stays pending.
+    It moves no traffic, but for one case: what a person rejected since is taken out. Where the service does
+    not answer, the release stays pending.
 
     Args:
         keep_going: say what cannot be recorded and go on, so that no fault locks anyone out.
@@ -187,7 +208,10 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
         if release.recorded:
             continue
         with faults_told():
-            if judge_service(release) == "promote":
+            refusal = _rejection(release)
+            if refusal is not None:
+                say(" ".join(_taken_out_as_refused(release, refusal).reasons))
+            elif judge_service(release) == "promote":
                 done = _record_pending(release)
                 finished += [done] if done.recorded else []
             else:

@@ -28,11 +28,11 @@ class Deployer(Protocol):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, without the registry.
 
-        Where the registry answers all the same, what a person said there counts.
+        Where the registry answers all the same, what it knows and what a person said there counts.
 
         Raises:
-            Refused: it never was live here, a person rejected it since, or its verdict, approval or model
-                bytes were altered.
+            Refused: it never was live here, by this record or the registry's, a person rejected it since, or
+                its verdict, approval or model bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the artifact store is needed and cannot be read.
@@ -66,10 +66,18 @@ class Deployer(Protocol):
         """
 
     def healthy(self, release: Release) -> bool:
-        """Whether the release's URL answers that it is ready, as exactly this version."""
+        """Whether the release's URL answers that it is ready, as exactly this version, running unaltered.
+
+        Raises:
+            ServiceUnreachable: what runs cannot be known.
+        """
 
     def verify(self, release: Release) -> bool:
-        """Whether the release's URL is healthy and classified a picture as exactly this version."""
+        """Whether the release's URL is healthy and classified a picture as exactly this version.
+
+        Raises:
+            ServiceUnreachable: what runs cannot be known.
+        """
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each.

@@ -9,11 +9,11 @@ from pydantic import Field
 from zenml import step
 from zenml.client import Client
 
-from materializers.evidence import RegisteredVersion, read_versions
+from materializers.evidence import RegisteredVersion, read_versions, was_live_tag
 from materializers.image_dataset import ImageDataset
 from materializers.report import Record
 from materializers.trigger_decision import Evidence, Signal, Signals
-from steps.deployment.conclude import STAGING, was_live_tag
+from steps.deployment.conclude import STAGING
 from steps.registry.register import CHAMPION
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+from uuid import uuid4
 
 import pytest
 from zenml import pipeline, step
 from zenml.client import Client
 from zenml.orchestrators.step_runner import StepRunner
 
-from materializers.errors import ServiceUnreachable
+from materializers.errors import RunGoesOn, ServiceUnreachable
 from pipelines import launch
 from pipelines.config import load_config
+from pipelines.notification import notify_failed_runs
+from pipelines.session import close_run
+from stacks.local_orchestrator.orchestrator import ShutterlineLocalOrchestrator
+from tests.stacks.apprise_alerter.webhook import stack_with_alerter, webhook_server
 
 
 def test_a_run_that_cannot_be_closed_hides_nothing(
@@ -54,3 +59,38 @@ def test_a_fault_that_no_step_recorded_is_told_by_itself(
     assert (result.status, result.exit_code) == ("failed", 1)
     assert result.reasons == ("the step could not be prepared",)
     assert str(local_stack.get_pipeline_run(result.run or "").status) == "failed"
+
+
+def test_an_interrupted_run_is_told_to_nobody(zenml_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no step of it was running: it is closed, and the next command does not tell of it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StepRunner, "run", interrupted)
+    config = load_config(None, (f"product.model=interrupted-{uuid4().hex[:8]}",))
+    with webhook_server() as hook, stack_with_alerter(zenml_client, hook.url):
+        with pytest.raises(KeyboardInterrupt):
+            launch.start(idle, config, {}, how=launch.How(cache=False))
+        (run,) = zenml_client.list_pipeline_runs(tags=f"model:{config.product.model}")
+        assert str(run.status) in {"failed", "stopped"}
+        assert notify_failed_runs(config.product.model) == []
+        assert hook.messages == []
+
+
+def test_a_run_that_goes_on_elsewhere_is_left_open(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its orchestrator stopped answering it is neither closed nor told of, and its name is given."""
+
+    def out_of_reach(*_: object, **__: object) -> None:
+        raise RunGoesOn("Kubeflow does not answer any more; the run goes on there")
+
+    monkeypatch.setattr(ShutterlineLocalOrchestrator, "submit_pipeline", out_of_reach)
+    config = load_config(None, (f"product.model=goes-on-{uuid4().hex[:8]}",))
+    result = launch.start(idle, config, {}, how=launch.How(cache=False))
+    assert (result.status, result.exit_code) == ("failed", 4)
+    assert result.reasons == ("Kubeflow does not answer any more; the run goes on there",)
+    run = local_stack.get_pipeline_run(result.run or "")
+    assert not run.status.is_finished
+    close_run(run)

@@ -196,12 +196,9 @@ def test_nothing_to_tell_costs_one_list_call(
     assert calls == ["list"]
 
 
-def test_a_stack_without_alerter_tells_nobody(
-    zenml_client: Client, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("own_stack")
+def test_a_stack_without_alerter_tells_nobody(zenml_client: Client, model: str) -> None:
     """Nothing is claimed: the day an alerter is added, it is told."""
-    default = zenml_client.get_stack("default")
-    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(default.id))
     name = run_to_its_end(failing, model)
     assert notify_failed_runs(model) == []
     run = zenml_client.get_pipeline_run(name)

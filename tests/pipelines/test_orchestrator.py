@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 
-def test_zenmls_own_stack_keeps_no_schedules(zenml_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("own_stack")
+def test_zenmls_own_stack_keeps_no_schedules() -> None:
     """It says how to get one that does; nothing else is asked of it."""
-    default = zenml_client.get_stack("default", allow_name_prefix_match=False)
-    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(default.id))
     assert find_orchestrator() is None
     with pytest.raises(UsageError, match="make stack"):
         active_orchestrator()

@@ -96,14 +96,13 @@ def test_a_killed_run_is_closed_at_the_next_start(
 
 
 def test_a_run_of_another_stack_is_not_judged(
-    zenml_client: Client, stack_id: str, monkeypatch: pytest.MonkeyPatch
+    zenml_client: Client, stack_id: str, own_stack: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process is gone from here, and its own orchestrator may still carry it."""
     from pipelines.session import close_dead_runs, close_run
 
     name = f"elsewhere-{os.getpid()}"
-    default = zenml_client.get_stack("default", allow_name_prefix_match=False)
-    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(default.id))
+    monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", own_stack)
     ended = subprocess.run([sys.executable, str(KILLED_RUN), name, "0"], check=False, timeout=120)
     assert ended.returncode == -9
     assert close_dead_runs() == []  # ZenML's own orchestrator knows nothing of processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.main.home import free_port
-from tests.whole.shop import SEED_1, Shop, altered, registry_down, tag_edited
+from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, registry_down, tag_edited
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -231,7 +232,7 @@ def test_zenml_does_not_start_a_rejected_version_again(shop: Shop) -> None:
 
 
 def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop: Shop) -> None:
-    """What it had put back died, was rejected, and stays down."""
+    """What it had put back died, was rejected, and is taken out by the next command, whatever that is."""
     from steps.deployment.deployer import active_deployer
 
     release_to(shop, 1, 2)
@@ -242,10 +243,11 @@ def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop
     assert begun.restored and not begun.recorded
     kill_service(begun)
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
-    refused = shop.run(rollback=True)
-    assert refused.exit_code == REFUSED
-    assert "rejected by Bob" in refused.said
-    assert not active_deployer().healthy(begun)
+    looked = shop.run(status=True)
+    assert "rejected by Bob" in looked.stderr
+    assert "nothing is live in staging now" in looked.stderr
+    assert looked.last["deployments"] == []
+    assert shop.served() is None
     assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
 
 
@@ -314,6 +316,49 @@ def test_a_rejection_that_was_cut_short_refuses(shop: Shop, left: str) -> None:
     assert refused.exit_code == REFUSED
     assert "rejected by Bob" in refused.said
     assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+
+
+@pytest.mark.parametrize("found_by", ["its own command", "the next command"])
+def test_a_version_that_is_rejected_while_it_comes_up_does_not_stay(shop: Shop, found_by: str) -> None:
+    """Whoever would record it takes it out instead, and what it replaced is live again."""
+    from steps.deployment.conclude import conclude_release
+
+    assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+    applied = release_to(shop, 1, 2)
+    make_pending(applied)
+    with tag_edited(shop, 2, "decision", "rejected by Bob: the bags look wrong"):
+        if found_by == "its own command":
+            concluded = conclude_release(applied, "promote")
+            assert concluded.status == "refused"
+            (said,) = concluded.reasons
+        else:
+            said = shop.run(status=True).stderr
+    assert "rejected by Bob: the bags look wrong" in said
+    assert "version 1 is live in staging again" in said
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["staging"] == 1
+
+
+def test_what_a_forged_history_says_was_live_is_not_gone_back_to(shop: Shop) -> None:
+    """A refused version that somebody wrote into the deployer's record: the registry knows better."""
+    from steps.deployment.deployer import active_deployer
+
+    refused = shop.train(IMPOSSIBLE, expected=REFUSED)
+    release_to(shop, 1, 2)
+    deployer: Any = active_deployer()
+    state = deployer.config.site / "state.json"
+    written = state.read_text()
+    (key,) = [key for key in json.loads(written)["deployments"] if key.endswith(shop.model)]
+    forged = json.loads(written)
+    forged["deployments"][key]["history"][-1]["release"]["candidate"]["version"] = refused
+    state.write_text(json.dumps(forged))
+    try:
+        told = shop.run(rollback=True)
+    finally:
+        state.write_text(written)
+    assert told.exit_code == REFUSED, told.said
+    assert "but the registry recorded" in told.said
+    assert shop.served() == (2, shop.versions()[2]["model_digest"])
 
 
 def test_a_pending_release_that_does_not_answer_locks_nobody_out(shop: Shop) -> None:

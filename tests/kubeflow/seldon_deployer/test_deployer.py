@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import httpx
@@ -17,7 +18,10 @@ from materializers.release import Arm
 from stacks import probing
 from stacks.seldon_deployer import rollout as rollout_module
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
+from stacks.seldon_deployer.manifest import programs
 from stacks.seldon_deployer.rollout import Rollout, through_ingress
+from stacks.seldon_deployer.state import History, Kept
+from stacks.served import Entry
 from tests.bucket import BUCKET, BucketServer
 from tests.kubeflow.seldon_deployer.conftest import IMAGE, MakeDeployer, wait_for
 from tests.remote.seldon_stub import CORE_PATH, SELDON_PATH, TOKEN, KubernetesStub, kubernetes_stub
@@ -277,6 +281,101 @@ class Killed(BaseException):
     """What stands for a SIGKILL: nothing of the command runs after it."""
 
 
+@pytest.mark.parametrize("change", ["image", "arguments"])
+def test_what_was_changed_past_the_deployer_is_not_healthy_and_a_release_mends_it(
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, change: str
+) -> None:
+    """Whatever answers there, it is not what was released: applied once more, it is."""
+    live = deployer.apply(release_of(first))
+    resource = stub.resource(STAGING)
+    before = programs(resource["spec"])
+    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    if change == "image":
+        container["image"] = "elsewhere.example/foreign:1"
+    else:
+        container["args"] = [*container["args"], "--max-body-bytes", "1"]
+    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+    assert not deployer.healthy(live)
+    assert not deployer.verify(live)
+    again = deployer.apply(release_of(first))
+    wait_for(lambda: deployer.verify(again))
+    assert programs(stub.resource(STAGING)["spec"]) == before
+
+
+def test_what_a_forged_history_says_was_live_is_not_put_back(
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, registry: Registry, first: Arm, second: Arm
+) -> None:
+    """A refused version written into the annotations, with a verdict that says yes: the registry knows."""
+    was = deployer.apply(release_of(first))
+    live = deployer.apply(release_of(second))
+    refused = registry.register(51, accuracy=0.5)
+    yes = make_verdict(refused.model_digest, accuracy=0.9)
+    unknown = refused.model_copy(update={"version": 999, "verdict": yes})
+    refusals = (
+        (refused.model_copy(update={"verdict": yes}), "verdict"),
+        (unknown, "registry knows no version 999"),
+    )
+    for arm, why in refusals:
+        release = was.model_copy(update={"candidate": arm})
+        forged = History(releases=(Kept(**dict(Entry.pin(release, arm)), specification=None),))
+        resource = stub.resource(STAGING)
+        resource["metadata"]["annotations"]["shutterline/history"] = forged.model_dump_json()
+        stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+        before = deployer.previous(MODEL_NAME, "staging")
+        assert before == release
+        with pytest.raises(Refused, match=why):
+            deployer.restore(before)
+        assert answering_version(live.url) == str(second.version)
+
+
+@pytest.mark.parametrize(
+    ("seed", "somebody_else"), [(61, "made a ConfigMap"), (62, "rejected it"), (63, "altered what comes up")]
+)
+def test_a_change_that_is_found_pending_is_concluded_as_the_records_allow(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    registry: Registry,
+    first: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    somebody_else: str,
+) -> None:
+    """A ConfigMap of somebody else stays as it is; what was rejected or altered meanwhile never stays."""
+    live = deployer.apply(release_of(first))
+    coming = registry.register(seed)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rollout, "_bring_up", killed)
+        patched.setattr(Rollout, "_end", lambda *_: None)
+        with pytest.raises(Killed):
+            deployer.apply(release_of(coming))
+    wait_for(lambda: answering_version(live.url) == str(coming.version))
+    wait_for(lambda: stub.resource(STAGING)["status"]["state"] == "Available")
+    config_map = {"metadata": {"name": STAGING}, "data": {"theirs": "1"}}
+    if somebody_else == "made a ConfigMap":
+        config_map = stub.ask("POST", f"{CORE_PATH}/configmaps", config_map)
+    elif somebody_else == "rejected it":
+        registry.client.set_model_version_tag(MODEL_NAME, str(coming.version), "decision", "rejected by Ada")
+    else:
+        resource = stub.resource(STAGING)
+        [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+        container["image"] = "elsewhere.example/foreign:1"
+        stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+    monkeypatch.setattr(rollout_module, "DEAD_AFTER_S", -1)
+    now = deployer.current(MODEL_NAME, "staging")
+    assert now is not None
+    if somebody_else == "made a ConfigMap":
+        assert now.candidate == coming
+        assert stub.ask("GET", f"{CORE_PATH}/configmaps/{STAGING}") == config_map
+    else:
+        assert now == live
+        wait_for(lambda: answering_version(live.url) == str(first.version))
+    assert annotated(stub, STAGING, "pending") is None
+
+
 @pytest.mark.parametrize("new_version_comes_up", [True, False])
 def test_a_change_whose_command_was_killed_is_concluded_or_undone(
     make_deployer: MakeDeployer,
@@ -354,7 +453,9 @@ def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(
     for look in (deployer.live, lambda: deployer.apply(release_of(first))):
         with pytest.raises(DamagedArtifact, match=r"python run\.py --stop"):
             look()
-    assert deployer.healthy(live)
+    with pytest.raises(DamagedArtifact):
+        deployer.healthy(live)
+    assert answering_version(live.url) == str(first.version)
     assert "no sound record" in deployer.stop()[0]
     assert stub.pods() == []
     kept = stub.ask("GET", f"{CORE_PATH}/configmaps/{STAGING}")["data"]["damaged"]
@@ -378,10 +479,10 @@ def test_a_cluster_that_cannot_be_asked_is_said_so(
     assert children
     stub.stop()
     assert [child for child in children if child.is_running()] == []
-    for act in (deployer.live, deployer.stop, lambda: deployer.apply(release_of(first))):
+    acts = (deployer.live, deployer.stop, partial(deployer.apply, live), partial(deployer.healthy, live))
+    for act in acts:
         with pytest.raises(ServiceUnreachable, match="does not answer"):
             act()
-    assert not deployer.healthy(live)
     stub.start()
     wait_for(lambda: deployer.healthy(live))
     assert deployer.live() == [live]

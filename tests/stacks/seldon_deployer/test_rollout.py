@@ -104,18 +104,3 @@ def test_nothing_is_begun_beside_a_config_map_of_somebody_else(kept_objects: Kep
         rollout.roll_out(rollout.store.read(NAME), coming, new, past=1)
     assert kept_objects.objects.get(KEY) == there
     assert kept_objects.objects.get(CONFIG_MAP) == foreign
-
-
-def test_a_config_map_of_somebody_else_outlives_what_is_concluded(
-    kept_objects: KeptObjects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was made while the new version came up: what is live is live, and it stays as it is."""
-    rollout = Rollout(kept_objects.config)
-    begin(kept_objects, rollout, kept(1, kept_objects))
-    foreign = kept_objects.objects.create(CONFIG_MAP, {"metadata": {"name": NAME}, "data": {"theirs": "1"}})
-    monkeypatch.setattr(rollout_module, "predicts", lambda release: True)
-    kept_objects.objects.set_status(kept_objects.objects.get(KEY), {"state": "Available"})
-    live = rollout.settled(NAME).state.live
-    assert live is not None
-    assert live.served[0] == 2
-    assert kept_objects.objects.get(CONFIG_MAP) == foreign

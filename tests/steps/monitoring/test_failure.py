@@ -143,6 +143,7 @@ def test_an_interruption_is_told_to_nobody(zenml_client: Client, hook: Webhook) 
     assert is_settled(run)
 
 
+@pytest.mark.usefixtures("own_stack")
 def test_a_stack_without_alerter_tells_nobody(zenml_client: Client, log: pytest.LogCaptureFixture) -> None:
     """Nothing is posted, claimed or logged."""
     run = run_to_its_end(zenml_client)

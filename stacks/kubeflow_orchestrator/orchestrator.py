@@ -77,6 +77,8 @@ logger = logging.getLogger("shutterline")
 class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
     """ZenML's Kubeflow orchestrator, with each step's resources, retries and time-out, and without tokens."""
 
+    _client: kfp.Client | None = None
+
     @property
     def config(self) -> ShutterlineKubeflowOrchestratorConfig:
         """The settings."""
@@ -368,8 +370,10 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             ServiceUnreachable: Kubeflow does not answer.
         """
         with self._kubeflow("list its latest runs") as client:
-            page = client.list_runs(page_size=PAGE, sort_by="created_at desc", namespace=self._namespace)
             ours = {one.id: one.schedule for one in recurring_runs(client, self._namespace)}
+            if not ours:
+                return []
+            page = client.list_runs(page_size=PAGE, sort_by="created_at desc", namespace=self._namespace)
         failed = [
             LostRun(id=run.run_id, name=run.display_name, pipeline=ours[run.recurring_run_id].pipeline)
             for run in page.runs or []
@@ -406,11 +410,17 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             ) from error
 
     def _get_kfp_client(self, settings: Any) -> kfp.Client:
-        """ZenML's client of Kubeflow, with the token that Kubeflow asks for."""
+        """ZenML's client of Kubeflow, with the token that Kubeflow asks for; made once."""
+        import kfp
+
+        if self._client is not None:
+            return self._client
+        kfp.Client.get_kfp_healthz = _ask_once
         if self.config.kubeflow_token is not None:
             arguments = {**settings.client_args, "existing_token": self.config.kubeflow_token}
             settings = settings.model_copy(update={"client_args": arguments})
-        return super()._get_kfp_client(settings)
+        self._client = super()._get_kfp_client(settings)
+        return self._client
 
     def run_step(self, step: Step) -> None:
         """Make one attempt, in the step's container; Kubeflow makes the next one."""
@@ -428,6 +438,15 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             return os.environ[KUBEFLOW_RUN]
         except KeyError:
             raise RuntimeError(f"{KUBEFLOW_RUN} is not set: this is no step of a Kubeflow run") from None
+
+
+def _ask_once(client: kfp.Client, sleep_duration: int = 0) -> Any:
+    """How Kubeflow is, or at once why it does not say.
+
+    A client asks this when it is made. kfp itself would ask a Kubeflow that refuses or is down five times,
+    pause 5 s after each, and write five tracebacks.
+    """
+    return client._healthz_api.healthz_service_get_healthz()
 
 
 def _open(environment: dict[str, str]) -> dict[str, str]:

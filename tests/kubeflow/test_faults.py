@@ -75,7 +75,8 @@ def revoked_key(shop: Teller) -> str:
 
 
 def assert_one_line(told: Told, *words: str) -> None:
-    """Exit code 4, and one reason that names what is wrong and what to do."""
+    """Exit code 4, and one reason that names what is wrong and what to do; no traceback of any library."""
+    assert "Traceback" not in told.stderr
     assert told.exit_code == 4, (told.results, told.stderr)
     (reason,) = told.last["reasons"]
     assert "\n" not in reason

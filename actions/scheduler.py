@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 from actions.result import ActionResult
 from materializers.errors import ShutterlineError
 from materializers.redaction import one_line
-from materializers.schedule import ScheduledCommand, trigger
+from materializers.schedule import ScheduledCommand, next_fire, trigger
 from pipelines.orchestrator import ScheduleBook, active_orchestrator
 from pipelines.session import PROJECT
 
@@ -142,10 +142,11 @@ def _agree(
         if known.get(row.name) == plans[row.name]:
             continue
         _drop(jobs, row.name)
-        due = row.due()
+        now = datetime.now(UTC)
+        goes = fires.going == row.name and not row.paused
+        due = next_fire(row.cron, now) if goes else row.due()
         if due is None:
             continue
-        now = datetime.now(UTC)
         if due <= now:
             why = "was cut off" if row.begun else "was missed"
             logger.info("%s: the fire of %s %s and comes now", row.name, f"{due:%Y-%m-%d %H:%M} UTC", why)
@@ -168,6 +169,8 @@ class _Fires:
 
     def __init__(self, book: ScheduleBook, stop: threading.Event, program: Sequence[str]) -> None:
         self.count = 0
+        self.going: str | None = None
+        """Whose command runs now."""
         self._book, self._stop, self._program = book, stop, program
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
@@ -181,7 +184,11 @@ class _Fires:
             row = self._book.begin(name)
             if row is None:
                 return
-            exit_code = self._carry_out(row)
+            self.going = name
+            try:
+                exit_code = self._carry_out(row)
+            finally:
+                self.going = None
             if exit_code is not None and not self._cut_off:
                 self._book.finish(name, exit_code)
 

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actions.result import ActionResult
-from materializers.errors import UsageError
-from materializers.schedule import Schedule
+from materializers.schedule import Schedule, no_such_schedule
 from pipelines.orchestrator import Orchestrator, active_orchestrator
 from pipelines.results import PipelineResult
 from pipelines.scheduling import schedule_name
@@ -110,9 +109,7 @@ def _find(orchestrator: Orchestrator, name: str) -> Schedule:
     for schedule in schedules:
         if schedule.name == name:
             return schedule
-    known = ", ".join(schedule.name for schedule in schedules)
-    there_is = f"there is: {known}" if known else "there is none"
-    raise UsageError(f"There is no schedule {name!r} ({there_is}): python run.py --schedules")
+    raise no_such_schedule(name, (schedule.name for schedule in schedules))
 
 
 def _next(schedule: Schedule) -> str:

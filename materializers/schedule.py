@@ -7,6 +7,7 @@ or 7, and where both the day of the month and the weekday are restricted, either
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -39,6 +40,13 @@ class Schedule(Record):
     paused: bool = False
     last_fire: datetime | None = None
     next_fire: datetime | None = None
+
+
+def no_such_schedule(name: str, known: Iterable[str]) -> UsageError:
+    """What is said of a name that no schedule has; those there are, are named."""
+    there = ", ".join(sorted(set(known)))
+    there_is = f"there is: {there}" if there else "there is none"
+    return UsageError(f"There is no schedule {name!r} ({there_is}): python run.py --schedules")
 
 
 class ScheduledCommand(Record):

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from materializers.errors import UsageError
-from materializers.schedule import Schedule, next_fire
+from materializers.schedule import Schedule, next_fire, no_such_schedule
 
 if TYPE_CHECKING:
     import kfp
@@ -55,8 +54,7 @@ def named(client: kfp.Client, namespace: str | None, name: str) -> list[Recurrin
     there = list(recurring_runs(client, namespace))
     found = [one for one in there if one.schedule.name == name]
     if not found:
-        names = ", ".join(sorted({one.schedule.name for one in there})) or "none"
-        raise UsageError(f"There is no schedule {name!r} (there is: {names}): python run.py --schedules")
+        raise no_such_schedule(name, (one.schedule.name for one in there))
     return found
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from materializers.blobs import write_file
 from materializers.errors import DamagedArtifact, ServiceUnreachable, UsageError
 from materializers.report import Record
-from materializers.schedule import ScheduledCommand, check_cron
+from materializers.schedule import ScheduledCommand, check_cron, no_such_schedule
 
 CLAIM_PATIENCE_S = 2.0
 """How long a new scheduler insists: who only looks whether one runs holds the claim for an instant, too."""
@@ -69,11 +69,7 @@ class ScheduleFile:
         rows = self.rows()
         found = next((row for row in rows if row.name == name), None)
         if found is None:
-            known = ", ".join(row.name for row in rows)
-            raise UsageError(
-                f"There is no schedule {name!r} ({f'there is: {known}' if known else 'there is none'}): "
-                "python run.py --schedules"
-            )
+            raise no_such_schedule(name, (row.name for row in rows))
         return found
 
     def put(self, row: ScheduledCommand) -> ScheduledCommand | None:

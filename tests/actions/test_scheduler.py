@@ -177,6 +177,22 @@ def test_a_killed_scheduler_resumes(site: Site) -> None:
     assert site.end() == 0
 
 
+def test_a_schedule_that_is_resumed_while_it_runs_is_not_fired_once_more(site: Site) -> None:
+    """Paused and resumed at once, because somebody looked: one run, and the next one is tomorrow's."""
+    site.put("a", seconds=2.5)
+    site.start()
+    site.until_events("begin a")
+    for paused in (True, False):
+        site.file.pause("a", paused)
+        time.sleep(0.8)  # longer than a scheduler takes to see it
+    site.until_events("begin a", "end a")
+    site.until(lambda: site.file.row("a").last_exit_code == 0, "the end of a")
+    time.sleep(1)
+    assert site.end() == 0
+    assert site.events() == ["begin a", "end a"]
+    assert "was cut off" not in site.said()
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_its_end_is_passed_on_and_waited_for(site: Site, signum: signal.Signals) -> None:
     """The run ends as by Ctrl-C, and comes again with the next scheduler; nothing is left running."""

@@ -11,8 +11,8 @@ from actions.result import ActionResult
 from materializers.approval import Approval
 from materializers.errors import UsageError
 from materializers.evidence import registry_client, registry_errors
-from pipelines.change import APPROVED_CHANGE_TAG, change_artifact, intended_change
 from pipelines.config import Config
+from steps.registry.change import APPROVED_CHANGE_TAG, change_artifact
 
 SHORTEST_DIGEST = 8
 
@@ -25,7 +25,7 @@ def approve_change(config: Config, *, digest: str, by: str, reason: str) -> Acti
         ServiceUnreachable: the registry cannot be written.
     """
     name = config.product.model
-    change = intended_change(config)
+    change = config.change
     if len(digest) < SHORTEST_DIGEST or not change.digest.startswith(digest):
         raise UsageError(
             f"This configuration would make change {change.digest[:16]} (architecture {change.architecture}, "

@@ -26,10 +26,11 @@ def predict_photos(config: Config, photos: tuple[str, ...], environment: Environ
         UsageError: nothing is live.
         ServiceUnreachable: the service does not answer, or something else does in its place.
     """
-    url = live_release(config.product.model, environment).url
+    deployer, live = active_deployer(), live_release(config.product.model, environment)
+    url = live.url
     if url is None:
         raise ServiceUnreachable("The live release has no URL: python run.py --status")
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+    with deployer.connect(live) as client:
         answers = [_ask(client, url, Path(photo)) for photo in photos]
     _require_what_was_released(config, environment)
     bad = [f"{answer['photo']}: {answer['error']}" for answer in answers if "error" in answer]
@@ -65,7 +66,8 @@ def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:
         return {"photo": str(photo), "error": f"it cannot be read: {error.strerror}"}
     started = time.perf_counter()
     try:
-        response = client.post(url, content=picture, headers={"content-type": "application/octet-stream"})
+        headers = {"content-type": "application/octet-stream"}
+        response = client.post(url, content=picture, headers=headers, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         raise ServiceUnreachable(
             f"The service at {url} does not answer ({error}): python run.py --status"
@@ -80,13 +82,16 @@ def _ask(client: httpx.Client, url: str, photo: Path) -> dict[str, Any]:
             f"The service at {url} answers {response.status_code} ({_explanation(response)}): "
             "python run.py --status"
         )
-    answer = response.json()["jsonData"]
-    return {
-        "photo": str(photo),
-        "model_version": answer["model_version"],
-        "latency_ms": round(milliseconds, 1),
-        **answer["predictions"][0],
-    }
+    try:
+        answer = response.json()["jsonData"]
+        version, prediction = answer["model_version"], dict(answer["predictions"][0])
+    except (ValueError, LookupError, TypeError) as error:
+        raise ServiceUnreachable(
+            f"What answers at {url} does not answer with a prediction ({_explanation(response)}): "
+            "python run.py --status"
+        ) from error
+    latency = round(milliseconds, 1)
+    return {"photo": str(photo), "model_version": version, "latency_ms": latency, **prediction}
 
 
 def _explanation(response: httpx.Response) -> str:

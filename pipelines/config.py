@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from materializers.approval import Change
 from materializers.errors import UsageError
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
@@ -85,6 +86,15 @@ class Config(Record):
         """The digest of everything that decides what a model becomes, apart from data, policy and code."""
         sections = self.model_dump(mode="json", include={"validate_", "split", "train", "evaluate"})
         return json_digest({"classes": list(self.product.classes), **sections})
+
+    @property
+    def change(self) -> Change:
+        """What kind of model this configuration trains; another kind than production's waits for a person."""
+        return Change(
+            architecture=self.train.architecture,
+            source_name=self.product.source.name,
+            policy=self.policy.digest,
+        )
 
 
 def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:

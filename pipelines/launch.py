@@ -18,7 +18,6 @@ from zenml.utils.io_utils import is_remote
 from materializers.carried_run import PROCESS_KEY, this_process
 from materializers.errors import Refused, RunGoesOn, ShutterlineError, UsageError
 from materializers.evidence import read_version
-from pipelines.change import unapproved_change
 from pipelines.compiling import write_compiled
 from pipelines.config import Config
 from pipelines.continuous import continuous
@@ -35,6 +34,7 @@ from steps.deployment.candidate import run_output
 from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
 from steps.monitoring.failure import notify_failure, settle
+from steps.registry.change import unapproved_change
 from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -178,7 +178,7 @@ def _train(
     check_trainable(config.train)
     if source is not None:
         find_source(source)
-    refusal = unapproved_change(config)
+    refusal = unapproved_change(config.product.model, config.change)
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
     reachable = None if source is None else _reachable(source)

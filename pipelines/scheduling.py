@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +9,7 @@ from zenml.client import Client
 from zenml.config.schedule import Schedule
 
 from materializers.report import Record
-from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, check_cron, next_fire
+from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, check_cron
 from pipelines.orchestrator import active_orchestrator
 from pipelines.results import PipelineResult
 
@@ -59,13 +58,7 @@ def keep_schedule(
         if isinstance(error, Exception):
             return PipelineResult.of_exception(pipeline.name, error)
         raise
-    coming = next_fire(repetition.cron, datetime.now(UTC))
-    return PipelineResult(
-        pipeline=pipeline.name,
-        run=None,
-        status="completed",
-        reasons=(f"Schedule {name}: {repetition.cron} (UTC), next {coming:%Y-%m-%d %H:%M} UTC",),
-    )
+    return PipelineResult(pipeline=pipeline.name, run=None, status="completed")
 
 
 def _withdraw(registered: str) -> None:

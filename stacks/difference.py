@@ -22,11 +22,11 @@ from zenml.utils import source_utils
 from zenml.utils.pagination_utils import depaginate
 from zenml.utils.secret_utils import is_secret_field, is_secret_reference
 
-from materializers.errors import UsageError
+from materializers.errors import ShutterlineError, UsageError
 from stacks.http_service import without_user
 from stacks.remote_checks import looked_up
 from stacks.rules import names_a_secret
-from stacks.stack_file import Component, StackFile, nearest
+from stacks.stack_file import Component, KeyPath, StackFile, nearest
 
 PAGE = 1000
 """How much one question to the store lists: a server answers each in its own time."""
@@ -116,13 +116,25 @@ class Registration:
             setting = ".".join(str(part) for part in first["loc"])
             where = self.stack.where(*keys, setting)
             raise UsageError(f"{where}: {kind} setting {setting!r} refused: {first['msg']}") from error
-        except KeyError:
+        except KeyError as error:
             # Some settings look their secrets up when they are read; ZenML's own words would show the others.
-            looked_up(component.configuration, {})
-            raise
+            self._require_secrets(keys, component.configuration)
+            raise UsageError(
+                f"{self.stack.where(*keys)}: {kind} refused: {flavor.config_class.__name__} fails on these "
+                f"settings with a KeyError: compare them with what {flavor.name} takes"
+            ) from error
         except (ValueError, ZenMLBaseException) as error:
             raise UsageError(f"{self.stack.where(*keys)}: {kind} refused: {error}") from error
         return config.model_dump(mode="json", exclude_unset=True)
+
+    def _require_secrets(self, keys: KeyPath, configuration: dict[str, Any]) -> None:
+        """Look up each secret that a setting refers to; ZenML itself looks up none within a setting."""
+        read: dict[str, dict[str, str]] = {}
+        for key, value in configuration.items():
+            try:
+                looked_up({key: value}, read)
+            except ShutterlineError as error:
+                raise type(error)(f"{self.stack.where(*keys, key)}: {error}") from error
 
     def _flavor_changes(
         self, type_: StackComponentType, component: Component, flavor: Flavor

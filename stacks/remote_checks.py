@@ -169,13 +169,16 @@ def check_kubeflow(configuration: dict[str, Any]) -> str | None:
         configuration: of a Kubeflow orchestrator, its secrets looked up.
 
     Returns:
-        What was found; None for a Kubeflow that is logged in to with a user name in its browser's way.
+        What was found; None for a Kubeflow that is logged in to with a user name in its browser's way, or
+        that no address names, only the context of a kubeconfig.
 
     Raises:
         UsageError: the address is none or not Kubeflow's.
         ServiceUnreachable: it does not answer, or refuses the credentials.
     """
     if configuration.get("client_username"):
+        return None
+    if configuration.get("kubernetes_context") and not configuration.get("kubeflow_hostname"):
         return None
     namespace = configuration.get("user_namespace")
     whose = f" in the namespace {namespace}" if namespace else ""

@@ -25,7 +25,15 @@ SECRETS_BY_NAME = "environment_secrets"
 """The variables below it name the secrets of Kubernetes that hold their values."""
 IN_THE_OPEN = "environment"
 """The variables below it are written into each step's container as they are."""
+MAY_BE_A_VALUE = frozenset({"urls"})
+"""Where what a variable holds is taken as it is: not every address of a target has a token in it."""
 SECRET_REFERENCE = re.compile(r"\{\{\s*[^\s.}]+\.[^\s}]+\s*\}\}")
+OWN_REFERENCE = re.compile(r"\{\{\s*[^\s.{}]*\.[^\s{}]*\s*\}\}")
+"""What the file itself says of a reference; variables may give the secret's name and its key."""
+REFER = (
+    "write {{SECRET.KEY}} after: zenml secret create SECRET --KEY=… (or ${NAME}, where NAME holds such a "
+    "reference)"
+)
 PLAIN_SCHEMES = frozenset({"http", "ws", "grpc", "redis", "mysql", "postgresql", "ftp"})
 IN_CONTAINER = re.compile(r"mount_?path$", re.IGNORECASE)
 """Keys whose paths lie in a step's container."""
@@ -57,8 +65,8 @@ def check_rules(stack: StackFile, *, server: str | None = None) -> None:
     for kind, component in stack.present().items():
         for keys, value in leaves(component.configuration):
             where = stack.where("components", kind, "configuration", *keys)
-            literal = not stack.has_placeholder("components", kind, "configuration", *keys)
-            _check_secret(where, keys, value, literal=literal)
+            own = stack.own_text("components", kind, "configuration", *keys)
+            _check_secret(where, keys, value, own)
             if _is_plain(value):
                 addresses.add(_origin(value))
                 _check_plain(where, value, stack.without_tls)
@@ -92,21 +100,34 @@ def names_a_secret(key: str) -> bool:
     return bool(SECRET_KEY.search(key.lower())) and not NAMES_A_SECRET.search(key.lower())
 
 
-def _check_secret(where: str, keys: KeyPath, value: str, *, literal: bool) -> None:
+def _check_secret(where: str, keys: KeyPath, value: str, own: str) -> None:
+    """Refuse a secret that would be kept in plain text; ``own`` is what of the value the file itself says."""
     key, above = keys[-1], keys[:-1]
-    if SECRETS_BY_NAME in above:
+    if SECRETS_BY_NAME in above or not value:
         return
-    if IN_THE_OPEN in above and names_a_secret(key):
+    has_password = any("://" in text and urlsplit(text).password for text in (value, own))
+    if not names_a_secret(key):
+        if has_password:
+            raise UsageError(
+                f"{where}: the address holds a password in plain text: give the user and the password as "
+                f"settings of their own: {REFER}"
+            )
+        return
+    if IN_THE_OPEN in above:
         raise UsageError(
             f"{where}: {key!r} would stand in plain text in each step's container: name the secret of "
             f"Kubernetes that holds it: {SECRETS_BY_NAME}: {{{key}: SECRET.KEY}}"
         )
-    mend = "write ${NAME} and export NAME, or {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…"
-    if "://" in value and urlsplit(value).password:
-        way = mend if literal else "give the user and the password as settings of their own"
-        raise UsageError(f"{where}: the address holds a password in plain text: {way}")
-    if literal and names_a_secret(key) and not SECRET_REFERENCE.fullmatch(value):
+    mend = f"in a setting of the component itself, {REFER}" if above else REFER
+    if own and not OWN_REFERENCE.fullmatch(own):
         raise UsageError(f"{where}: {key!r} stands there in plain text: {mend}")
+    if SECRET_REFERENCE.fullmatch(value):
+        if above:
+            raise UsageError(f"{where}: ZenML looks up no secret below {above[0]!r}: {mend}")
+    elif key not in MAY_BE_A_VALUE or has_password:
+        raise UsageError(
+            f"{where}: {key!r} comes from the environment, and ZenML would keep it in plain text: {mend}"
+        )
 
 
 def _is_plain(value: str) -> bool:

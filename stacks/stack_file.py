@@ -1,7 +1,8 @@
 """Read a stack file: which components a stack has, of which flavor, with which settings.
 
-Values may hold ``${NAME}`` or ``${NAME:-default}``; a default may hold placeholders itself. NAME is looked
-up in the environment, an empty one counts as unset. What a variable holds is taken as it is.
+Values may hold ``${NAME}`` or ``${NAME:-default}``; a default may hold placeholders itself, or a reference to
+one of ZenML's secrets, ``{{SECRET.KEY}}``. NAME is looked up in the environment, an empty one counts as
+unset. What a variable holds is taken as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from materializers.errors import UsageError
 
 KeyPath = tuple[str, ...]
 
-PLACEHOLDER = re.compile(r"\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>(?:[^{}]|\$\{[^{}]*\})*))?\}")
+_WORDS = r"[^{}]|\{\{[^{}]*\}\}"
+PLACEHOLDER = re.compile(
+    rf"\$\{{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>(?:{_WORDS}|\$\{{(?:{_WORDS})*\}})*))?\}}"
+)
 
 
 class Component(BaseModel):
@@ -63,7 +67,7 @@ class StackFile(BaseModel):
 
     _path: Path = PrivateAttr(default=Path())
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
-    _filled_in: set[KeyPath] = PrivateAttr(default_factory=set)
+    _own_texts: dict[KeyPath, str] = PrivateAttr(default_factory=dict)
 
     def present(self) -> dict[str, Component]:
         """Give the components that the stack has, by type, in ZenML's words."""
@@ -73,9 +77,9 @@ class StackFile(BaseModel):
         """Give the name under which the component of type ``kind`` is registered."""
         return self.present()[kind].name or self.name
 
-    def has_placeholder(self, *keys: str) -> bool:
-        """Tell whether any of the value under ``keys`` came from a variable, not from the file."""
-        return keys in self._filled_in
+    def own_text(self, *keys: str) -> str:
+        """Give what the file itself says of the text under ``keys``: all that no variable is needed for."""
+        return self._own_texts.get(keys, "")
 
     def written(self, *keys: str) -> list[str]:
         """Name the keys that the file has under ``keys``, also those that placeholders left empty."""
@@ -126,6 +130,11 @@ def expand(text: str, variables: Mapping[str, str], *, where: str) -> str:
     return PLACEHOLDER.sub(value, text)
 
 
+def without_variables(text: str) -> str:
+    """Leave of ``text`` what it holds whatever the variables are: of each placeholder its default."""
+    return PLACEHOLDER.sub(lambda match: without_variables(match["default"] or ""), text)
+
+
 def load_stack_file(path: Path, variables: Mapping[str, str] | None = None) -> StackFile:
     """Read the stack file at ``path``.
 
@@ -157,7 +166,7 @@ def load_stack_file(path: Path, variables: Mapping[str, str] | None = None) -> S
         stack = StackFile.model_validate(content)
     except ValidationError as error:
         raise UsageError(_first_error(error, path, reader.lines)) from error
-    stack._path, stack._lines, stack._filled_in = path, reader.lines, reader.filled_in
+    stack._path, stack._lines, stack._own_texts = path, reader.lines, reader.own_texts
     return stack
 
 
@@ -179,7 +188,7 @@ class _Reader:
         self.path = path
         self.variables = variables
         self.lines: dict[KeyPath, int] = {}
-        self.filled_in: set[KeyPath] = set()
+        self.own_texts: dict[KeyPath, str] = {}
         self._yaml = yaml.SafeLoader("")
 
     def read(self, node: yaml.Node, keys: KeyPath) -> Any:
@@ -192,10 +201,8 @@ class _Reader:
         if not isinstance(value, str):
             return value
         text = expand(value, self.variables, where=place(self.path, self.lines, keys))
-        if PLACEHOLDER.search(value):
-            self.filled_in.add(keys)
-            return text or NOTHING
-        return text
+        self.own_texts[keys] = without_variables(value)
+        return text or NOTHING if PLACEHOLDER.search(value) else text
 
     def _mapping(self, node: yaml.MappingNode, keys: KeyPath) -> Any:
         content: dict[str, Any] = {}

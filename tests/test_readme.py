@@ -246,10 +246,10 @@ def test_the_commands_of_the_stacks_page_are_run_with_the_registrar() -> None:
 
 
 def test_the_command_that_runs_every_test_is_run_by_ci() -> None:
-    """.ci/run calls it."""
+    """.ci/run calls it, and the tests of the remote stack after it."""
     script = (PROJECT / ".ci" / "run").read_text()
     call = BY_CI.removeprefix("make ")
-    assert f"\nfor target in {call}; do\n" in script
+    assert f"\nfor target in {call} test-kubeflow; do\n" in script
     assert '\n    SHUTTERLINE_CI=1 make --no-print-directory "$target" 2>&1' in script
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -132,7 +133,9 @@ def _tests() -> list[Claim]:
         [sys.executable, "-m", "pytest", "-q", "tests/test_imports.py"], cwd=PROJECT, check=False
     )
     began = time.perf_counter()
-    tests = subprocess.run(["make", "test-kubeflow"], cwd=PROJECT, check=False)
+    # As CI runs it: a test that is skipped for want of a server fails the run.
+    environment = {**os.environ, "SHUTTERLINE_CI": "1"}
+    tests = subprocess.run(["make", "test-kubeflow"], cwd=PROJECT, env=environment, check=False)
     return [
         at_most("test runs that found a step asking for its stack", float(agnostic.returncode != 0), 0, ""),
         at_most("test runs of the remote stack that failed", float(tests.returncode != 0), 0, ""),

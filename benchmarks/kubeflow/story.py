@@ -45,10 +45,18 @@ class Told:
 
 @dataclass
 class Teller:
-    """Someone at a terminal: an environment that chooses the ZenML server, and with it the stack."""
+    """Someone at a terminal: an environment that chooses the ZenML server, and with it the stack.
+
+    Attributes:
+        environment: of each call.
+        model: the registered model that it is about.
+        secrets: what no call may ever print.
+        told: what each call came to.
+    """
 
     environment: Mapping[str, str]
     model: str
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     told: list[Told] = field(default_factory=list)
 
     def command(self, *flags: str) -> list[str]:
@@ -60,7 +68,7 @@ class Teller:
         """Call ``run.py`` as a process of its own.
 
         Raises:
-            RuntimeError: it printed a traceback.
+            RuntimeError: it printed a traceback, or a secret.
         """
         began, started = datetime.now(UTC), time.monotonic()
         done = subprocess.run(
@@ -74,6 +82,9 @@ class Teller:
         )
         if "Traceback" in done.stderr:
             raise RuntimeError(done.stderr)
+        repeated = [name for name, secret in self.secrets.items() if secret in done.stdout + done.stderr]
+        if repeated:
+            raise RuntimeError(f"{flags} printed the secret of {', '.join(repeated)}")
         results = json.loads(done.stdout)["results"] if done.stdout else []
         told = Told(flags, done.returncode, results, done.stderr, began, time.monotonic() - started)
         self.told.append(told)

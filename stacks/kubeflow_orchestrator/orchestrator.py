@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -23,6 +24,7 @@ from zenml.orchestrators import SubmissionResult
 
 from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
 from materializers.errors import RunGoesOn, ServiceFailed, ServiceUnreachable, UsageError
+from materializers.redaction import one_line
 from materializers.schedule import SCHEDULE_KEY, Schedule, with_seconds
 from stacks.kubeflow_orchestrator.compiled import KUBEFLOW_RUN, CompiledStep, compile_pipeline
 from stacks.kubeflow_orchestrator.deliveries import bring
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import kfp
+    from kfp_server_api.exceptions import ApiException
     from zenml.config.step_configurations import Step
     from zenml.models import PipelineRunResponse, PipelineSnapshotBase, PipelineSnapshotResponse
     from zenml.stack import Stack
@@ -55,7 +58,7 @@ CREDENTIALS = frozenset(
 """What ZenML would write into the compiled pipeline, for everyone who may look at a run."""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 NOT_ALLOWED = frozenset({401, 403})
-NOT_FOUND = 404
+GRPC_NOT_FOUND = 5
 RUN_ID = "kubeflow_run_id"
 """The metadata under which a ZenML run names the run of Kubeflow that carries it."""
 STEP_ENVIRONMENT = {
@@ -124,19 +127,20 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         text = self._compiled(snapshot, step_environments)
         name = self._name(snapshot)
         settings = cast(ShutterlineKubeflowSettings, self.get_settings(snapshot))
-        with self._kubeflow("take the run") as client, tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
             file.write_text(text, encoding="utf-8")
             if snapshot.schedule:
-                self._schedule(client, file, snapshot, settings.user_namespace)
+                self._schedule(file, snapshot, settings.user_namespace)
                 return None
-            run = client.create_run_from_pipeline_package(
-                str(file),
-                run_name=name,
-                experiment_name=snapshot.pipeline_configuration.name,
-                enable_caching=False,
-                namespace=settings.user_namespace,
-            )
+            with self._kubeflow("take the run") as client:
+                run = client.create_run_from_pipeline_package(
+                    str(file),
+                    run_name=name,
+                    experiment_name=snapshot.pipeline_configuration.name,
+                    enable_caching=False,
+                    namespace=settings.user_namespace,
+                )
         run_id = str(run.run_id)
 
         def wait() -> None:
@@ -146,43 +150,40 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             metadata={RUN_ID: run_id}, wait_for_completion=wait if settings.synchronous else None
         )
 
-    def _schedule(
-        self, client: kfp.Client, file: Path, snapshot: PipelineSnapshotResponse, namespace: str | None
-    ) -> None:
+    def _schedule(self, file: Path, snapshot: PipelineSnapshotResponse, namespace: str | None) -> None:
         """Make a recurring run; then, and not before, remove the one that it replaces."""
-        from kfp_server_api.exceptions import ApiException
-
         pipeline, schedule = snapshot.pipeline_configuration, snapshot.schedule
         if schedule is None or schedule.cron_expression is None:
             raise UsageError('A schedule is a cron expression: --schedule "0 2 * * 1"')
         name = str(pipeline.extra[SCHEDULE_KEY])
-        replaced = [one for one in recurring_runs(client, namespace) if one.schedule.name == name]
-        experiment = client.create_experiment(pipeline.name, namespace=namespace)
-        client.create_recurring_run(
-            experiment_id=experiment.experiment_id,
-            job_name=name,
-            description=describe(pipeline.name, schedule.cron_expression, schedule.id),
-            cron_expression=with_seconds(schedule.cron_expression),
-            max_concurrency=1,
-            no_catchup=True,
-            pipeline_package_path=str(file),
-            enable_caching=False,
-        )
+        with self._kubeflow(f"take the schedule {name}") as client:
+            replaced = [one for one in recurring_runs(client, namespace) if one.schedule.name == name]
+            experiment = client.create_experiment(pipeline.name, namespace=namespace)
+            client.create_recurring_run(
+                experiment_id=experiment.experiment_id,
+                job_name=name,
+                description=describe(pipeline.name, schedule.cron_expression, schedule.id),
+                cron_expression=with_seconds(schedule.cron_expression),
+                max_concurrency=1,
+                no_catchup=True,
+                pipeline_package_path=str(file),
+                enable_caching=False,
+            )
         for one in replaced:
             try:
-                self._forget(client, one)
-            except ApiException as error:
+                self._forget(one)
+            except ServiceUnreachable as error:
                 logger.warning(
-                    "What %s replaces is still there and fires, too (%s): python run.py --unschedule %s, and "
-                    "schedule again",
+                    "What %s replaces is still there and fires, too: %s. Then: python run.py --unschedule "
+                    "%s, and schedule again",
                     name,
-                    error.reason,
+                    error,
                     name,
                 )
 
-    @staticmethod
-    def _forget(client: kfp.Client, recurring: Recurring) -> None:
-        client.delete_recurring_run(recurring.id)
+    def _forget(self, recurring: Recurring) -> None:
+        with self._kubeflow(f"remove the schedule {recurring.schedule.name}") as client:
+            client.delete_recurring_run(recurring.id)
         with suppress(KeyError):
             Client().zen_store.delete_schedule(recurring.zenml_id, soft=False)
 
@@ -212,14 +213,16 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             UsageError: there is none of this name.
             ServiceUnreachable: Kubeflow does not answer.
         """
-        with self._kubeflow(f"pause the schedule {name}") as client:
-            for one in named(client, self._namespace, name):
+        with self._kubeflow(f"{'pause' if paused else 'resume'} the schedule {name}") as client:
+            found = named(client, self._namespace, name)
+            for one in found:
                 if paused:
                     client.disable_recurring_run(one.id)
                 else:
                     client.enable_recurring_run(one.id)
-                with suppress(KeyError):
-                    Client().zen_store.update_schedule(one.zenml_id, ScheduleUpdate(active=not paused))
+        for one in found:
+            with suppress(KeyError):
+                Client().zen_store.update_schedule(one.zenml_id, ScheduleUpdate(active=not paused))
 
     def remove(self, name: str) -> None:
         """Remove a schedule, in Kubeflow and in ZenML.
@@ -229,8 +232,9 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             ServiceUnreachable: Kubeflow does not answer.
         """
         with self._kubeflow(f"remove the schedule {name}") as client:
-            for one in named(client, self._namespace, name):
-                self._forget(client, one)
+            found = named(client, self._namespace, name)
+        for one in found:
+            self._forget(one)
 
     def compiled(self, snapshot: PipelineSnapshotResponse) -> str:
         """The pipeline of a snapshot as Kubeflow would get it, as YAML; nothing is submitted."""
@@ -359,9 +363,16 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         if run_id is None:  # whoever submits it may be at it still
             process: dict[str, Any] | None = run.config.extra.get(PROCESS_KEY)
             return process is not None and is_dead(process)
-        with self._kubeflow(f"say how run {run_id} stands", absent_is_none=True) as client:
-            return str(client.get_run(str(run_id)).state) in ENDED
-        return True
+        from kfp_server_api.exceptions import ApiException
+
+        with self._kubeflow(f"say how run {run_id} stands") as client:
+            try:
+                state = str(client.get_run(str(run_id)).state)
+            except ApiException as error:
+                if not _says_absent(error, str(run_id)):
+                    raise
+                return True
+        return state in ENDED
 
     def unseen_failures(self, since: datetime) -> list[LostRun]:
         """Failed runs of our schedules that ZenML knows nothing of: no container of theirs started Python.
@@ -383,8 +394,11 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         return [run for run in failed if not known(orchestrator_run_id=run.id, size=1).items]
 
     @contextmanager
-    def _kubeflow(self, act: str, *, absent_is_none: bool = False) -> Iterator[kfp.Client]:
+    def _kubeflow(self, act: str) -> Iterator[kfp.Client]:
         """A client of Kubeflow, what it raises turned into one clear line.
+
+        Every error of the operating system in the block is taken for Kubeflow's, so that nothing else may
+        stand in it: no file, and no call of ZenML.
 
         Raises:
             ServiceUnreachable: Kubeflow did not do ``act``.
@@ -395,17 +409,14 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         where = self.config.kubeflow_hostname or self.config.kubernetes_context or "this cluster"
         try:
             yield self._get_kfp_client(cast(ShutterlineKubeflowSettings, self.config))
-        except ApiException as error:
-            if absent_is_none and error.status == NOT_FOUND:
-                return
-            refused = "refuses the token" if error.status in NOT_ALLOWED else "answers"
+        except (ApiException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            if isinstance(error, ApiException):
+                refused = "refuses the token" if error.status in NOT_ALLOWED else "answers"
+                why = f"it {refused} ({error.status} {error.reason})"
+            else:
+                why = one_line(f"{type(error).__name__}: {error}").rstrip(".")
             raise ServiceUnreachable(
-                f"Kubeflow at {where} did not {act}: it {refused} ({error.status} {error.reason}). Check the "
-                "stack: python -m stacks.apply stacks/kubeflow.yaml --check"
-            ) from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ServiceUnreachable(
-                f"Kubeflow at {where} did not {act}: {type(error).__name__}. Check the stack: "
+                f"Kubeflow at {where} did not {act}: {why}. Check the stack: "
                 "python -m stacks.apply stacks/kubeflow.yaml --check"
             ) from error
 
@@ -447,6 +458,18 @@ def _ask_once(client: kfp.Client, sleep_duration: int = 0) -> Any:
     pause 5 s after each, and write five tracebacks.
     """
     return client._healthz_api.healthz_service_get_healthz()
+
+
+def _says_absent(error: ApiException, run_id: str) -> bool:
+    """Whether it is Kubeflow that says that it has no such run, and names it.
+
+    The 404 of a proxy before it, or of another server at its address, says nothing of a run.
+    """
+    try:
+        said = json.loads(error.body or "")
+        return bool(said["code"] == GRPC_NOT_FOUND and run_id in str(said["message"]))
+    except (ValueError, TypeError, KeyError):
+        return False
 
 
 def _open(environment: dict[str, str]) -> dict[str, str]:

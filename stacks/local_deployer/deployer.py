@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+import httpx
 from zenml.enums import ServiceState
 from zenml.model_deployers import BaseModelDeployer
 from zenml.model_deployers.base_model_deployer import (
@@ -15,10 +16,10 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService, ServiceConfig
 
-from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.errors import Refused, ServiceUnreachable
 from materializers.evidence import verify_arm, verify_return
 from materializers.release import Environment, Release
-from stacks.local_deployer import microservice
+from stacks.local_deployer import loopback, microservice
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig, SeldonLocalModelDeployerFlavor
 from stacks.local_deployer.service import SeldonLocalService, record_services, service_list
 from stacks.local_deployer.site import Site
@@ -83,9 +84,9 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             return entry.release
 
     def restore(self, release: Release) -> Release:
-        """Make a release live that was live here before, on its own evidence, without the registry.
+        """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers all the same, what it knows and what a person said there counts.
+        Where the registry answers, what it knows and what a person said there counts, too.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
@@ -100,7 +101,7 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
             chain = deployment.chain
             place = place_in_history(chain, arm, release.environment)
             pinned = chain[place]
-            with suppress(ServiceUnreachable, UsageError):
+            with suppress(ServiceUnreachable):
                 verify_return(arm, model_name=release.model_name, environment=release.environment)
             if pinned is deployment.live and self.healthy(pinned.release):
                 return pinned.release
@@ -155,6 +156,10 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
         """Every live release, of every model and environment."""
         deployments = sorted(self._site.settled_state().deployments.items())
         return [deployment.live.release for _, deployment in deployments if deployment.live]
+
+    def connect(self, release: Release) -> httpx.Client:
+        """A client that reaches the release's URL, past every proxy: it lies on this machine's loopback."""
+        return loopback.client()
 
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
+import httpx
 from zenml.model_deployers import BaseModelDeployer
 from zenml.model_deployers.base_model_deployer import (
     DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
@@ -16,7 +17,7 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService, ServiceConfig
 
-from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable, UsageError
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from materializers.evidence import verify_arm, verify_return
 from materializers.release import Arm, Environment, Release
 from stacks.listed_services import ServiceList, Serving
@@ -27,7 +28,7 @@ from stacks.seldon_deployer.flavor import (
 )
 from stacks.seldon_deployer.manifest import as_kept, predictor_name, resource_name, specification
 from stacks.seldon_deployer.resource import Specification
-from stacks.seldon_deployer.rollout import Rollout, is_ready, predicts
+from stacks.seldon_deployer.rollout import Rollout, is_ready, predicts, through_ingress
 from stacks.seldon_deployer.service import SeldonClusterService, SeldonClusterServiceConfig
 from stacks.seldon_deployer.state import Kept, State
 from stacks.seldon_deployer.store import Held
@@ -74,7 +75,7 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
 
         def make_live(held: Held) -> Release:
             live = held.state.live
-            if live and same_arm(live.release.candidate, arm) and _serves(held, live):
+            if live and same_arm(live.release.candidate, arm) and _serves(held, live, self.config):
                 return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
             verify_arm(
                 arm,
@@ -92,9 +93,9 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
         return applied
 
     def restore(self, release: Release) -> Release:
-        """Make a release live that was live here before, on its own evidence, without the registry.
+        """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers all the same, what it knows and what a person said there counts. It comes
+        Where the registry answers, what it knows and what a person said there counts, too. It comes
         back under the specification that served it then, where that is still kept and starts what this
         deployer starts; else under today's settings.
 
@@ -112,9 +113,9 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
             chain = held.state.chain
             place = place_in_history(chain, arm, release.environment)
             pinned = chain[place]
-            with suppress(ServiceUnreachable, UsageError):
+            with suppress(ServiceUnreachable):
                 verify_return(arm, model_name=release.model_name, environment=release.environment)
-            if pinned is held.state.live and _serves(held, pinned):
+            if pinned is held.state.live and _serves(held, pinned, self.config):
                 return pinned.release
             verify_as_pinned(release, arm, pinned, _digest_of_what_is_stored(arm))
             least = self.config.environment(release.environment).replicas
@@ -175,6 +176,10 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
     def live(self) -> list[Release]:
         """Every live release, of every model and environment."""
         return [kept.release for kept in _live(Rollout(self.config)).values()]
+
+    def connect(self, release: Release) -> httpx.Client:
+        """A client that reaches the release's URL, through the proxies that lie in between."""
+        return through_ingress(release.url or self.config.ingress_url)()
 
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version, which runs unaltered.
@@ -355,9 +360,11 @@ def _live(rollout: Rollout, *, damaged_too: bool = True) -> dict[str, Kept]:
     return found
 
 
-def _serves(held: Held, live: Kept) -> bool:
-    """Whether what is live serves, and runs as it was written down."""
-    return held.unaltered and is_ready(live.release)
+def _serves(held: Held, live: Kept, config: SeldonClusterModelDeployerConfig) -> bool:
+    """Whether what is live serves, runs as it was written down, and that is what is started today."""
+    release = live.release
+    ours = as_kept(live.specification, release, candidate_of(release), config) is not None
+    return ours and held.unaltered and is_ready(release)
 
 
 def _kept(entry: Entry, new: Specification) -> Kept:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -151,25 +151,34 @@ def _what_starts(made: Specification) -> dict[str, Any]:
 def programs(specification: Mapping[str, Any]) -> list[Any]:
     """Which programs a specification has run, on what, and with which share of the traffic.
 
-    What it leaves out may be filled in by Kubernetes and Seldon, and is changed by autoscalers.
+    What it leaves out may be filled in by Kubernetes and Seldon, is changed by autoscalers, or decides only
+    how the programs are kept alive.
 
     Args:
         specification: as :meth:`Specification.as_json` wrote it, or as the cluster has it by now.
     """
-    told = ("name", "image", "command", "args", "env", "volumeMounts")
     return [
-        (
-            predictor.get("name"),
-            predictor.get("traffic"),
-            bool(predictor.get("shadow")),
-            [
-                [{key: container.get(key) for key in told} for container in component["spec"].get(kind) or ()]
-                for component in predictor.get("componentSpecs") or ()
-                for kind in ("initContainers", "containers")
-            ],
-        )
+        {
+            **_set(predictor, ("name", "traffic", "shadow", "explainer", "svcOrchSpec", "transformer")),
+            "engine": NO_ENGINE not in (predictor.get("annotations") or {}),
+            "graph": _set(predictor.get("graph") or {}, ("name", "children", "implementation", "modelUri")),
+            "pods": [_pod(component["spec"]) for component in predictor.get("componentSpecs") or ()],
+        }
         for predictor in specification["predictors"]
     ]
+
+
+def _pod(pod: Mapping[str, Any]) -> dict[str, Any]:
+    told = ("name", "image", "command", "args", "workingDir", "env", "envFrom", "volumeMounts", "lifecycle")
+    kinds = ("initContainers", "containers")
+    containers = {kind: [_set(container, told) for container in pod.get(kind) or ()] for kind in kinds}
+    return {**containers, "volumes": pod.get("volumes") or []}
+
+
+def _set(content: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """These keys, as far as they say anything."""
+    unset: tuple[Any, ...] = (None, False, "", [], {}, "UNKNOWN_IMPLEMENTATION")
+    return {key: content[key] for key in keys if content.get(key) not in unset}
 
 
 def _repository(image: str) -> str:

@@ -25,7 +25,7 @@ from materializers.release import Arm, Environment, Mode, Release
 from materializers.verdict import Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
-from steps.registry.register import CHALLENGER
+from steps.registry.aliases import CHALLENGER
 
 
 def run_output(run_id: str, name: str) -> Any:

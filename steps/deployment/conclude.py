@@ -15,17 +15,16 @@ from zenml import step
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
 from materializers.evidence import (
     read_version,
+    read_versions,
     registry_client,
     registry_errors,
-    verify_not_rejected,
+    verify_return,
     was_live_tag,
 )
 from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
-from steps.registry.register import CHALLENGER, CHAMPION
-
-STAGING, PREVIOUS = "staging", "previous"
+from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
 
 
 def live_alias(environment: str) -> str:
@@ -116,7 +115,7 @@ def conclude_release(applied: Release, observation: str) -> Release:
         ServiceUnreachable: the registry cannot be written; the release stays live and pending.
     """
     if observation == "promote":
-        refusal = _rejection(applied)
+        refusal = _refusal(applied)
         return record_release(applied) if refusal is None else _taken_out_as_refused(applied, refusal)
     if observation == "roll back":
         if not _is_live(applied):
@@ -130,12 +129,16 @@ def conclude_release(applied: Release, observation: str) -> Release:
     return applied
 
 
-def _rejection(release: Release) -> str | None:
-    """Why a release may not be recorded: a person rejected its version while it was coming up."""
-    if release.candidate is None:
+def _refusal(release: Release) -> str | None:
+    """Why a release may not be recorded; None where it may, or where the registry lost its version.
+
+    A person rejected it while it was coming up, or the deployer's record names what was never verified.
+    """
+    arm, name = release.candidate, release.model_name
+    if arm is None or all(entry.version != arm.version for entry in read_versions(name)):
         return None
     try:
-        verify_not_rejected(release.model_name, release.candidate, release.environment)
+        verify_return(arm, model_name=name, environment=release.environment)
     except Refused as refusal:
         return str(refusal)
     return None
@@ -180,8 +183,8 @@ def _replaced(applied: Release) -> Release | None:
 def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
     """Record every live release that an interrupted command left unrecorded, and return those.
 
-    It moves no traffic, but for one case: what a person rejected since is taken out. Where the service does
-    not answer, the release stays pending.
+    It moves no traffic, but for one case: what the registry does not allow is taken out. Where the service
+    does not answer, the release stays pending.
 
     Args:
         keep_going: say what cannot be recorded and go on, so that no fault locks anyone out.
@@ -208,7 +211,7 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
         if release.recorded:
             continue
         with faults_told():
-            refusal = _rejection(release)
+            refusal = _refusal(release)
             if refusal is not None:
                 say(" ".join(_taken_out_as_refused(release, refusal).reasons))
             elif judge_service(release) == "promote":

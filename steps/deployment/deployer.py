@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from zenml.client import Client
 
 from materializers.errors import UsageError
 from materializers.release import Environment, Release
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Deployer(Protocol):
@@ -26,9 +29,9 @@ class Deployer(Protocol):
         """
 
     def restore(self, release: Release) -> Release:
-        """Make a release live that was live here before, on its own evidence, without the registry.
+        """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers all the same, what it knows and what a person said there counts.
+        Where the registry answers, what it knows and what a person said there counts, too.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
@@ -64,6 +67,9 @@ class Deployer(Protocol):
         Raises:
             ServiceUnreachable: what is live cannot be changed.
         """
+
+    def connect(self, release: Release) -> httpx.Client:
+        """A client that reaches the release's URL, by this stack's rules of proxies and certificates."""
 
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version, running unaltered.

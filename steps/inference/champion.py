@@ -7,6 +7,7 @@ from typing import Annotated
 from zenml import step
 
 from materializers.errors import UsageError
+from materializers.evidence import verify_return
 from materializers.release import Environment, Release
 from steps.deployment.deployer import active_deployer
 
@@ -31,5 +32,14 @@ def live_release(model_name: str, environment: Environment) -> Release:
 
 @step(enable_cache=False)
 def champion(model_name: str, environment: Environment) -> Annotated[Release, "live"]:
-    """The live release."""
-    return live_release(model_name, environment)
+    """The live release, where the registry, too, allows it to be live: the deployer's record is not enough.
+
+    Raises:
+        UsageError: nothing is live there.
+        Refused: the registry does not know it so.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    live = live_release(model_name, environment)
+    if live.candidate is not None:
+        verify_return(live.candidate, model_name=model_name, environment=environment)
+    return live

@@ -3,17 +3,21 @@
 The failure hook of the step that failed tells it, after the last retry; where no Python ran that could, the
 next command that finds the run failed does. Who wants to tell it *claims* it first, by making the tag
 ``notified-<run id>``: names of tags are unique in ZenML's store, so that one of two succeeds, on any machine.
-The tag is attached to the run once the message was taken; where it was not, the tag is deleted again and the
-next finder tries. A tag that stays unattached belongs to a process that was killed in between, and lapses
-after ``CLAIM_LAPSES_AFTER``. So a message is sent at least once, and twice only where a process is killed
-between the target's answer and the store's.
+The claim is *settled* once the message was taken: the tag is attached to the run, or, where ZenML has no run
+to attach it to, a second tag ``told-<run id>`` is made. Where the message was not taken, the claim is given
+back and the next finder tries. A claim that nobody settles belongs to a process that was killed in between,
+and lapses after ``CLAIM_LAPSES_AFTER``. So a message is sent at least once, and twice only where a process is
+killed between the target's answer and the store's.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from materializers.redaction import one_line
 
@@ -69,7 +73,7 @@ def tell_once(
     Returns:
         Whether this call posted it and the alerter says that it arrived.
     """
-    claim = _claim(run)
+    claim = _claim_run(run)
     if claim is None:
         return False
     taken = _post(alerter, claim, _message(run, step, kind, reason))
@@ -79,7 +83,7 @@ def tell_once(
 
 
 def tell_of_lost_run(alerter: BaseAlerter, lost: LostRun) -> bool:
-    """Post one message about a run that ZenML does not know, unless that was done; the tag stays unattached.
+    """Post one message about a run that ZenML does not know, unless that was done or is being done.
 
     Returns:
         Whether this call posted it and the alerter says that it arrived.
@@ -87,15 +91,19 @@ def tell_of_lost_run(alerter: BaseAlerter, lost: LostRun) -> bool:
     from zenml.client import Client
     from zenml.exceptions import EntityExistsError
 
-    try:
-        claim = Client().create_tag(f"notified-{lost.id}")
-    except EntityExistsError:
+    told = f"told-{lost.id}"
+    claim = _claim(_tag_name(lost.id), lambda: _find_tag(told) is not None)
+    if claim is None:
         return False
     message = (
         f"Pipeline {lost.pipeline} failed: run {lost.name} of its schedule\n"
         "No container of it started Python: look at its pod, its image and its secrets"
     )
-    return _post(alerter, claim, message)
+    taken = _post(alerter, claim, message)
+    if taken:
+        with suppress(EntityExistsError):  # posting took so long that the claim lapsed and another told it
+            Client().create_tag(told)
+    return taken
 
 
 def _post(alerter: BaseAlerter, claim: TagResponse, message: str) -> bool:
@@ -115,14 +123,14 @@ def _post(alerter: BaseAlerter, claim: TagResponse, message: str) -> bool:
 
 def settle(run: PipelineRunResponse) -> None:
     """Mark a failed run as one that nobody needs to be told of."""
-    claim = _claim(run)
+    claim = _claim_run(run)
     if claim is not None:
         _attach(run, claim)
 
 
 def is_settled(run: PipelineRunResponse) -> bool:
     """Whether the run, as it was read, says that it was told."""
-    return any(tag.name == _tag_name(run) for tag in run.tags)
+    return any(tag.name == _tag_name(run.id) for tag in run.tags)
 
 
 def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reason: str) -> str:
@@ -141,20 +149,41 @@ def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reaso
     return "\n".join(lines)
 
 
-def _tag_name(run: PipelineRunResponse) -> str:
-    return f"notified-{run.id}"
+def _tag_name(run_id: UUID | str) -> str:
+    return f"notified-{run_id}"
 
 
-def _claim(run: PipelineRunResponse) -> TagResponse | None:
-    """The tag, where this call made it: then, and only then, telling is up to the caller."""
+def _find_tag(name: str) -> TagResponse | None:
+    from zenml.client import Client
+
+    try:
+        return Client().get_tag(name, allow_name_prefix_match=False)
+    except KeyError:
+        return None
+
+
+def _claim_run(run: PipelineRunResponse) -> TagResponse | None:
+    """Claim a run that ZenML knows."""
+    from zenml.client import Client
+
+    return _claim(_tag_name(run.id), lambda: is_settled(Client().get_pipeline_run(run.id)))
+
+
+def _claim(name: str, settled: Callable[[], bool]) -> TagResponse | None:
+    """The tag, where this call made it: then, and only then, telling is up to the caller.
+
+    Args:
+        name: of the tag.
+        settled: whether an old claim of this name was settled.
+    """
     from zenml.client import Client
     from zenml.exceptions import EntityExistsError
 
-    client, name = Client(), _tag_name(run)
+    client = Client()
     try:
         return client.create_tag(name)
     except EntityExistsError:
-        if not _lapsed(run):
+        if not _lapsed(name, settled):
             return None
     try:
         return client.create_tag(name)
@@ -162,21 +191,19 @@ def _claim(run: PipelineRunResponse) -> TagResponse | None:
         return None  # another finder saw it lapse, too
 
 
-def _lapsed(run: PipelineRunResponse) -> bool:
+def _lapsed(name: str, settled: Callable[[], bool]) -> bool:
     """Remove a claim whose process was killed; True where it was this call that removed it."""
     from zenml.client import Client
     from zenml.utils.time_utils import utc_now
 
-    client = Client()
-    try:
-        claim = client.get_tag(_tag_name(run), allow_name_prefix_match=False)
-    except KeyError:
+    claim = _find_tag(name)
+    if claim is None:
         return False  # given back this moment: whoever gave it back has said why in the log
     age = utc_now(tz_aware=claim.created) - claim.created
-    if age < CLAIM_LAPSES_AFTER or is_settled(client.get_pipeline_run(run.id)):
+    if age < CLAIM_LAPSES_AFTER or settled():
         return False
     try:
-        client.zen_store.delete_tag(claim.id)  # by id: a claim made anew since then is another tag
+        Client().zen_store.delete_tag(claim.id)  # by id: a claim made anew since then is another tag
     except KeyError:
         return False
     return True

@@ -9,12 +9,13 @@ from pydantic import Field
 from zenml import step
 from zenml.client import Client
 
+from materializers.approval import Change
 from materializers.evidence import RegisteredVersion, read_versions, was_live_tag
 from materializers.image_dataset import ImageDataset
 from materializers.report import Record
 from materializers.trigger_decision import Evidence, Signal, Signals
-from steps.deployment.conclude import STAGING
-from steps.registry.register import CHAMPION
+from steps.registry.aliases import CHAMPION, STAGING
+from steps.registry.change import require_approved
 
 
 class TriggerSettings(Record):
@@ -119,11 +120,16 @@ def dataset_of(version: RegisteredVersion) -> ImageDataset | None:
 
 @step(enable_cache=False)
 def signals(
-    dataset: ImageDataset | None, model_name: str, settings: TriggerSettings
+    dataset: ImageDataset | None, model_name: str, change: Change, settings: TriggerSettings
 ) -> Annotated[Signals | None, "signals"]:
-    """Ask the registry and the clock what speaks for a retraining on this dataset."""
+    """Ask the registry and the clock what speaks for a retraining on this dataset.
+
+    Raises:
+        Refused: by now it would train another kind of model than production's, which nobody approved.
+    """
     if dataset is None:
         return None
+    require_approved(model_name, change)
     versions = read_versions(model_name)
     last = versions[0] if versions else None
     trained_on = dataset_of(last) if last else None

@@ -14,14 +14,16 @@ from zenml.client import Client
 from zenml.exceptions import EntityExistsError
 from zenml.model.utils import link_artifact_version_to_model_version
 
+from materializers.approval import Change
 from materializers.classifier import Classifier
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
 from materializers.splits import Splits
 from materializers.verdict import Verdict
+from steps.registry.aliases import CHALLENGER, CHAMPION
+from steps.registry.change import require_approved
 
-CHALLENGER, CHAMPION = "challenger", "champion"
 LINKED_OUTPUTS = ("dataset", "data_report", "splits", "classifier", "evaluation", "verdict")
 
 
@@ -136,9 +138,19 @@ def register(
     source_name: str,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
-    """Register the model in the stack's registry; a version that passed becomes the challenger."""
+    """Register the model in the stack's registry; a version that passed becomes the challenger.
+
+    Raises:
+        Refused: by now it is another kind of model than production's, which nobody approved.
+    """
     if classifier is None or evaluation is None or verdict is None or splits is None:
         return None
+    change = Change(
+        architecture=classifier.record.architecture,
+        source_name=source_name,
+        policy=verdict.evidence.policy,
+    )
+    require_approved(model_name, change)
     run = get_step_context().pipeline_run
     tags = version_tags(
         classifier, evaluation, verdict, run_id=str(run.id), source_name=source_name, origin=origin

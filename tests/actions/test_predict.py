@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,12 @@ from actions.predict import predict_photos
 from actions.result import ActionResult
 from materializers.errors import ServiceUnreachable
 from pipelines.config import load_config
+from stacks.served import PREDICTIONS
 from tests.materializers.examples import release
+from tests.stacks.local_deployer.conftest import make_deployer
+
+if TYPE_CHECKING:
+    from zenml.client import Client
 
 GOOD = {
     "jsonData": {
@@ -25,13 +31,20 @@ GOOD = {
 
 
 class Service(ThreadingHTTPServer):
-    """Answers every request with ``code`` and ``body``."""
+    """Answers every picture with ``code`` and ``body``, and says that it is the model ``running``."""
 
     code = 200
     body = json.dumps(GOOD)
+    running: dict[str, str]
 
 
 class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Service)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"jsonData": self.server.running}).encode())
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
         assert isinstance(self.server, Service)
@@ -44,11 +57,18 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A server that is taken for the live release."""
+def service(zenml_client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Service]:
+    """A server that is taken for the live release of a local deployer."""
+    deployer = make_deployer(tmp_path / "site")
+    monkeypatch.setattr("actions.predict.active_deployer", lambda: deployer)
     with Service(("127.0.0.1", 0), Answer) as server:
-        url = f"http://127.0.0.1:{server.server_port}/predictions"
-        monkeypatch.setattr("actions.predict.live_release", lambda *_: release(url=url))
+        live = release(url=f"http://127.0.0.1:{server.server_port}/seldon/staging/m{PREDICTIONS}")
+        assert live.candidate is not None
+        server.running = {
+            "model_version": str(live.candidate.version),
+            "model_digest": live.candidate.model_digest,
+        }
+        monkeypatch.setattr("actions.predict.live_release", lambda *_: live)
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
@@ -106,4 +126,24 @@ def test_a_service_that_is_not_there_is_no_wrong_input(service: Service, photo: 
     service.code = code
     service.body = json.dumps({"status": {"reason": "ingress", "info": "no model is served at this path"}})
     with pytest.raises(ServiceUnreachable, match=rf"{code} \(ingress: no model is served at this path\)"):
+        ask(photo)
+
+
+@pytest.mark.parametrize(
+    "running", [{"model_version": "4"}, {"model_digest": "0" * 64}], ids=["another version", "other bytes"]
+)
+def test_answers_of_what_was_not_released_are_not_shown(
+    service: Service, photo: str, running: dict[str, str]
+) -> None:
+    """Whatever it says of the photograph, with the command that puts the release back."""
+    service.running = {**service.running, **running}
+    with pytest.raises(ServiceUnreachable, match=r"not version 3 as it was released.*run\.py --deploy"):
+        ask(photo)
+
+
+@pytest.mark.parametrize("body", ["<html>log in</html>", "{}", json.dumps({"jsonData": {"predictions": []}})])
+def test_an_answer_that_is_no_prediction_is_no_wrong_input(service: Service, photo: str, body: str) -> None:
+    """A page of somebody who stands in between, with exit code 4."""
+    service.body = body
+    with pytest.raises(ServiceUnreachable, match="does not answer with a prediction"):
         ask(photo)

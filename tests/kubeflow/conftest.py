@@ -57,14 +57,19 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def on_kubeflow(remote_site: Site, webhook: Webhook) -> Callable[[str], Teller]:
-    """Makes people who use the remote stack, each with a model of their own; the stack is registered."""
+def on_kubeflow(remote_site: Site, webhook: Webhook) -> Iterator[Callable[[str], Teller]]:
+    """Makes people who use the remote stack, each with a model of their own; the stack is registered.
+
+    No credential of the site may be in what they are told, whatever fails, nor in an alert.
+    """
     environment = clean_environment(
         **remote_site.environment(),
         SHUTTERLINE_ALERT_URLS=webhook.url,
     )
     register(environment, STACKS / "kubeflow.yaml")
-    return lambda model: Teller(environment, model)
+    secrets = remote_site.secrets()
+    yield lambda model: Teller(environment, model, secrets)
+    assert [name for name, value in secrets.items() if value in "\n".join(webhook.messages)] == []
 
 
 @pytest.fixture(scope="session")

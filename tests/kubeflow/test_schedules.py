@@ -13,6 +13,7 @@ import pytest
 from benchmarks.kubeflow.story import Teller, recorded
 from tests.remote.site import Site
 from tests.shrunk.delivery import cut_delivery
+from tests.stacks.apprise_alerter.webhook import Webhook
 
 NAME = "training-scheduled"
 FIRED_WITHIN_S = 300
@@ -34,6 +35,29 @@ def in_kubeflow(site: Site) -> list[dict[str, Any]]:
     return [one for one in found if one["display_name"] == NAME]
 
 
+def fire(site: Site) -> dict[str, Any]:
+    """Let the schedule begin a run now; that run, as Kubeflow has it."""
+    (found,) = in_kubeflow(site)
+    url = f"{site.kubeflow.url}/test/recurringruns/{found['recurring_run_id']}/fire"
+    with urllib.request.urlopen(urllib.request.Request(url, method="POST", data=b"")) as answer:
+        run: dict[str, Any] = json.load(answer)
+    return run
+
+
+def state(site: Site, run_id: str) -> str:
+    """Kubeflow's word for how a run stands."""
+    with urllib.request.urlopen(f"{site.kubeflow.url}/apis/v2beta1/runs/{run_id}") as answer:
+        return str(json.load(answer)["state"])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Ask again and again, for as long as a fire may take."""
+    ends = time.monotonic() + FIRED_WITHIN_S
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(1)
+
+
 def test_a_schedule_is_a_recurring_run(remote_site: Site, scheduled: Teller) -> None:
     """With seconds, which Kubeflow's cron begins with, without catching up, and one run at a time."""
     (found,) = in_kubeflow(remote_site)
@@ -53,17 +77,39 @@ def test_a_schedule_is_paused_and_resumed(remote_site: Site, scheduled: Teller) 
 
 def test_each_fire_is_a_run_of_its_own(remote_site: Site, scheduled: Teller) -> None:
     """Two fires are two runs of ZenML, with nobody waiting for them."""
-    (found,) = in_kubeflow(remote_site)
-    for number in (1, 2):
-        url = f"{remote_site.kubeflow.url}/test/recurringruns/{found['recurring_run_id']}/fire"
-        urllib.request.urlopen(urllib.request.Request(url, method="POST", data=b"")).close()
-        ends = time.monotonic() + FIRED_WITHIN_S
-        while [run["status"] for run in recorded(scheduled)["runs"]].count("completed") < number:
-            assert time.monotonic() < ends, recorded(scheduled)["runs"]
-            time.sleep(2)
+
+    def completed() -> list[str]:
+        return [run["name"] for run in recorded(scheduled)["runs"] if run["status"] == "completed"]
+
+    fire(remote_site)
+    wait_until(lambda: len(completed()) == 1)
+    fire(remote_site)
+    wait_until(lambda: len(completed()) == 2)
     runs = recorded(scheduled)["runs"]
     assert [run["pipeline"] for run in runs] == ["training", "training"]
     assert len({run["name"] for run in runs}) == 2
+
+
+def test_a_lost_run_is_told_once_by_the_next_command(
+    remote_site: Site, webhook: Webhook, scheduled: Teller
+) -> None:
+    """No container of it started Python and nobody waited for it, so that ZenML knows nothing of it."""
+    known = recorded(scheduled)["runs"]
+    webhook.messages.clear()
+    remote_site.set_kubernetes_secret("shutterline-zenml", {"another_key": "x"})
+    try:
+        lost = fire(remote_site)
+        wait_until(lambda: state(remote_site, lost["run_id"]) == "FAILED")
+    finally:
+        remote_site.set_kubernetes_secret(
+            "shutterline-zenml", {"api_key": remote_site.credentials.zenml_api_key}
+        )
+    assert webhook.messages == []
+    for _ in range(2):
+        scheduled.done("--status")
+    (message,) = webhook.messages
+    assert message.startswith(f"Pipeline training failed: run {lost['display_name']} of its schedule\n")
+    assert recorded(scheduled)["runs"] == known
 
 
 def test_scheduling_again_replaces(remote_site: Site, scheduled: Teller, tmp_path: Any) -> None:

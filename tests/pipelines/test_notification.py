@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from zenml import pipeline, step
+from zenml.enums import StackComponentType as Kind
 from zenml.orchestrators.step_launcher import StepLauncher
 from zenml.orchestrators.step_runner import StepRunner
 
 from pipelines.notification import notify_failed_runs
 from pipelines.session import close_run
+from stacks.kubeflow_orchestrator.recurring import describe
 from steps.monitoring.failure import notify_failure
+from tests.stacks.answers import Answer, answering
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 
 if TYPE_CHECKING:
     from zenml.client import Client
+
+KUBEFLOW = "stacks.kubeflow_orchestrator.flavor.ShutterlineKubeflowOrchestratorFlavor"
 
 
 @step(enable_cache=False)
@@ -203,3 +210,58 @@ def test_a_stack_without_alerter_tells_nobody(zenml_client: Client, model: str) 
     assert notify_failed_runs(model) == []
     run = zenml_client.get_pipeline_run(name)
     assert not zenml_client.list_tags(name=f"notified-{run.id}")
+
+
+@pytest.fixture
+def kubeflow(zenml_client: Client, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The active stack is one on a Kubeflow in which a run of a schedule failed; the name of that run.
+
+    The answers are Kubeflow's; tests/kubeflow has the same with containers that do not start.
+    """
+    name = f"training-scheduled-{uuid4().hex[:8]}"
+    description = describe("training", "0 2 * * 1", uuid4())
+    recurring = {"recurring_run_id": "nightly", "display_name": "nightly", "description": description}
+    run = {
+        "run_id": str(uuid4()),
+        "recurring_run_id": "nightly",
+        "display_name": name,
+        "state": "FAILED",
+        "created_at": datetime.now(UTC).isoformat(),
+    }
+    routes = {
+        "/apis/v2beta1/healthz": Answer(body={"multi_user": False}),
+        "/apis/v2beta1/recurringruns": Answer(body={"recurringRuns": [recurring]}),
+        "/apis/v2beta1/runs": Answer(body={"runs": [run]}),
+    }
+    zenml_client.create_flavor(KUBEFLOW, Kind.ORCHESTRATOR)
+    with answering(routes) as server:
+        settings = {"kubeflow_hostname": server.url, "image": "any:1", "api_key_secret": "zenml"}
+        zenml_client.create_stack_component(name, "shutterline-kubeflow", Kind.ORCHESTRATOR, settings)
+        alerter = zenml_client.active_stack_model.components[Kind.ALERTER][0].name
+        parts = {Kind.ORCHESTRATOR: name, Kind.ARTIFACT_STORE: "default", Kind.ALERTER: alerter}
+        stack = zenml_client.create_stack(name, parts)
+        with monkeypatch.context() as environment:
+            environment.setenv("ZENML_ACTIVE_STACK_ID", str(stack.id))
+            yield name
+    with warnings.catch_warnings():  # ZenML deletes the rows of the composition twice
+        warnings.simplefilter("ignore")
+        zenml_client.delete_stack(stack.id)
+    zenml_client.delete_stack_component(name, Kind.ORCHESTRATOR)
+    zenml_client.delete_flavor("shutterline-kubeflow")
+
+
+def test_a_lost_run_of_a_schedule_is_told_once(kubeflow: str, hook: Webhook, model: str) -> None:
+    """Whatever model the command is for: nobody knows whose run it was."""
+    assert notify_failed_runs(model) == [kubeflow]
+    assert notify_failed_runs("another-model") == []
+    (message,) = hook.messages
+    assert message.startswith(f"Pipeline training failed: run {kubeflow} of its schedule\n")
+
+
+def test_a_lost_run_is_told_once_the_chat_is_back(kubeflow: str, hook: Webhook, model: str) -> None:
+    """While it is down, nothing is marked as told."""
+    hook.status = 500
+    assert notify_failed_runs(model) == []
+    hook.status = 200
+    assert notify_failed_runs(model) == [kubeflow]
+    assert len(hook.messages) == 1

@@ -52,6 +52,9 @@ from urllib.parse import parse_qs, urlsplit
 from tests.remote.kubeflow_runs import ContainerError, Executor, KubernetesSecrets, ProcessExecutor
 from tests.remote.kubeflow_state import ApiError, Kubeflow, Record
 
+NOT_IMITATED = 501
+GRPC_CODES = {400: 3, 401: 16, 404: 5, 409: 6, NOT_IMITATED: 12}
+"""What the gateway of the real one says beside the HTTP status."""
 TICK_S = 0.5
 
 
@@ -95,7 +98,9 @@ def handler(kubeflow: Kubeflow, client_token_file: Path | None) -> type[BaseHTTP
                 self._authenticate()
                 status, body = 200, self._act(json.loads(sent) if sent else {})
             except ApiError as error:
-                status, body = error.status, {"code": error.status, "message": str(error)}
+                said = str(error)
+                code = GRPC_CODES[error.status]
+                status, body = error.status, {"error": said, "code": code, "message": said, "details": []}
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -121,7 +126,7 @@ def handler(kubeflow: Kubeflow, client_token_file: Path | None) -> type[BaseHTTP
                         return act(*match.groups(), body=body)
                     query = {key: values[-1] for key, values in parse_qs(url.query).items()}
                     return act(*match.groups(), query=query)
-            raise ApiError(404, f"{self.command} {url.path} is not imitated")
+            raise ApiError(NOT_IMITATED, f"{self.command} {url.path} is not imitated")
 
     return Handler
 

@@ -237,6 +237,10 @@ class Site:
         for server in reversed(self.servers):
             server.stop()
 
+    def secrets(self) -> dict[str, str]:
+        """Every credential that was drawn for this site, by what it opens; the S3 key's name is none."""
+        return {name: value for name, value in asdict(self.credentials).items() if name != "s3_key"}
+
     def environment(self) -> dict[str, str]:
         """What ``stacks/kubeflow.yaml`` refers to, and the login of a ZenML client with its own folder."""
         return {

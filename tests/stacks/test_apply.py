@@ -108,6 +108,27 @@ client.create_stack("mine", {Kind.ORCHESTRATOR: "small", Kind.ARTIFACT_STORE: "d
 client.activate_stack("mine")
 """
 )
+PICKY = """
+Path("picky.py").write_text('''
+from pydantic import model_validator
+from zenml.experiment_trackers.base_experiment_tracker import (
+    BaseExperimentTracker, BaseExperimentTrackerConfig, BaseExperimentTrackerFlavor
+)
+
+class PickyConfig(BaseExperimentTrackerConfig):
+    region: str
+
+    @model_validator(mode="after")
+    def _known(self):
+        {"us": 1}[self.region]
+        return self
+
+class Picky(BaseExperimentTrackerFlavor):
+    name = "picky"
+    config_class = PickyConfig
+    implementation_class = BaseExperimentTracker
+''')
+"""
 ACTS: dict[str, dict[str, Any]] = {
     "dry run": {"file": STACK, "options": ["--dry-run"]},
     "first": {"file": STACK, "options": []},
@@ -139,6 +160,14 @@ ACTS: dict[str, dict[str, Any]] = {
 """,
         ),
         "options": ["--dry-run"],
+    },
+    "flavor that fails": {
+        "file": STACK.replace(
+            TRACKER,
+            TRACKER.replace("mlflow", "picky\n    source: picky.Picky\n    configuration: {region: eu}"),
+        ),
+        "options": ["--dry-run"],
+        "before": PICKY,
     },
     "wrong setting": {"file": STACK.replace("${SHUTTERLINE_PORT}", "http"), "options": ["--dry-run"]},
     "wrong path": {"file": STACK.replace("${SHUTTERLINE_HOME}/art", "s3://x/art"), "options": ["--dry-run"]},
@@ -324,8 +353,9 @@ def test_after_a_kill_between_two_acts_the_next_run_ends_the_work(answers: dict[
         ),
         (
             "missing secret",
-            "ZenML has no secret nowhere with username: zenml secret create nowhere --username=…",
+            "small.yaml:13: ZenML has no secret nowhere with username: zenml secret create nowhere --user",
         ),
+        ("flavor that fails", "small.yaml:12: experiment_tracker refused: PickyConfig fails on these"),
         (
             "wrong setting",
             "small.yaml:16: model_deployer setting 'port' refused: Input should be a valid integer",

@@ -297,6 +297,16 @@ def test_a_kubeflow_that_is_logged_in_to_like_a_browser_is_not_checked() -> None
     assert check_kubeflow(kubeflow("https://kubeflow.shop.example", client_username="ada")) is None
 
 
+def test_a_kubeflow_of_a_kubeconfig_is_not_checked() -> None:
+    """No address names it; without a context too, the address is asked for."""
+    assert check_kubeflow({"kubernetes_context": "shop"}) is None
+    with pytest.raises(UsageError, match="kubeflow_hostname is ''"):
+        check_kubeflow({})
+    with answering({HEALTH: Answer(200, {"multi_user": False}), RUNS: one_user}) as server:
+        said = check_kubeflow(kubeflow(server.url, kubernetes_context="shop"))
+    assert said == f"Kubeflow at {server.url} answers, and its experiments can be listed"
+
+
 REGISTRY_2 = {"Docker-Distribution-Api-Version": "registry/2.0"}
 
 

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from zenml.client import Client
+from zenml.integrations.s3.flavors.s3_artifact_store_flavor import S3ArtifactStoreConfig
 
 from materializers.errors import UsageError
 from stacks.apply import main
@@ -35,8 +37,15 @@ components:
       tracking_password: ${MLFLOW_PASSWORD}
 """
 USER = "ada:hunter2"
-VARIABLES = {"S3_KEY": "AKIA", "MLFLOW_PASSWORD": "hunter2"}
-
+VARIABLES = {
+    "S3_KEY": "AKIA",
+    "MLFLOW_PASSWORD": "{{mlflow.password}}",
+    "PLAIN": "hunter2",
+    "HOOK": "json://127.0.0.1:8080/hook",
+    "MAIL": f"mailto://{USER}@shop.example",
+}
+PASSWORD = "tracking_password: ${MLFLOW_PASSWORD}"
+SECRET = 'secret: "{{s3.secret}}"'
 
 REMOTE = {
     "SHUTTERLINE_KUBEFLOW_URL": "https://kubeflow.shop.example/pipeline",
@@ -65,28 +74,73 @@ def refusal(folder: Path, content: str, server: str | None = None) -> str:
     return str(refused.value)
 
 
-def test_secrets_from_the_environment_and_from_zenml_are_taken(tmp_path: Path) -> None:
-    """A placeholder and a reference to one of ZenML's secrets are no plain text."""
-    check(tmp_path, CLUSTER)
+@pytest.mark.parametrize(
+    "referring",
+    [
+        "{{mlflow.password}}",
+        "${MLFLOW_PASSWORD}",
+        "${UNSET:-}",
+        "${UNSET:-{{mlflow.password}}}",
+        "${UNSET:-${MLFLOW_PASSWORD}}",
+        "{{${UNSET:-mlflow}.password}}",
+        "{{${S3_KEY}.password}}",
+    ],
+)
+def test_a_reference_to_one_of_zenmls_secrets_is_taken(tmp_path: Path, referring: str) -> None:
+    """From the file, from the environment, from a default, or put together of these."""
+    check(tmp_path, CLUSTER.replace(PASSWORD, f"tracking_password: '{referring}'"))
 
 
 @pytest.mark.parametrize(
     ("written", "literal", "line"),
     [
-        ('secret: "{{s3.secret}}"', "secret: wJalrXUtnFEMI", 12),
-        ("tracking_password: ${MLFLOW_PASSWORD}", "tracking_password: hunter2", 19),
-        ("tracking_password: ${MLFLOW_PASSWORD}", "tracking_token: hunter2", 19),
+        (SECRET, "secret: wJalrXUtnFEMI", 12),
+        (PASSWORD, "tracking_password: hunter2", 19),
+        (PASSWORD, "tracking_token: hunter2", 19),
+        (PASSWORD, "tracking_password: ${UNSET:-hunter2}", 19),
+        (PASSWORD, "tracking_password: ${MLFLOW_PASSWORD:-hunter2}", 19),
+        (PASSWORD, "tracking_password: ${UNSET:-${UNSET:-hunter2}}", 19),
+        (PASSWORD, "tracking_password: hunter2${UNSET:-}", 19),
+        (PASSWORD, "tracking_password: hunter2${MLFLOW_PASSWORD}", 19),
+        (PASSWORD, "urls: ${UNSET:-slack://hunter2}", 19),
         ("https://mlflow.shop.example", f"https://{USER}@mlflow.shop.example", 18),
+        ("https://mlflow.shop.example", f"${{S3_KEY:-https://{USER}@mlflow.shop.example}}", 18),
         ("endpoint_url: https://s3.shop.example", "aws_secret_access_key: wJalrXUtnFEMI", 14),
     ],
 )
 def test_a_secret_in_plain_text_is_refused(tmp_path: Path, written: str, literal: str, line: int) -> None:
-    """The line and both ways out are named, and the secret is not said again."""
+    """The line and the way out are named, also of a default; the secret is not said again."""
     said = refusal(tmp_path, CLUSTER.replace(written, literal))
     assert said.startswith(f"{tmp_path}/cluster.yaml:{line}: ")
-    assert "in plain text: write ${NAME}" in said
-    assert "zenml secret create" in said
+    assert "in plain text: " in said
+    assert "write {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…" in said
     assert "hunter2" not in said and "wJalrXUtnFEMI" not in said
+
+
+def test_a_secret_in_a_variable_is_refused(tmp_path: Path) -> None:
+    """ZenML would keep what the variable holds as it is, for whoever may read the stack."""
+    said = refusal(tmp_path, CLUSTER.replace("${MLFLOW_PASSWORD}", "${PLAIN}"))
+    assert said.startswith(f"{tmp_path}/cluster.yaml:19: 'tracking_password' comes from the environment")
+    assert "write {{SECRET.KEY}} after: zenml secret create SECRET --KEY=…" in said
+    assert "hunter2" not in said
+
+
+def test_the_addresses_of_alerts_may_be_in_a_variable(tmp_path: Path) -> None:
+    """Not every one has a token in it; one with a password is refused."""
+    check(tmp_path, CLUSTER.replace(PASSWORD, "urls: ${HOOK}"))
+    said = refusal(tmp_path, CLUSTER.replace(PASSWORD, "urls: ${MAIL}"))
+    assert said.startswith(f"{tmp_path}/cluster.yaml:19: 'urls' comes from the environment")
+    assert "hunter2" not in said
+
+
+def test_a_reference_within_a_setting_is_refused(tmp_path: Path, zenml_client: Client) -> None:
+    """ZenML hands it on as it stands: it looks up settings, not what is in them."""
+    within = {"aws_secret_access_key": "{{nowhere.secret}}"}
+    assert S3ArtifactStoreConfig(path="s3://shop", client_kwargs=within).client_kwargs == within
+    written = 'aws_secret_access_key: "{{s3.secret}}"'
+    said = refusal(tmp_path, CLUSTER.replace("endpoint_url: https://s3.shop.example", written))
+    assert said.startswith(f"{tmp_path}/cluster.yaml:14: ZenML looks up no secret below 'client_kwargs'")
+    assert "in a setting of the component itself, write {{SECRET.KEY}}" in said
 
 
 def test_the_name_of_a_secret_is_none(tmp_path: Path) -> None:
@@ -109,7 +163,7 @@ def test_a_password_in_an_address_is_refused_also_from_a_variable(tmp_path: Path
     assert "hunter2" not in said
 
 
-@pytest.mark.parametrize("value", ["'${MLFLOW_PASSWORD}'", "'{{mlflow.password}}'", "hunter2"])
+@pytest.mark.parametrize("value", ["'${PLAIN}'", "'{{mlflow.password}}'", "hunter2"])
 def test_a_secret_among_the_plain_variables_of_containers_is_refused(tmp_path: Path, value: str) -> None:
     """The compiled pipeline would hold it in plain text, wherever it comes from."""
     written = f"environment: {{MLFLOW_PASSWORD: {value}}}"
@@ -195,7 +249,7 @@ def test_the_registrar_refuses_such_a_file_before_anything_else(
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     path = tmp_path / "cluster.yaml"
-    path.write_text(CLUSTER.replace("tracking_password: ${MLFLOW_PASSWORD}", "tracking_password: hunter2"))
+    path.write_text(CLUSTER.replace(PASSWORD, "tracking_password: hunter2"))
     assert main([str(path), *flag]) == UsageError.exit_code
     assert capsys.readouterr().err.startswith(f"{path}:19: 'tracking_password' stands there in plain text")
 

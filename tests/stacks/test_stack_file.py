@@ -57,6 +57,29 @@ def test_a_placeholder_takes_its_variable_before_its_default(stack_file: Path) -
         assert stack.components.artifact_store.configuration == {"path": path, "port": 8090}
 
 
+@pytest.mark.parametrize("variables", [{}, {"PASSWORD": "{{mine.password}}"}], ids=["unset", "set"])
+@pytest.mark.parametrize(
+    ("written", "own", "unset"),
+    [
+        ("${PASSWORD:-}", "", None),
+        ("${PASSWORD:-${OTHER:-}}", "", None),
+        ("${PASSWORD:-hunter2}", "hunter2", "hunter2"),
+        ("${PASSWORD:-${OTHER:-hunter2}}", "hunter2", "hunter2"),
+        ("${PASSWORD:-{{team.password}}}", "{{team.password}}", "{{team.password}}"),
+        ("${PASSWORD:-${OTHER:-{{team.password}}}}", "{{team.password}}", "{{team.password}}"),
+    ],
+)
+def test_what_the_file_itself_says_does_not_depend_on_the_environment(
+    stack_file: Path, written: str, own: str, unset: str | None, variables: dict[str, str]
+) -> None:
+    """A default is the file's own words also where a variable takes its place; it may refer to a secret."""
+    stack_file.write_text(WHOLE + f"      password: {written}\n")
+    stack = load_stack_file(stack_file, {"BASE": "/base", **variables})
+    assert stack.own_text("components", "artifact_store", "configuration", "password") == own
+    found = stack.components.artifact_store.configuration.get("password")
+    assert found == (variables["PASSWORD"] if variables else unset)
+
+
 def test_a_setting_that_its_placeholders_leave_empty_is_left_out(stack_file: Path) -> None:
     """With a mapping that has only such settings; an empty text that the file writes itself stays."""
     optional = """\

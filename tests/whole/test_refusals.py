@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.whole.shop import (
     IMPOSSIBLE,
     SEED_1,
@@ -405,6 +406,27 @@ def test_a_change_of_kind_waits_for_a_person(guarded: Shop, what: str, act: str)
     assert what in outcome.said
     assert len(change_digest(outcome.said)) >= 8
     assert guarded.versions() == before
+
+
+@pytest.mark.parametrize(("pipeline", "before"), [("continuous", "train"), ("training", "register")])
+def test_a_fire_of_an_old_schedule_waits_for_a_person_too(guarded: Shop, pipeline: str, before: str) -> None:
+    """A cluster fires with the configuration of long ago: the run's own steps look at production again."""
+    from zenml.client import Client
+
+    from pipelines import launch
+    from pipelines.config import load_config
+    from pipelines.training import TrainingInputs
+
+    known = guarded.versions()
+    config = load_config(SHRUNK_CONFIG, (f"product.model={guarded.model}", CHANGES["source_name"]))
+    inputs = TrainingInputs(source=str(guarded.delivery), data_version=None, code=launch.code_digest())
+    fired = launch.start(getattr(launch, pipeline), config, {"config": config, "inputs": inputs})
+    assert fired.exit_code == REFUSED, fired
+    assert "source_name" in fired.reasons[0]
+    assert "--approve-change" in fired.reasons[0]
+    run = Client().get_pipeline_run(fired.run or "")
+    assert before not in {name for name, step in run.steps.items() if step.status.is_successful}
+    assert guarded.versions() == known
 
 
 def test_an_approved_change_trains(guarded: Shop) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.main.home import free_port
+from tests.shrunk.delivery import PROJECT
 from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, registry_down, tag_edited
 
 if TYPE_CHECKING:
@@ -359,6 +360,38 @@ def test_what_a_forged_history_says_was_live_is_not_gone_back_to(shop: Shop) -> 
     assert told.exit_code == REFUSED, told.said
     assert "but the registry recorded" in told.said
     assert shop.served() == (2, shop.versions()[2]["model_digest"])
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_what_a_forged_record_says_is_live_is_neither_used_nor_recorded(
+    shop: Shop, tmp_path: Path, recorded: bool
+) -> None:
+    """A refused version that somebody wrote into the deployer's record as the one that is live."""
+    from materializers.errors import Refused
+    from steps.deployment.deployer import active_deployer
+    from steps.inference.champion import champion
+
+    refused = shop.train(IMPOSSIBLE, expected=REFUSED)
+    release_to(shop, 1)
+    deployer: Any = active_deployer()
+    state = deployer.config.site / "state.json"
+    written = state.read_text()
+    forged = json.loads(written)
+    (key,) = [key for key in forged["deployments"] if key.endswith(shop.model)]
+    live = forged["deployments"][key]["live"]["release"]
+    live["candidate"]["version"], live["recorded"] = refused, recorded
+    state.write_text(json.dumps(forged))
+    output = tmp_path / "predictions.parquet"
+    try:
+        with pytest.raises(Refused, match="but the registry recorded"):
+            champion.entrypoint(shop.model, "staging")
+        told = shop.run(infer=True, input=str(PROJECT / "data" / "photos"), output=str(output))
+    finally:
+        state.write_text(written)
+    assert not output.exists()
+    assert told.exit_code in (2, REFUSED), told.said
+    assert "was_live_staging" not in shop.versions()[refused]
+    assert shop.aliases()["staging"] == 1
 
 
 def test_a_pending_release_that_does_not_answer_locks_nobody_out(shop: Shop) -> None:

@@ -281,7 +281,15 @@ class Killed(BaseException):
     """What stands for a SIGKILL: nothing of the command runs after it."""
 
 
-@pytest.mark.parametrize("change", ["image", "arguments"])
+FOREIGN: dict[str, Any] = {
+    "image": "elsewhere.example/foreign:1",
+    "args": ["--host", "elsewhere.example"],
+    "envFrom": [{"configMapRef": {"name": "elsewhere"}}],
+    "lifecycle": {"postStart": {"exec": {"command": ["python", "-m", "elsewhere"]}}},
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN)
 def test_what_was_changed_past_the_deployer_is_not_healthy_and_a_release_mends_it(
     deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, change: str
 ) -> None:
@@ -290,10 +298,7 @@ def test_what_was_changed_past_the_deployer_is_not_healthy_and_a_release_mends_i
     resource = stub.resource(STAGING)
     before = programs(resource["spec"])
     [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
-    if change == "image":
-        container["image"] = "elsewhere.example/foreign:1"
-    else:
-        container["args"] = [*container["args"], "--max-body-bytes", "1"]
+    container[change] = FOREIGN[change]
     stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
     assert not deployer.healthy(live)
     assert not deployer.verify(live)

@@ -179,8 +179,6 @@ def registry_stack(zenml_client: Any, tmp_path_factory: pytest.TempPathFactory) 
     from zenml.enums import StackComponentType as Kind
 
     root, name = tmp_path_factory.mktemp("zenml"), f"deploying-{uuid4().hex[:8]}"
-    if not zenml_client.list_flavors(name="seldon-local", type=Kind.MODEL_DEPLOYER).items:
-        zenml_client.create_flavor(FLAVOR, Kind.MODEL_DEPLOYER)
     tracking = {"tracking_uri": f"sqlite:///{root}/mlflow.db"}
     zenml_client.create_stack_component(f"{name}-tracker", "mlflow", Kind.EXPERIMENT_TRACKER, tracking)
     zenml_client.create_stack_component(f"{name}-registry", "mlflow", Kind.MODEL_REGISTRY, {})
@@ -225,10 +223,11 @@ def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:
     from zenml.enums import StackComponentType
     from zenml.stack import StackComponent
 
+    client, kind = Client(), StackComponentType.MODEL_DEPLOYER
+    if not client.list_flavors(name="seldon-local", type=kind).items:
+        client.create_flavor(FLAVOR, kind)
     values = {"port": free_port(), "state_directory": str(site), "start_timeout_s": 120, **settings}
-    component = Client().create_stack_component(
-        f"deployer-{uuid4().hex[:8]}", "seldon-local", StackComponentType.MODEL_DEPLOYER, values
-    )
+    component = client.create_stack_component(f"deployer-{uuid4().hex[:8]}", "seldon-local", kind, values)
     return cast(SeldonLocalModelDeployer, StackComponent.from_model(component))
 
 

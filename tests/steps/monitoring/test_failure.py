@@ -13,11 +13,13 @@ import pytest
 from zenml import pipeline, step
 from zenml.config.retry_config import StepRetryConfig
 
+from materializers.carried_run import LostRun
 from steps.monitoring import failure
-from steps.monitoring.failure import is_settled, notify_failure, tell_once
+from steps.monitoring.failure import is_settled, notify_failure, tell_of_lost_run, tell_once
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 
 if TYPE_CHECKING:
+    from zenml.alerter.base_alerter import BaseAlerter
     from zenml.client import Client
     from zenml.models import PipelineRunResponse
 
@@ -76,6 +78,19 @@ def run_to_its_end(client: Client, what: object = failing) -> PipelineRunRespons
     return run
 
 
+def alerter_of(client: Client) -> BaseAlerter:
+    """The active stack's."""
+    found = client.active_stack.alerter
+    assert found is not None
+    return found
+
+
+def a_lost_run() -> LostRun:
+    """A run of a schedule that failed and that ZenML knows nothing of."""
+    run_id = str(uuid4())
+    return LostRun(id=run_id, name=f"training-scheduled-1-{run_id[:8]}", pipeline="training")
+
+
 def told(log: pytest.LogCaptureFixture) -> list[str]:
     """What the project itself logged."""
     return [record.getMessage() for record in log.records if record.name == "shutterline"]
@@ -100,8 +115,7 @@ def test_a_failed_step_is_told_once_after_its_last_retry(zenml_client: Client, h
 def test_a_run_that_was_told_is_never_told_again(zenml_client: Client, hook: Webhook) -> None:
     """Whoever finds it later, and however old the claim is."""
     run = run_to_its_end(zenml_client)
-    alerter = zenml_client.active_stack.alerter
-    assert alerter is not None
+    alerter = alerter_of(zenml_client)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(failure, "CLAIM_LAPSES_AFTER", timedelta(0))
         assert not tell_once(alerter, run, step="fails", kind=None, reason="again")
@@ -112,8 +126,7 @@ def test_a_run_whose_message_no_target_took_is_free_for_the_next(zenml_client: C
     """The claim is given back, so that the message is late and not lost."""
     hook.status = 500
     run = run_to_its_end(zenml_client)
-    alerter = zenml_client.active_stack.alerter
-    assert alerter is not None
+    alerter = alerter_of(zenml_client)
     assert not is_settled(run)
     hook.status = 200
     assert tell_once(alerter, run, step="fails", kind=None, reason="again")
@@ -128,8 +141,7 @@ def test_the_claim_of_a_killed_process_lapses(
     run = run_to_its_end(zenml_client)
     hook.status = 200
     zenml_client.create_tag(f"notified-{run.id}")
-    alerter = zenml_client.active_stack.alerter
-    assert alerter is not None
+    alerter = alerter_of(zenml_client)
     assert not tell_once(alerter, run, step=None, kind=None, reason="late")
     monkeypatch.setattr(failure, "CLAIM_LAPSES_AFTER", timedelta(0))
     assert tell_once(alerter, run, step=None, kind=None, reason="late")
@@ -173,7 +185,45 @@ def test_a_long_reason_is_cut(zenml_client: Client, hook: Webhook) -> None:
     hook.status = 500
     run = run_to_its_end(zenml_client)
     hook.status = 200
-    alerter = zenml_client.active_stack.alerter
-    assert alerter is not None
+    alerter = alerter_of(zenml_client)
     assert tell_once(alerter, run, step=None, kind="E", reason="page " * 1000)
     assert len(hook.messages[0]) < failure.LONGEST_REASON + 200
+
+
+def test_a_lost_run_is_told_once(
+    zenml_client: Client, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its pipeline and its name at the orchestrator; never again, however old the claim is."""
+    alerter, lost = alerter_of(zenml_client), a_lost_run()
+    assert tell_of_lost_run(alerter, lost)
+    assert not tell_of_lost_run(alerter, lost)
+    monkeypatch.setattr(failure, "CLAIM_LAPSES_AFTER", timedelta(0))
+    assert not tell_of_lost_run(alerter, lost)
+    (message,) = hook.messages
+    assert message.startswith(f"Pipeline training failed: run {lost.name} of its schedule\n")
+
+
+def test_a_lost_run_whose_message_no_target_took_is_free_for_the_next(
+    zenml_client: Client, hook: Webhook
+) -> None:
+    """Nothing says that it was told."""
+    alerter, lost = alerter_of(zenml_client), a_lost_run()
+    hook.status = 500
+    assert not tell_of_lost_run(alerter, lost)
+    hook.status = 200
+    assert tell_of_lost_run(alerter, lost)
+    assert len(hook.messages) == 1
+
+
+def test_a_lost_run_is_told_although_its_teller_was_killed(
+    zenml_client: Client, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after claiming and before posting: nobody else posts at first, and one does later, once."""
+    alerter, lost = alerter_of(zenml_client), a_lost_run()
+    zenml_client.create_tag(f"notified-{lost.id}")
+    assert not tell_of_lost_run(alerter, lost)
+    assert hook.messages == []
+    monkeypatch.setattr(failure, "CLAIM_LAPSES_AFTER", timedelta(0))
+    assert tell_of_lost_run(alerter, lost)
+    assert not tell_of_lost_run(alerter, lost)
+    assert len(hook.messages) == 1

@@ -10,7 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from materializers.errors import ServiceUnreachable
 from materializers.evidence import read_versions
-from steps.registry.register import CHALLENGER, register_version
+from steps.registry.aliases import CHALLENGER
+from steps.registry.register import register_version
 
 if TYPE_CHECKING:
     from zenml.client import Client

@@ -1,6 +1,7 @@
 """A training run that differs in kind from the live production champion waits for a person.
 
-Architecture, source name and policy are compared before the run; data and code are not a change of kind.
+Architecture, source name and policy are compared before the run, and again by the steps of a run, which may
+have been scheduled long ago; data and code are not a change of kind.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from zenml.client import Client
 
 from materializers.approval import Approval, Change
+from materializers.errors import Refused
 from materializers.evidence import registry_client, registry_errors, version_with_alias
-from pipelines.config import Config
-from steps.registry.register import CHAMPION
+from steps.registry.aliases import CHAMPION
 
 APPROVED_CHANGE_TAG = "approved_change_"
 
@@ -20,23 +21,13 @@ def change_artifact(model_name: str) -> str:
     return f"{model_name}-change-approval"
 
 
-def intended_change(config: Config) -> Change:
-    """What this configuration would train."""
-    return Change(
-        architecture=config.train.architecture,
-        source_name=config.product.source.name,
-        policy=config.policy.digest,
-    )
-
-
-def unapproved_change(config: Config) -> str | None:
-    """Why this configuration may not be trained yet; None when it may.
+def unapproved_change(model_name: str, change: Change) -> str | None:
+    """Why a model of this kind may not be trained yet; None when it may.
 
     Raises:
         ServiceUnreachable: the registry cannot be read.
     """
-    name = config.product.model
-    champion = version_with_alias(name, CHAMPION)
+    champion = version_with_alias(model_name, CHAMPION)
     if champion is None:
         return None
     live = Change(
@@ -44,8 +35,7 @@ def unapproved_change(config: Config) -> str | None:
         source_name=champion.tag("source_name"),
         policy=champion.tag("policy_digest"),
     )
-    change = intended_change(config)
-    if change == live or is_approved(name, change):
+    if change == live or is_approved(model_name, change):
         return None
     differences = [
         f"{field} {getattr(live, field)[:24]} → {getattr(change, field)[:24]}"
@@ -57,6 +47,18 @@ def unapproved_change(config: Config) -> str | None:
         f"and nobody approved that: "
         f'python run.py --approve-change {change.digest[:16]} --by WHO --reason "…"'
     )
+
+
+def require_approved(model_name: str, change: Change) -> None:
+    """Refuse what :func:`unapproved_change` finds.
+
+    Raises:
+        Refused: nobody approved it.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    refusal = unapproved_change(model_name, change)
+    if refusal is not None:
+        raise Refused(refusal)
 
 
 def is_approved(model_name: str, change: Change) -> bool:

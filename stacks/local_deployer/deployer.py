@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from uuid import UUID
 
 import httpx
 from zenml.enums import ServiceState
-from zenml.model_deployers import BaseModelDeployer
 from zenml.model_deployers.base_model_deployer import (
     DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
     BaseModelDeployerFlavor,
 )
-from zenml.services import BaseService, ServiceConfig
+from zenml.services import BaseService
 
 from materializers.errors import Refused, ServiceUnreachable
 from materializers.evidence import verify_arm, verify_return
@@ -24,6 +23,7 @@ from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig, SeldonL
 from stacks.local_deployer.service import SeldonLocalService, record_services, service_list
 from stacks.local_deployer.site import Site
 from stacks.probing import NO_PREDICTION
+from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.served import (
     Entry,
     as_live,
@@ -36,7 +36,7 @@ from stacks.served import (
 )
 
 
-class SeldonLocalModelDeployer(BaseModelDeployer):
+class SeldonLocalModelDeployer(ReleasingModelDeployer):
     """Seldon microservices of this machine behind Envoy.
 
     It implements the project's ``Deployer`` protocol, and ZenML's interface for its command line.
@@ -195,29 +195,16 @@ class SeldonLocalModelDeployer(BaseModelDeployer):
 
     # ZenML's interface
 
-    def perform_deploy_model(
-        self, id: UUID, config: ServiceConfig, timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT
-    ) -> BaseService:
-        """Refuse: ZenML's generic call carries no verdict.
+    @property
+    def site(self) -> str:
+        """The folder of its services."""
+        return str(self._site.path)
 
-        Raises:
-            Refused: always.
-        """
-        raise Refused("A model is served with its verdict only: python run.py --deploy")
-
-    def find_model_server(self, *args: Any, **kwargs: Any) -> list[BaseService]:
-        """Find this deployer's services, after what a killed command left is cleared up."""
+    def put_records_in_order(self) -> None:
+        """End what a killed command left, and make ZenML's records agree with what is live."""
         site = self._site
         site.settled_state()
         record_services(site)
-        # ZenML finds those of every deployer of the flavor.
-        found = cast(list[SeldonLocalService], super().find_model_server(*args, **kwargs))
-        return [service for service in found if service.config.site == str(site.path)]
-
-    @staticmethod
-    def get_model_server_info(service: BaseService) -> dict[str, str | None]:
-        """What ``zenml model-deployer models describe`` shows."""
-        return cast(SeldonLocalService, service).facts
 
     def perform_stop_model(
         self,

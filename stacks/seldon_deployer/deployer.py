@@ -6,22 +6,22 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 from uuid import UUID
 
 import httpx
-from zenml.model_deployers import BaseModelDeployer
 from zenml.model_deployers.base_model_deployer import (
     DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT,
     BaseModelDeployerFlavor,
 )
-from zenml.services import BaseService, ServiceConfig
+from zenml.services import BaseService
 
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from materializers.evidence import verify_arm, verify_return
 from materializers.release import Arm, Environment, Release
 from stacks.listed_services import ServiceList, Serving
 from stacks.model_copies import ModelCopies
+from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerConfig,
     SeldonClusterModelDeployerFlavor,
@@ -43,7 +43,7 @@ from stacks.served import (
 )
 
 
-class SeldonClusterModelDeployer(BaseModelDeployer):
+class SeldonClusterModelDeployer(ReleasingModelDeployer):
     """SeldonDeployments of a cluster, one for each model and environment.
 
     It implements the project's ``Deployer`` protocol, and ZenML's interface for its command line.
@@ -230,27 +230,14 @@ class SeldonClusterModelDeployer(BaseModelDeployer):
 
     # ZenML's interface
 
-    def perform_deploy_model(
-        self, id: UUID, config: ServiceConfig, timeout: int = DEFAULT_DEPLOYMENT_START_STOP_TIMEOUT
-    ) -> BaseService:
-        """Refuse: ZenML's generic call carries no verdict.
+    @property
+    def site(self) -> str:
+        """The cluster's namespace."""
+        return self.config.site
 
-        Raises:
-            Refused: always.
-        """
-        raise Refused("A model is served with its verdict only: python run.py --deploy")
-
-    def find_model_server(self, *args: Any, **kwargs: Any) -> list[BaseService]:
-        """Find this deployer's services, after what a killed command left is cleared up."""
+    def put_records_in_order(self) -> None:
+        """Conclude or undo what a killed command left, and make ZenML's records agree with what is live."""
         self._record_services(Rollout(self.config))
-        # ZenML finds those of every deployer of the flavor.
-        found = cast(list[SeldonClusterService], super().find_model_server(*args, **kwargs))
-        return [service for service in found if service.config.site == self.config.site]
-
-    @staticmethod
-    def get_model_server_info(service: BaseService) -> dict[str, str | None]:
-        """What ``zenml model-deployer models describe`` shows."""
-        return cast(SeldonClusterService, service).facts
 
     def perform_stop_model(
         self,

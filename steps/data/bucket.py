@@ -65,7 +65,7 @@ class S3Source(Source):
             return Unreadable("unreadable", "access is denied, or it is missing and listing is not allowed")
         return self._unreachable(error)
 
-    def _unreachable(self, error: Exception) -> ServiceUnreachable:
+    def _unreachable(self, error: Exception) -> ServiceUnreachable | UsageError:
         return _unreachable(self.address, error)
 
     def close(self) -> None:
@@ -108,17 +108,28 @@ def _split(address: str) -> tuple[str, str]:
     return bucket, key.strip("/")
 
 
-def _unreachable(address: str, error: Exception) -> ServiceUnreachable:
+def _unreachable(address: str, error: Exception) -> ServiceUnreachable | UsageError:
+    """What is said of a bucket that gives nothing: wrong use, which nobody tries again, or a fault."""
+    from botocore.exceptions import (  # type: ignore[import-untyped]
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
+
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return UsageError(
+            f"The source {address} cannot be asked for: {error}. Set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or name a profile: AWS_PROFILE"
+        )
     return ServiceUnreachable(
         f"The source {address} cannot be read: {error}. Check the bucket's name, AWS_ENDPOINT_URL, "
-        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again."
+        "AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and run the same command again."
     )
 
 
 def _s3_client(address: str, connections: int) -> Any:
     import boto3
     from botocore.config import Config  # type: ignore[import-untyped]
-    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+    from botocore.exceptions import BotoCoreError
 
     # Servers other than Amazon's seldom have a name per bucket.
     own_server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -132,6 +143,4 @@ def _s3_client(address: str, connections: int) -> Any:
     try:
         return boto3.session.Session().client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
-        raise ServiceUnreachable(
-            f"The source {address} cannot be reached: {error}. Check AWS_ENDPOINT_URL and AWS_REGION."
-        ) from error
+        raise _unreachable(address, error) from error

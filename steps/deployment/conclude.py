@@ -147,7 +147,7 @@ def _refusal(release: Release) -> str | None:
 def _taken_out_as_refused(release: Release, refusal: str) -> Release:
     if not _is_live(release):
         return _superseded(release)
-    reason = f"{refusal} It was up and not recorded yet; {_take_out(release)}."
+    reason = f"It was up and not recorded yet; {_take_out(release)}. {refusal}"
     return release.model_copy(update={"status": "refused", "reasons": (reason,)})
 
 

@@ -74,6 +74,20 @@ def test_a_wrong_secret_is_a_service_that_cannot_be_read(
     assert "not-the-secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("absent", ["both", "the secret"])
+def test_absent_credentials_are_wrong_use(
+    bucket: BucketServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, absent: str
+) -> None:
+    """Trying again brings none, so it is no fault; the message names the variables."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")[absent == "the secret" :]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(UsageError, match="AWS_SECRET_ACCESS_KEY"):
+        opened(f"s3://{BUCKET}/good").labels()
+
+
 def test_a_bucket_that_does_not_exist_cannot_be_read(bucket: BucketServer) -> None:
     """The bucket's name is in the message."""
     with opened("s3://no-such-bucket/x") as source, pytest.raises(ServiceUnreachable, match="no-such-bucket"):

@@ -1,4 +1,8 @@
-"""Ctrl-C, noticed wherever it comes: in a training, Python and its libraries lose one in twenty."""
+"""Ctrl-C, noticed wherever it comes: in a training, Python and its libraries lose one in twenty.
+
+And postponed for a moment where it would cut a database's transaction: the exception keeps the frame that
+holds the lock, so that ZenML, which then writes down that the step was interrupted, waits for itself.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,44 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 AGAIN_S = 0.05
+DATABASES = ("zenml.zen_stores.", "mlflow.store.", "sqlalchemy.")
+"""Modules in which a transaction may be open."""
+POSTPONED_S = 3.0
+"""At most; then it cuts whatever runs."""
 
 
 @contextlib.contextmanager
-def noted_interrupts() -> Iterator[list[int]]:
-    """Raise :class:`KeyboardInterrupt` on Ctrl-C, as Python does, and yield a list that grows with each.
+def noted_interrupts() -> Iterator[list[float]]:
+    """Raise :class:`KeyboardInterrupt` on Ctrl-C, as Python does, and yield a list of when each came.
 
     One that comes while a destructor or a weak reference's callback runs, where Python drops it, is sent
-    again. Where the caller has SIGINT ignored, as shells do for jobs in the background, it stays ignored.
+    again, and so is one that comes amid a transaction. Where the caller has SIGINT ignored, as shells do for
+    jobs in the background, it stays ignored.
     """
-    came: list[int] = []
+    came: list[float] = []
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield came
         return
     dropped = sys.unraisablehook
 
     def note(signum: int, frame: FrameType | None) -> None:
-        came.append(signum)
-        signal.default_int_handler(signum, frame)
+        came.append(time.monotonic())
+        if _is_amid_a_transaction(frame) and came[-1] - came[0] < POSTPONED_S:
+            send_soon()
+        else:
+            signal.default_int_handler(signum, frame)
+
+    def send_soon() -> None:
+        threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def send_again(unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+            send_soon()
         else:
             dropped(unraisable)
 
@@ -43,3 +59,11 @@ def noted_interrupts() -> Iterator[list[int]]:
     finally:
         sys.unraisablehook = dropped
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_amid_a_transaction(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(DATABASES):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,7 +1,8 @@
 """Ctrl-C, noticed wherever it comes: in a training, Python and its libraries lose one in twenty.
 
 And postponed for a moment where it would cut a database's transaction: the exception keeps the frame that
-holds the lock, so that ZenML, which then writes down that the step was interrupted, waits for itself.
+holds the lock, so that ZenML, which then writes down that the step was interrupted, waits a minute for
+itself.
 """
 
 from __future__ import annotations

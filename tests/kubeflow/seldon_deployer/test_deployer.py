@@ -73,6 +73,23 @@ class Asking(threading.Thread):
         self.join()
 
 
+class Killed(BaseException):
+    """What stands for a SIGKILL: nothing of the command runs after it."""
+
+
+def leave_pending(deployer: SeldonClusterModelDeployer, coming: Arm) -> None:
+    """Begin to bring a version up, and let the command be killed before it looks whether it came."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Rollout, "_bring_up", killed)
+        patched.setattr(Rollout, "_end", lambda *_: None)
+        with pytest.raises(Killed):
+            deployer.apply(release_of(coming))
+
+
 def test_a_release_comes_up_is_replaced_and_rolled_back_at_one_url(
     deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm
 ) -> None:
@@ -277,10 +294,6 @@ def test_a_model_that_is_not_the_pinned_one_is_never_served(
     assert deployer.live() == []
 
 
-class Killed(BaseException):
-    """What stands for a SIGKILL: nothing of the command runs after it."""
-
-
 FOREIGN: dict[str, Any] = {
     "image": "elsewhere.example/foreign:1",
     "args": ["--host", "elsewhere.example"],
@@ -348,15 +361,7 @@ def test_a_change_that_is_found_pending_is_concluded_as_the_records_allow(
     """A ConfigMap of somebody else stays as it is; what was rejected or altered meanwhile never stays."""
     live = deployer.apply(release_of(first))
     coming = registry.register(seed)
-
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Rollout, "_bring_up", killed)
-        patched.setattr(Rollout, "_end", lambda *_: None)
-        with pytest.raises(Killed):
-            deployer.apply(release_of(coming))
+    leave_pending(deployer, coming)
     wait_for(lambda: answering_version(live.url) == str(coming.version))
     wait_for(lambda: stub.resource(STAGING)["status"]["state"] == "Available")
     config_map = {"metadata": {"name": STAGING}, "data": {"theirs": "1"}}
@@ -394,15 +399,7 @@ def test_a_change_whose_command_was_killed_is_concluded_or_undone(
     deployer = make_deployer()
     live = deployer.apply(release_of(first))
     settings = {} if new_version_comes_up else {"image": "registry.example/never-ready:2"}
-
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Rollout, "_bring_up", killed)
-        patched.setattr(Rollout, "_end", lambda *_: None)
-        with pytest.raises(Killed):
-            make_deployer(**settings).apply(release_of(second))
+    leave_pending(make_deployer(**settings), second)
     assert annotated(stub, STAGING, "pending")["coming"]["model_digest"] == second.model_digest
     if new_version_comes_up:
         wait_for(lambda: answering_version(live.url) == str(second.version))

@@ -179,7 +179,7 @@ def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_dig
             verdict=arm.verdict,
             recorded=entry.tags.get("approval_digest"),
         )
-    verify_not_rejected(model_name, arm, environment)
+    _require_not_rejected(read_versions(model_name), arm, environment)
 
 
 def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> None:
@@ -192,8 +192,9 @@ def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> Non
         Refused: the registry says otherwise, or does not know the version; or a person rejected it.
         ServiceUnreachable: the registry cannot be read.
     """
-    verify_not_rejected(model_name, arm, environment)
-    entry = next((one for one in read_versions(model_name) if one.version == arm.version), None)
+    versions = read_versions(model_name)
+    _require_not_rejected(versions, arm, environment)
+    entry = next((one for one in versions if one.version == arm.version), None)
     if entry is None:
         raise Refused(
             f"The registry knows no version {arm.version} of {model_name}, so it is not put back in "
@@ -204,7 +205,7 @@ def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> Non
         verify_arm(arm, model_name=model_name, environment=environment, model_digest=arm.model_digest)
 
 
-def verify_not_rejected(model_name: str, arm: Arm, environment: Environment) -> None:
+def _require_not_rejected(versions: list[RegisteredVersion], arm: Arm, environment: Environment) -> None:
     """Check that no person's last decision on a version, or on another one with its model, is a rejection.
 
     A model that was rejected stays so under each number that a training gives it, until a person decides on
@@ -212,9 +213,7 @@ def verify_not_rejected(model_name: str, arm: Arm, environment: Environment) -> 
 
     Raises:
         Refused: it is one.
-        ServiceUnreachable: the registry cannot be read.
     """
-    versions = read_versions(model_name)
     own = next((entry for entry in versions if entry.version == arm.version), None)
     if own is not None and own.rejected:
         raise Refused(_rejected(own, arm.version, environment))

@@ -22,6 +22,15 @@ Examples:
   python run.py --config configs/demo --approve 2 --by "Ada" --reason "checked the report"
   python run.py --config configs/demo --deploy --version 2 --environment production
 \b
+  # what a delivery changed; a picture that was set aside and may come back; one that nobody may keep
+  python run.py --config configs/demo --data-diff 3f2a91c04d5e 8b7710ce92aa
+  python run.py --config configs/demo --readmit 05ede1f0f9a03c5d
+  python run.py --config configs/demo --forget 5c0d1e7f --by "Ada" --reason "the customer asked"
+\b
+  # what nothing refers to, shown and then removed
+  python run.py --config configs/demo --collect
+  python run.py --config configs/demo --collect --apply
+\b
   # put the previous release back
   python run.py --config configs/demo --rollback
 \b
@@ -41,8 +50,8 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
     "--continuous", is_flag=True, help="Join --source to the data; retrain and stage with a reason."
 )
 @click.option("--infer", is_flag=True, help="Classify --input with the live model into --output.")
-@click.option("--source", metavar="PATH|s3://…", help="A delivery: folder, .zip, .tar or bucket prefix.")
-@click.option("--data", metavar="VERSION", help="A stored dataset version to train on.")
+@click.option("--source", metavar="PATH|s3://…", help="A delivery: folder, .zip, .tar, .parquet or bucket.")
+@click.option("--data", metavar="VERSION", help="A stored dataset version, in the place of --source.")
 @click.option("--version", type=int, metavar="N", help="The registered version to release.")
 @click.option("--input", metavar="PATH|s3://…", help="Pictures to classify.")
 @click.option("--output", metavar="FILE", help="Where the predictions go, as Parquet.")
@@ -59,6 +68,12 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
 @click.option("--by", metavar="WHO", help="Who decides.")
 @click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--data-diff", nargs=2, metavar="A B", help="Show what dataset version B changed against A.")
+@click.option("--readmit", metavar="ID", help="Put a picture back that was set aside.")
+@click.option("--forget", is_flag=True, help="Erase the pictures ID … wherever they are stored.")
+@click.option("--compact", is_flag=True, help="Pack small shards of the stored datasets into full ones.")
+@click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
+@click.option("--apply", is_flag=True, help="With --collect: remove it.")
 @click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
 @click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")
 @click.option("--stop", is_flag=True, help="Stop everything that serves.")
@@ -82,7 +97,7 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--stack", metavar="NAME", help="Use this ZenML stack for this call.")
 @click.option("--no-cache", is_flag=True, help="Run every step anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@click.argument("photos", nargs=-1, metavar="[PHOTO …]")
+@click.argument("photos", nargs=-1, metavar="[PHOTO …|ID …]")
 def main(**flags: object) -> None:
     """Turn labelled product photographs into a classifier that serves traffic, behind a gate.
 

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from pipelines.results import PipelineResult
 
 INTERRUPTED = 130
+CHANGES_DATA = frozenset({"readmit", "forget", "compact", "collect"})
+"""Acts that wait for a run that is going on: it may be about to store what they change."""
 PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
-ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS
+DATA_ACTS = frozenset({"data-diff", "readmit", "forget", "compact", "collect"})
+ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 
@@ -218,11 +221,11 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
 
 @contextlib.contextmanager
 def _exclusive(name: str, request: Request) -> Iterator[None]:
-    """Hold the run lock for pipelines that run now; an act of a person never waits for one."""
+    """Hold the run lock for pipelines that run now and for what changes data; no other act waits for one."""
     from pipelines.session import one_run_at_a_time
 
     runs = name in PIPELINES and request.schedule is None and request.compile is None
-    with one_run_at_a_time() if runs else contextlib.nullcontext():
+    with one_run_at_a_time() if runs or name in CHANGES_DATA else contextlib.nullcontext():
         yield
 
 
@@ -230,7 +233,12 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions import approve as versions
     from actions import approve_change as changes
     from actions import schedules
+    from actions.collect import collect
+    from actions.compact import compact
+    from actions.data_diff import compare_data
+    from actions.forget import forget
     from actions.predict import predict_photos
+    from actions.readmit import readmit
     from actions.rollback import roll_back
     from actions.scheduler import run_scheduler
     from actions.status import read_status
@@ -275,6 +283,11 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
             )
         ),
         "rollback": lambda: roll_back(config, environment, finished=finished),
+        "readmit": lambda: readmit(config, request.readmit or ""),
+        "forget": lambda: forget(request.photos, by=by, reason=reason),
+        "compact": compact,
+        "collect": lambda: collect(config, apply=request.apply),
+        "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
         "stop": stop,

@@ -9,6 +9,10 @@ from typing import Literal
 from materializers.errors import UsageError
 
 PIPELINES = ("train", "deploy", "continuous", "infer")
+PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
+"""What a named person decides."""
+WITH_PICTURES = ("predict", "forget")
+"""What takes the arguments that stand without a flag."""
 NOT_REPEATED = frozenset({"assignments", "schedule", "compile", "stack", "as_json", "photos"})
 
 
@@ -35,7 +39,14 @@ class Request:
     input: str | None = None
     output: str | None = None
     environment: Literal["staging", "production"] = "staging"
+    data_diff: tuple[str, str] | None = None
+    forget: bool = False
+    readmit: str | None = None
+    compact: bool = False
+    collect: bool = False
+    apply: bool = False
     photos: tuple[str, ...] = ()
+    """Photographs to ask about, or the ids of pictures to forget."""
     schedule: str | None = None
     schedules: bool = False
     pause: str | None = None
@@ -60,6 +71,11 @@ class Request:
             "continuous": self.continuous,
             "infer": self.infer,
             "rollback": self.rollback,
+            "readmit": self.readmit is not None,
+            "forget": self.forget,
+            "compact": self.compact,
+            "collect": self.collect,
+            "data-diff": self.data_diff is not None,
             "predict": self.predict,
             "status": self.status,
             "stop": self.stop,
@@ -104,6 +120,8 @@ def check_flags(request: Request) -> None:
         raise UsageError("--input and --output go with --infer")
     if request.version is not None and not request.deploy:
         raise UsageError("--version goes with --deploy")
+    if request.apply and not request.collect:
+        raise UsageError("--apply goes with --collect: without it, --collect only shows what it would remove")
     _check_decision(request)
     _check_photos(request)
     _check_schedule(request)
@@ -137,20 +155,29 @@ def _check_text(request: Request) -> None:
 
 
 def _check_decision(request: Request) -> None:
-    decided = {"approve", "reject", "approve-change"}.intersection(request.wanted)
+    decided = PERSONAL.intersection(request.wanted)
     given = {"--by WHO": request.by, '--reason "…"': request.reason}
     missing = [flag for flag, value in given.items() if not (value or "").strip()]
     if decided and missing:
         raise UsageError(f"A decision is a named person's: give {' and '.join(missing)}")
     if not decided and (request.by is not None or request.reason is not None):
-        raise UsageError("--by and --reason go with --approve, --reject or --approve-change")
+        raise UsageError("--by and --reason go with --approve, --reject, --approve-change or --forget")
 
 
 def _check_photos(request: Request) -> None:
-    if request.photos and not request.predict:
-        raise UsageError(f"Unexpected argument {request.photos[0]!r}: photographs go with --predict")
+    if request.predict and request.forget:
+        raise UsageError("--predict and --forget do not go together: one takes photographs, one their ids")
+    if request.photos and not {*WITH_PICTURES}.intersection(request.wanted):
+        raise UsageError(
+            f"Unexpected argument {request.photos[0]!r}: photographs go with --predict, ids with --forget"
+        )
+    if request.forget and not request.photos:
+        raise UsageError(
+            'Which pictures? python run.py --forget IMAGE_ID … --by WHO --reason "…"; the ids stand in the '
+            "pages of datasets and quarantine"
+        )
     if request.predict and not request.photos:
         raise UsageError("--predict takes photographs: python run.py --predict photo.jpg")
-    for photo in request.photos:
+    for photo in request.photos if request.predict else ():
         if not Path(photo).is_file():
             raise UsageError(f"There is no photograph at {photo}")

@@ -99,6 +99,7 @@ def _(result: ActionResult, console: Console, command: str) -> None:
     for reason in result.reasons:
         console.print(f"  {in_full(reason, command)}")
     _show_schedules(result.details.get("schedules", ()), console)
+    _show_data_act(result, console)
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
@@ -144,6 +145,37 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"! {in_full(difference, command)}")
 
 
+def _show_data_act(result: ActionResult, console: Console) -> None:
+    """The table of an act on data."""
+    details = result.details
+    if result.action == "data-diff" and details.get("classes"):
+        counts = ("before", "added", "withdrawn", "relabelled_from", "relabelled_to", "after")
+        table = Table("class", *(name.replace("_", " ") for name in counts), box=None, pad_edge=False)
+        for row in details["classes"]:
+            table.add_row(row["name"], *(f"{row[name]:,}" for name in counts))
+        console.print(table)
+        for name, count in details["columns"].items():
+            console.print(f"  column {name}: {count:,} pictures say something else")
+    if result.action == "collect" and details.get("found"):
+        table = Table("what", "name", "bytes", "age", "why", box=None, pad_edge=False)
+        for row in details["found"]:
+            age = f"{row['age_hours']:,.0f} h"
+            table.add_row(row["kind"], row["name"], f"{row['bytes']:,}", age, row["why"])
+        console.print(table)
+    if result.action == "compact" and details.get("datasets"):
+        table = Table("data", "shards before", "after", "bytes written", box=None, pad_edge=False)
+        for row in details["datasets"]:
+            numbers = (row["shards_before"], row["shards_after"], row["bytes_written"])
+            table.add_row(row["version"][:12], *(f"{number:,}" for number in numbers))
+        console.print(table)
+    if result.action == "forget" and details.get("models"):
+        table = Table("model", "version", "data", "aliases", box=None, pad_edge=False)
+        for row in details["models"]:
+            aliases = ", ".join(row["aliases"]) or "–"
+            table.add_row(row["model"], str(row["version"]), row["data"][:12], aliases)
+        console.print(table)
+
+
 def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> None:
     if not schedules:
         return
@@ -178,8 +210,8 @@ def _interval(rule: RuleResult) -> str:
 
 def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
     """What one would type after this result: what it is for, and the command; empty where nothing follows."""
-    if isinstance(result, ActionResult) and result.action == "approve":
-        return _to_production(result.details["version"])
+    if isinstance(result, ActionResult):
+        return _after_act(result)
     if not isinstance(result, PipelineResult) or result.exit_code or result.version is None:
         return []
     if result.pipeline == "training" and result.verdict == "passed":
@@ -204,6 +236,14 @@ def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
         *_further_delivery(result, config),
         *_LOOK_AND_STOP,
     ]
+
+
+def _after_act(result: ActionResult) -> list[tuple[str, str]]:
+    if result.action == "approve":
+        return _to_production(result.details["version"])
+    if result.action == "readmit" and not result.exit_code:
+        return [("train on it", f"{COMMAND} --train --data {result.details['data'][:16]}")]
+    return []
 
 
 def _to_production(version: int) -> list[tuple[str, str]]:

@@ -4,13 +4,16 @@
     .venv/bin/python docs/make_pictures.py --set train.epochs=3     # a quicker one, to try this script
 
 It needs Debian's chromium, and works in a home of its own: the user's stacks, runs and services stay as they
-are. On two idle cores it takes about two minutes.
+are. On two idle cores it takes about two minutes. The delivery whose report and quarantine are shown has what
+is wrong with real ones; its photographs are those of ../shared/data/clothing (CC0) where they are, else the
+sample's, enlarged.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import io
 import json
 import os
@@ -20,12 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 from websockets.sync.client import ClientConnection, connect
@@ -34,8 +39,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 PICTURES = PROJECT / "docs" / "pictures"
 BIN = Path(sys.executable).parent
 DEMO = "python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict"
+CLOTHING = PROJECT.parent / "shared" / "data" / "clothing"
+CATEGORIES = {"t-shirt": "tops", "pants": "trousers", "dress": "dresses", "shoes": "footwear"}
+SAMPLE_PHOTOGRAPHS = {"bag": "bags", "dress": "dresses", "sneaker": "footwear"}
+PHOTOGRAPH_SIDE = 280
 COLUMNS = 124
 WAIT_S = 120.0
+COLOURS = 256
+"""Pages have few; a picture of so many weighs a third."""
 MAX_BYTES = 250_000
 PAGE = """<!doctype html><meta charset="utf-8"><style>{stylesheet}
 body {{ margin: 0; background: #fbfbf9; }}
@@ -93,8 +104,13 @@ class Browser:
         self.wait_for(f"!!{element}")
         self.evaluate(f"{element}.click()")
 
-    def save(self, name: str, *, fit: str | None = None) -> None:
+    def save(self, name: str, *, fit: str | None = None, until: str | None = None) -> None:
         """Write what the page shows to ``docs/pictures``, or the element ``fit`` alone.
+
+        Args:
+            name: the file's.
+            fit: selects the element.
+            until: the words of a heading at which the picture ends.
 
         Raises:
             RuntimeError: the picture is larger than a README should load.
@@ -105,9 +121,13 @@ class Browser:
             box = json.loads(
                 self.evaluate(f"JSON.stringify(document.querySelector('{fit}').getBoundingClientRect())")
             )
+            if until is not None:
+                heading = f"[...document.querySelectorAll('h2')].find(e => e.textContent === '{until}')"
+                box["height"] = self.evaluate(f"{heading}.getBoundingClientRect().top") - box["y"]
             clip = {"clip": {**{key: box[key] for key in ("x", "y", "width", "height")}, "scale": 1}}
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, **clip)
-        data = base64.b64decode(shot["data"])
+        with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as taken:
+            data = encoded(taken.convert("RGB").quantize(COLOURS), "PNG", optimize=True)
         if len(data) > MAX_BYTES:
             raise RuntimeError(f"{name} has {len(data):,} bytes, the limit is {MAX_BYTES:,}")
         (PICTURES / name).write_bytes(data)
@@ -197,6 +217,70 @@ def run(*command: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def photographs() -> Iterator[tuple[Image.Image, str]]:
+    """A photograph of each category, with its label."""
+    if not CLOTHING.is_dir():
+        for name, label in SAMPLE_PHOTOGRAPHS.items():
+            with Image.open(PROJECT / "data" / "photos" / f"{name}.png") as small:
+                yield small.convert("RGB").resize((PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE)), label
+        return
+    with (CLOTHING / "labels.csv").open(newline="") as file:
+        first = {row["label"]: row["image"] for row in reversed(list(csv.DictReader(file)))}
+    for name, label in CATEGORIES.items():
+        with Image.open(CLOTHING / "images" / first[name]) as photograph:
+            image = photograph.convert("RGB")
+        image.thumbnail((PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE))
+        yield image, label
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    """A picture's file."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def faulty_delivery(archive: Path) -> Path:
+    """The second delivery with what is wrong with real ones: damage, no label, look-alikes, an address."""
+    with zipfile.ZipFile(PROJECT / "data" / "second-delivery.zip") as sample:
+        rows = list(csv.DictReader(io.StringIO(sample.read("labels.csv").decode())))
+        files = {row["image_path"]: sample.read(row["image_path"]) for row in rows}
+    for number, (photograph, label) in enumerate(photographs(), 1):
+        for quality in (95, 60):
+            path = f"photographs/{number}-{quality}.jpg"
+            files[path] = encoded(photograph, "JPEG", quality=quality)
+            rows.append({"image_path": path, "label": label, "remark": "ask anna@example.com"})
+        files["photographs/cut-short.jpg"] = files[path][: len(files[path]) // 2]
+        files["photographs/banner.png"] = encoded(photograph.resize((420, 12)), "PNG")
+        files["icons/1.png"] = encoded(photograph.resize((6, 6)), "PNG")
+        files["photographs/hat.jpg"] = encoded(photograph.rotate(8), "JPEG")
+        files["photographs/unnamed.jpg"] = encoded(photograph.rotate(-8), "JPEG")
+    files["photographs/empty.jpg"] = b""
+    faulty = {"cut-short.jpg": "tops", "banner.png": "tops", "empty.jpg": "bags", "gone.jpg": "bags"}
+    rows += [{"image_path": f"photographs/{name}", "label": label} for name, label in faulty.items()]
+    rows += [{"image_path": "icons/1.png", "label": "tops"}]
+    rows += [{"image_path": "photographs/hat.jpg", "label": "hats"}]
+    rows += [{"image_path": "photographs/unnamed.jpg", "label": ""}]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=["image_path", "label", "article", "remark"])
+    writer.writeheader()
+    writer.writerows(rows)
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, data in {"labels.csv": table.getvalue().encode(), **files}.items():
+            packed.writestr(name, data)
+    return archive
+
+
+def data_pictures(page: Browser, home: Path) -> None:
+    """The pages of the newest delivery: its report, and what was set aside."""
+    artifacts = home / "zenml" / "shutterline" / "artifacts"
+    for artifact, until in (("validate/data_report", "Suspicious labels"), ("ingest/quarantine", None)):
+        pages = (artifacts / artifact).rglob("page.html")
+        newest = max(pages, key=lambda path: path.stat().st_mtime)
+        page.open(newest.as_uri(), width=900, height=1100)
+        page.save(f"{artifact.partition('/')[2]}.png", fit="body", until=until)
+
+
 def demo_picture(page: Browser, home: Path, text: str) -> None:
     """Draw what the demo printed as a terminal shows it."""
     console = Console(record=True, file=io.StringIO(), force_terminal=True)
@@ -243,12 +327,16 @@ def main() -> None:
         ]
         ending.callback(run, "python", "run.py", "--stop", environment=environment)
         printed = run(*DEMO.split(), *photos, *assignments, environment=environment)
+        delivery = faulty_delivery(home / "delivery.zip")
+        join = ("--continuous", "--source", str(delivery), "--set", "trigger.new_rows=100000")
+        run("python", "run.py", "--config", "configs/demo", *join, environment=environment)
         port = free_port()
         ending.callback(run, "zenml", "logout", "--local", environment=environment)
         run("zenml", "login", "--local", "--port", str(port), environment=environment)
         page = ending.enter_context(browser(home))
         demo_picture(page, home, f"$ make demo\n{printed}")
         dashboard_pictures(page, home, f"http://127.0.0.1:{port}")
+        data_pictures(page, home)
 
 
 if __name__ == "__main__":

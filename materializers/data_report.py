@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, field_serializer
 
 from materializers.report import Record, Report
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
 
+Outcome = Literal["passed", "refused", "warned", "not_assessed"]
+Severity = Literal["refuse", "warn"]
+
 
 class Check(Record):
-    """One check of the data: what was measured beside its limit."""
+    """One check of the data: what was measured beside its limit, and what happens beyond it."""
 
     name: str
-    outcome: Literal["passed", "refused", "warned"]
-    measured: float
-    limit: float
+    outcome: Outcome
+    severity: Severity = "refuse"  # a report of format 1 names none
+    measured: float | None
+    limit: float | None
     reason: str
+
+    @property
+    def refuses(self) -> bool:
+        """Whether nobody may train: what must be assessed and was not is never taken as passed."""
+        return self.outcome == "refused" or (self.outcome == "not_assessed" and self.severity == "refuse")
 
 
 class SetAside(Record):
@@ -29,11 +40,31 @@ class SetAside(Record):
     detail: str
 
 
+class Corrections(Record):
+    """What a delivery says about pictures that earlier ones brought."""
+
+    relabelled: int = 0
+    """Pictures that have another label now."""
+    amended: int = 0
+    """Pictures of which another column changed."""
+    withdrawn: int = 0
+    unknown: tuple[str, ...] = ()
+    """Names (``image_id``) that the delivery corrects or withdraws and that no earlier one brought."""
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.relabelled + self.amended + self.withdrawn + len(self.unknown)
+
+
 class Screening(Report):
     """What reading one delivery found, picture by picture, before anything is checked as a whole."""
 
     template: ClassVar[str] = "screening.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"changes": 2, "checks": 2}
 
+    format_version: int = 2
     source_name: str
     rows: int
     """Rows of ``labels.csv``."""
@@ -44,17 +75,81 @@ class Screening(Report):
     missing_values: dict[str, int]
     """Rows without a value, per column of ``labels.csv``."""
     set_aside: tuple[SetAside, ...]
+    changes: Corrections = Corrections()
+    checks: tuple[Check, ...] = ()
+    """What only the reader of a delivery can judge, such as its age: later steps may answer from a cache."""
 
     def headline(self) -> dict[str, MetadataType]:
         """The counts."""
         return {"rows": self.rows, "set_aside": len(self.set_aside), "duplicates": self.duplicate_rows}
 
 
+class Quantiles(Record):
+    """How a number is spread over the pictures."""
+
+    least: float
+    lower: float
+    """A quarter of the pictures is at or below it."""
+    median: float
+    upper: float
+    """Three quarters are at or below it."""
+    most: float
+
+
+class Sizes(Record):
+    """Width and height of the accepted pictures as they are shown, upright, in pixels."""
+
+    width: Quantiles
+    height: Quantiles
+
+
+class SuspiciousLabel(Record):
+    """A picture whose label others that look like it do not have."""
+
+    image_id: str
+    label: str
+    likely: str
+    """The label that they have."""
+    confidence: float
+    """Of the classifier that was trained without this picture, in ``likely``."""
+
+
+class Relabelled(Record):
+    """How many pictures went from one label to another."""
+
+    old: str
+    new: str
+    pictures: int
+
+
+class Comparison(Record):
+    """What changed against the dataset that this one grew from."""
+
+    previous: str
+    """That dataset's version."""
+    added: dict[str, int]
+    """New pictures per class."""
+    withdrawn: dict[str, int]
+    """Pictures that are no longer there, per class that they had."""
+    relabelled: tuple[Relabelled, ...]
+    renamed: dict[str, str]
+    """Old name → new name of a class."""
+    retired: tuple[str, ...]
+    """Classes that had pictures and have none."""
+    per_class: dict[str, int]
+    """Pictures per class before."""
+
+
 class DataReport(Report):
-    """The checks of one delivery. ``refused`` when any check is."""
+    """The checks of one dataset. ``refused`` when one of them refuses."""
 
     template: ClassVar[str] = "data_report.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = dict.fromkeys(
+        ("quarantined", "sizes", "near_duplicates", "suspicious_labels", "changes"), 2
+    )
 
+    format_version: int = 2
     outcome: Literal["passed", "refused"]
     source_name: str
     data: str
@@ -65,6 +160,26 @@ class DataReport(Report):
     checks: tuple[Check, ...]
     set_aside: tuple[SetAside, ...]
     duplicates: int
+    quarantined: int = 0
+    """Pictures of this delivery that lie in the quarantine and can come back."""
+    sizes: Sizes | None = None
+    """None where no picture was accepted."""
+    near_duplicates: tuple[tuple[str, ...], ...] = ()
+    """Groups of pictures (``image_id``) that are nearly the same."""
+    suspicious_labels: tuple[SuspiciousLabel, ...] = ()
+    """The most confident disagreement first."""
+    changes: Comparison | None = None
+    """None where this dataset grew from none."""
+
+    @field_serializer("checks", mode="wrap")
+    def _in_their_format(
+        self, checks: tuple[Check, ...], write: SerializerFunctionWrapHandler
+    ) -> list[dict[str, Any]]:
+        """Each check, without its severity where the report's format has none."""
+        written: list[dict[str, Any]] = list(write(checks))
+        if self.format_version > 1:
+            return written
+        return [{name: value for name, value in each.items() if name != "severity"} for each in written]
 
     def headline(self) -> dict[str, MetadataType]:
         """The outcome and the counts."""
@@ -72,9 +187,12 @@ class DataReport(Report):
             "outcome": self.outcome,
             "accepted": self.accepted,
             "set_aside": len(self.set_aside),
+            "warned": sum(check.outcome == "warned" for check in self.checks),
+            "near_duplicates": len(self.near_duplicates),
+            "suspicious_labels": len(self.suspicious_labels),
             "per_class": dict(self.per_class),
         }
 
     def reasons(self) -> list[str]:
-        """A sentence for each check that refused."""
-        return [check.reason for check in self.checks if check.outcome == "refused"]
+        """A sentence for each check that refuses."""
+        return [check.reason for check in self.checks if check.refuses]

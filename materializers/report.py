@@ -11,10 +11,18 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 
@@ -55,12 +63,33 @@ class Report(Record):
 
     A subclass names its page, a Jinja template in ``materializers/pages/`` that sees ``report``,
     ``pictures`` (name → data URI) and ``left_out``, the number of pictures that the page has no room for.
+    A subclass whose format grew names the formats that it reads and the fields that came later; a report of
+    an earlier format is read with their defaults and written without them, so that its digest stays.
     """
 
     template: ClassVar[str]
+    formats: ClassVar[tuple[int, ...]] = (1,)
+    """The formats that can be read; the last is the one that is written."""
+    later_fields: ClassVar[dict[str, int]] = {}
+    """Fields that the first format lacks, with the format that brought them."""
 
-    format_version: Literal[1] = 1
+    format_version: int = 1
     _pictures: dict[str, bytes] = PrivateAttr(default_factory=dict)
+
+    @field_validator("format_version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if version not in cls.formats:
+            known = ", ".join(str(each) for each in cls.formats)
+            raise ValueError(f"format {version} is unknown: {known} can be read")
+        return version
+
+    @model_serializer(mode="wrap")
+    def _in_its_format(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The fields that the report's own format has."""
+        later = {name for name, since in self.later_fields.items() if since > self.format_version}
+        values: dict[str, Any] = write(self)
+        return {name: value for name, value in values.items() if name not in later}
 
     @property
     def pictures(self) -> dict[str, bytes]:
@@ -86,21 +115,31 @@ class Report(Record):
 
     def page(self) -> str:
         """The report as one HTML page, pictures inside."""
-        environment = Environment(
-            loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
-        environment.filters["number"] = number
-        environment.filters["words"] = words
-        environment.filters["counted"] = counted
-        inline: dict[str, str] = {}
-        room = PAGE_PICTURE_BYTES
-        for name, data in self._pictures.items():
-            if len(data) <= room:
-                room -= len(data)
-                inline[name] = "data:image/png;base64," + base64.b64encode(data).decode()
-        left_out = len(self._pictures) - len(inline)
-        template = environment.get_template(self.template)
-        return template.render(report=self, pictures=inline, left_out=left_out)
+        return render_page(self.template, self, self._pictures)
+
+
+def render_page(template: str, report: object, pictures: dict[str, bytes]) -> str:
+    """One HTML page.
+
+    Args:
+        template: a Jinja template in ``materializers/pages/``.
+        report: what it shows, under the name ``report``; its ``digest`` is shown below.
+        pictures: PNG pictures by name; those that the page has no room for are left out and counted.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["number"] = number
+    environment.filters["words"] = words
+    environment.filters["counted"] = counted
+    inline: dict[str, str] = {}
+    room = PAGE_PICTURE_BYTES
+    for name, data in pictures.items():
+        if len(data) <= room:
+            room -= len(data)
+            inline[name] = "data:image/png;base64," + base64.b64encode(data).decode()
+    left_out = len(pictures) - len(inline)
+    return environment.get_template(template).render(report=report, pictures=inline, left_out=left_out)
 
 
 def number(value: float | None) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
@@ -20,14 +23,27 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
-COLUMNS = ["image_id", "split", "label"]
-FORMAT_VERSION = 1
+APART = "set_apart"
+"""In no split: it belongs together with pictures of another one, so that nobody may learn from it."""
+SIDES = (*SPLITS, APART)
+
+COLUMNS = ["image_id", "split", "label", "golden"]
+TEXT = pd.StringDtype("pyarrow")
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+"""Format 1 knew neither pictures set apart nor a golden set."""
 
 
 def rows_digest(rows: pd.DataFrame) -> str:
-    """The sha256 (hex) of the sorted pairs of picture and split."""
-    pairs = rows[["image_id", "split"]].sort_values("image_id").itertuples(index=False)
-    return hashlib.sha256("\n".join(f"{image_id} {split}" for image_id, split in pairs).encode()).hexdigest()
+    """The sha256 (hex) of the sorted rows: picture and split, and of a golden picture its frozen label.
+
+    Without a golden picture it is the digest that format 1 had.
+    """
+    lines: list[str] = (rows["image_id"] + " " + rows["split"]).tolist()
+    labels = rows["label"]
+    for position in np.flatnonzero(rows["golden"].to_numpy(dtype=bool)):
+        lines[position] += f" golden {json.dumps(labels.iloc[position])}"
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,9 @@ class Splits:
     """Each picture's split; no picture is copied.
 
     Args:
-        members: one row a picture, columns ``image_id``, ``split`` (``train``, ``validation``, ``test``)
-            and ``label``.
+        members: one row a picture, columns ``image_id``, ``split`` (``train``, ``validation``, ``test`` or
+            ``set_apart``), ``label`` and ``golden`` (bool; no picture is, where the column is missing).
+            A golden picture's label is the one that it was frozen with, the others follow the dataset.
         parent: digest of the splits that these grew from.
         remembered: rows of the same columns for pictures that earlier splits placed and this dataset lacks:
             should one come back, it comes back to its side.
@@ -46,25 +63,49 @@ class Splits:
     parent: str | None = None
     remembered: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS), repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", _typed(self.members))
+        object.__setattr__(self, "remembered", _typed(self.remembered))
+
     @cached_property
     def digest(self) -> str:
         """The sha256 of the members' sorted rows; what is remembered and the parent are not part of it."""
         return rows_digest(self.members)
 
+    @cached_property
+    def known(self) -> pd.DataFrame:
+        """The row of every picture that was ever placed."""
+        return pd.concat([self.members, self.remembered], ignore_index=True)
+
     @property
-    def known(self) -> dict[str, str]:
-        """The split of every picture that was ever placed, by its id."""
-        placed = [(rows["image_id"], rows["split"]) for rows in (self.remembered, self.members)]
-        return {image_id: side for ids, sides in placed for image_id, side in zip(ids, sides, strict=True)}
+    def frozen(self) -> pd.DataFrame:
+        """The rows of the golden set, also of its pictures that are away."""
+        return self.known[self.known["golden"]]
+
+    def sides_of(self, image_ids: pd.Series) -> npt.NDArray[np.int8]:
+        """The side of each picture as its position in ``SIDES``, -1 for one that was never placed."""
+        places = pd.Index(self.known["image_id"]).get_indexer(pd.Index(image_ids))
+        codes = pd.Categorical(self.known["split"], categories=list(SIDES)).codes
+        sides = np.full(len(places), -1, dtype=np.int8)
+        sides[places >= 0] = codes[places[places >= 0]]
+        return sides
 
     def image_ids(self, split: str) -> list[str]:
         """The pictures of one split, sorted by id."""
         return sorted(self.members.loc[self.members["split"] == split, "image_id"])
 
     def counts(self) -> pd.DataFrame:
-        """Pictures per class (rows) and split (columns)."""
+        """Pictures per class (rows) and split or ``set_apart`` (columns)."""
         table = pd.crosstab(self.members["label"], self.members["split"])
-        return table.reindex(columns=list(SPLITS), fill_value=0)
+        return table.reindex(columns=list(SIDES), fill_value=0)
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The columns of splits in their order and types, a new index; extra columns are dropped."""
+    if "golden" not in rows:
+        rows = rows.assign(golden=False)
+    columns = {name: rows[name].astype(bool if name == "golden" else TEXT) for name in COLUMNS}
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
 class SplitsMaterializer(BaseMaterializer):
@@ -104,14 +145,14 @@ class SplitsMaterializer(BaseMaterializer):
             raise DamagedArtifact(f"The splits at {uri} cannot be read ({error}). {mend}") from error
         about, frame.attrs = frame.attrs, {}
         found = about.get("format_version")
-        if found != FORMAT_VERSION:
-            raise DamagedArtifact(f"The splits at {uri} have format {found}, not {FORMAT_VERSION}. {mend}")
+        if found not in READ_VERSIONS:
+            known = " or ".join(str(version) for version in READ_VERSIONS)
+            raise DamagedArtifact(f"The splits at {uri} have format {found}, not {known}. {mend}")
         kept = frame.pop("remembered").astype(bool)
-        members, remembered = (rows.reset_index(drop=True) for rows in (frame[~kept], frame[kept]))
-        splits = Splits(members=members, parent=about["parent"], remembered=remembered)
+        splits = Splits(members=frame[~kept], parent=about["parent"], remembered=frame[kept])
         for found, stored in (
             (splits.digest, about["digest"]),
-            (rows_digest(remembered), about["remembered"]),
+            (rows_digest(splits.remembered), about["remembered"]),
         ):
             if found != stored:
                 raise DamagedArtifact(
@@ -129,8 +170,12 @@ class SplitsMaterializer(BaseMaterializer):
     def extract_metadata(self, splits: Splits) -> dict[str, MetadataType]:
         """The digest and the size of each split."""
         sizes = splits.members["split"].value_counts()
-        return {"digest": splits.digest, **{name: int(sizes.get(name, 0)) for name in SPLITS}}
+        return {
+            "digest": splits.digest,
+            **{name: int(sizes.get(name, 0)) for name in SIDES},
+            "golden": int(splits.members["golden"].sum()),
+        }
 
     def compute_content_hash(self, splits: Splits) -> str | None:
         """The digest of all rows: what is remembered decides what the next splits become."""
-        return rows_digest(pd.concat([splits.members, splits.remembered]))
+        return rows_digest(splits.known)

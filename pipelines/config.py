@@ -19,7 +19,7 @@ from materializers.approval import Change
 from materializers.errors import UsageError
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
-from steps.data.ingest import IngestSettings
+from steps.data.ingest import ClassChanges, IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
 from steps.evaluation.evaluate import EvaluateSettings
@@ -47,6 +47,7 @@ class ProductSettings(Record):
     model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     experiment: str
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=2)
+    class_changes: ClassChanges = ClassChanges()
     source: SourceSettings
 
     @field_validator("classes")
@@ -64,6 +65,13 @@ class DeploymentSettings(Record):
     mode: Literal["full"] = "full"
 
 
+class KeepingSettings(Record):
+    """How long what nothing refers to stays in the artifact store."""
+
+    grace_hours: float = Field(default=24, ge=1)
+    """``--collect`` takes nothing younger: a save that is going on is referred to by nothing yet."""
+
+
 class Config(Record):
     """Everything that can be set, one section a step or pipeline."""
 
@@ -79,6 +87,7 @@ class Config(Record):
     deployment: DeploymentSettings
     trigger: TriggerSettings
     inference: InferenceSettings
+    keeping: KeepingSettings
     running: RunningSettings
 
     @property
@@ -116,7 +125,8 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key comes first: that the right one is missing follows from it.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
         given = f" (given: {first['input']!r})" if scalar else ""

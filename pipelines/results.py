@@ -13,6 +13,7 @@ from materializers.evaluation_report import EvaluationReport
 from materializers.redaction import one_line
 from materializers.release import Release
 from materializers.report import Record
+from materializers.split_report import SplitReport
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
 from pipelines.session import dashboard
@@ -90,7 +91,7 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
 
 def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
     """The outputs that a result is derived from, by name."""
-    wanted = ("data_report", "evaluation", "verdict", "version", "release", "decision")
+    wanted = ("data_report", "split_report", "evaluation", "verdict", "version", "release", "decision")
     return {
         name: artifacts[0].load()
         for step_run in run.steps.values()
@@ -101,22 +102,26 @@ def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
 
 def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResult:
     data: DataReport | None = outputs.get("data_report")
+    splits: SplitReport | None = outputs.get("split_report")
     evaluation: EvaluationReport | None = outputs.get("evaluation")
     verdict: Verdict | None = outputs.get("verdict")
     release: Release | None = outputs.get("release")
     decision: TriggerDecision | None = outputs.get("decision")
 
     refused_data = data is not None and data.outcome == "refused"
+    refused_splits = splits is not None and splits.outcome == "refused"
     refused_model = verdict is not None and verdict.outcome != "passed"
     refused_release = release is not None and release.status == "refused"
     reasons: list[str] = []
     if data is not None and refused_data:
         reasons += data.reasons()
+    if splits is not None and refused_splits:
+        reasons += splits.reasons()
     if verdict is not None and refused_model:
         reasons += verdict.reasons() or [NOTHING_REQUIRED]
     if release is not None and refused_release and not refused_model:  # it says the verdict's reasons again
         reasons += release.reasons
-    refused = refused_data or refused_model or refused_release
+    refused = refused_data or refused_splits or refused_model or refused_release
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
         reasons += decision.reasons

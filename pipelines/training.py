@@ -35,17 +35,29 @@ def training(config: Config, inputs: TrainingInputs) -> None:
 
 def receive(config: Config, inputs: TrainingInputs, *, join_parent: bool) -> tuple[Any, Any, Any]:
     """The steps that take a delivery in: ingest, validate."""
-    delivery, screening, previous_splits = ingest(
-        model_name=config.product.model,
-        source_name=config.product.source.name,
+    product, checks = config.product, config.validate_
+    delivery, screening, quarantine, previous_dataset, previous_splits = ingest(
+        model_name=product.model,
+        source_name=product.source.name,
         settings=config.ingest,
+        classes=list(product.classes),
+        class_changes=product.class_changes,
+        freshness=checks.freshness,
+        drift=checks.drift,
+        personal_data=checks.personal_data,
         source=inputs.source,
         data_version=inputs.data_version,
         join_parent=join_parent,
     )
-    classes = list(config.product.classes)
     dataset, data_report = validate(
-        delivery, screening, classes=classes, settings=config.validate_, code=inputs.code
+        delivery,
+        screening,
+        quarantine,
+        previous_dataset,
+        classes=list(product.classes),
+        renamed=product.class_changes.renamed,
+        settings=checks,
+        code=inputs.code,
     )
     return dataset, data_report, previous_splits
 
@@ -61,7 +73,7 @@ def learn(
 ) -> Any:
     """The steps that make a judged version of a dataset: split, train, evaluate, gate, register."""
     product = config.product
-    splits = split(dataset, previous_splits, settings=config.split, code=code)
+    splits, _ = split(dataset, previous_splits, settings=config.split, code=code)
     classifier = train(
         dataset,
         splits,

@@ -96,18 +96,28 @@ class Predictor:
         return cls(session, metadata, digest)
 
     def predict(
-        self, pictures: Sequence[bytes], limits: Limits = DEFAULT_LIMITS
+        self,
+        pictures: Sequence[bytes],
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        orientations: Sequence[int | None] | None = None,
     ) -> list[Prediction | PictureError]:
         """Answer for each encoded picture, in order; a bad one gets its ``PictureError`` and spoils no other.
+
+        Args:
+            pictures: n encoded pictures.
+            limits: what is refused before anything is decoded.
+            orientations: n: 1 to 8 for a stored picture, None for what the file says; None: so for all.
 
         Raises:
             FloatingPointError: the network's answer is not a number.
         """
         errors: dict[int, PictureError] = {}
         images = []
-        for row, picture in enumerate(pictures):
+        turns = orientations if orientations is not None else [None] * len(pictures)
+        for row, (picture, turn) in enumerate(zip(pictures, turns, strict=True)):
             try:
-                images.append(decode(picture, self.metadata.preprocessing, limits))
+                images.append(decode(picture, self.metadata.preprocessing, limits, orientation=turn))
             except BadPicture as error:
                 errors[row] = PictureError(error.reason, error.message)
         predictions = iter(self._answer(np.stack(images)) if images else [])

@@ -5,10 +5,10 @@ the decoders have the same versions in both environments: the same picture gives
 """
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
+from serving.bad_picture import BadPicture
 from serving.model_directory import Preprocessing
+from serving.strip_metadata import FORMATS, Format, Stripped, strip_metadata
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-# Pillow's name for a JPEG with further pictures behind the first one, as telephones write them.
-JPEG_FORMATS = ("JPEG", "MPO")
+__all__ = ("BadPicture", "Limits", "PictureInfo", "decode", "inspect", "open_checked")
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,7 +28,6 @@ RESAMPLING = {
     "box": Image.Resampling.BOX,
 }
 
-ORIENTATION_TAG = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,9 +37,11 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+JPEG_SCALES = (8, 4, 2)  # the divisors that Pillow uses
+MOST_KEPT_BYTES = 4 * 2**20
+"""What a thread keeps for its next picture: 1.4 million pixels."""
+_this_thread = threading.local()
 FIRST_TURNED_ORIENTATION = 5  # from here on width and height change places
-
-Reason = Literal["empty", "not_an_image", "truncated", "too_many_pixels", "too_many_bytes", "too_small"]
 
 
 class Limits(BaseModel):
@@ -51,56 +52,58 @@ class Limits(BaseModel):
     max_bytes: int = Field(default=10_000_000, ge=1)
     max_pixels: int = Field(default=50_000_000, ge=1)
     min_side: int = Field(default=8, ge=1)
+    max_aspect_ratio: float = Field(default=20.0, ge=1)
+    """Of the longer side to the shorter one: what is longer is a banner or a strip, and no product."""
 
 
 DEFAULT_LIMITS = Limits()
-
-
-class BadPicture(ValueError):
-    """A picture that cannot be used: ``reason``, a code, and ``message``, with the measure and the limit."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason: Reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)
 class PictureInfo:
     """A usable picture: ``width`` and ``height`` as encoded, before ``orientation`` (1 to 8) is applied."""
 
-    format: Literal["JPEG", "PNG", "WEBP"]
+    format: Format
     width: int
     height: int
     orientation: int
 
 
-def decode(data: bytes, preprocessing: Preprocessing, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def decode(
+    data: bytes,
+    preprocessing: Preprocessing,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    orientation: int | None = None,
+) -> NDArray[np.uint8]:
     """Turn an encoded picture into the network's input.
 
     Args:
         data: a JPEG, PNG or WEBP file.
         preprocessing: the model's own settings.
         limits: what is refused before anything is decoded.
+        orientation: 1 to 8, of a stored picture, whose EXIF block was cut out; None: what the file says.
 
     Returns:
-        ``(height, width, 3)`` uint8, RGB, upright; transparency lies over white; the sides are scaled apart.
+        ``(height, width, 3)`` uint8, RGB, upright, read-only; transparency lies over white; the sides are
+        scaled apart.
 
     Raises:
         BadPicture: the picture cannot be used. No other exception comes from the bytes.
     """
-    image = _screen(data, limits)
+    picture = _screen(data, limits)
     with _as_bad_picture():
-        orientation = _orientation(image)
+        if orientation is None:
+            orientation = picture.orientation
         size = (preprocessing.width, preprocessing.height)
-        if preprocessing.decode_scale and image.format in JPEG_FORMATS:
+        least = None
+        if preprocessing.decode_scale:
             turned = size[::-1] if orientation >= FIRST_TURNED_ORIENTATION else size
-            width, height = (side * preprocessing.decode_scale for side in turned)
-            image.draft(image.mode, (width, height))
-        rgb = _fast_jpeg(data, image) or _to_rgb(image)
+            least = (turned[0] * preprocessing.decode_scale, turned[1] * preprocessing.decode_scale)
+        rgb = _to_rgb(picture, least)
         if orientation in UPRIGHT:
             rgb = rgb.transpose(UPRIGHT[orientation])
-        return np.array(rgb.resize(size, RESAMPLING[preprocessing.resample]))
+        return np.asarray(rgb.resize(size, RESAMPLING[preprocessing.resample]))
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> PictureInfo:
@@ -109,44 +112,85 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> PictureInfo:
     Raises:
         BadPicture: the picture cannot be used.
     """
-    image = _screen(data, limits)
+    picture = _screen(data, limits)
     with _as_bad_picture():
-        image.load()
-        format_: Literal["JPEG", "PNG", "WEBP"] = "JPEG"
-        if image.format == "PNG":
-            format_ = "PNG"
-        elif image.format == "WEBP":
-            format_ = "WEBP"
-        return PictureInfo(format_, image.width, image.height, _orientation(image))
+        if _fast_jpeg(picture) is None:
+            _open(picture).load()
+        return _info(picture)
 
 
-def _screen(data: bytes, limits: Limits) -> ImageFile.ImageFile:
-    """Open a picture whose header is within the limits and whose checksums are right; decode no pixel."""
-    if not data:
-        raise BadPicture("empty", "the picture is empty (0 bytes)")
+def open_checked(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[PictureInfo, Image.Image]:
+    """Check a picture as ``inspect`` does, and give what was decoded for it.
+
+    Returns:
+        What there is to say of the picture, and its pixels: RGB, in full size, as encoded and not turned.
+
+    Raises:
+        BadPicture: the picture cannot be used.
+    """
+    picture = _screen(data, limits)
+    with _as_bad_picture():
+        return _info(picture), _to_rgb(picture)
+
+
+def _info(picture: Stripped) -> PictureInfo:
+    return PictureInfo(picture.format, picture.width, picture.height, picture.orientation)
+
+
+def _screen(data: bytes, limits: Limits) -> Stripped:
+    """Take a picture apart and refuse it by its header; decode no pixel.
+
+    The decoders are given what is left without the metadata, as it is stored: nothing in an EXIF block or a
+    text can spoil or burden them, and a request and a stored picture go the same way.
+    """
     if len(data) > limits.max_bytes:
         raise BadPicture(
             "too_many_bytes", f"the picture has {len(data):,} bytes; the limit is {limits.max_bytes:,}"
         )
-    with _as_bad_picture():
-        image = _open(data)
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            raise BadPicture(
-                "too_many_pixels",
-                f"the picture has {width} × {height} pixels; the limit is {limits.max_pixels:,} in all",
-            )
-        if min(width, height) < limits.min_side:
-            raise BadPicture(
-                "too_small",
-                f"the picture has {width} × {height} pixels; each side needs {limits.min_side} at least",
-            )
-        image.verify()  # reads the checksums, and leaves the picture unusable
-        return _open(data)
+    picture = strip_metadata(data)
+    _check_size(picture.width, picture.height, limits)
+    return picture
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuse a picture by the size that its header states.
+
+    Raises:
+        BadPicture: it has too many pixels, for these limits or for Pillow, which warns of a bomb from
+            ``MAX_IMAGE_PIXELS`` on; or it is too small, or too long for its other side.
+    """
+    most = min(limits.max_pixels, Image.MAX_IMAGE_PIXELS or limits.max_pixels)
+    if width * height > most:
+        raise BadPicture(
+            "too_many_pixels", f"the picture has {width} × {height} pixels; the limit is {most:,} in all"
+        )
+    shorter, longer = sorted((width, height))
+    if shorter < limits.min_side:
+        raise BadPicture(
+            "too_small",
+            f"the picture has {width} × {height} pixels; each side needs {limits.min_side} at least",
+        )
+    if longer > limits.max_aspect_ratio * shorter:
+        raise BadPicture(
+            "odd_shape",
+            f"the picture has {width} × {height} pixels: one side is {longer / shorter:.1f} times the other; "
+            f"the limit is {limits.max_aspect_ratio:g} times",
+        )
+
+
+def _open(picture: Stripped) -> ImageFile.ImageFile:
+    """Open a picture with Pillow; its checksums are right, where its format has some."""
+    image = Image.open(io.BytesIO(picture.data), formats=FORMATS)
+    if image.size != (picture.width, picture.height):
+        raise BadPicture(
+            "truncated",
+            f"the picture is damaged: it has {image.width} × {image.height} pixels, and its header says "
+            f"{picture.width} × {picture.height}",
+        )
+    if picture.format == "PNG":  # there is nothing that Pillow could verify in the others
+        image.verify()  # leaves the picture unusable
+        image = Image.open(io.BytesIO(picture.data), formats=FORMATS)
+    return image
 
 
 @contextmanager
@@ -158,43 +202,25 @@ def _as_bad_picture() -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise BadPicture("not_an_image", f"the bytes are no {', '.join(FORMATS)} picture") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadPicture("too_many_pixels", f"the picture has too many pixels: {error}") from error
     except Exception as error:  # its parsers raise whatever they trip over, struct.error to MemoryError
         raise BadPicture("truncated", f"the picture is truncated or damaged: {error}") from error
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """Read the EXIF orientation, 1 to 8; what cannot be read counts as upright."""
-    if image.format not in JPEG_FORMATS:
-        image.load()  # their EXIF may stand behind the pixels
-    try:
-        value = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001 - a damaged EXIF block says nothing about the pixels
-        return 1
-    return value if value in UPRIGHT else 1
+def _to_rgb(picture: Stripped, least: tuple[int, int] | None = None) -> Image.Image:
+    """Decode to RGB: transparency over white, the upper byte of 16-bit greys, CMYK and palettes converted.
 
-
-def _fast_jpeg(data: bytes, image: ImageFile.ImageFile) -> Image.Image | None:
-    """Decode a baseline colour JPEG at the size that ``image`` was drafted to, or return None.
-
-    The bytes are Pillow's (``tests/serving/test_preprocess.py`` compares them), in two thirds of its time for
-    a picture of 256 × 256.
+    Args:
+        picture: what ``_screen`` let through.
+        least: width and height below which a JPEG is not scaled down while it is decoded; None: not at all.
     """
-    if image.format != "JPEG" or image.mode != "RGB" or "progressive" in image.info:
-        return None
-    try:
-        _, _, colours, subsampling = simplejpeg.decode_jpeg_header(data)
-        if colours != "YCbCr" or subsampling not in ("444", "422", "420"):
-            return None
-        pixels = simplejpeg.decode_jpeg(data, min_height=image.height, min_width=image.width)
-    except ValueError:  # Pillow decides whether the picture is damaged
-        return None
-    return Image.fromarray(pixels) if pixels.shape == (image.height, image.width, 3) else None
-
-
-def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
-    """Decode to RGB: transparency over white, the upper byte of 16-bit greys, CMYK and palettes converted."""
+    pixels = _fast_jpeg(picture, least)
+    if pixels is not None:
+        return Image.fromarray(pixels)  # a copy: the buffer is used again
+    image = _open(picture)
+    if least is not None:
+        image.draft(image.mode, least)
     image.load()
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
@@ -202,3 +228,41 @@ def _to_rgb(image: ImageFile.ImageFile) -> Image.Image:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _fast_jpeg(picture: Stripped, least: tuple[int, int] | None = None) -> NDArray[np.uint8] | None:
+    """Decode a colour JPEG, scaled down to no less than ``least`` as Pillow does it, or return None.
+
+    The pixels, which the thread's next picture overwrites, are Pillow's:
+    ``tests/serving/test_preprocess.py`` compares them. Without Pillow's header parser and with memory that is
+    there already it takes three quarters of Pillow's time for a picture of 256 × 256. What it refuses, and be
+    it for a warning, Pillow decides: nothing is accepted that Pillow would refuse.
+    """
+    if picture.format != "JPEG":
+        return None
+    width, height = picture.width, picture.height
+    scale = 1
+    if least is not None:
+        most = min(width // least[0], height // least[1])
+        scale = next((step for step in JPEG_SCALES if step <= most), 1)
+    width, height = -(-width // scale), -(-height // scale)
+    try:
+        _, _, colours, subsampling = simplejpeg.decode_jpeg_header(picture.data)
+        if colours != "YCbCr" or subsampling not in ("444", "422", "420"):
+            return None
+        pixels = simplejpeg.decode_jpeg(
+            picture.data, min_height=height, min_width=width, buffer=_buffer(width * height * 3)
+        )
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _buffer(size: int) -> NDArray[np.uint8]:
+    """A thread's own memory for pixels: fresh memory would cost half as much as decoding into it."""
+    if size > MOST_KEPT_BYTES:
+        return np.empty(size, np.uint8)
+    kept: NDArray[np.uint8] | None = getattr(_this_thread, "buffer", None)
+    if kept is None or len(kept) < size:
+        kept = _this_thread.buffer = np.empty(size, np.uint8)
+    return kept

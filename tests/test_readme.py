@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,14 @@ from tests.terminal import run_py
 if TYPE_CHECKING:
     from zenml.client import Client
 
-PAGES = ("README.md", "docs/data.md", "docs/gate.md", "docs/serving.md", "docs/architecture.md")
+PAGES = (
+    "README.md",
+    "docs/data.md",
+    "docs/keeping.md",
+    "docs/gate.md",
+    "docs/serving.md",
+    "docs/architecture.md",
+)
 """In this order their commands are run; each page finds what the ones before it left."""
 STACK = MODEL = "readme"
 
@@ -45,6 +53,21 @@ ELSEWHERE = {
         "tests/test_readme.py",
         "test_the_dashboard_starts_says_where_and_stops",
         "run_shell('zenml logout --local',",
+    ),
+    "python run.py --config configs/demo --readmit IMAGE_ID": (
+        "tests/whole/test_data_acts.py",
+        "test_a_picture_is_readmitted_and_the_next_training_has_it",
+        "trained.shop.run(readmit=digest[:12])",
+    ),
+    "python run.py --config configs/demo --data-diff A B": (
+        "tests/whole/test_data_acts.py",
+        "test_a_picture_is_readmitted_and_the_next_training_has_it",
+        "trained.shop.run(data_diff=(trained.data[:12], details['data'][:12]))",
+    ),
+    'python run.py --config configs/demo --forget IMAGE_ID --by "Ada" --reason "the customer asked"': (
+        "tests/whole/test_data_acts.py",
+        "test_a_forgotten_picture_is_gone_and_the_model_is_still_released",
+        "shop.run(forget=True, photos=(trained.gone[:12],), by='Ada', reason='the customer asked')",
     ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""
@@ -68,6 +91,8 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "--rollback", 0, "Version 1 is live in staging again"),
     ("", "--predict data/photos", 0, "predict: done"),
     ("", "--infer", 0, "predictions written to"),
+    ("", "--compact", 0, "compact: done"),
+    ("", "--collect", 0, "collect: done"),
     ("", "--stop", 0, "staging: readme version"),
     ("", "shop.yaml --train", 0, "live in staging: http://127.0.0.1:"),
     ("", "data/third-delivery.zip", 2, "There is no source data/third-delivery.zip"),
@@ -325,6 +350,64 @@ def test_the_examples_of_own_pictures_are_accepted(tmp_path: Path) -> None:
     assert found
     labels = read_labels(found[1].encode())
     assert {row.label for row in labels.rows} <= set(config.product.classes)
+
+
+def test_a_stored_dataset_is_read_without_this_project(tmp_path: Path) -> None:
+    """The lines of docs/architecture.md, as they are, where nothing of the project can be imported."""
+    from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, picture_digest
+    from tests.materializers.examples import picture, png
+    from tests.materializers.stores import disk_store
+
+    store = disk_store(tmp_path / "artifacts")
+    stored = ImageDataset.from_pictures(
+        [picture(1), picture(2, source="shop/images/bag.png"), picture(3, orientation=6)]
+    )
+    ImageDatasetMaterializer(f"{store.path}/validate/dataset/RUN/ID", store).save(stored)
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{lines}\nprint(image_id, picture.hex())"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [picture_digest(png(2)), png(2).hex()], done.stderr
+
+
+def test_the_columns_of_the_index_are_those_of_the_page() -> None:
+    """docs/architecture.md names every column that each index has, and no other."""
+    from materializers.image_index import INDEX_COLUMNS
+
+    page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.partition("| columns of the index | |\n|-|-|\n")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert named == set(INDEX_COLUMNS) - {"row_digest"}  # which is computed when the index is read
+
+
+def test_the_checks_of_the_page_are_those_that_are_configured() -> None:
+    """docs/data.md has a row for each check, with the limit and, where it says one, the severity."""
+    page = (PROJECT / "docs" / "data.md").read_text(encoding="utf-8").partition("## Personal data")[0]
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| (.+) \|$", page, re.M)
+    said = {name: text for names, text in rows for name in re.findall(r"`([\w.]+)`", names)}
+    settings = yaml.safe_load((PROJECT / "configs" / "training.yaml").read_text())["validate"]
+    pictures = settings.pop("pictures")
+    configured = dict(limits_of(settings | pictures))
+    assert set(said) == set(configured)
+    for name, check in configured.items():
+        limit = check["limit"]
+        forms = {"none"} if limit is None else {f"{limit:g}", f"{100 * limit:g} %"}
+        assert forms & set(re.findall(r"[\d.]+(?: %)?|none", said[name])), f"{name}: {said[name]}"
+        assert re.findall(r"\brefuse|warn\b", said[name])[:1] in ([], [check["severity"]]), name
+
+
+def limits_of(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The checks of a section and of those within, by their path."""
+    for key, value in section.items():
+        if isinstance(value, dict) and "limit" in value:
+            yield f"{above}{key}", value
+        elif isinstance(value, dict):
+            yield from limits_of(value, f"{above}{key}.")
 
 
 FURTHER_PAGES = tuple(f"docs/{name}.md" for name in ("stacks", "kubeflow", "servers", "schedules", "images"))

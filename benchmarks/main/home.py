@@ -48,6 +48,7 @@ def own_variables(folder: Path, *, python: Path = Path(sys.executable)) -> dict[
         "ZENML_LOGGING_VERBOSITY": "ERROR",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "SHUTTERLINE_PORT": str(free_port()),
+        "SHUTTERLINE_CACHE_DIR": str(folder / "shards"),
         "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
     }
 

@@ -6,18 +6,21 @@ import bz2
 import gzip
 import lzma
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
 from materializers.errors import UsageError
-from steps.data.files import Source, SourceLimits, Unreadable, inner_path
-from steps.data.labels import LABELS_FILE
+from steps.data.class_folders import find_wrapper
+from steps.data.files import PictureFiles, SourceLimits, Unreadable, inner_path, stamp_of
+from steps.data.labels import LABELS_FILE, Labels
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TAR_BLOCK = 512
@@ -41,24 +44,68 @@ COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
 """First bytes → what unpacks them. Unlike tarfile's own, these check the sums at the end."""
 
 
-class ArchiveSource(Source):
+class ArchiveSource(PictureFiles):
     """What both kinds of archive share: members by name, and perhaps one folder around all of them."""
 
     members: dict[str, Any]
+
+    def __init__(self, address: str, path: Path, limits: SourceLimits) -> None:
+        super().__init__(address, limits)
+        self.path, self.stamp = path, stamp_of(path.stat())
+        self.folders: set[str] = set()
+
+    def rows(self) -> Labels:
+        """As of any files; without ``labels.csv``, one folder around all class folders is no class."""
+        wrapper = None if self.has_labels() else find_wrapper(self.members)
+        if wrapper is not None:
+            self._strip(f"{wrapper}/")
+        return super().rows()
+
+    def has_labels(self) -> bool:
+        """Whether ``labels.csv`` is a member, at the root or in the one top folder."""
+        return LABELS_FILE in self.members
+
+    def open(self, path: str) -> BinaryIO:
+        """Open one member, copied into a file without a name, for reading here and there in it."""
+        file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - closed by who opens it
+        try:
+            self._copy(inner_path(path, self.address), file)
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        return file
+
+    def check_unchanged(self) -> None:
+        """Compare the archive with the one that was opened."""
+        try:
+            now = stamp_of(self.path.stat())
+        except OSError:
+            now = None
+        if now != self.stamp:
+            raise self._changed(self.path.name)
 
     def _find_top(self) -> None:
         """Let paths count from the one top folder that many tools pack, if labels.csv is there."""
         found = [name for name in self.members if PurePosixPath(name).name == LABELS_FILE]
         tops = [name for name in found if len(PurePosixPath(name).parts) == 2]  # noqa: PLR2004 - folder, file
-        if LABELS_FILE in found or len(tops) != 1:
-            return
-        top = f"{PurePosixPath(tops[0]).parent}/"
+        if LABELS_FILE not in found and len(tops) == 1:
+            self._strip(f"{PurePosixPath(tops[0]).parent}/")
+
+    def _strip(self, top: str) -> None:
         self.members = {
             n.removeprefix(top): member for n, member in self.members.items() if n.startswith(top)
         }
+        self.folders = {name.removeprefix(top) for name in self.folders if name.startswith(top)}
+
+    @abstractmethod
+    def _copy(self, path: str, target: BinaryIO) -> None: ...
 
     def _paths(self) -> Iterable[str]:
         return self.members
+
+    def _folders(self) -> set[str]:
+        return {name for name in self.folders if "/" not in name}
 
     def _member(self, path: str) -> Any:
         if path not in self.members:
@@ -82,7 +129,7 @@ class ZipSource(ArchiveSource):
     """A .zip archive."""
 
     def __init__(self, address: str, path: Path, limits: SourceLimits) -> None:
-        super().__init__(address, limits)
+        super().__init__(address, path, limits)
         try:
             self.archive = zipfile.ZipFile(path)
         except (*DAMAGE, OSError) as error:
@@ -94,7 +141,9 @@ class ZipSource(ArchiveSource):
                 raise self._special(name, "a link")
             if member.flag_bits & 0x1:
                 raise self._special(name, "encrypted")
-            if not member.is_dir():
+            if member.is_dir():
+                self.folders.add(name)
+            else:
                 self.members[name] = member
         self._find_top()
 
@@ -106,6 +155,15 @@ class ZipSource(ArchiveSource):
         except (*DAMAGE, OSError) as error:
             raise Unreadable("truncated", f"the archive is damaged here: {error}") from error
 
+    def _copy(self, path: str, target: BinaryIO) -> None:
+        member = self._member(path)
+        self._check_size(path, member.file_size)
+        try:
+            with self.archive.open(member) as packed:
+                shutil.copyfileobj(packed, target, CHUNK)
+        except DAMAGE as error:
+            raise Unreadable("truncated", f"the archive is damaged here: {error}") from error
+
     def close(self) -> None:
         """Close the archive."""
         self.archive.close()
@@ -115,7 +173,7 @@ class TarSource(ArchiveSource):
     """A .tar archive; one that is compressed is unpacked once, into a file without a name."""
 
     def __init__(self, address: str, path: Path, limits: SourceLimits) -> None:
-        super().__init__(address, limits)
+        super().__init__(address, path, limits)
         self.members: dict[str, tuple[int, int]] = {}
         """Name → offset of its bytes (-1: too large, not unpacked) and size."""
         self.file: IO[bytes] = path.open("rb")
@@ -165,21 +223,29 @@ class TarSource(ArchiveSource):
         if member.size > self.limits.of(name):
             self.members[name] = (-1, member.size)
             return
+        self.members[name] = (self.file.tell(), member.size)
         content = archive.extractfile(member)
-        data = content.read() if content else b""
-        self.members[name] = (self.file.tell(), len(data))
-        self.file.write(data)
+        if content is not None:
+            shutil.copyfileobj(content, self.file, CHUNK)
 
     def _checked(self, member: tarfile.TarInfo) -> str:
         name = inner_path(member.name, self.address)
         if not (member.isreg() or member.isdir()) or member.issparse():
             raise self._special(name, "a link, a device or another special file")
+        if member.isdir():
+            self.folders.add(name)
         return name
 
     def _read(self, path: str) -> bytes:
         offset, size = self._member(path)
         self._check_size(path, size)
         return os.pread(self.file.fileno(), size, offset)
+
+    def _copy(self, path: str, target: BinaryIO) -> None:
+        offset, size = self._member(path)
+        self._check_size(path, size)
+        for start in range(offset, offset + size, CHUNK):
+            target.write(os.pread(self.file.fileno(), min(CHUNK, offset + size - start), start))
 
     def close(self) -> None:
         """Close the archive, and drop what was unpacked."""

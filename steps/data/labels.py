@@ -1,48 +1,92 @@
-"""Read ``labels.csv``: which picture has which label."""
+"""Read ``labels.csv``: which picture has which label, and what is corrected or withdrawn."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from materializers.errors import UsageError
 from materializers.image_dataset import INDEX_COLUMNS
 
 LABELS_FILE = "labels.csv"
 NEEDED = ("image_path", "label")
-KNOWN = (*NEEDED, "group", "captured_at")
-RESERVED = frozenset(INDEX_COLUMNS) - frozenset(KNOWN)
+DESCRIBING = (*NEEDED, "group", "captured_at")
+"""What a row may say of a picture, besides columns of the delivery's own."""
+KNOWN = (*DESCRIBING, "image_id", "withdrawn")
+IMAGE_ID = re.compile("[0-9a-f]{64}")
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One row; a value that is not given is None, and nothing but the ends of a value is trimmed."""
+    """One row; a value that is not given is None, and nothing but the ends of a value is trimmed.
+
+    Args:
+        image_path: the file that the row brings; of a withdrawn picture, the path by which it came.
+        label: its class.
+        group: what it belongs to.
+        captured_at: when it was taken.
+        extra: the delivery's own columns.
+        image_id: the stored picture, one of an earlier delivery, that the row corrects or withdraws.
+        withdrawn: whether the picture is taken out.
+    """
 
     image_path: str | None
     label: str | None
-    group: str | None
-    captured_at: str | None
+    group: str | None = None
+    captured_at: str | None = None
     extra: dict[str, str | None] = field(default_factory=dict)
+    image_id: str | None = None
+    withdrawn: bool = False
 
     def missing(self) -> list[str]:
         """The columns without a value."""
-        return [name for name in KNOWN if getattr(self, name) is None] + [
+        return [name for name in DESCRIBING if getattr(self, name) is None] + [
             name for name, value in self.extra.items() if value is None
         ]
+
+    def given(self) -> dict[str, str]:
+        """The columns with a value, ``image_path`` left out: what a correction changes."""
+        said = {"label": self.label, "group": self.group, "captured_at": self.captured_at, **self.extra}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Labels:
-    """All rows, in their order, and the names of the columns."""
+    """All rows, in their order, and the names of the columns that say something of a picture."""
 
     columns: tuple[str, ...]
     rows: list[Row]
 
+    @cached_property
+    def pictures(self) -> list[Row]:
+        """The rows that bring a picture, and those that name none at all."""
+        return [row for row in self.rows if row.image_id is None and not row.withdrawn]
+
+    @cached_property
+    def corrections(self) -> list[Row]:
+        """The rows that say something else of a stored picture, which ``image_id`` names.
+
+        A column without a value (:meth:`Row.given` leaves it out) stays what it was.
+        """
+        return [row for row in self.rows if row.image_id is not None and not row.withdrawn]
+
+    @cached_property
+    def withdrawals(self) -> list[Row]:
+        """The rows that take out a stored picture.
+
+        Each names it by ``image_id``, or by ``image_path``: then it is the picture whose ``source`` is
+        ``<source name>/<image_path>``.
+        """
+        return [row for row in self.rows if row.withdrawn]
+
     def missing_values(self) -> dict[str, int]:
-        """Rows without a value, per column of the file."""
+        """Rows without a value, per column, among those that bring a picture."""
         counts = dict.fromkeys(self.columns, 0)
-        for row in self.rows:
+        for row in self.pictures:
             for name in row.missing():
                 if name in counts:
                     counts[name] += 1
@@ -56,20 +100,17 @@ def read_labels(data: bytes) -> Labels:
     ``width`` or ``source``) is kept as ``delivered_<name>``.
 
     Raises:
-        UsageError: the encoding is another, the text is no CSV, a column is missing or named twice, or there
-            is no row.
+        UsageError: the encoding is another, the text is no CSV, a column is missing or named twice, there
+            is no row, or a row corrects or withdraws in a way that cannot be understood.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"labels.csv is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}. Convert it, for "
-            "example: iconv -f WINDOWS-1252 -t UTF-8 labels.csv"
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    _check_encoding(data)
+    # A stream, for the text of a million rows beside their values would take twice the memory.
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True)
     try:
         columns = _columns(next(reader, []))
-        rows = [_row(columns, line, reader.line_num) for line in reader if line]
+        parse = _RowParser(columns)
+        rows = [parse.row(line, reader.line_num) for line in reader if line]
     except csv.Error as error:
         raise UsageError(
             f"labels.csv is no CSV: line {reader.line_num:,}: {error}. Write it anew."
@@ -78,7 +119,17 @@ def read_labels(data: bytes) -> Labels:
         raise UsageError(
             "labels.csv is empty: it has 0 rows below its header; 1 is needed at least. Write one a picture."
         )
-    return Labels(columns, rows)
+    return Labels(tuple(name for name in columns if name not in ("image_id", "withdrawn")), rows)
+
+
+def _check_encoding(data: bytes) -> None:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"labels.csv is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}. Convert it, for "
+            "example: iconv -f WINDOWS-1252 -t UTF-8 labels.csv"
+        ) from error
 
 
 def _columns(header: list[str]) -> tuple[str, ...]:
@@ -87,28 +138,103 @@ def _columns(header: list[str]) -> tuple[str, ...]:
         raise UsageError(
             f"labels.csv is empty: it has no header. Its first line has to name {','.join(NEEDED)}."
         )
-    absent = [name for name in NEEDED if name not in names]
+    stands_in = {"image_path": {"image_id"}, "label": {"image_id", "withdrawn"}}
+    absent = [name for name in NEEDED if name not in names and not stands_in[name] & set(names)]
     if absent:
         raise UsageError(
             f"labels.csv has no column {' and no column '.join(absent)}: its columns are {', '.join(names)}; "
             f"{' and '.join(NEEDED)} are needed, separated by commas. Rename them."
         )
-    names = [f"delivered_{name}" if name in RESERVED else name for name in names]
-    twice = sorted({name or "(no name)" for name in names if not name or names.count(name) > 1})
+    columns = own_columns(names, known=KNOWN)
+    twice = sorted({name or "(no name)" for name in columns if not name or columns.count(name) > 1})
     if twice:
         raise UsageError(
             f"labels.csv has columns that share a name or have none: {', '.join(twice)}. "
             "Each needs one of its own: rename or remove them."
         )
-    return tuple(names)
+    return columns
 
 
-def _row(columns: tuple[str, ...], line: list[str], number: int) -> Row:
-    if len(line) != len(columns):
-        raise UsageError(
-            f"labels.csv line {number:,} has {len(line)} values; the header names {len(columns)} columns. "
-            "Quote values that hold a comma."
+def own_columns(names: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The names under which a delivery's columns are kept, in their order.
+
+    Args:
+        names: as they were delivered.
+        known: those that are understood; any other that the index has itself becomes ``delivered_<name>``.
+    """
+    reserved = (set(INDEX_COLUMNS) | {"withdrawn"}) - set(known)
+    return tuple(f"delivered_{name}" if name in reserved else name for name in names)
+
+
+class _RowParser:
+    """Rows from the values of lines; equal labels, groups and times of a file share one text."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.columns = columns
+        self.own = [(at, name) for at, name in enumerate(columns) if name not in KNOWN]
+        self.places = {name: at for at, name in enumerate(columns) if name in KNOWN}
+        self.texts: dict[str, str] = {}
+
+    def row(self, line: list[str], number: int) -> Row:
+        if len(line) != len(self.columns):
+            raise UsageError(
+                f"labels.csv line {number:,} has {len(line)} values; the header names {len(self.columns)} "
+                "columns. Quote values that hold a comma."
+            )
+        image_path, image_id = self._value(line, "image_path"), self._value(line, "image_id")
+        row = Row(
+            image_path=image_path,
+            label=self._shared(self._value(line, "label")),
+            group=self._shared(self._value(line, "group")),
+            captured_at=self._shared(self._value(line, "captured_at")),
+            extra={name: self._shared(line[at].strip() or None) for at, name in self.own},
+            image_id=None if image_id is None else _image_id(image_id, number),
+            withdrawn=_withdrawn(self._value(line, "withdrawn") or "", number),
         )
-    values = {name: value.strip() or None for name, value in zip(columns, line, strict=True)}
-    known = {name: values.pop(name, None) for name in KNOWN}
-    return Row(**known, extra=values)
+        if row.image_id is not None or row.withdrawn:
+            _check_change(row, number)
+        return row
+
+    def _value(self, line: list[str], name: str) -> str | None:
+        at = self.places.get(name)
+        return None if at is None else line[at].strip() or None
+
+    def _shared(self, value: str | None) -> str | None:
+        return None if value is None else self.texts.setdefault(value, value)
+
+
+def _image_id(value: str, number: int) -> str:
+    if not IMAGE_ID.fullmatch(value.lower()):
+        raise UsageError(
+            f"labels.csv line {number:,}: image_id {value!r} is no digest: 64 of 0-9 and a-f are needed, it "
+            f"has {len(value)} characters. Copy it whole from the dataset's index."
+        )
+    return value.lower()
+
+
+def _withdrawn(value: str, number: int) -> bool:
+    if value.lower() not in TRUTHS:
+        raise UsageError(
+            f"labels.csv line {number:,}: withdrawn is {value!r}; true, yes or 1 withdraws the picture, and "
+            "false, no, 0 or nothing does not. Correct it."
+        )
+    return TRUTHS[value.lower()]
+
+
+def _check_change(row: Row, number: int) -> None:
+    """Refuse a correction or a withdrawal that leaves open which picture is meant, or what."""
+    if row.image_id is not None and row.image_path is not None:
+        raise UsageError(
+            f"labels.csv line {number:,} names a file (image_path) and a stored picture (image_id). Leave "
+            "image_path empty to correct or withdraw the stored one, or image_id to deliver the file."
+        )
+    if row.image_id is None and row.image_path is None:
+        raise UsageError(
+            f"labels.csv line {number:,} withdraws a picture and names none. Give its image_id, or the "
+            "image_path by which it came."
+        )
+    if not row.withdrawn and not row.given():
+        raise UsageError(
+            f"labels.csv line {number:,} corrects nothing: it has an image_id, and neither a label nor any "
+            "other value. Give what is right, or withdrawn = true."
+        )

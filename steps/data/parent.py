@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from materializers.errors import UsageError
@@ -19,12 +20,26 @@ LISTED = 10
 
 
 def last_dataset(model_name: str) -> ImageDataset | None:
-    """The dataset of the newest run of this registered model that validation passed."""
+    """The newest dataset that this registered model may learn from.
+
+    It is that of its newest run that validation passed, or what a person made of it since by readmitting a
+    picture.
+    """
+    readmitted = _readmitted(model_name)
     for run in _accepted_runs(model_name):
         artifact = _output(run, "validate", DATASET)
         if artifact is not None:
+            if readmitted is not None and readmitted.created > max(run.created, artifact.created):
+                return _dataset(readmitted)
             return _dataset(artifact)
-    return None
+    return None if readmitted is None else _dataset(readmitted)
+
+
+def keep_readmitted(dataset: ImageDataset, model_name: str) -> None:
+    """Store a dataset as the newest that this registered model may learn from."""
+    from zenml import save_artifact
+
+    save_artifact(dataset, name=DATASET, tags=_readmission_tags(model_name))
 
 
 def last_splits(model_name: str) -> Splits | None:
@@ -67,6 +82,30 @@ def find_dataset(version: str) -> ImageDataset:
         names = ", ".join(sorted(name[:16] for name in found))
         raise UsageError(f"{len(found)} datasets begin with {wanted}: {names}. Give more digits.")
     return _dataset(next(iter(found.values())))
+
+
+def first_stored_at(version: str) -> datetime | None:
+    """When a dataset of this version was first stored; None where none is."""
+    from zenml.client import Client
+
+    page = Client().list_artifact_versions(
+        artifact=DATASET, run_metadata=f'digest:equals:"{version}"', sort_by="asc:created", size=1
+    )
+    return page.items[0].created.replace(tzinfo=UTC) if page.items else None
+
+
+def _readmitted(model_name: str) -> ArtifactVersionResponse | None:
+    """The newest dataset of this registered model that a readmission made."""
+    from zenml.client import Client
+
+    page = Client().list_artifact_versions(
+        artifact=DATASET, tags=_readmission_tags(model_name), sort_by="desc:created", size=1
+    )
+    return page.items[0] if page.items else None
+
+
+def _readmission_tags(model_name: str) -> list[str]:
+    return [f"readmitted:{model_name}"]
 
 
 def _accepted_runs(model_name: str) -> Iterator[PipelineRunResponse]:

@@ -72,22 +72,25 @@ def answers(
     probabilities = np.stack([worst(number, len(classes)) for number in true.tolist()])
     with progress("evaluate", total=len(image_ids)) as bar:
         for start in range(0, len(image_ids), batch_size):
-            pictures = dataset.pictures(image_ids[start : start + batch_size])
-            for row, answer in enumerate(predictor.predict(pictures), start):
+            batch = image_ids[start : start + batch_size]
+            answered = predictor.predict(dataset.pictures(batch), orientations=dataset.orientations(batch))
+            for row, answer in enumerate(answered, start):
                 if isinstance(answer, Prediction):
                     predicted[row] = classes.index(answer.label)
                     probabilities[row] = [answer.probabilities[name] for name in classes]
-            bar.advance(len(pictures))
+            bar.advance(len(batch))
     return predicted, probabilities
 
 
-def measure_latency(predictor: Predictor, pictures: list[bytes], *, samples: int, warm_up: int) -> Latency:
-    """Time one picture after the other, from its bytes to its answer, in this process."""
+def measure_latency(
+    predictor: Predictor, pictures: list[tuple[bytes, int]], *, samples: int, warm_up: int
+) -> Latency:
+    """Time one picture and its orientation after the other, from bytes to answer, in this process."""
     taken = []
     for number in range(-warm_up, samples):
-        picture = pictures[number % len(pictures)]
+        picture, orientation = pictures[number % len(pictures)]
         begun = time.perf_counter()
-        predictor.predict([picture])
+        predictor.predict([picture], orientations=[orientation])
         if number >= 0:
             taken.append((time.perf_counter() - begun) * 1000)
     p50, p99 = np.percentile(taken, (50, 99))
@@ -122,9 +125,12 @@ def evaluate_model(
     metrics = evaluate_answers(
         true, predicted, probabilities, classes, resamples=settings.bootstrap_resamples, seed=settings.seed
     )
-    timed = dataset.pictures(image_ids[: settings.latency_requests])
+    timed = image_ids[: settings.latency_requests]
     latency = measure_latency(
-        single, timed, samples=settings.latency_requests, warm_up=settings.latency_warm_up
+        single,
+        list(zip(dataset.pictures(timed), dataset.orientations(timed), strict=True)),
+        samples=settings.latency_requests,
+        warm_up=settings.latency_warm_up,
     )
     report = EvaluationReport(
         model=digest,

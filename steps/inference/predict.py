@@ -12,7 +12,8 @@ from materializers.errors import Refused, UsageError
 from materializers.predictions import Predictions
 from materializers.release import Release
 from materializers.report import Record
-from steps.data.files import Source, Unreadable, printable
+from steps.data.class_folders import printable
+from steps.data.files import Source, Unreadable
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor

@@ -24,7 +24,16 @@ from materializers.verdict import Verdict
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.change import require_approved
 
-LINKED_OUTPUTS = ("dataset", "data_report", "splits", "classifier", "evaluation", "verdict")
+LINKED_OUTPUTS = (
+    "quarantine",
+    "dataset",
+    "data_report",
+    "splits",
+    "split_report",
+    "classifier",
+    "evaluation",
+    "verdict",
+)
 
 
 def version_tags(

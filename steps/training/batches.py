@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from materializers.torch_pictures import PictureDataset
 from serving.preprocess import Limits, decode
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from steps.training.settings import TrainSettings
 
 DECODED_AT_A_TIME = 256
-SCREENED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1)
+SCREENED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1, max_aspect_ratio=2**40)
 """No limit: ingest has set aside what its own limits refuse."""
 
 
@@ -36,21 +36,26 @@ class Pictures:
         Raises:
             BadPicture: a picture cannot be decoded.
         """
-        self._dataset, self._image_ids, self._settings = dataset, list(image_ids), settings
-        numbers = {name: number for number, name in enumerate(classes)}
-        self.classes = len(classes)
-        self.labels = torch.tensor([numbers[name] for name in dataset.labels(self._image_ids)])
-        size = settings.preprocessing.height * settings.preprocessing.width * 3 * len(self._image_ids)
+        preprocessing = settings.preprocessing
+        self._pictures = PictureDataset(
+            dataset,
+            image_ids,
+            classes,
+            lambda data, orientation: decode(data, preprocessing, SCREENED, orientation=orientation),
+        )
+        self._threads, self.classes = settings.threads, len(classes)
+        self.labels = torch.from_numpy(self._pictures.labels)
+        size = preprocessing.height * preprocessing.width * 3 * len(self)
         self.in_memory = size <= settings.memory_mb * 2**20
         self._images: Tensor | None = None
         if self.in_memory:
-            everything = torch.arange(len(self._image_ids))
+            everything = torch.arange(len(self))
             parts = [images for images, _ in self._decoded(everything, DECODED_AT_A_TIME)]
             self._images = torch.cat(parts)
 
     def __len__(self) -> int:
         """The number of pictures."""
-        return len(self._image_ids)
+        return len(self._pictures)
 
     def batches(self, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield pictures ``(size, height, width, 3)`` uint8 and their class numbers ``(size,)`` int64.
@@ -67,14 +72,12 @@ class Pictures:
             yield self._images[rows], self.labels[rows]
 
     def _decoded(self, order: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        preprocessing = self._settings.preprocessing
         # One thread fetches and stacks the next batch, the others decode its pictures.
-        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(self._settings.threads) as decoders:
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(self._threads) as decoders:
 
             def fetch(rows: Tensor) -> tuple[Tensor, Tensor]:
-                encoded = self._dataset.pictures([self._image_ids[row] for row in rows.tolist()])
-                images = decoders.map(lambda data: decode(data, preprocessing, SCREENED), encoded)
-                return torch.from_numpy(np.stack(list(images))), self.labels[rows]
+                images, labels = self._pictures.batch(rows.tolist(), decoders)
+                return torch.from_numpy(images), torch.from_numpy(labels)
 
             waiting = None
             for start in range(0, len(order), size):

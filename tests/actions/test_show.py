@@ -14,7 +14,7 @@ from actions.status import Status
 from materializers.verdict import Verdict
 from pipelines.config import CONFIGS, Config, load_config
 from pipelines.results import PipelineResult
-from tests.materializers.examples import rule, verdict
+from tests.materializers.examples import data_diff, erasure, rule, verdict
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +154,51 @@ def test_the_names_of_classes_are_printed_as_they_are(monkeypatch: pytest.Monkey
     assert f"recall of {NAME}" in text
     assert "training: completed, version 3, verdict passed" in text
     assert text.count(NAME) == 2
+
+
+def printed(done: ActionResult, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a person reads of an act."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "__stdout__", sys.stdout)
+        show(done, command="python run.py")
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_difference_is_a_table_of_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before, what changed, after, per class; other columns below."""
+    details = data_diff().model_dump(mode="json")
+    said = printed(ActionResult(action="data-diff", status="done", details=details), capsys)
+    assert "class before added withdrawn relabelled from relabelled to after" in said
+    assert "tops 1,600 2 1 1 0 1,600" in said
+    assert "column price: 4 pictures say something else" in said
+
+
+def test_what_nothing_refers_to_is_listed_with_its_size_age_and_reason(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A person sees what --apply would remove."""
+    found = [
+        {"kind": "shard", "name": "a.arrow", "bytes": 1234, "age_hours": 50.2, "why": "no dataset names it"}
+    ]
+    said = printed(ActionResult(action="collect", status="done", details={"found": found}), capsys)
+    assert "shard a.arrow 1,234 50 h no dataset names it" in said
+
+
+def test_a_compaction_shows_shards_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line a dataset."""
+    row = {"version": "ab" * 32, "shards_before": 31, "shards_after": 2, "bytes_written": 5000}
+    said = printed(ActionResult(action="compact", status="done", details={"datasets": [row]}), capsys)
+    assert "abababababab 31 2 5,000" in said
+
+
+def test_an_erasure_lists_the_models_that_learnt_from_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Version, data and aliases of each."""
+    details = erasure().model_dump(mode="json")
+    said = printed(ActionResult(action="forget", status="done", details=details), capsys)
+    assert "product-classifier 3 d4d4d4d4d4d4 champion" in said
+
+
+def test_after_a_readmission_one_may_train_on_it(config: Config) -> None:
+    """The version that was made is in the command."""
+    done = ActionResult(action="readmit", status="done", details={"data": "ab" * 32})
+    assert commands(next_commands(done, config)) == "python run.py --train --data abababababababab"

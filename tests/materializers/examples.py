@@ -10,11 +10,25 @@ from PIL import Image
 
 from materializers.approval import Approval, Change
 from materializers.classifier import CURVES, WEIGHTS, Classifier, EpochMetrics, TrainingRecord
-from materializers.data_report import Check, DataReport, Screening, SetAside
+from materializers.data_diff import ChangedPicture, ClassDifference, DataDiff, Move
+from materializers.data_report import (
+    Check,
+    Comparison,
+    Corrections,
+    DataReport,
+    Quantiles,
+    Relabelled,
+    Screening,
+    SetAside,
+    Sizes,
+    SuspiciousLabel,
+)
+from materializers.erasure import ErasedDataset, Erasure, TrainedModel
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency, Metric
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.predictions import Predictions
 from materializers.release import Arm, Release
+from materializers.split_report import MergedGroup, PictureApart, SplitReport
 from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
@@ -131,8 +145,24 @@ def data_report(outcome: Literal["passed", "refused"] = "passed", left: int = 3)
             limit=0.05,
             reason=f"{left} pictures are set aside: {share:.1%} of the delivery; at most 5.0% may be.",
         ),
-        Check(name="captured_at", outcome="warned", measured=2, limit=0, reason="2 values are no time."),
+        Check(
+            name="captured_at",
+            outcome="warned",
+            severity="warn",
+            measured=2,
+            limit=0,
+            reason="2 values are no time.",
+        ),
+        Check(
+            name="faces",
+            outcome="not_assessed",
+            severity="warn",
+            measured=None,
+            limit=0,
+            reason="No detector of faces is installed.",
+        ),
     )
+    width = Quantiles(least=256, lower=256, median=320, upper=341, most=455)
     return DataReport(
         outcome=outcome,
         source_name="product-images",
@@ -143,7 +173,25 @@ def data_report(outcome: Literal["passed", "refused"] = "passed", left: int = 3)
         checks=checks,
         set_aside=set_aside(left),
         duplicates=1,
-    ).with_pictures({f"{number:02d} {name}": png(number, 96) for number, name in enumerate(CLASSES)})
+        quarantined=left,
+        sizes=Sizes(width=width, height=width.model_copy(update={"most": 600.0})),
+        near_duplicates=(("1a" * 32, "2b" * 32),),
+        suspicious_labels=(
+            SuspiciousLabel(image_id="3c" * 32, label="tops", likely="dresses", confidence=0.953),
+        ),
+        changes=Comparison(
+            previous="9a" * 32,
+            added={"bags": 31},
+            withdrawn={"tops": 4},
+            relabelled=(Relabelled(old="tops", new="dresses", pictures=17),),
+            renamed={"shoes": "footwear"},
+            retired=("hats",),
+            per_class={"bags": 569, "hats": 3},
+        ),
+    ).with_pictures(
+        {f"class {number:02d} {name}": png(number, 96) for number, name in enumerate(CLASSES, 1)}
+        | {"near-duplicates 01": png(7, 96), "set aside": png(8, 96), "suspicious 01": png(9, 96)}
+    )
 
 
 def screening() -> Screening:
@@ -155,6 +203,8 @@ def screening() -> Screening:
         conflicts=("pictures/17.png",),
         missing_values={"label": 1, "group": 2990},
         set_aside=set_aside(4),
+        changes=Corrections(relabelled=5, withdrawn=2, unknown=("4d" * 32,)),
+        checks=(Check(name="data_age", outcome="passed", measured=3, limit=365, reason="3 days old."),),
     )
 
 
@@ -179,6 +229,53 @@ def evaluation_report() -> EvaluationReport:
         model_bytes=1_234_567,
         set_aside=1,
     ).with_pictures({"confusion matrix": png(1, 200), "roc curves": png(2, 200)})
+
+
+def data_diff() -> DataDiff:
+    """Two pictures added, one withdrawn, one relabelled."""
+    tops = ClassDifference(
+        name="tops", before=1600, after=1600, added=2, withdrawn=1, relabelled_from=1, relabelled_to=0
+    )
+    changes = (
+        ChangedPicture(image_id="aa" * 32, change="added", before=None, after="tops"),
+        ChangedPicture(image_id="bb" * 32, change="withdrawn", before="tops", after=None),
+        ChangedPicture(image_id="cc" * 32, change="relabelled", before="tops", after="bags"),
+    )
+    return DataDiff(
+        before="ab" * 32,
+        after=EVIDENCE.data,
+        rows_before=3000,
+        rows_after=3001,
+        added=2,
+        withdrawn=1,
+        relabelled=1,
+        forgotten=1,
+        classes=(tops,),
+        moves=(Move(before="tops", after="bags", pictures=1),),
+        columns={"price": 4},
+        pictures_named=changes,
+    ).with_pictures({"01 added tops": png(1, 56)})
+
+
+def erasure(**known: Any) -> Erasure:
+    """One picture that a live model learnt from."""
+    about: dict[str, Any] = {
+        "outcome": "erased",
+        "image_ids": ("aa" * 32,),
+        "by": "Anna Weber",
+        "actor": "default",
+        "reason": "the customer asked",
+        "at": NOON,
+        "datasets": (ErasedDataset(uri="s3://store/dataset/1", version=EVIDENCE.data, pictures=1),),
+        "shards_removed": 1,
+        "quarantine_removed": 1,
+        "pages": 3,
+        "scanned_files": 1234,
+        "scanned_bytes": 1_600_000_000,
+        "found": (),
+        "models": (TrainedModel(model=MODEL, version=3, data=EVIDENCE.data, aliases=("champion",)),),
+    }
+    return Erasure(**(about | known))
 
 
 def arm(version: int = 3, **known: Any) -> Arm:
@@ -238,6 +335,50 @@ def splits(parent: str | None = "9f" * 32) -> Splits:
         }
     )
     return Splits(members=frame, parent=parent)
+
+
+def split_report(outcome: Literal["passed", "refused"] = "passed") -> SplitReport:
+    """How 3,000 pictures were split, two of them apart."""
+    refused = outcome == "refused"
+    checks = (
+        Check(name="group_leakage", outcome="passed", measured=0, limit=0, reason="0 groups leak."),
+        Check(name="cluster_leakage", outcome="not_assessed", measured=None, limit=0, reason="Unknown."),
+        Check(
+            name="set_apart",
+            outcome="refused" if refused else "passed",
+            measured=0.4 if refused else 0.0007,
+            limit=0.05,
+            reason="1,200 pictures are set apart." if refused else "2 pictures are set apart.",
+        ),
+    )
+    return SplitReport(
+        outcome=outcome,
+        by="groups",
+        data=EVIDENCE.data,
+        splits="9f" * 32,
+        parent=None,
+        rows=3000,
+        checks=checks,
+        counts={name: {"train": 420, "validation": 90, "test": 89, "set_apart": 1} for name in CLASSES},
+        configured_shares={"train": 0.7, "validation": 0.15, "test": 0.15},
+        shares={"train": 0.701, "validation": 0.15, "test": 0.149},
+        new=300,
+        set_apart=tuple(
+            PictureApart(
+                image_id=f"{number:064x}",
+                label="bags",
+                group="vase",
+                was="train",
+                reason="It was in train and belongs together with pictures in test.",
+            )
+            for number in range(2)
+        ),
+        set_apart_count=2,
+        merged_groups=(MergedGroup(name="vase", kept="test", set_apart={"train": 2}),),
+        golden=90,
+        golden_away=1,
+        golden_relabelled=3,
+    )
 
 
 def classifier(folder: Path) -> Classifier:

@@ -33,14 +33,26 @@ def disk_store(folder: Path) -> LocalArtifactStore:
 
 def s3_store(endpoint: str, *, secret: str = SECRET) -> BaseArtifactStore:
     """An empty artifact store in the tests' bucket."""
+    return s3_store_at(f"s3://{BUCKET}/store-{uuid4().hex}", endpoint, secret=secret)
+
+
+def s3_store_at(path: str, endpoint: str, *, secret: str = SECRET, attempts: int = 5) -> BaseArtifactStore:
+    """An artifact store at an address of the tests' bucket.
+
+    Args:
+        path: its address.
+        endpoint: of the server.
+        secret: of the key.
+        attempts: how often a request is tried.
+    """
     from zenml.integrations.s3.artifact_stores import S3ArtifactStore
     from zenml.integrations.s3.flavors.s3_artifact_store_flavor import S3ArtifactStoreConfig
 
     config = S3ArtifactStoreConfig(
-        path=f"s3://{BUCKET}/store-{uuid4().hex}",
+        path=path,
         key=KEY,
         secret=secret,
         client_kwargs={"endpoint_url": endpoint, "region_name": "us-east-1"},
-        config_kwargs={"s3": {"addressing_style": "path"}},
+        config_kwargs={"s3": {"addressing_style": "path"}, "retries": {"total_max_attempts": attempts}},
     )
     return S3ArtifactStore(config=config, **component("s3"))

@@ -14,6 +14,8 @@ from zenml.enums import VisualizationType
 
 from materializers.errors import DamagedArtifact
 from materializers.report import PAGE_PICTURE_BYTES, Report, ReportMaterializer, counted, json_digest, number
+from materializers.split_report import MergedGroup
+from materializers.splits import SIDES
 from tests.materializers import examples
 
 REPORTS: dict[str, Report] = {
@@ -23,6 +25,8 @@ REPORTS: dict[str, Report] = {
     "evaluation report": examples.evaluation_report(),
     "data report": examples.data_report(),
     "screening": examples.screening(),
+    "split report": examples.split_report(),
+    "split report refused": examples.split_report("refused"),
     "release live": examples.release(),
     "release proposed": examples.release(status="proposed", champion=None, url=None, since=None),
     "release refused": examples.release(status="refused", reasons=("no approval",), candidate=None),
@@ -30,12 +34,16 @@ REPORTS: dict[str, Report] = {
     "approved change": examples.change_approval(),
     "trigger decision": examples.trigger_decision(),
     "signals": examples.signals(),
+    "data difference": examples.data_diff(),
+    "erasure": examples.erasure(),
+    "erasure not proven": examples.erasure(outcome="found", found=("notes/letter.pdf",)),
 }
 HARMLESS = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer"} | {
     *("h1", "h2", "p", "div", "span", "code", "ul", "li"),
     *("table", "tr", "th", "td", "figure", "figcaption", "img"),
 }
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+EVIL_GROUP = MergedGroup(name=EVIL, kept="test", set_apart={"train": 1})
 all_reports = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 
 
@@ -69,7 +77,9 @@ def materializer_of(store: BaseArtifactStore) -> ReportMaterializer:
     return ReportMaterializer(f"{store.path}/report/1", store)
 
 
-@pytest.mark.parametrize("name", ["data report", "verdict refused", "release live", "approval"])
+@pytest.mark.parametrize(
+    "name", ["data report", "verdict refused", "release live", "approval", "split report"]
+)
 def test_a_report_and_its_pictures_read_back_as_they_were(name: str, store: BaseArtifactStore) -> None:
     """What a later step receives has the same numbers, times, digest and pictures."""
     report, materializer = REPORTS[name], materializer_of(store)
@@ -99,11 +109,11 @@ def test_pictures_are_outside_the_digest(disk: LocalArtifactStore) -> None:
     report, materializer = examples.data_report(), materializer_of(disk)
     assert report.with_pictures({"another": examples.png(9)}).digest == report.digest
     materializer.save(report)
-    gone = Path(materializer.uri) / "pictures" / "00 bags.png"
+    gone = Path(materializer.uri) / "pictures" / "class 01 bags.png"
     gone.unlink()
     loaded = materializer.load(type(report))
     assert loaded.digest == report.digest
-    assert set(report.pictures) - set(loaded.pictures) == {"00 bags"}
+    assert set(report.pictures) - set(loaded.pictures) == {"class 01 bags"}
 
 
 def test_pictures_come_back_in_the_order_of_their_names(disk: LocalArtifactStore) -> None:
@@ -183,6 +193,8 @@ def test_every_page_is_complete_small_and_harmless(report: Report) -> None:
         ("verdict not assessed", "Not assessed"),
         ("evaluation report", "Accuracy 0.934"),
         ("data report", "Passed"),
+        ("split report", "Passed"),
+        ("split report refused", "Refused"),
         ("screening", "3,000 rows read, 4 set aside"),
         ("release live", "Version 3 is live in production"),
         ("release proposed", "Version 3 is proposed for production"),
@@ -191,6 +203,9 @@ def test_every_page_is_complete_small_and_harmless(report: Report) -> None:
         ("approved change", "Change approved"),
         ("trigger decision", "Retrain"),
         ("signals", "Fired: new data"),
+        ("data difference", "2 added, 1 withdrawn, 1 relabelled"),
+        ("erasure", "Erased"),
+        ("erasure not proven", "Not proven: found in 1 file"),
     ],
 )
 def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
@@ -209,9 +224,14 @@ def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
         examples.evaluation_report().model_copy(
             update={"per_class": {EVIL: examples.evaluation_report().per_class["tops"]}}
         ),
+        examples.split_report().model_copy(
+            update={"counts": {EVIL: dict.fromkeys(SIDES, 1)}, "merged_groups": (EVIL_GROUP,)}
+        ),
         examples.approval(by=EVIL, reason=EVIL, actor=EVIL),
         examples.release(model_name=EVIL, url=EVIL, reasons=(EVIL,)),
         examples.trigger_decision().model_copy(update={"reasons": (EVIL,)}),
+        examples.data_diff().model_copy(update={"columns": {EVIL: 1}}),
+        examples.erasure(by=EVIL, reason=EVIL, found=(EVIL,)),
     ],
     ids=lambda report: type(report).__name__,
 )

@@ -16,8 +16,9 @@ PRODUCT_VALUES = {
     "product.experiment": "product-image-classification",
     "product.classes": ("electronics", "clothing", "home", "books", "toys"),
     "product.source.name": "product-images",
-    "validate.min_rows": 100,
-    "validate.max_missing_share": 0.10,
+    "validate.rows.limit": 100,
+    "validate.missing_values.limit": 0.10,
+    "validate.missing_values.severity": "warn",
     "split.shares.train": 0.70,
     "split.shares.validation": 0.15,
     "split.shares.test": 0.15,
@@ -171,12 +172,67 @@ def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str)
         "trigger.cooldown_hours=-1",
         "train",
         "train.epochs=[",
+        "validate.rows=5",
+        "validate.rows.limit=.nan",
+        "validate.rows.severity=ignore",
+        "validate.set_aside.limit=1.1",
+        "validate.groups_per_class.limit=2",
+        "validate.columns={price: {minimum: 1}}",
+        "validate.columns={price: {type: number, minimum: 2, maximum: 1}}",
+        "validate.columns={price: {type: number, allowed: [one]}}",
+        "validate.columns={bought: {type: time, allowed: ['2026']}}",
+        "validate.columns={size: {pattern: '['}}",
+        "validate.columns={size: {allowed: []}}",
+        "validate.rules=[{name: a, left: b, is: almost, right: c}]",
+        "validate.rules=[{name: a, where: {column: label}, needs: size}]",
+        "validate.rules=[{name: a, left: b, is: '<', right: c}, {name: a, left: b, is: '>', right: c}]",
+        "validate.freshness.data_age.limit=-1",
+        "validate.freshness.delivery_interval.limit=0",
     ],
 )
 def test_a_value_that_cannot_be_is_refused(assignment: str) -> None:
     """A value of the wrong type or out of range is refused before anything starts."""
     with pytest.raises(UsageError):
         load_config(None, (assignment,))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "validate.needed_values",
+        "validate.absent_classes",
+        "validate.several_classes",
+        "validate.freshness.data_age",
+    ],
+)
+def test_no_configuration_makes_a_needed_check_a_warning(key: str) -> None:
+    """Without label, path or class there is nothing to train on; stale data has a switch of its own."""
+    with pytest.raises(UsageError, match=rf"{key}.severity: Input should be 'refuse' \(given: 'warn'\)"):
+        load_config(None, (f"{key}.severity=warn",))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "named"),
+    [
+        ("validate.columns={price: {typ: number}}", "columns.price.typ:"),
+        ('validate.rules=[{name: a, lft: b, is: "<", right: c}]', "rules.0.comparison.lft:"),
+        ("validate.rules=[{name: a, where: {column: b, equal: c}, needs: d}]", "rules.0.need.where.equal:"),
+    ],
+)
+def test_a_misspelt_key_of_a_column_or_a_rule_is_named(assignment: str, named: str) -> None:
+    """These have names of the user's own above them; the key itself is refused all the same."""
+    with pytest.raises(UsageError, match=rf"validate\.{named} Extra inputs are not permitted"):
+        load_config(None, (assignment,))
+
+
+def test_the_documented_columns_and_rules_are_understood(tmp_path: Path) -> None:
+    """The example of docs/data.md is a configuration."""
+    page = (CONFIGS.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "example.yaml").write_text(example)
+    checks = load_config(tmp_path / "example.yaml", ()).validate_
+    assert set(checks.columns) == {"price", "colour", "article", "bought_at"}
+    assert [rule.name for rule in checks.rules] == ["sale_below_price", "shoes_have_size"]
 
 
 @pytest.mark.parametrize("content", ["train: [", "- a\n- b", "train:\n  epochs: 3\n  epoch: 4"])

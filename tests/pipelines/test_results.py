@@ -7,7 +7,7 @@ import pytest
 from materializers.errors import Refused, UsageError
 from materializers.redaction import one_line
 from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of
-from tests.materializers.examples import data_report, full_verdict, release, rule, verdict
+from tests.materializers.examples import data_report, full_verdict, release, rule, split_report, verdict
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,16 @@ def test_refused_data_are_a_refusal() -> None:
     result = _summarise("training", "r", {"data_report": data_report("refused", left=300)})
     assert (result.status, result.exit_code) == ("refused", 3)
     assert "300 pictures are set aside" in result.reasons[0]
+
+
+def test_refused_splits_are_a_refusal() -> None:
+    """Exit code 3 and the reasons of the checks that refused; splits that passed say nothing."""
+    passed = _summarise("training", "r", {"data_report": data_report(), "split_report": split_report()})
+    assert (passed.status, passed.exit_code, passed.reasons) == ("completed", 0, ())
+    refused = {"data_report": data_report(), "split_report": split_report("refused"), "version": None}
+    result = _summarise("training", "r", refused)
+    assert (result.status, result.exit_code) == ("refused", 3)
+    assert result.reasons == ("1,200 pictures are set apart.",)
 
 
 def test_a_message_of_a_database_is_one_line_without_its_sql() -> None:

@@ -61,7 +61,7 @@ def kinds_of_pictures() -> dict[str, bytes]:
         "progressive.jpg": encode(gradient(400, 300), "JPEG", progressive=True),
         "mpo.jpg": encode(gradient(300, 300), "MPO", save_all=True, append_images=[picture]),
         "turned.jpg": encode(gradient(400, 300), "JPEG", exif=exif(6)),
-        "narrow.jpg": encode(gradient(2000, 60), "JPEG", subsampling=1),
+        "narrow.jpg": encode(gradient(1100, 60), "JPEG", subsampling=1),
     }
     for subsampling in range(3):
         made[f"colour-{subsampling}.jpg"] = encode(gradient(640, 480), "JPEG", subsampling=subsampling)

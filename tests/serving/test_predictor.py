@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from serving.model_directory import ModelDirectoryError, read_metadata, write_metadata
 from serving.predictor import PictureError, Prediction, Predictor, probabilities
 from serving.preprocess import Limits
+from serving.strip_metadata import strip_metadata
 from tests.serving.conftest import CLASSES, ExportedModel, in_serving_environment
-from tests.serving.pictures import encode, gradient
+from tests.serving.pictures import encode, exif, gradient
 
 SCORES = """
 import json, pathlib, sys
@@ -104,6 +105,17 @@ def test_bad_picture_does_not_spoil_the_others(predictor: Predictor) -> None:
     assert isinstance(text, PictureError)
     assert isinstance(large, PictureError)
     assert (text.reason, large.reason) == ("not_an_image", "too_many_pixels")
+
+
+def test_a_stored_picture_is_answered_as_it_was_delivered(predictor: Predictor) -> None:
+    """With its stored orientation it is the picture that came, and without one what its file says counts."""
+    delivered = encode(gradient(90, 40), "JPEG", exif=exif(6))
+    stored = strip_metadata(delivered).data
+    right, lying, told = predictor.predict([stored, stored, delivered], orientations=[6, 1, None])
+    assert right == told == predictor.predict([delivered])[0]
+    assert lying == predictor.predict([stored])[0] != right
+    with pytest.raises(ValueError, match="shorter"):
+        predictor.predict([stored, delivered], orientations=[6])
 
 
 def test_no_pictures_no_answers(predictor: Predictor) -> None:

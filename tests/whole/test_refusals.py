@@ -106,9 +106,16 @@ def test_each_rule_alone_refuses(untouched: Shop, rule: str) -> None:
 
 def test_data_that_failed_validation_makes_no_version(untouched: Shop) -> None:
     """The rule on the data: refused data is learnt from by nobody, and the report says why."""
-    outcome = untouched.run("validate.min_rows=100000", train=True, source=str(untouched.delivery))
+    outcome = untouched.run("validate.rows.limit=100000", train=True, source=str(untouched.delivery))
     assert (outcome.exit_code, outcome.last["version"], outcome.last["verdict"]) == (REFUSED, None, None)
     assert "100,000" in outcome.said
+
+
+def test_data_that_cannot_be_split_as_configured_make_no_version(untouched: Shop) -> None:
+    """Refused splits are trained on by nobody, and the result says what they lack."""
+    outcome = untouched.run("split.by=time", train=True, source=str(untouched.delivery))
+    assert (outcome.exit_code, outcome.last["version"], outcome.last["verdict"]) == (REFUSED, None, None)
+    assert "pictures have no readable time in captured_at" in outcome.said
 
 
 def test_a_refused_version_does_not_replace_the_served_one(untouched: Shop) -> None:

@@ -1,15 +1,19 @@
-"""Deliveries made on the spot: folders of pictures with labels.csv, and archives of them."""
+"""Deliveries made on the spot: folders of pictures, archives of them, and Parquet files."""
 
 import csv
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from materializers.data_report import Screening
 from materializers.image_dataset import ImageDataset, Picture
 from steps.data.files import Source, SourceLimits
-from steps.data.ingest import IngestSettings, screen_delivery
+from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.sources import open_source
 from tests.serving.pictures import encode, gradient
 
@@ -52,8 +56,38 @@ def good_delivery(folder: Path, per_class: int = 40, first: int = 0) -> Path:
     return write_delivery(folder, rows, {path: photograph(number) for path, number in paths.items()})
 
 
+def sorted_into_folders(folder: Path, per_class: int = 3) -> Path:
+    """Write ``per_class`` pictures of each class, each into the folder of its class, without labels.csv."""
+    for number in range(per_class * len(CLASSES)):
+        path = folder / CLASSES[number % len(CLASSES)] / f"{number:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photograph(number))
+    return folder
+
+
+def write_parquet(
+    path: Path, columns: Mapping[str, Any], row_group_size: int | None = None, **options: Any
+) -> Path:
+    """Write columns as one file; ``image`` holds bytes, or a dict of ``bytes`` and ``path`` a row."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(dict(columns)), path, row_group_size=row_group_size, **options)
+    return path
+
+
+def as_parquet(folder: Path, target: Path, row_group_size: int | None = None) -> Path:
+    """Write what ``good_delivery`` wrote as one Parquet file, in the layout of Hugging Face."""
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    pictures = [
+        {"bytes": (folder / row["image_path"]).read_bytes(), "path": row["image_path"]} for row in rows
+    ]
+    beside = {name: [row[name] for row in rows] for name in rows[0] if name != "image_path"}
+    return write_parquet(target, {"image": pictures, **beside}, row_group_size)
+
+
 def zipped(folder: Path, target: Path, top: str = "") -> Path:
     """Pack a folder as .zip, below ``top``."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w") as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, top + str(path.relative_to(folder)))
@@ -76,7 +110,8 @@ def opened(address: object, limits: SourceLimits = LIMITS) -> Source:
 def screened(address: object) -> tuple[ImageDataset, Screening]:
     """Ingest a delivery of the supplier ``shop``."""
     with opened(address) as source:
-        return screen_delivery(source, "shop", IngestSettings())
+        read = read_delivery(source, "shop", IngestSettings())
+    return read.dataset, read.screening
 
 
 def dataset_of(labels: Sequence[str], groups: Sequence[str | None] | None = None) -> ImageDataset:

@@ -261,3 +261,18 @@ def test_an_encrypted_zip_is_wrong_use(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UsageError, match="encrypted"):
         opened(path)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_archive_that_changes_while_it_is_read_is_refused(tmp_path: Path, name: str, gone: bool) -> None:
+    """Replaced, or taken away: what was read of it was another delivery."""
+    archive = packed(good_delivery(tmp_path / "folder", per_class=1), tmp_path / name, "")
+    with opened(archive) as source:
+        source.read(str(source.rows().rows[0].image_path))
+        source.check_unchanged()
+        archive.unlink()
+        if not gone:
+            packed(good_delivery(tmp_path / "later", per_class=2), archive, "")
+        with pytest.raises(UsageError, match="changed while it was read"):
+            source.check_unchanged()

@@ -1,156 +1,41 @@
-"""Tests of steps/data/ingest.py: what bad pictures and bad deliveries get."""
+"""Tests of steps/data/ingest.py: a delivery, or a stored version, and what only its reader can judge."""
 
 from __future__ import annotations
 
-import threading
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
+from zenml import save_artifact
 
+from materializers.data_report import Check, Screening
 from materializers.errors import UsageError
-from materializers.image_dataset import picture_digest
+from materializers.image_dataset import ImageDataset, picture_digest
 from serving.preprocess import DEFAULT_LIMITS, Limits
-from steps.data.ingest import IngestSettings, in_order, ingest
-from tests.serving.pictures import bomb, encode, gradient
-from tests.steps.data.deliveries import good_delivery, photograph, screened, write_delivery
+from steps.data.checks.freshness import DeliveryInterval, FreshnessSettings
+from steps.data.ingest import ClassChanges, IngestSettings, ingest, newest_arrival
+from steps.data.parent import keep_readmitted
+from steps.data.personal_data.settings import PersonalDataSettings
+from tests.steps.data.arrivals import let_age
+from tests.steps.data.deliveries import CLASSES, dataset_of, good_delivery, photograph, write_delivery
 
 if TYPE_CHECKING:
     from zenml.client import Client
 
-BAD_PICTURES = {
-    "text.png": (b"this is no picture", "not_an_image"),
-    "empty.png": (b"", "empty"),
-    "truncated.png": (encode(gradient(60, 60))[:-400], "truncated"),
-    "truncated.jpg": (encode(gradient(60, 60), "JPEG")[:-400], "truncated"),
-    "bomb.png": (bomb(), "too_many_pixels"),
-    "small.png": (encode(gradient(2, 60)), "too_small"),
-    "heavy.png": (bytes(10_000_001), "too_many_bytes"),
-}
+DAILY = FreshnessSettings(delivery_interval=DeliveryInterval(limit=24))
 
 
-@pytest.mark.parametrize("name", BAD_PICTURES)
-def test_a_bad_picture_is_set_aside_with_its_reason(tmp_path: Path, name: str) -> None:
-    """One bad picture costs itself alone, and the report names it as labels.csv does."""
-    data, reason = BAD_PICTURES[name]
-    rows = [{"image_path": "./good.png", "label": "books"}, {"image_path": f"./{name}", "label": "toys"}]
-    dataset, screening = screened(write_delivery(tmp_path, rows, {"good.png": photograph(1), name: data}))
-    assert [(each.path, each.label, each.reason) for each in screening.set_aside] == [
-        (f"./{name}", "toys", reason)
-    ]
-    assert screening.set_aside[0].detail
-    assert dataset.index["label"].tolist() == ["books"]
+def ingested(model: str, **given: Any) -> tuple[ImageDataset, Screening]:
+    """What the step makes of a delivery of the supplier ``shop``, or of a stored version."""
+    dataset, screening, *_ = ingest.entrypoint(model, "shop", IngestSettings(), **given)
+    return dataset, screening
 
 
-def test_rows_without_a_picture_a_path_or_a_label_are_set_aside(tmp_path: Path) -> None:
-    """What labels.csv leaves out concerns its row alone."""
-    rows = [
-        {"image_path": "a.png", "label": "books"},
-        {"image_path": "absent.png", "label": "books"},
-        {"image_path": "", "label": "toys"},
-        {"image_path": "b.png", "label": ""},
-    ]
-    folder = write_delivery(tmp_path, rows, {"a.png": photograph(1), "b.png": photograph(2)})
-    dataset, screening = screened(folder)
-    assert [(each.path, each.reason) for each in screening.set_aside] == [
-        ("absent.png", "missing"),
-        ("", "missing_path"),
-        ("b.png", "missing_label"),
-    ]
-    assert screening.missing_values == {"image_path": 1, "label": 1}
-    assert (screening.rows, len(dataset)) == (4, 1)
-
-
-def test_what_was_set_aside_and_decodes_is_shown(tmp_path: Path) -> None:
-    """A picture without a label and one that is too small are on a sheet; a bomb is not opened for it."""
-    pictures = {"small.png": encode(gradient(2, 60)), "unlabelled.png": photograph(2), "bomb.png": bomb()}
-    rows = [{"image_path": path, "label": "" if path == "unlabelled.png" else "toys"} for path in pictures]
-    dataset, screening = screened(write_delivery(tmp_path, rows, pictures))
-    assert len(dataset) == 0
-    assert screening.pictures["set aside"].startswith(b"\x89PNG")
-
-
-def test_pictures_are_kept_as_they_were_encoded(tmp_path: Path) -> None:
-    """CMYK, a turned JPEG and a WEBP are accepted, byte for byte."""
-    pictures = {
-        "cmyk.jpg": encode(gradient(40, 30).convert("CMYK"), "JPEG"),
-        "picture.webp": encode(gradient(40, 30), "WEBP"),
-    }
-    rows = [{"image_path": path, "label": "books"} for path in pictures]
-    dataset, screening = screened(write_delivery(tmp_path, rows, pictures))
-    assert screening.set_aside == ()
-    ids = [picture_digest(data) for data in pictures.values()]
-    assert dataset.pictures(ids) == list(pictures.values())
-
-
-def test_a_row_keeps_its_columns_and_the_name_of_who_delivered(tmp_path: Path) -> None:
-    """Group, time and further columns arrive; the source names the supplier, not the folder."""
-    row = {
-        "image_path": "a/b.png",
-        "label": "books",
-        "group": "7",
-        "captured_at": "2026-11-21",
-        "price": "007",
-    }
-    dataset, _ = screened(write_delivery(tmp_path, [row], {"a/b.png": photograph(1)}))
-    stored = dataset.index.iloc[0]
-    assert (stored["group"], stored["captured_at"], stored["price"]) == ("7", "2026-11-21", "007")
-    assert (stored["source"], stored["width"], stored["height"]) == ("shop/a/b.png", 12, 12)
-
-
-def test_one_picture_named_twice_counts_once(tmp_path: Path) -> None:
-    """The same bytes with the same label are a duplicate; with another label the later row stands."""
-    pictures = {"a.png": photograph(1), "copy of a.png": photograph(1), "b.png": photograph(2)}
-    rows = [
-        {"image_path": "a.png", "label": "books"},
-        {"image_path": "copy of a.png", "label": "books"},
-        {"image_path": "b.png", "label": "books"},
-        {"image_path": "b.png", "label": "toys"},
-    ]
-    dataset, screening = screened(write_delivery(tmp_path, rows, pictures))
-    assert (screening.duplicate_rows, screening.conflicts) == (1, ("b.png",))
-    assert dataset.labels([picture_digest(photograph(1)), picture_digest(photograph(2))]) == ["books", "toys"]
-
-
-def test_the_order_of_rows_does_not_change_the_version(tmp_path: Path) -> None:
-    """A version is named by its content."""
-    paths = [f"{number}.png" for number in range(20)]
-    pictures = {path: photograph(number) for number, path in enumerate(paths)}
-    rows = [{"image_path": path, "label": "books"} for path in paths]
-    forward, _ = screened(write_delivery(tmp_path / "forward", rows, pictures))
-    backward, _ = screened(write_delivery(tmp_path / "backward", rows[::-1], pictures))
-    assert forward.version == backward.version
-
-
-@pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname"])
-def test_a_path_that_leaves_the_source_stops_the_ingest(tmp_path: Path, path: str) -> None:
-    """It is refused as a whole, not set aside among 300 good rows."""
-    (tmp_path / "secret.png").write_bytes(photograph(99))
-    folder = good_delivery(tmp_path / "delivery", per_class=100)
-    with (folder / "labels.csv").open("a") as file:
-        file.write(f"{path},books,red\n")
-    with pytest.raises(UsageError, match="refused as a whole"):
-        screened(folder)
-
-
-def test_results_come_in_order_with_few_items_ahead() -> None:
-    """Threads finish in any order; nothing piles up in memory while the taker is slow."""
-    begun: list[int] = []
-    lock = threading.Lock()
-
-    def slow_for_even(number: int) -> int:
-        with lock:
-            begun.append(number)
-        time.sleep(0.01 if number % 2 == 0 else 0)
-        return number * 10
-
-    results = in_order(slow_for_even, range(100), threads=2)
-    first = [next(results) for _ in range(10)]
-    assert first == [(number, number * 10) for number in range(10)]
-    assert len(begun) <= 10 + 2 * 4
-    assert [result for _, result in results] == [number * 10 for number in range(10, 100)]
+def check(screening: Screening, name: str) -> Check:
+    """One of what only the reader of a delivery can judge."""
+    return next(each for each in screening.checks if each.name == name)
 
 
 @pytest.mark.parametrize("given", [{}, {"source": "x", "data_version": "0123abcd"}])
@@ -160,13 +45,13 @@ def test_exactly_one_of_source_and_version_is_needed(given: dict[str, str]) -> N
         ingest.entrypoint("model", "shop", IngestSettings(), **given)
 
 
-def test_the_step_reads_a_source(zenml_client: Client, tmp_path: Path) -> None:
+def test_the_step_reads_a_source(local_stack: Client, tmp_path: Path) -> None:
     """A model without a past has no parent and no previous splits."""
     folder = good_delivery(tmp_path, per_class=4)
-    dataset, screening, previous = ingest.entrypoint(
+    dataset, screening, quarantine, previous, splits = ingest.entrypoint(
         "a model without a past", "shop", IngestSettings(), source=str(folder), join_parent=True
     )
-    assert (len(dataset), screening.rows, previous) == (12, 12, None)
+    assert (len(dataset), screening.rows, len(quarantine), previous, splits) == (12, 12, 0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +77,149 @@ def test_limits_as_narrow_as_what_is_served_or_narrower_are_taken(limits: dict[s
     """A delivery may be asked for more than the service asks of a picture."""
     settings = IngestSettings.model_validate({"limits": limits})
     assert settings.limits == Limits(**{**DEFAULT_LIMITS.model_dump(), **limits})
+
+
+def test_a_stored_version_is_fetched_as_it_is(local_stack: Client, tmp_path: Path) -> None:
+    """Also for a model that has a newer dataset, and without a word of what it was screened for."""
+    stored = dataset_of([*CLASSES, *CLASSES])
+    save_artifact(stored, name="dataset")
+    keep_readmitted(dataset_of(["toys"]), "fetching")
+    dataset, screening = ingested("fetching", data_version=stored.version[:12])
+    assert dataset.version == stored.version
+    assert (screening.rows, screening.set_aside) == (6, ())
+    assert check(screening, "data_age").outcome == "passed"
+
+
+def test_a_stored_version_joins_the_parent_where_it_is_asked_for(local_stack: Client) -> None:
+    """The joined one is nowhere stored yet, and is as old as the newer of the two."""
+    stored, parent = dataset_of(["books", "toys", "toys"]), dataset_of(["toys"] * 5)
+    save_artifact(stored, name="dataset")
+    keep_readmitted(parent, "fetching-and-joining")
+    let_age(local_stack, stored.version, 400)
+    dataset, screening = ingested("fetching-and-joining", data_version=stored.version, join_parent=True)
+    assert dataset.version == parent.join(stored).version not in {stored.version, parent.version}
+    assert (check(screening, "data_age").outcome, check(screening, "data_age").measured) == ("passed", 0)
+
+
+def test_classes_that_were_renamed_since_do_not_make_a_stored_version_ageless(local_stack: Client) -> None:
+    """Its pictures came when they came, under whatever name."""
+    stored = dataset_of(["novels", "toys", "hats"])
+    save_artifact(stored, name="dataset")
+    let_age(local_stack, stored.version, 7)
+    changes = ClassChanges(renamed={"novels": "books"}, retired=("hats",))
+    dataset, screening = ingested("renaming", data_version=stored.version, class_changes=changes)
+    assert sorted(dataset.index["label"]) == ["books", "toys"]
+    assert check(screening, "data_age").measured == 7
+
+
+def test_a_delivery_joins_the_parent_under_todays_names(local_stack: Client, tmp_path: Path) -> None:
+    """What comes under an old name has the new one, and the quarantine does not take it for unknown."""
+    keep_readmitted(dataset_of(["novels", "toys"]), "renaming-and-joining")
+    rows = [{"image_path": "a.png", "label": "novels"}, {"image_path": "b.png", "label": "hats"}]
+    folder = write_delivery(tmp_path, rows, {"a.png": photograph(91), "b.png": photograph(92)})
+    dataset, _, quarantine, previous, _ = ingest.entrypoint(
+        "renaming-and-joining",
+        "shop",
+        IngestSettings(),
+        source=str(folder),
+        join_parent=True,
+        classes=["books", "toys"],
+        class_changes=ClassChanges(renamed={"novels": "books"}, retired=("hats",)),
+    )
+    assert sorted(dataset.index["label"]) == ["books", "books", "toys"]
+    assert len(quarantine) == 0
+    assert previous is not None
+    assert sorted(previous.index["label"]) == ["novels", "toys"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"renamed": {"novels": "books", "books": "print"}},
+        {"renamed": {"a": "b", "b": "a"}},
+        {"renamed": {"novels": "books"}, "retired": ["books"]},
+    ],
+)
+def test_changes_of_classes_that_would_change_again_are_refused(changes: dict[str, Any]) -> None:
+    """Each run makes them anew: what was renamed by the last one would be renamed once more."""
+    with pytest.raises(ValidationError, match="renamed or retired itself"):
+        ClassChanges.model_validate(changes)
+
+
+def test_the_same_delivery_again_is_as_old_as_it_was(local_stack: Client, tmp_path: Path) -> None:
+    """Delivered a second time, it is no fresher; anything new in it is."""
+    folder = good_delivery(tmp_path / "first", per_class=3)
+    first, screening = ingested("ageing", source=str(folder))
+    assert check(screening, "data_age").measured == 0
+    save_artifact(first, name="dataset")
+    let_age(local_stack, first.version, 400)
+    again, screening = ingested("ageing", source=str(folder))
+    assert again.version == first.version
+    age = check(screening, "data_age")
+    assert (age.outcome, age.measured, age.limit) == ("refused", 400, 365)
+    _, screening = ingested("ageing", source=str(good_delivery(tmp_path / "second", per_class=4)))
+    assert check(screening, "data_age").outcome == "passed"
+    allowing = FreshnessSettings(allow_stale=True)
+    _, screening = ingested("ageing", source=str(folder), freshness=allowing)
+    assert check(screening, "data_age").outcome == "warned"
+
+
+def test_a_delivery_that_is_late_is_found_by_the_age_of_the_last_one(
+    local_stack: Client, tmp_path: Path
+) -> None:
+    """Also when the old one is read once more; the first one of a model cannot be late."""
+    folder = good_delivery(tmp_path / "first", per_class=3, first=500)
+    first, screening = ingested("late", source=str(folder), freshness=DAILY)
+    assert check(screening, "delivery_interval").outcome == "passed"
+    keep_readmitted(first, "late")
+    let_age(local_stack, first.version, 2)
+    _, screening = ingested("late", source=str(folder), join_parent=True, freshness=DAILY)
+    late = check(screening, "delivery_interval")
+    assert (late.outcome, late.measured) == ("warned", 48)
+
+
+def test_the_newest_of_several_arrivals_counts(local_stack: Client) -> None:
+    """What is nowhere stored says nothing."""
+    first, second, nowhere = dataset_of(["a"]), dataset_of(["a", "b"]), dataset_of(["a", "b", "c", "d"])
+    for dataset in (first, second):
+        save_artifact(dataset, name="dataset")
+    let_age(local_stack, first.version, 9)
+    newest = let_age(local_stack, second.version, 5)
+    assert newest_arrival([first, second, nowhere, None]) == newest
+    assert newest_arrival([nowhere, None]) is None
+    assert newest_arrival([second]) < datetime.now(UTC) - timedelta(days=4)  # type: ignore[operator]
+
+
+def test_personal_data_in_a_correction_are_found_and_masked(local_stack: Client, tmp_path: Path) -> None:
+    """A later delivery cannot say of a stored picture what it may not say of its own."""
+    keep_readmitted(dataset_of(["toys"]), "correcting")
+    row = {"image_path": "", "label": "books", "image_id": picture_digest(photograph(0))}
+    folder = write_delivery(tmp_path, [{**row, "note": "write to anna@example.com"}], {})
+    for policy, note, outcome in (
+        ("warn", "write to anna@example.com", "warned"),
+        ("mask", "write to [e-mail]", "warned"),
+    ):
+        settings = PersonalDataSettings.model_validate({"columns": policy})
+        dataset, screening = ingested(
+            "correcting", source=str(folder), join_parent=True, personal_data=settings
+        )
+        assert dataset.index[["label", "note"]].to_numpy().tolist() == [["books", note]]
+        assert check(screening, "personal_data: columns").outcome == outcome
+        assert (screening.changes.relabelled, screening.changes.amended) == (1, 1)
+
+
+def test_a_delivery_that_brings_no_picture_is_compared_with_nothing(
+    local_stack: Client, tmp_path: Path
+) -> None:
+    """Corrections alone are no drift, and nobody is refused for the pictures that they do not bring."""
+    keep_readmitted(dataset_of(["toys", "books"]), "only-correcting")
+    rows = [{"image_path": "", "label": "books", "image_id": picture_digest(photograph(0))}]
+    settings = PersonalDataSettings(columns="refuse", pictures="refuse")
+    dataset, screening = ingested(
+        "only-correcting",
+        source=str(write_delivery(tmp_path, rows, {})),
+        join_parent=True,
+        personal_data=settings,
+    )
+    assert dataset.index["label"].tolist() == ["books", "books"]
+    assert not [each.name for each in screening.checks if each.refuses]

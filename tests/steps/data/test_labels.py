@@ -1,6 +1,15 @@
 """Tests of steps/data/labels.py."""
 
+import csv
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from materializers.errors import UsageError
 from steps.data.labels import read_labels
@@ -63,3 +72,132 @@ def test_what_cannot_be_used_is_refused_in_one_line(data: bytes, said: str) -> N
         read_labels(data)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+FIRST, SECOND = "a" * 64, "0123456789abcdef" * 4
+
+
+def test_rows_are_told_apart_by_what_they_name() -> None:
+    """A file is a picture; a stored picture is corrected, or withdrawn; a withdrawn path is no file."""
+    labels = read_labels(
+        f"image_path,label,image_id,withdrawn\na.png,books,,\n,toys,{FIRST},no\n,,{SECOND},yes\nold.png,,,1\n".encode()
+    )
+    assert [row.image_path for row in labels.pictures] == ["a.png"]
+    assert [(row.image_id, row.given()) for row in labels.corrections] == [(FIRST, {"label": "toys"})]
+    assert [(row.image_id, row.image_path) for row in labels.withdrawals] == [
+        (SECOND, None),
+        (None, "old.png"),
+    ]
+    assert len(labels.rows) == 4
+
+
+def test_a_correction_says_only_what_has_a_value() -> None:
+    """An empty column leaves what is stored as it is."""
+    labels = read_labels(f"image_id,label,group,captured_at,price\n{FIRST},,7,,12\n".encode())
+    assert labels.corrections[0].given() == {"group": "7", "price": "12"}
+
+
+def test_files_that_only_correct_or_withdraw_need_no_paths_and_labels() -> None:
+    """The columns that say which picture and what are enough."""
+    assert read_labels(f"image_id,withdrawn\n{FIRST},true\n".encode()).withdrawals[0].image_id == FIRST
+    assert read_labels(b"image_path,withdrawn\nold.png,true\n").withdrawals[0].image_path == "old.png"
+
+
+def test_missing_values_are_those_of_delivered_pictures() -> None:
+    """A withdrawal has no label to miss, and a correction no path."""
+    labels = read_labels(
+        f"image_path,label,image_id,withdrawn,price\na.png,,,,1\nb.png,toys,,,\n,toys,{FIRST},,2\nold.png,,,yes,\n".encode()
+    )
+    assert labels.missing_values() == {"image_path": 0, "label": 1, "price": 1}
+
+
+def test_a_row_that_names_nothing_is_a_picture_without_a_path() -> None:
+    """It is set aside as before, and refuses nothing."""
+    labels = read_labels(b"image_path,label,image_id,withdrawn\n,books,,\n")
+    assert [row.image_path for row in labels.pictures] == [None]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a.png,books,,maybe", "withdrawn is 'maybe'; true, yes or 1"),
+        (",books,abc,", "image_id 'abc' is no digest: 64 of 0-9 and a-f are needed, it has 3 characters"),
+        (f",books,{'g' * 64},", "is no digest"),
+        (f",books,{FIRST[:-1]},", "it has 63 characters"),
+        (f"a.png,books,{FIRST},", "names a file (image_path) and a stored picture (image_id)"),
+        (f"a.png,books,{FIRST},yes", "names a file (image_path) and a stored picture (image_id)"),
+        (",,,yes", "withdraws a picture and names none"),
+        (f",,{FIRST},", "corrects nothing"),
+    ],
+)
+def test_a_change_that_cannot_be_understood_is_refused_by_its_line(line: str, said: str) -> None:
+    """The line is counted as an editor counts it."""
+    with pytest.raises(UsageError) as refused:
+        read_labels(f"image_path,label,image_id,withdrawn\nx.png,books,,\n{line}\n".encode())
+    assert said in str(refused.value)
+    assert "labels.csv line 3" in str(refused.value)
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+truths = st.sampled_from(["", "true", "Yes", "1", "false", "NO", "0"])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(cells, cells, st.just(""), truths),
+            st.tuples(st.just(""), cells, st.sampled_from([FIRST, SECOND.upper(), f" {FIRST} "]), truths),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_every_row_is_of_one_kind_and_none_is_lost(rows: list[tuple[str, str, str, str]]) -> None:
+    """Whatever is written: a picture, a correction or a withdrawal that names one picture; or a refusal."""
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows([("image_path", "label", "image_id", "withdrawn"), *rows])
+    try:
+        labels = read_labels(written.getvalue().encode())
+    except UsageError as refused:
+        assert "corrects nothing" in str(refused) or "names none" in str(refused)
+        return
+    assert len(labels.rows) == len(rows)
+    assert len(labels.pictures) + len(labels.corrections) + len(labels.withdrawals) == len(rows)
+    for row, (_, _, _, withdrawn) in zip(labels.rows, rows, strict=True):
+        assert row.withdrawn == (withdrawn.lower() in ("true", "yes", "1"))
+        if row.withdrawn or row.image_id:
+            assert (row.image_id is None) != (row.image_path is None)
+        assert row.image_id in (None, FIRST, SECOND)
+
+
+def test_the_examples_of_the_page_can_be_read() -> None:
+    """docs/data.md shows a correction and two withdrawals."""
+    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```\n(image_(?:id|path),.*?)^```", text, re.M | re.S)
+    labels = [read_labels(example.encode()) for example in examples]
+    assert [(len(each.pictures), len(each.corrections), len(each.withdrawals)) for each in labels] == [
+        (1, 1, 2)
+    ]
+
+
+def test_a_million_rows_take_less_than_a_gigabyte() -> None:
+    """Half of it, with columns of the delivery's own: ~0.4 kB a row."""
+    script = """
+import resource
+from steps.data.labels import read_labels
+N = 200_000
+rows = (f"images/{n:09d}.jpg,class {n % 20},product-{n // 3},{n % 997}.99,brand {n % 500}" for n in range(N))
+data = ("image_path,label,group,price,brand\\n" + "\\n".join(rows)).encode()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+labels = read_labels(data)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / len(labels.rows))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    kilobytes_a_row = float(done.stdout.splitlines()[-1])
+    assert kilobytes_a_row < 1

@@ -6,7 +6,7 @@ import pytest
 
 from materializers.errors import UsageError
 from steps.data.sources import open_source
-from tests.steps.data.deliveries import good_delivery, opened, screened, zipped
+from tests.steps.data.deliveries import as_parquet, good_delivery, opened, screened, zipped
 
 
 @pytest.mark.parametrize("name", ["delivery", "delivery.ZIP"])
@@ -30,5 +30,22 @@ def test_a_source_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_wrong_use(tmp_path: Path) -> None:
     """The kinds that are read are named."""
     (tmp_path / "delivery.rar").write_bytes(b"Rar!")
-    with pytest.raises(UsageError, match=r"ends with none of \.zip, \.tar"):
+    with pytest.raises(UsageError, match=r"ends with none of \.zip, \.tar, .*, \.parquet"):
         opened(tmp_path / "delivery.rar")
+
+
+def test_labels_csv_decides_before_anything_else_that_lies_in_a_folder(tmp_path: Path) -> None:
+    """A table that a supplier adds to their pictures changes nothing."""
+    folder = good_delivery(tmp_path / "delivery", per_class=1)
+    before = screened(folder)[0].version
+    as_parquet(folder, folder / "table.parquet")
+    assert screened(folder)[0].version == before
+
+
+def test_pictures_beside_parquet_files_without_labels_are_wrong_use(tmp_path: Path) -> None:
+    """Nothing says which of the two is meant."""
+    folder = good_delivery(tmp_path / "delivery", per_class=1)
+    as_parquet(folder, folder / "table.parquet")
+    (folder / "labels.csv").unlink()
+    with pytest.raises(UsageError, match=r"holds pictures .* beside Parquet files"):
+        opened(folder)

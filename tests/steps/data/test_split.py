@@ -1,6 +1,5 @@
 """Tests of steps/data/split.py."""
 
-from collections.abc import Sequence
 from random import Random
 
 import pandas as pd
@@ -10,42 +9,27 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from materializers.image_dataset import ImageDataset, Picture
-from materializers.splits import SPLITS, Splits
-from steps.data.split import Shares, SplitSettings, assign_splits, groups_of, split
+from materializers.splits import APART, SPLITS, Splits
+from steps.data.checks.leakage import check_leakage
+from steps.data.split import Shares, SplitSettings, assign_splits, groups_of, split, split_dataset
 from tests.steps.data.deliveries import CLASSES, dataset_of
-
-
-def index_of(labels: Sequence[str], groups: Sequence[str | None] | None = None) -> pd.DataFrame:
-    """An index of one picture a label."""
-    ids = [f"picture-{number}" for number in range(len(labels))]
-    return pd.DataFrame({"image_id": ids, "label": labels, "group": groups or [None] * len(labels)})
+from tests.steps.data.indexes import (
+    GROUPS,
+    ROWS,
+    Groups,
+    Rows,
+    connected_at_random,
+    examples,
+    grouped,
+    index_of,
+    sides_at_random,
+    splits_of,
+)
 
 
 def assigned(index: pd.DataFrame, previous: Splits | None = None, seed: int = 0) -> pd.Series:
     """Assign with the product's shares; by picture."""
     return assign_splits(index, previous=previous, shares=Shares(), seed=seed).set_axis(index["image_id"])
-
-
-def splits_of(index: pd.DataFrame, splits: pd.Series) -> Splits:
-    """What the step would return."""
-    return Splits(index[["image_id", "label"]].assign(split=splits.to_numpy()))
-
-
-Groups = list[tuple[str, int]]
-GROUPS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), min_size=1, max_size=40)
-"""Label and size of each group."""
-# Examples take milliseconds, but not on a machine that does something else beside.
-examples = settings(deadline=None, max_examples=50)
-
-
-def grouped(groups: Groups, first: int = 0) -> pd.DataFrame:
-    """An index of groups of one label each; a group of one picture has no name."""
-    rows = [
-        (f"picture-{first + number}-{member}", label, f"group-{first + number}" if size > 1 else None)
-        for number, (label, size) in enumerate(groups)
-        for member in range(size)
-    ]
-    return pd.DataFrame(rows, columns=["image_id", "label", "group"])
 
 
 @examples
@@ -129,12 +113,77 @@ def test_a_new_picture_goes_with_its_group() -> None:
     assert set(splits) == {"test"}
 
 
-def test_a_new_picture_of_a_divided_group_goes_with_the_majority() -> None:
-    """Two known in test and one in train: test; of equal numbers, train."""
-    known = pd.DataFrame({"image_id": ["picture-0", "picture-1", "picture-2"], "label": "a"})
+@pytest.mark.parametrize(
+    ("placed", "expected"),
+    [
+        (["train", "test", "train"], [APART, "test", APART]),
+        (["train", "validation", "validation"], [APART, "validation", "validation"]),
+        (["validation", "test", "train"], [APART, "test", APART]),
+        (["train", APART, "train"], ["train", APART, "train"]),
+    ],
+)
+def test_when_groups_merge_the_highest_claim_stays(placed: list[str], expected: list[str]) -> None:
+    """Test before validation before train; the others are set apart, and a new picture joins what stays."""
     index = index_of(["a"] * 4, ["vase"] * 4)
-    for placed, expected in [(["train", "test", "test"], "test"), (["test", "train", "set apart"], "train")]:
-        assert assigned(index, Splits(known.assign(split=placed)))["picture-3"] == expected
+    sides = assigned(index, splits_of(index.head(3), placed))
+    assert sides.tolist() == [*expected, next(side for side in expected if side != APART)]
+
+
+def test_a_near_duplicate_of_a_tested_picture_is_not_learnt_from() -> None:
+    """A cluster joins pictures as a group does, through named groups too."""
+    index = index_of(["a"] * 4, [None, "vase", "vase", None], ["alike", "alike", None, None])
+    sides = assigned(index, splits_of(index.head(3), ["test", "train", "train"]))
+    assert sides[:3].tolist() == ["test", APART, APART]
+
+
+def test_what_was_set_apart_stays_so() -> None:
+    """Also when its group is found to be another one; and new pictures of such a group follow it."""
+    index = index_of(["a"] * 3, ["vase", "vase", None])
+    apart = splits_of(index, ["test", APART, "train"])
+    assert assigned(index.assign(group=None), apart).tolist() == ["test", APART, "train"]
+    alone = index_of(["a"] * 2, ["vase"] * 2)
+    assert assigned(alone, splits_of(alone.head(1), [APART])).tolist() == [APART, APART]
+
+
+@examples
+@given(ROWS, st.integers(-5, 5))
+def test_nothing_that_is_connected_is_in_two_splits(rows: Rows, seed: int) -> None:
+    """Groups and clusters that overlap in chains are placed as one, and nothing new is set apart."""
+    index = connected_at_random(rows)
+    sides = assigned(index, seed=seed)
+    assert {check.outcome for check in check_leakage(index, splits_of(index, sides))} == {"passed"}
+    assert set(sides) <= set(SPLITS)
+
+
+@examples
+@given(st.data(), ROWS)
+def test_whatever_merges_test_pictures_stay_and_nothing_leaks(data: st.DataObject, rows: Rows) -> None:
+    """Earlier splits knew no such groups: what cannot stay is set apart, and nothing changes side."""
+    index = connected_at_random(rows)
+    known = index.head(data.draw(st.integers(0, len(index)), label="known"))
+    before = data.draw(sides_at_random(len(known)), label="sides")
+    after = assigned(index, splits_of(known, before))
+    assert {check.outcome for check in check_leakage(index, splits_of(index, after))} == {"passed"}
+    groups = groups_of(index).tolist()
+    claim = {APART: 0, "train": 1, "validation": 2, "test": 3}
+    highest = dict(sorted(zip(groups, before, strict=False), key=lambda pair: claim[pair[1]]))
+    for image_id, group, side in zip(known["image_id"], groups, before, strict=False):
+        assert after[image_id] == (side if side == highest[group] else APART)
+
+
+@examples
+@given(st.data(), ROWS, st.randoms(use_true_random=False))
+def test_grown_splits_do_not_depend_on_the_order_of_rows(
+    data: st.DataObject, rows: Rows, random: Random
+) -> None:
+    """Neither of the dataset's nor of the earlier splits'."""
+    index = connected_at_random(rows)
+    known = index.head(len(index) // 2)
+    before = splits_of(known, data.draw(sides_at_random(len(known))))
+    order = list(range(len(index)))
+    random.shuffle(order)
+    shuffled = assigned(index.iloc[order], Splits(before.members[::-1]))
+    assert shuffled[index["image_id"]].tolist() == assigned(index, before).tolist()
 
 
 def test_another_seed_gives_other_splits() -> None:
@@ -167,10 +216,19 @@ def test_shares_sum_to_one() -> None:
         Shares(train=0.8)
 
 
+def run(dataset: ImageDataset, previous: Splits | None = None) -> Splits:
+    """The splits of one call of the step."""
+    splits, report = split.entrypoint(dataset, previous, SplitSettings(), "code")
+    assert report.outcome == "passed"
+    assert report.splits == splits.digest
+    assert isinstance(splits, Splits)
+    return splits
+
+
 def test_the_step_grows_the_previous_splits() -> None:
     """The result names its parent, and covers exactly the dataset."""
-    first = split.entrypoint(dataset_of(CLASSES * 10), None, SplitSettings(), "code")
-    second = split.entrypoint(dataset_of(CLASSES * 20), first, SplitSettings(), "code")
+    first = run(dataset_of(CLASSES * 10))
+    second = run(dataset_of(CLASSES * 20), first)
     assert (first.parent, second.parent) == (None, first.digest)
     assert len(second.members) == 60
     for name in SPLITS:
@@ -178,21 +236,48 @@ def test_the_step_grows_the_previous_splits() -> None:
 
 
 def test_the_step_has_nothing_to_split_of_a_refused_delivery() -> None:
-    """No dataset, no splits."""
-    assert split.entrypoint(None, None, SplitSettings(), "code") is None
+    """No dataset: no splits, and no report."""
+    assert split.entrypoint(None, None, SplitSettings(), "code") == (None, None)
 
 
 def test_a_picture_that_was_away_comes_back_to_its_side() -> None:
     """Pictures that a run in between lacked are in the same split when they return."""
     first, other = pictures_named("first", 60), pictures_named("other", 60)
-    before = split.entrypoint(dataset=first, previous=None, settings=SplitSettings(), code="c")
-    between = split.entrypoint(dataset=other, previous=before, settings=SplitSettings(), code="c")
-    after = split.entrypoint(dataset=first.join(other), previous=between, settings=SplitSettings(), code="c")
+    before = run(first)
+    between = run(other, before)
+    after = run(first.join(other), between)
     placed = dict(zip(after.members["image_id"], after.members["split"], strict=True))
     for earlier in (before, between):
         for image_id, side in zip(earlier.members["image_id"], earlier.members["split"], strict=True):
             assert placed[image_id] == side
     assert set(between.members["image_id"]).isdisjoint(first.index["image_id"])
+
+
+def test_refused_splits_are_none() -> None:
+    """A group that is half of the dataset sets too much apart: the report says so."""
+    index = index_of(["a"] * 100, ["supplier"] * 50 + [None] * 50)
+    previous = splits_of(
+        index, ["train"] * 49 + ["test"] + ["train"] * 20 + ["validation"] * 15 + ["test"] * 15
+    )
+    splits, report = split_dataset(index, "v", previous, SplitSettings())
+    assert (splits, report.outcome, report.set_apart_count) == (None, "refused", 49)
+    assert report.reasons()[0].startswith("49 pictures are set apart: 49.0% of 100")
+
+
+def test_without_times_nothing_is_split_by_time() -> None:
+    """A report without splits or counts, and the message that mends it."""
+    splits, report = split_dataset(index_of(["a"] * 9), "v", None, SplitSettings(by="time"))
+    assert (splits, report.outcome, report.splits, report.counts) == (None, "refused", None, {})
+    assert "split.by=groups" in report.reasons()[0]
+
+
+def test_splits_by_groups_that_leak_in_time_are_refused_by_time() -> None:
+    """What is in a split stays there, so the check says what cannot be had."""
+    index = index_of(["a"] * 10).assign(captured_at=[f"2026-01-{day:02d}" for day in range(1, 11)])
+    previous = splits_of(index, ["test", "validation"] + ["train"] * 8)
+    splits, report = split_dataset(index, "v", previous, SplitSettings(by="time"))
+    assert splits is None
+    assert report.reasons()[0].startswith("8 training pictures are newer than the oldest test picture")
 
 
 def pictures_named(name: str, size: int) -> ImageDataset:

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from materializers.data_report import Check, DataReport, Screening, SetAside
+from materializers.data_report import Check, Corrections, DataReport, Screening, SetAside, SuspiciousLabel
 from materializers.image_dataset import ImageDataset
-from steps.data.validate import ValidateSettings, check_delivery, validate
+from materializers.quarantine import QuarantineBuilder
+from steps.data.checks.limits import ShareLimit
+from steps.data.findings import Findings
+from steps.data.validate import ValidateSettings, check_delivery, compare, sizes_of, validate
 from tests.steps.data.deliveries import CLASSES, dataset_of
 
 GOOD = CLASSES * 40
@@ -86,7 +90,7 @@ def test_many_pictures_of_unknown_classes_are_refused() -> None:
 def test_the_advised_setting_mends_unknown_classes() -> None:
     """They count in their own check alone, so that no second limit refuses what this one allows."""
     dataset = dataset_of([*GOOD, *["shoes"] * 7])
-    settings = ValidateSettings(max_unknown_share=0.06)
+    settings = ValidateSettings(unknown_labels=ShareLimit(limit=0.06, severity="refuse"))
     accepted, report = check_delivery(dataset, screening_of(127), CLASSES, settings)
     assert (report.outcome, len(accepted), len(report.set_aside)) == ("passed", 120, 7)
 
@@ -112,13 +116,13 @@ def test_many_bad_pictures_are_refused() -> None:
 def test_a_class_without_pictures_is_refused() -> None:
     """The class is named."""
     _, report = checked(["clothing", "books"] * 60)
-    assert refused(report).keys() == {"classes_present"}
+    assert refused(report).keys() == {"absent_classes"}
     assert "(missing: toys)" in report.reasons()[0]
 
 
 def test_one_class_only_is_refused() -> None:
     """There is nothing to tell apart, even when only one is configured."""
-    assert {"classes_present", "several_classes"} <= refused(checked(["books"] * 120)[1]).keys()
+    assert {"absent_classes", "several_classes"} <= refused(checked(["books"] * 120)[1]).keys()
     assert refused(checked(["books"] * 120, classes=["books"])[1]).keys() == {"several_classes"}
 
 
@@ -177,24 +181,143 @@ def test_a_delivery_of_bad_pictures_only_is_refused() -> None:
     screening = screening_of(5, set_aside=bad)
     dataset, report = check_delivery(dataset_of([]), screening, CLASSES, ValidateSettings())
     assert len(dataset) == 0
-    assert {"rows", "set_aside", "classes_present", "several_classes"} <= refused(report).keys()
+    assert {"rows", "set_aside", "absent_classes", "several_classes"} <= refused(report).keys()
+
+
+def run_step(
+    delivery: ImageDataset, screening: Screening, classes: list[str]
+) -> tuple[ImageDataset | None, DataReport]:
+    """Validate a first delivery of which nothing was set aside."""
+    quarantine = QuarantineBuilder("shop", max_bytes=1).build()
+    ended: tuple[ImageDataset | None, DataReport] = validate.entrypoint(
+        delivery, screening, quarantine, None, classes, {}, ValidateSettings(), "code"
+    )
+    return ended
 
 
 def test_the_step_returns_the_accepted_dataset_and_its_pictures() -> None:
     """A sheet for each class and one of what has no class; a slash in a label is no folder."""
     labels = [*[label.replace("toys", "toys/games") for label in GOOD], "shoes"]
-    dataset, report = validate.entrypoint(
-        dataset_of(labels), screening_of(121), ["clothing", "books", "toys/games"], ValidateSettings(), "code"
-    )
-    assert len(dataset) == 120
-    assert sorted(report.pictures) == ["01 books", "02 clothing", "03 toys_games", "unknown labels"]
+    dataset, report = run_step(dataset_of(labels), screening_of(121), ["clothing", "books", "toys/games"])
+    assert dataset is not None and len(dataset) == 120
+    assert list(report.pictures) == [
+        "class 01 clothing",
+        "class 02 books",
+        "class 03 toys_games",
+        "unknown labels",
+    ]
     assert all(picture.startswith(b"\x89PNG") for picture in report.pictures.values())
 
 
 def test_the_step_returns_no_dataset_for_a_refused_delivery() -> None:
     """A refusal is a report."""
-    dataset, report = validate.entrypoint(
-        dataset_of(CLASSES), screening_of(3), CLASSES, ValidateSettings(), "code"
-    )
+    dataset, report = run_step(dataset_of(CLASSES), screening_of(3), CLASSES)
     assert dataset is None
     assert report.outcome == "refused"
+
+
+def test_a_check_that_is_told_to_warn_refuses_nobody() -> None:
+    """The severity decides, and the report still says that the limit was passed."""
+    settings = ValidateSettings.model_validate({"rows": {"limit": 1000, "severity": "warn"}})
+    _, report = check_delivery(dataset_of(GOOD), screening_of(120), CLASSES, settings)
+    assert (report.outcome, warned(report)) == ("passed", {"rows"})
+
+
+def test_a_class_many_times_larger_than_another_is_a_warning() -> None:
+    """21 times as many are more than 20; 20 times are not."""
+    few = ["clothing"] * 7 + ["books"] * 7
+    assert warned(checked([*few, *["toys"] * 147])[1]) == {"class_balance"}
+    assert warned(checked([*few, *["toys"] * 140])[1]) == set()
+
+
+def test_corrections_of_unknown_pictures_are_a_warning() -> None:
+    """The row changed nothing, so somebody should know."""
+    _, report = checked(changes=Corrections(unknown=("ab" * 32,)))
+    assert warned(report) == {"unknown_pictures"}
+
+
+def test_what_the_reader_found_counts() -> None:
+    """A delivery that was stale when it was read is refused here."""
+    stale = Check(name="data_age", outcome="refused", measured=400, limit=365, reason="Stale.")
+    assert refused(checked(checks=(stale,))[1]).keys() == {"data_age"}
+
+
+def test_columns_and_rules_are_checked_as_configured() -> None:
+    """A range and a rule across fields, each with the path of an example."""
+    settings = ValidateSettings.model_validate(
+        {
+            "columns": {"price": {"type": "number", "minimum": 0}},
+            "rules": [{"name": "sale", "left": "sale", "is": "<=", "right": "price", "severity": "warn"}],
+        }
+    )
+    dataset = dataset_of(GOOD)
+    index = dataset.index.assign(price="-1", sale="2")
+    _, report = check_delivery(
+        ImageDataset(index, dataset.shards), screening_of(len(GOOD)), CLASSES, settings
+    )
+    assert refused(report).keys() == {"column: price"}
+    assert warned(report) == {"rule: sale"}
+
+
+def test_settings_go_to_a_step_and_come_back() -> None:
+    """ZenML hands them over as JSON; rules have two forms and keys that are no Python names."""
+    settings = ValidateSettings.model_validate(
+        {
+            "columns": {"bought": {"type": "time", "earliest": "2020-01-01"}},
+            "rules": [
+                {"name": "a", "left": "sale", "is": "<=", "right": "price"},
+                {"name": "b", "where": {"column": "label", "equals": "shoes"}, "needs": "size"},
+            ],
+        }
+    )
+    assert ValidateSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """The report names a rule: it has to be one."""
+    rule = {"name": "a", "left": "b", "is": "<", "right": "c"}
+    with pytest.raises(ValidationError, match="these share one: a"):
+        ValidateSettings.model_validate({"rules": [rule, rule]})
+
+
+def test_what_must_be_assessed_and_was_not_refuses_the_delivery() -> None:
+    """Findings of the pictures themselves go into the report, and obey their severity."""
+    check = Check(
+        name="faces", outcome="not_assessed", severity="refuse", measured=None, limit=0, reason="No detector."
+    )
+    dataset = dataset_of(GOOD)
+    ids = dataset.index["image_id"].tolist()
+    doubt = SuspiciousLabel(image_id=ids[0], label="toys", likely="books", confidence=0.9)
+    findings = Findings(
+        checks=(check,), near_duplicates=((ids[0], ids[1]),), suspicious_labels=(doubt,), quarantined=2
+    )
+    _, report = check_delivery(dataset, screening_of(120), CLASSES, ValidateSettings(), findings=findings)
+    assert (report.outcome, report.reasons()) == ("refused", ["No detector."])
+    assert (report.near_duplicates, report.suspicious_labels, report.quarantined) == (
+        ((ids[0], ids[1]),),
+        (doubt,),
+        2,
+    )
+
+
+def test_a_dataset_is_compared_with_the_one_it_grew_from() -> None:
+    """New, withdrawn and relabelled pictures; a renamed class is no relabelling, a lost one is named."""
+    before = dataset_of(["tops", "tops", "shoes", "shoes", "hats"])
+    later = before.join(dataset_of(["tops", "bags", "footwear", "footwear"]))
+    gone = later.select(later.index.loc[later.index["label"] != "hats", "image_id"])
+    changes = compare(before, gone, {"shoes": "footwear"})
+    assert [(one.old, one.new, one.pictures) for one in changes.relabelled] == [("tops", "bags", 1)]
+    assert (changes.added, changes.withdrawn, changes.retired) == ({}, {"hats": 1}, ("hats",))
+    assert (changes.renamed, changes.previous) == ({"shoes": "footwear"}, before.version)
+    assert changes.per_class == {"hats": 1, "shoes": 2, "tops": 2}
+    assert compare(gone, before.join(gone), {}).added == {"hats": 1}
+
+
+def test_sizes_are_of_upright_pictures() -> None:
+    """A phone's portrait is stored on its side: its width is what is stored as height."""
+    index = dataset_of(["tops"] * 4).index.assign(width=40, height=30, orientation=[1, 6, 6, 6])
+    sizes = sizes_of(index)
+    assert sizes is not None
+    assert (sizes.width.least, sizes.width.median, sizes.width.most) == (30, 30, 40)
+    assert sizes.height.median == 40
+    assert sizes_of(index.head(0)) is None

@@ -7,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from materializers.image_dataset import ImageDataset, Picture
+from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from serving.model_directory import Preprocessing
 from serving.preprocess import decode
+from serving.strip_metadata import strip_metadata
 from steps.training.batches import Pictures
+from tests.serving.pictures import encode, exif, gradient
 from tests.steps.training.examples import CLASSES, dataset, settings
 
 
@@ -46,3 +48,20 @@ def test_a_photograph_is_scaled_down_as_in_serving() -> None:
     assert np.array_equal(images[0].numpy(), decode(data, chosen.preprocessing))
     in_full = chosen.preprocessing.model_copy(update={"decode_scale": 0})
     assert not np.array_equal(images[0].numpy(), decode(data, in_full))
+
+
+@pytest.mark.parametrize("memory_mb", [0, 100], ids=["batch by batch", "in memory"])
+def test_a_stored_picture_is_trained_on_as_serving_sees_it(memory_mb: int) -> None:
+    """A photograph that lies in its file and stands by its metadata, which is not stored with it."""
+    delivered = [encode(gradient(90, 40, seed), "JPEG", exif=exif(seed)) for seed in range(1, 9)]
+    stored = [strip_metadata(data) for data in delivered]
+    pictures = ImageDataset.from_pictures(
+        Picture(one.data, "dark", one.width, one.height, one.orientation, "photo.jpg") for one in stored
+    )
+    chosen = settings(memory_mb=memory_mb)
+    image_ids = [picture_digest(one.data) for one in stored]
+    given = Pictures(pictures, image_ids, CLASSES, chosen)
+    ((images, _),) = given.batches(torch.arange(8), 8)
+    assert np.array_equal(
+        images.numpy(), np.stack([decode(data, chosen.preprocessing) for data in delivered])
+    )

@@ -1,0 +1,274 @@
+"""Remove what nothing refers to: shards, folders that killed runs left, quarantine past its time.
+
+Whatever cannot be read stops the whole before anything is removed, and nothing is touched that is younger
+than a grace time, so that a save that is going on loses nothing. What is about to be removed is looked at
+once more; whoever is killed in between leaves the rest to the next call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from actions.result import COMMAND, ActionResult
+from materializers.errors import DamagedArtifact, Refused
+from materializers.image_dataset import ImageDataset
+from materializers.image_manifest import MANIFEST, read_manifest
+from materializers.quarantine import Quarantine, read_rows
+from materializers.shards import SHARDS_FOLDER
+from materializers.store_files import (
+    StoredFile,
+    forget_listings,
+    relative,
+    remove_file,
+    stored_file,
+    walk_files,
+)
+from pipelines.config import Config
+from steps.data.stored import SUPERSEDED, KnownArtifact, active_store, known_artifacts, of_type, store_errors
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID}/[0-9a-f]{{8}})/")
+"""How ZenML lays out its artifacts: by a person's act, or as a step's output."""
+SHARDS, BLOBS = f"{SHARDS_FOLDER}/", "quarantine/blobs/"
+
+Kind = Literal["shard", "folder", "quarantine", "note"]
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that nothing refers to.
+
+    Attributes:
+        kind: what it is.
+        uri: a file, or a folder without the slash at its end.
+        files: what it consists of.
+        why: why nothing refers to it.
+    """
+
+    kind: Kind
+    uri: str
+    files: tuple[StoredFile, ...]
+    why: str
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def changed(self) -> datetime:
+        """When the newest of its files was written."""
+        return max(file.changed for file in self.files)
+
+
+def collect(config: Config, *, apply: bool) -> ActionResult:
+    """Show what nothing refers to, and remove it when that is asked for.
+
+    Raises:
+        DamagedArtifact: a manifest, or the rows of a quarantine, cannot be read: nothing was removed.
+        Refused: ZenML knows nothing of what lies in this store.
+        ServiceUnreachable: the store or the registry does not answer.
+    """
+    store, now = active_store(), datetime.now(UTC)
+    grace = timedelta(hours=config.keeping.grace_hours)
+    artifacts = known_artifacts()
+    served = _served_folders()
+    with store_errors("look everything through"):
+        found = find_garbage(store, artifacts, served=served, now=now, grace=grace)
+    with store_errors("remove everything"):
+        removed = sum(remove(store, each, older_than=now - grace) for each in found) if apply else 0
+    return _result(store, found, now=now, removed=removed, apply=apply)
+
+
+def find_garbage(
+    store: BaseArtifactStore,
+    artifacts: list[KnownArtifact],
+    *,
+    served: Iterable[str] = (),
+    now: datetime,
+    grace: timedelta,
+) -> list[Garbage]:
+    """Everything below the store's root that nothing refers to and that is older than the grace time.
+
+    Args:
+        store: where to look.
+        artifacts: all that ZenML knows of what lies there.
+        served: folders that the model registry refers to.
+        now: the time.
+        grace: what is younger stays.
+
+    Raises:
+        DamagedArtifact: a manifest, or the rows of a quarantine, cannot be read.
+        Refused: ZenML knows nothing of what lies in this store.
+    """
+    known = {artifact.uri for artifact in artifacts}
+    shards: list[StoredFile] = []
+    blobs: list[StoredFile] = []
+    notes: list[StoredFile] = []
+    folders: dict[str, list[StoredFile]] = {}
+    for file in walk_files(store, str(store.path)):
+        path = relative(store, file.uri)
+        if path.startswith(SHARDS):
+            shards.append(file)
+        elif path.startswith(BLOBS):
+            blobs.append(file)
+        elif path.startswith(SUPERSEDED):
+            notes.append(file)
+        elif (layout := ARTIFACT_FOLDER.match(path)) is not None:
+            folders.setdefault(f"{str(store.path).rstrip('/')}/{layout[1]}", []).append(file)
+    oldest = now - grace
+    served = tuple(served)
+    left = [
+        Garbage("folder", uri, tuple(files), "no artifact of ZenML lies there: a run that was killed left it")
+        for uri, files in folders.items()
+        if uri not in known
+        and max(file.changed for file in files) < oldest
+        and not any(place.startswith(f"{uri}/") for place in served)
+    ]
+    if left and not known:
+        raise Refused(
+            f"ZenML knows no artifact in {store.path}, and {len(left):,} folders of artifacts lie there: it "
+            "is another ZenML server's. Nothing was removed; connect to the right one: zenml login"
+        )
+    named = _named_shards(store, artifacts, folders, {garbage.uri for garbage in left})
+    kept_until = _kept_until(store, artifacts)
+    # Who loaded a manifest before it was replaced still reads the shards that it named.
+    replaced = {
+        file.uri.rpartition("/")[2].removesuffix(".arrow") for file in notes if file.changed >= oldest
+    }
+    return [
+        *_unnamed(shards, named | replaced, oldest),
+        *_outlived(notes, oldest),
+        *left,
+        *_outdated(blobs, kept_until, now=now, oldest=oldest),
+    ]
+
+
+def remove(store: BaseArtifactStore, garbage: Garbage, *, older_than: datetime) -> int:
+    """Remove it, unless it was written anew meanwhile; the bytes that went.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    forget_listings(store, garbage.uri)
+    present = [found for file in garbage.files if (found := stored_file(store, file.uri)) is not None]
+    if any(file.changed >= older_than for file in present):
+        return 0
+    # The manifest first: what is left of a dataset when this is interrupted is none.
+    for file in sorted(present, key=lambda file: not file.uri.endswith(f"/{MANIFEST}")):
+        remove_file(store, file.uri)
+    if garbage.kind == "folder" and store.exists(garbage.uri):
+        store.rmtree(garbage.uri)
+    return sum(file.size for file in present)
+
+
+def _named_shards(
+    store: BaseArtifactStore,
+    artifacts: list[KnownArtifact],
+    folders: Mapping[str, list[StoredFile]],
+    left: set[str],
+) -> set[str]:
+    """The digests of all shards that a dataset needs: of ZenML's, and of what may still become one."""
+    datasets = {artifact.uri for artifact in of_type(artifacts, ImageDataset)}
+    unknown = {uri for uri in folders if uri not in left and uri not in {each.uri for each in artifacts}}
+    saving = {uri for uri in unknown if any(file.uri == f"{uri}/{MANIFEST}" for file in folders[uri])}
+    return {shard for uri in sorted(datasets | saving) for shard in _shards_of(store, uri)}
+
+
+def _shards_of(store: BaseArtifactStore, uri: str) -> tuple[str, ...]:
+    try:
+        return read_manifest(store, uri).shards
+    except DamagedArtifact as error:
+        raise DamagedArtifact(
+            f"Nothing was removed, for nobody knows which shards {uri} needs: {error} Or have ZenML forget "
+            "the artifact, and with it its pictures: zenml artifact version delete ID"
+        ) from error
+
+
+def _kept_until(store: BaseArtifactStore, artifacts: list[KnownArtifact]) -> dict[str, datetime]:
+    """Until when each picture that was set aside is kept, by its digest; the longest counts."""
+    kept: dict[str, datetime] = {}
+    for artifact in of_type(artifacts, Quarantine):
+        index = read_rows(store, artifact.uri).index
+        for digest, until in index.loc[index["kept"], ["source_digest", "keep_until"]].itertuples(
+            index=False, name=None
+        ):
+            kept[digest] = max(until.to_pydatetime(), kept.get(digest, datetime.min.replace(tzinfo=UTC)))
+    return kept
+
+
+def _unnamed(shards: list[StoredFile], named: set[str], oldest: datetime) -> Iterator[Garbage]:
+    for file in shards:
+        name = file.uri.rpartition("/")[2]
+        if file.changed >= oldest or name.removesuffix(".arrow") in named:
+            continue
+        why = "no dataset names it" if name.endswith(".arrow") else "a save that was killed left it"
+        yield Garbage("shard", file.uri, (file,), why)
+
+
+def _outlived(notes: list[StoredFile], oldest: datetime) -> Iterator[Garbage]:
+    for file in notes:
+        if file.changed < oldest:
+            yield Garbage("note", file.uri, (file,), "the shard that it held back may go")
+
+
+def _outdated(
+    blobs: list[StoredFile], kept_until: Mapping[str, datetime], *, now: datetime, oldest: datetime
+) -> Iterator[Garbage]:
+    for file in blobs:
+        until = kept_until.get(file.uri.rpartition("/")[2])
+        if file.changed >= oldest or (until is not None and until >= now):
+            continue
+        why = "no quarantine names it" if until is None else f"it was kept until {until:%Y-%m-%d}"
+        yield Garbage("quarantine", file.uri, (file,), why)
+
+
+def _served_folders() -> list[str]:
+    """The folders of all models that the registry knows, of whatever name."""
+    from materializers.evidence import registry_client, registry_errors
+
+    with registry_errors("list all versions"):
+        client = registry_client()
+        return [
+            str(version.source)
+            for model in client.search_registered_models()
+            for version in client.search_model_versions(f"name='{model.name}'")
+        ]
+
+
+def _result(
+    store: BaseArtifactStore, found: list[Garbage], *, now: datetime, removed: int, apply: bool
+) -> ActionResult:
+    size = sum(garbage.size for garbage in found)
+    if not found:
+        said = ["Everything in the store is referred to, or too young to say."]
+    elif apply:
+        said = [f"{len(found):,} removed, {removed:,} bytes."]
+    else:
+        said = [
+            f"Nothing refers to {len(found):,} of what lies in the store, {size:,} bytes. To remove it: "
+            f"{COMMAND} --collect --apply"
+        ]
+    entries = [
+        {
+            "kind": garbage.kind,
+            "name": relative(store, garbage.uri),
+            "bytes": garbage.size,
+            "age_hours": round((now - garbage.changed).total_seconds() / 3600, 1),
+            "why": garbage.why,
+        }
+        for garbage in found
+    ]
+    return ActionResult(
+        action="collect",
+        status="done",
+        reasons=tuple(said),
+        details={"applied": apply, "found": entries, "bytes": size, "bytes_removed": removed},
+    )

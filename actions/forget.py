@@ -1,0 +1,237 @@
+"""Erase pictures wherever they are stored, and prove that they are nowhere any more.
+
+First a note of each is kept, digests and fingerprints alone, so that whoever is killed at any point is taken
+up again by the same command. Then every dataset that holds one is written anew without it, in its place and
+under its version: a tombstone stands for the row. Then shards, the quarantine's copies, thumbnails and pages
+go. Last, every file below the store's root is read and searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from actions.result import COMMAND, ActionResult
+from materializers.erasure import ErasedDataset, Erasure, Forgotten, TrainedModel, write_note
+from materializers.image_dataset import ImageDataset, Repacked
+from materializers.image_manifest import read_version
+from materializers.quarantine import Quarantine
+from steps.data.erasing import (
+    Found,
+    dataset_folders,
+    digests_of,
+    erase_from_dataset,
+    erase_from_quarantine,
+    erase_from_report,
+    found_in_shards,
+    marks_of,
+    remove_parts,
+    remove_shards,
+    search_store,
+    set_aside_copies,
+)
+from steps.data.erasure_notes import take_notes
+from steps.data.stored import (
+    KnownArtifact,
+    active_store,
+    known_artifacts,
+    of_type,
+    recorded_digest,
+    reports,
+    store_errors,
+)
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+ARTIFACT = "erasure"
+LISTED = 5
+AGAIN = f'{COMMAND} --forget IMAGE_ID … --by WHO --reason "…"'
+
+
+@dataclass
+class Erased:
+    """What an erasure came to."""
+
+    notes: list[Forgotten]
+    found: Found = field(default_factory=lambda: Found(0, 0, ()))
+    datasets: dict[str, ErasedDataset] = field(default_factory=dict)
+    """By their folders."""
+    shards: int = 0
+    blobs: int = 0
+    pages: int = 0
+    alike: list[str] = field(default_factory=list)
+    """Other pictures whose bytes have the same data in them."""
+
+
+def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
+    """Erase pictures from the active artifact store, and keep the report that proves it.
+
+    Args:
+        image_ids: their ids in datasets, or the digests of their bytes as delivered; or the beginnings.
+        by: who asked for it.
+        reason: why.
+
+    Raises:
+        UsageError: nobody knows such a picture, or several begin like this.
+        DamagedArtifact: something cannot be read; the same command goes on once it is mended.
+        ServiceUnreachable: the store or the registry does not answer.
+    """
+    from zenml import save_artifact
+    from zenml.client import Client
+
+    store, artifacts = active_store(), known_artifacts()
+    with store_errors("erase everything"):
+        erased = erase(store, artifacts, image_ids)
+    held = [artifact for artifact in artifacts if artifact.uri in erased.datasets]
+    versions = {each.version for each in erased.datasets.values()}
+    versions.update(recorded_digest(artifact) or "" for artifact in held)
+    models = tuple(_trained_on(versions))
+    outcome = _report(erased, models, by=by, actor=Client().active_user.name, reason=reason)
+    stored = save_artifact(outcome, name=ARTIFACT)
+    return ActionResult(
+        action="forget",
+        status="done" if outcome.outcome == "erased" else "failed",
+        reasons=(*_said(erased, outcome), f"The proof: artifact {ARTIFACT}, version {stored.version}."),
+        details={**outcome.model_dump(mode="json"), "digest": outcome.digest, "alike": erased.alike},
+        exit_code=0 if outcome.outcome == "erased" else 1,
+    )
+
+
+def erase(store: BaseArtifactStore, artifacts: list[KnownArtifact], image_ids: Sequence[str]) -> Erased:
+    """Erase pictures from a store, and search all of it.
+
+    Args:
+        store: where everything lies.
+        artifacts: all that ZenML knows of what lies there.
+        image_ids: as given to :func:`forget`.
+
+    Raises:
+        UsageError: nobody knows such a picture, or several begin like this.
+        DamagedArtifact: something cannot be read.
+    """
+    folders = dataset_folders(store, (artifact.uri for artifact in of_type(artifacts, ImageDataset)))
+    quarantines = [artifact.uri for artifact in of_type(artifacts, Quarantine)]
+    erased = Erased(take_notes(store, folders, quarantines, image_ids))
+    _erase_once(store, artifacts, folders, quarantines, erased)
+    found = found_in_shards(store, erased.found.places, marks_of(erased.notes))
+    named = _named(store, folders) if found else set()
+    hidden = [(digest, image_id) for digest, image_id in found if image_id not in named]
+    if hidden:
+        # No row leads there: whoever withdrew the picture shares its shard all the same.
+        _note_more(store, erased, digests={each[1] for each in hidden}, shards={each[0] for each in hidden})
+        _erase_once(store, artifacts, folders, quarantines, erased)
+    found = found_in_shards(store, erased.found.places, marks_of(erased.notes))
+    erased.alike = sorted({image_id for _, image_id in found})
+    return erased
+
+
+def _erase_once(
+    store: BaseArtifactStore,
+    artifacts: list[KnownArtifact],
+    folders: list[str],
+    quarantines: list[str],
+    erased: Erased,
+) -> None:
+    copies = set_aside_copies(store, erased.notes)
+    if unknown := set(copies) - digests_of(erased.notes):
+        # The same picture with other metadata: delivered again, it is known by that digest, too.
+        _note_more(store, erased, digests=unknown)
+    repacked: dict[str, Repacked] = {}
+    for folder in folders:
+        if (held := erase_from_dataset(store, folder, erased.notes, repacked)) is not None:
+            erased.datasets[folder] = held
+    erased.shards += remove_shards(store, folders, erased.notes)
+    removed, pages = erase_from_quarantine(store, quarantines, copies, erased.notes)
+    erased.blobs += removed
+    erased.pages += pages
+    versions = {held.version for held in erased.datasets.values()}
+    runs = {artifact.run_id for artifact in artifacts if artifact.uri in erased.datasets} - {None}
+    for artifact, kind in reports(artifacts):
+        erased.pages += erase_from_report(
+            store, artifact.uri, kind, erased.notes, versions=versions, related=artifact.run_id in runs
+        )
+    erased.found = search_store(store, marks_of(erased.notes))
+    if remove_parts(store, erased.found.places):
+        erased.found = search_store(store, marks_of(erased.notes))
+
+
+def _note_more(
+    store: BaseArtifactStore, erased: Erased, *, digests: set[str], shards: set[str] | None = None
+) -> None:
+    """Keep what was found out about the pictures on the way, before it is erased."""
+    first = erased.notes[0]
+    erased.notes[0] = first.model_copy(
+        update={
+            "source_digests": tuple(sorted({*first.source_digests, *digests})),
+            "shards": tuple(sorted({*first.shards, *(shards or ())})),
+        }
+    )
+    write_note(store, erased.notes[0])
+
+
+def _named(store: BaseArtifactStore, folders: list[str]) -> set[str]:
+    """The ids of all pictures that a dataset has."""
+    named: set[str] = set()
+    for folder in folders:
+        _, index = read_version(store, folder)
+        named.update(index["image_id"])
+    return named
+
+
+def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor: str, reason: str) -> Erasure:
+    return Erasure(
+        outcome="found" if erased.found.places else "erased",
+        image_ids=tuple(note.name for note in erased.notes),
+        by=by,
+        actor=actor,
+        reason=reason,
+        at=datetime.now(UTC),
+        datasets=tuple(erased.datasets.values()),
+        shards_removed=erased.shards,
+        quarantine_removed=erased.blobs,
+        pages=erased.pages,
+        scanned_files=erased.found.files,
+        scanned_bytes=erased.found.size,
+        found=erased.found.places,
+        models=models,
+    )
+
+
+def _trained_on(versions: set[str]) -> Iterator[TrainedModel]:
+    """The registered versions, of whatever model, that learnt from these data versions."""
+    from materializers.evidence import read_versions, registry_client, registry_errors
+
+    with registry_errors("list the models"):
+        names = [model.name for model in registry_client().search_registered_models()]
+    for name in sorted(names):
+        for entry in read_versions(name):
+            if (data := entry.tags.get("data_version")) in versions:
+                yield TrainedModel(model=name, version=entry.version, data=data, aliases=entry.aliases)
+
+
+def _said(erased: Erased, outcome: Erasure) -> Iterator[str]:
+    what = f"{len(outcome.image_ids):,} pictures" if len(outcome.image_ids) > 1 else "The picture"
+    searched = f"{outcome.scanned_files:,} files with {outcome.scanned_bytes:,} bytes were searched"
+    if outcome.outcome == "erased":
+        kept = f"{len(outcome.datasets):,} datasets that held it keep their versions"
+        yield f"{what} erased: {searched}, 0 hold or show it. {kept}."
+    else:
+        shown = ", ".join(outcome.found[:LISTED])
+        yield f"{what} erased where it is known, but {searched} and {len(outcome.found):,} have it: {shown}."
+        yield _mend(erased)
+    if outcome.models:
+        named = ", ".join(f"{each.model} {each.version}" for each in outcome.models[:LISTED])
+        yield f"{len(outcome.models):,} versions learnt from data that held it: {named}."
+
+
+def _mend(erased: Erased) -> str:
+    if erased.alike:
+        ids = " ".join(erased.alike[:LISTED])
+        return f"Other pictures have the same data in them: {ids}. Forget them too: {AGAIN}"
+    return (
+        f"A run may be storing it, or one that was killed left it: {COMMAND} --collect. Once nobody does, "
+        f"again: {AGAIN}"
+    )

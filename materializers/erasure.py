@@ -1,0 +1,136 @@
+"""Pictures that were erased: the note that is kept of each, and the report that proves it.
+
+A note holds no more than digests and fingerprints, under ``datasets/forgotten/`` of the store's root. It is
+written before anything is erased, so that an erasure that was interrupted is taken up again, and it stays,
+so that a picture that is delivered again is known as forgotten.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import ValidationError
+
+from materializers.blobs import write_blob
+from materializers.errors import DamagedArtifact
+from materializers.report import Record, Report
+from materializers.store_files import read_file, walk_files
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+    from zenml.metadata.metadata_types import MetadataType
+
+
+class Forgotten(Record):
+    """What is kept of a picture that is to be erased, or was."""
+
+    format_version: Literal[1] = 1
+    name: str
+    """Its ``image_id``; of one that no dataset ever held, the digest of its bytes as delivered."""
+    source_digests: tuple[str, ...]
+    """The digests of its bytes as delivered."""
+    marks: tuple[str, ...]
+    """Fingerprints of its bytes and of its thumbnail (``materializers/traces.py``), in hex."""
+    shards: tuple[str, ...]
+    """Digests of the shards that held it when it was forgotten: they go once no dataset names them."""
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """Everything that it is known by."""
+        return frozenset({self.name, *self.source_digests})
+
+
+class ErasedDataset(Record):
+    """A stored dataset that held the pictures; its version is as it was."""
+
+    uri: str
+    version: str
+    pictures: int
+
+
+class TrainedModel(Record):
+    """A registered version that learnt from data that held the pictures."""
+
+    model: str
+    version: int
+    data: str
+    aliases: tuple[str, ...]
+
+
+class Erasure(Report):
+    """What was erased, on whose word, and the proof that it is nowhere any more."""
+
+    template: ClassVar[str] = "erasure.html"
+
+    outcome: Literal["erased", "found"]
+    """``found``: something below the store's root still holds or shows a picture."""
+    image_ids: tuple[str, ...]
+    by: str
+    actor: str
+    reason: str
+    at: datetime
+    datasets: tuple[ErasedDataset, ...]
+    shards_removed: int
+    quarantine_removed: int
+    pages: int
+    """Pages, sheets and pictures that were drawn again without them, or removed."""
+    scanned_files: int
+    scanned_bytes: int
+    found: tuple[str, ...]
+    """Files, below the store's root, that hold or show a picture after all."""
+    models: tuple[TrainedModel, ...]
+
+    def headline(self) -> dict[str, MetadataType]:
+        """The outcome, the proof, and on whose word."""
+        return {
+            "outcome": self.outcome,
+            "pictures": len(self.image_ids),
+            "by": self.by,
+            "reason": self.reason,
+            "scanned_files": self.scanned_files,
+            "scanned_bytes": self.scanned_bytes,
+            "found": len(self.found),
+            "models": len(self.models),
+        }
+
+
+def notes_folder(store: BaseArtifactStore) -> str:
+    """Where the notes of all pictures lie that are to be erased, or were."""
+    return f"{str(store.path).rstrip('/')}/datasets/forgotten"
+
+
+def write_note(store: BaseArtifactStore, note: Forgotten) -> None:
+    """Keep the note of a picture."""
+    write_blob(store, f"{notes_folder(store)}/{note.name}.json", note.model_dump_json(indent=2).encode())
+
+
+def read_notes(store: BaseArtifactStore) -> list[Forgotten]:
+    """The notes of all pictures that are to be erased, or were.
+
+    Raises:
+        DamagedArtifact: one cannot be read.
+        OSError: the store cannot be read.
+    """
+    notes = []
+    for file in walk_files(store, notes_folder(store)):
+        if file.uri.rpartition("/")[2].startswith("."):  # what a killed save left
+            continue
+        try:
+            notes.append(Forgotten.model_validate_json(read_file(store, file.uri)))
+        except ValidationError as error:
+            raise DamagedArtifact(
+                f"The note of a forgotten picture at {file.uri} cannot be read ({error}). Forget the picture "
+                'again: python run.py --forget IMAGE_ID --by WHO --reason "…"'
+            ) from error
+    return notes
+
+
+def forgotten_ids(store: BaseArtifactStore) -> frozenset[str]:
+    """The digests, as delivered and as stored, of every picture that may not come back.
+
+    Raises:
+        DamagedArtifact: a note cannot be read, so that nobody can say.
+        OSError: the store cannot be read.
+    """
+    return frozenset().union(*(note.digests for note in read_notes(store)))

@@ -1,0 +1,77 @@
+"""Sheets of thumbnails that say which pictures they show and where, so that one can be erased from them.
+
+What a sheet shows stands in a text chunk of the PNG: digests of pictures, each with its boxes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection, Mapping, Sequence
+
+from PIL import Image, PngImagePlugin
+
+from materializers.errors import DamagedArtifact
+
+SHOWS = "shows"
+"""The text chunk's name."""
+ERASED = "white"
+Box = tuple[int, int, int, int]
+"""Left, upper, right, lower, in pixels."""
+
+
+def encode_sheet(sheet: Image.Image, places: Mapping[str, Sequence[Box]]) -> bytes:
+    """A PNG that says what it shows.
+
+    Args:
+        sheet: the picture of thumbnails.
+        places: where each picture, by its digest, is shown; nothing for a chart.
+    """
+    about = PngImagePlugin.PngInfo()
+    about.add_text(SHOWS, json.dumps(dict(places), sort_keys=True), zip=True)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", pnginfo=about)
+    return buffer.getvalue()
+
+
+def places_of(png: bytes) -> dict[str, list[Box]] | None:
+    """What a PNG says that it shows; an empty mapping for a chart, None where it does not say.
+
+    Raises:
+        DamagedArtifact: it is no PNG.
+    """
+    with _opened(png) as image:
+        said = image.text
+    if SHOWS in said:
+        return {digest: [tuple(box) for box in boxes] for digest, boxes in json.loads(said[SHOWS]).items()}
+    return {} if said.get("Software", "").startswith("Matplotlib") else None
+
+
+def may_show(png: bytes, digests: Collection[str]) -> bool:
+    """Whether a PNG shows one of these pictures, or does not say what it shows."""
+    places = places_of(png)
+    return places is None or any(digest in places for digest in digests)
+
+
+def erase_from_sheet(png: bytes, digests: Collection[str]) -> bytes | None:
+    """The PNG with white in the place of these pictures; None where it does not say what it shows."""
+    places = places_of(png)
+    if places is None:
+        return None
+    with _opened(png) as image:
+        sheet = image.convert("RGB")
+    for digest in digests:
+        for box in places.pop(digest, ()):
+            sheet.paste(ERASED, box)
+    return encode_sheet(sheet, places)
+
+
+def _opened(png: bytes) -> PngImagePlugin.PngImageFile:
+    try:
+        image = Image.open(io.BytesIO(png), formats=("PNG",))
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DamagedArtifact(f"A picture of a report is no PNG: {error}") from error
+    if not isinstance(image, PngImagePlugin.PngImageFile):
+        raise DamagedArtifact("A picture of a report is no PNG.")
+    return image

@@ -1,0 +1,281 @@
+"""Take pictures out of everything in an artifact store that holds or shows them, one kind of file a function.
+
+Each function does what is left to do: after an interruption it is called again, with the same notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from materializers.blobs import PART, write_blob
+from materializers.erasure import ErasedDataset, Forgotten
+from materializers.errors import DamagedArtifact
+from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
+from materializers.image_manifest import MANIFEST, read_manifest
+from materializers.picture_sheet import erase_from_sheet, may_show
+from materializers.quarantine import blobs_folder, page_uri, read_rows, write_rows
+from materializers.report import Report, ReportMaterializer
+from materializers.shard_cache import ShardCache
+from materializers.shards import SHARDS_FOLDER, layout, shard_uri
+from materializers.store_files import read_file, relative, remove_file, stored_file, walk_files
+from materializers.traces import finds, found_in_file
+from steps.progress import progress
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+SUFFIX = ".arrow"
+"""Of a shard's file."""
+THUMBNAILS_FILE = "thumbnails.png"
+"""Beside a dataset's manifest."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reading every file of a store came to.
+
+    Attributes:
+        files: how many there are.
+        size: their bytes.
+        places: the paths, below the root, of those that hold or show one of the pictures.
+    """
+
+    files: int
+    size: int
+    places: tuple[str, ...]
+
+
+def digests_of(notes: Iterable[Forgotten]) -> frozenset[str]:
+    """Everything that these pictures are known by."""
+    return frozenset().union(*(note.digests for note in notes))
+
+
+def marks_of(notes: Iterable[Forgotten]) -> frozenset[int]:
+    """The fingerprints of these pictures."""
+    return frozenset(int(mark, 16) for note in notes for mark in note.marks)
+
+
+def shards_of(notes: Iterable[Forgotten]) -> frozenset[str]:
+    """The shards that hold, or held, these pictures."""
+    return frozenset(shard for note in notes for shard in note.shards)
+
+
+def dataset_folders(store: BaseArtifactStore, known: Iterable[str]) -> list[str]:
+    """The folders of all datasets: those that ZenML knows, and what runs left that were killed."""
+    folders = set(known)
+    for file in walk_files(store, str(store.path)):
+        folder, _, name = file.uri.rpartition("/")
+        if name == MANIFEST and folder not in folders and _is_dataset(store, folder):
+            folders.add(folder)
+    return sorted(folders)
+
+
+def erase_from_dataset(
+    store: BaseArtifactStore, uri: str, notes: Sequence[Forgotten], repacked: dict[str, Repacked]
+) -> ErasedDataset | None:
+    """Write a dataset anew without these pictures, in its place and under its version.
+
+    Args:
+        store: where it lies.
+        uri: its folder.
+        notes: of the pictures.
+        repacked: shards that were written without them for other datasets already; its own are added.
+
+    Returns:
+        What it was, also where an earlier call did it already; None where it never held one of them.
+
+    Raises:
+        DamagedArtifact: it, or a shard, cannot be read: it is as it was.
+    """
+    digests, holding = digests_of(notes), shards_of(notes)
+    materializer = ImageDatasetMaterializer(uri, store)
+    dataset = materializer.load(ImageDataset)
+    if dataset.index["image_id"].isin(digests).any() or holding & set(dataset.shards):
+        dataset = dataset.forget(digests, holding=holding, repacked=repacked)
+        materializer.rewrite(dataset)
+    erased = int(dataset.tombstones["image_id"].isin(digests).sum())
+    if not erased:
+        return None
+    _remove_old_indices(store, uri)
+    sheet = f"{uri}/{THUMBNAILS_FILE}"
+    if stored_file(store, sheet) is not None and may_show(read_file(store, sheet), digests):
+        write_blob(store, sheet, thumbnail_sheet(dataset))
+    return ErasedDataset(uri=uri, version=dataset.version, pictures=erased)
+
+
+def remove_shards(store: BaseArtifactStore, folders: Iterable[str], notes: Sequence[Forgotten]) -> int:
+    """Remove the shards that hold these pictures and are named by no dataset, and their copies here.
+
+    Raises:
+        DamagedArtifact: a manifest cannot be read, so that nobody knows which shards it needs.
+    """
+    holding = shards_of(notes)
+    named = {shard for folder in folders for shard in read_manifest(store, folder).shards}
+    ShardCache.of_this_machine().remove(holding)
+    return sum(remove_file(store, shard_uri(store, digest)) for digest in sorted(holding - named))
+
+
+def set_aside_copies(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> list[str]:
+    """The digests of the quarantine's pictures that are one of these, however they were delivered."""
+    digests, marks = digests_of(notes), marks_of(notes)
+    return [
+        name
+        for file in walk_files(store, blobs_folder(store))
+        if (name := file.uri.rpartition("/")[2]) in digests or found_in_file(store, file.uri, marks)
+    ]
+
+
+def erase_from_quarantine(
+    store: BaseArtifactStore, uris: Iterable[str], blobs: Iterable[str], notes: Sequence[Forgotten]
+) -> tuple[int, int]:
+    """Remove pictures that were set aside, and draw the pages anew that may show them.
+
+    Args:
+        store: where they lie.
+        uris: the folders of all quarantines.
+        blobs: what :func:`set_aside_copies` found.
+        notes: of the pictures; they know the digests of ``blobs``.
+
+    Returns:
+        The number of pictures that were removed, and of pages that were drawn.
+
+    Raises:
+        DamagedArtifact: the rows of a quarantine cannot be read.
+    """
+    removed = sum(remove_file(store, f"{blobs_folder(store)}/{name}") for name in blobs)
+    digests, pages = digests_of(notes), 0
+    for uri in uris:
+        before = read_rows(store, uri)
+        if not before.index["source_digest"].isin(digests).any():
+            continue
+        after = before.without_bytes(digests)
+        write_rows(store, uri, after)
+        write_blob(store, page_uri(uri), after.page().encode())
+        pages += 1
+    return removed, pages
+
+
+def erase_from_report(
+    store: BaseArtifactStore,
+    uri: str,
+    kind: type[Report],
+    notes: Sequence[Forgotten],
+    *,
+    versions: Collection[str] = (),
+    related: bool = False,
+) -> int:
+    """Draw a report's pictures and its page anew without these pictures; its JSON stays as it is.
+
+    Args:
+        store: where it lies.
+        uri: its folder.
+        kind: its class.
+        notes: of the pictures.
+        versions: of the datasets that held them. Of a report that names one of these, a picture that does
+            not say what it shows is removed.
+        related: whether it is of a run that had such a dataset: then, too.
+
+    Returns:
+        How many pictures of the report were drawn anew or removed.
+
+    Raises:
+        DamagedArtifact: it cannot be read.
+    """
+    digests = digests_of(notes)
+    report: Report = ReportMaterializer(uri, store).load(kind)
+    touched = {
+        name: erase_from_sheet(png, digests)
+        for name, png in report.pictures.items()
+        if may_show(png, digests)
+    }
+    if not (related or any(version in report.model_dump_json() for version in versions)):
+        touched = {name: png for name, png in touched.items() if png is not None}
+    if not touched:
+        return 0
+    kept = {name: touched.get(name, png) for name, png in report.pictures.items()}
+    redrawn = report.model_copy()
+    redrawn._pictures = {name: png for name, png in kept.items() if png is not None}
+    # The page first: a picture that is still there has this done again after an interruption.
+    write_blob(store, f"{uri}/page.html", redrawn.page().encode())
+    for name, png in touched.items():
+        place = f"{uri}/pictures/{name}.png"
+        if png is None:
+            remove_file(store, place)
+        else:
+            write_blob(store, place, png)
+    return len(touched)
+
+
+def search_store(store: BaseArtifactStore, marks: Collection[int]) -> Found:
+    """Read every file below the store's root, and search it for the bytes and the pixels of pictures.
+
+    Raises:
+        OSError: a file cannot be read, so that nothing is proven.
+    """
+    files = list(walk_files(store, str(store.path)))
+    places = []
+    with progress("search", len(files)) as meter:
+        for file in files:
+            meter.advance()
+            try:
+                found = found_in_file(store, file.uri, marks)
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            if found:
+                places.append(relative(store, file.uri))
+        meter.note(f"{len(places):,} of {len(files):,} files hold or show one")
+    return Found(len(files), sum(file.size for file in files), tuple(places))
+
+
+def remove_parts(store: BaseArtifactStore, places: Iterable[str]) -> int:
+    """Remove those of the files that were found that a killed save left unfinished, and count them."""
+    parts = [place for place in places if place.endswith(PART) and place.rpartition("/")[2].startswith(".")]
+    return sum(remove_file(store, f"{store.path}/{place}") for place in parts)
+
+
+def found_in_shards(
+    store: BaseArtifactStore, places: Iterable[str], marks: Collection[int]
+) -> list[tuple[str, str]]:
+    """Those of the files that are shards, by digest, each with the id of a picture that was found in it."""
+    return [
+        (digest, image_id) for digest, image_id, data in shard_pictures(store, places) if finds(data, marks)
+    ]
+
+
+def shard_pictures(store: BaseArtifactStore, places: Iterable[str]) -> Iterator[tuple[str, str, memoryview]]:
+    """Every picture of those of the files that are shards, whether a row leads to it or not.
+
+    Yields:
+        The shard's digest, the picture's id and its bytes.
+    """
+    for place in places:
+        folder, _, name = place.rpartition("/")
+        if folder != SHARDS_FOLDER or not name.endswith(SUFFIX):
+            continue
+        data = read_file(store, f"{store.path}/{place}")
+        for wanted in layout(data):
+            piece = memoryview(data)[wanted.offset : wanted.offset + wanted.size]
+            yield name.removesuffix(SUFFIX), wanted.image_id, piece
+
+
+def shard_files(store: BaseArtifactStore) -> list[str]:
+    """The paths of all shards, below the root."""
+    return [relative(store, file.uri) for file in walk_files(store, f"{store.path}/{SHARDS_FOLDER}")]
+
+
+def _remove_old_indices(store: BaseArtifactStore, uri: str) -> None:
+    """Remove what a rewrite that was killed left: rows say paths and labels of what is erased."""
+    present = f"{uri}/{read_manifest(store, uri).index_file}"
+    for file in walk_files(store, uri):
+        if file.uri.endswith(".parquet") and file.uri != present:
+            remove_file(store, file.uri)
+
+
+def _is_dataset(store: BaseArtifactStore, folder: str) -> bool:
+    try:
+        read_manifest(store, folder)
+    except DamagedArtifact:  # another program's file of this name: nothing of ours reads it
+        return False
+    return True

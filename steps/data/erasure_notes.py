@@ -1,0 +1,173 @@
+"""Find pictures that are to be erased by any of their digests, and keep a note of each before anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from materializers.erasure import Forgotten, read_notes, write_note
+from materializers.errors import UsageError
+from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
+from materializers.image_manifest import read_version
+from materializers.quarantine import StoredBlobs, decoded, read_rows
+from materializers.thumbnails import thumbnail
+from materializers.traces import fingerprints, pixel_fingerprints
+from steps.data.erasing import shard_files, shard_pictures
+from steps.data.parent import PREFIX
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+LISTED = 5
+
+
+def take_notes(
+    store: BaseArtifactStore, folders: list[str], quarantines: list[str], image_ids: Sequence[str]
+) -> list[Forgotten]:
+    """Keep a note of each picture that is to be erased, before anything is.
+
+    Raises:
+        UsageError: nobody knows such a picture, or several begin like this.
+    """
+    earlier = {note.name: note for note in read_notes(store)}
+    names = _names(store, folders, quarantines, list(earlier.values()), image_ids)
+    gathered = {name: _Gathered() for name in names}
+    for note in (earlier[name] for name in names if name in earlier):
+        gathered[note.name].add(note)
+    for folder in folders:
+        _gather_from(ImageDatasetMaterializer(folder, store).load(ImageDataset), gathered)
+    if any(not (each.looked_at or each.marks) for each in gathered.values()):
+        _gather_from_shards(store, gathered)
+    blobs = StoredBlobs(store)
+    for name, each in gathered.items():
+        for digest in {name, *each.source_digests}:
+            each.add_delivered(blobs.read(digest))
+    notes = [each.note(name) for name, each in gathered.items()]
+    for note in notes:
+        if note != earlier.get(note.name):
+            write_note(store, note)
+    return notes
+
+
+@dataclass
+class _Gathered:
+    """What is known of one picture so far."""
+
+    source_digests: set[str] = field(default_factory=set)
+    marks: set[str] = field(default_factory=set)
+    shards: set[str] = field(default_factory=set)
+    looked_at: bool = False
+    """Whether its bytes were had in this call."""
+
+    def add(self, note: Forgotten) -> None:
+        """What an earlier call noted."""
+        self.source_digests |= set(note.source_digests)
+        self.marks |= set(note.marks)
+        self.shards |= set(note.shards)
+
+    def add_stored(self, data: bytes, orientation: int) -> None:
+        """Take the fingerprints of the bytes in a dataset, and of their thumbnail."""
+        self._mark(fingerprints(data))
+        self._mark(pixel_fingerprints(thumbnail(data, orientation)))
+        self.looked_at = True
+
+    def add_delivered(self, data: bytes | None) -> None:
+        """Take the fingerprints of the bytes in the quarantine, and of their thumbnail where they decode."""
+        if data is None:
+            return
+        self._mark(fingerprints(data))
+        small = decoded(data)
+        if small is not None:
+            self._mark(pixel_fingerprints(small))
+
+    def note(self, name: str) -> Forgotten:
+        """All of it as it is kept."""
+        return Forgotten(
+            name=name,
+            source_digests=tuple(sorted(self.source_digests)),
+            marks=tuple(sorted(self.marks)),
+            shards=tuple(sorted(self.shards)),
+        )
+
+    def _mark(self, marks: Sequence[int]) -> None:
+        self.marks |= {f"{mark:016x}" for mark in marks}
+
+
+def _gather_from(dataset: ImageDataset, gathered: dict[str, _Gathered]) -> None:
+    rows = dataset.index[dataset.index["image_id"].isin(list(gathered))]
+    for row in rows.itertuples(index=False):
+        about = gathered[str(row.image_id)]
+        about.source_digests.add(str(row.source_digest))
+        about.shards.add(str(row.shard))
+        if not about.looked_at:
+            (data,) = dataset.pictures([str(row.image_id)])
+            (orientation,) = dataset.orientations([str(row.image_id)])
+            about.add_stored(data, orientation)
+
+
+def _gather_from_shards(store: BaseArtifactStore, gathered: dict[str, _Gathered]) -> None:
+    """Look at pictures to which no row leads any more."""
+    for digest, image_id, data in shard_pictures(store, shard_files(store)):
+        if image_id in gathered:
+            gathered[image_id].shards.add(digest)
+            if not gathered[image_id].looked_at:
+                gathered[image_id].add_stored(bytes(data), orientation=1)
+
+
+def _names(
+    store: BaseArtifactStore,
+    folders: list[str],
+    quarantines: list[str],
+    earlier: list[Forgotten],
+    image_ids: Sequence[str],
+) -> list[str]:
+    """The name of each picture's note: its ``image_id``, or the delivered digest where no dataset has it."""
+    known: dict[str, set[str]] = {_prefix(image_id): set() for image_id in image_ids}
+    for folder in folders:
+        _, index = read_version(store, folder)
+        _add_beginning(known, index, "image_id")
+        _add_beginning(known, index, "source_digest")
+    for prefix, names in known.items():
+        names.update(note.name for note in earlier if any(each.startswith(prefix) for each in note.digests))
+    unknown = {prefix: names for prefix, names in known.items() if not names}
+    for uri in quarantines if unknown else ():
+        index = read_rows(store, uri).index
+        _add_beginning(unknown, index.assign(image_id=index["source_digest"]), "source_digest")
+    if not all(known.values()):
+        hidden = [image_id for _, image_id, _ in shard_pictures(store, shard_files(store))]
+        _add_beginning(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"), "image_id")
+    for prefix, names in known.items():
+        _require_one(prefix, names)
+    return list(dict.fromkeys(next(iter(names)) for names in known.values()))
+
+
+def _add_beginning(known: dict[str, set[str]], index: pd.DataFrame, column: str) -> None:
+    """Add the ids of the pictures of which a digest begins like one of these."""
+    for prefix, names in known.items():
+        begins = index[column].str.startswith(prefix).fillna(value=False).astype(bool)
+        names.update(index.loc[begins, "image_id"])
+
+
+def _prefix(image_id: str) -> str:
+    prefix = image_id.strip().lower()
+    if not PREFIX.fullmatch(prefix):
+        raise UsageError(
+            f"{image_id!r} is no picture's id: it takes 8 to 64 hexadecimal digits of its digest. "
+            "Nothing was erased."
+        )
+    return prefix
+
+
+def _require_one(prefix: str, names: set[str]) -> None:
+    if not names:
+        raise UsageError(
+            f"No dataset and no quarantine of this store knows a picture {prefix}. Nothing was erased."
+        )
+    if len(names) > 1:
+        shown = ", ".join(name[:20] for name in sorted(names)[:LISTED])
+        raise UsageError(
+            f"{len(names)} pictures begin with {prefix}: {shown}. Give more digits. Nothing was erased."
+        )

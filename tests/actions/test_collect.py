@@ -1,0 +1,250 @@
+"""What nothing refers to is shown, and goes only when that is asked for; everything else stays."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from zenml.artifact_stores import BaseArtifactStore
+from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
+
+from actions.collect import Garbage, find_garbage, remove
+from materializers import store_files
+from materializers.blobs import write_blob
+from materializers.errors import DamagedArtifact, Refused
+from materializers.image_dataset import picture_digest
+from materializers.quarantine import QuarantineBuilder, blob_uri
+from materializers.store_files import relative
+from tests.actions.kept import Kept, dataset, photograph
+from tests.materializers.examples import data_report
+
+GRACE = timedelta(hours=24)
+LATER = datetime.now(UTC) + timedelta(days=2)
+"""When everything that is written now is older than the grace time."""
+
+
+def found(kept: Kept, now: datetime = LATER, **known: Any) -> list[Garbage]:
+    """What nothing refers to."""
+    return find_garbage(kept.store, kept.artifacts, now=now, grace=GRACE, **known)
+
+
+def names(kept: Kept, garbage: list[Garbage]) -> set[tuple[str, str]]:
+    """Kind and path of each."""
+    return {(each.kind, relative(kept.store, each.uri)) for each in garbage}
+
+
+def apply(kept: Kept, now: datetime = LATER) -> int:
+    """Remove all of it, and count the bytes."""
+    return sum(remove(kept.store, each, older_than=now - GRACE) for each in found(kept, now))
+
+
+def test_everything_that_zenml_knows_stays(store: BaseArtifactStore) -> None:
+    """A dataset, a report and a quarantine: to the last byte."""
+    kept = Kept(store)
+    kept.save(dataset(1, 2))
+    kept.save(data_report())
+    builder = QuarantineBuilder("shop", kept_days=30, max_bytes=10**6)
+    builder.add(photograph(9), path="a", label="tops", reason="truncated")
+    kept.save(builder.build())
+    write_blob(store, f"{store.path}/mlflow.db", b"not an artifact")
+    write_blob(store, f"{store.path}/logs/7b1f7d40-0000-4000-8000-000000000000.log", b"not an artifact")
+    before = kept.paths()
+    assert found(kept) == []
+    assert apply(kept) == 0
+    assert kept.paths() == before
+
+
+def test_what_a_killed_run_left_is_found_with_its_shards(store: BaseArtifactStore) -> None:
+    """The folder and the shards that it alone names go, with their bytes counted; shared ones stay."""
+    kept = Kept(store)
+    parent = dataset(1, 2)
+    stays = kept.save(parent)
+    goes = kept.save(parent.join(dataset(3)))
+    kept.lose(goes)
+    (lost,) = set(dataset(3).shards)
+    garbage = found(kept)
+    assert names(kept, garbage) == {
+        ("shard", f"datasets/shards/{lost}.arrow"),
+        ("folder", relative(store, goes)),
+    }
+    assert all(each.size > 0 and each.why for each in garbage)
+    before = kept.paths()
+    assert apply(kept) == sum(each.size for each in garbage)
+    assert before - kept.paths() == {path for path in before if lost in path or relative(store, goes) in path}
+    ids = list(parent.index["image_id"])
+    assert kept.load(stays).pictures(ids) == parent.pictures(ids)
+    assert found(kept) == []
+
+
+def test_nothing_goes_before_its_grace_time_is_over(store: BaseArtifactStore) -> None:
+    """A save that is going on is referred to by nothing yet; what it wrote stays for a day."""
+    kept = Kept(store)
+    kept.save(dataset(1))
+    kept.lose(kept.save(dataset(2)))
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    assert len(found(kept, now=datetime.now(UTC) + timedelta(hours=25))) == 2
+
+
+def test_shards_of_a_dataset_that_zenml_is_about_to_know_stay(disk: LocalArtifactStore) -> None:
+    """Its shards are old, as an earlier delivery brought them; its manifest is young: they are needed."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    uri = kept.save(dataset(2))
+    kept.lose(uri)
+    old = (datetime.now(UTC) - timedelta(days=3)).timestamp()
+    for path in (Path(disk.path) / "datasets" / "shards").iterdir():
+        os.utime(path, (old, old))
+    assert found(kept, now=datetime.now(UTC)) == []
+
+
+def test_a_quarantine_is_kept_until_its_time(store: BaseArtifactStore) -> None:
+    """The bytes go after the configured days, the later time counts, and the rows stay."""
+    kept = Kept(store)
+    for days, seeds in ((10, (1, 2)), (40, (2,))):
+        builder = QuarantineBuilder("shop", kept_days=days, max_bytes=10**6)
+        for seed in seeds:
+            builder.add(photograph(seed), path=f"{seed}", label="tops", reason="truncated")
+        kept.save(builder.build())
+    write_blob(store, blob_uri(store, "ab" * 32), b"of a quarantine that a killed run did not finish")
+    now = datetime.now(UTC)
+    shorter, longer = (f"quarantine/blobs/{picture_digest(photograph(seed))}" for seed in (1, 2))
+    nobodys = f"quarantine/blobs/{'ab' * 32}"
+    in_days = {days: names(kept, found(kept, now=now + timedelta(days=days))) for days in (9, 11, 41)}
+    assert in_days[9] == {("quarantine", nobodys)}
+    assert in_days[11] == {("quarantine", nobodys), ("quarantine", shorter)}
+    assert in_days[41] == {("quarantine", nobodys), ("quarantine", shorter), ("quarantine", longer)}
+    apply(kept, now=now + timedelta(days=11))
+    assert longer in kept.paths()
+    assert not {nobodys, shorter} & kept.paths()
+    assert len([path for path in kept.paths() if path.endswith("quarantine.parquet")]) == 2
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "quarantine.parquet"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_what_cannot_be_read_stops_the_whole(disk: LocalArtifactStore, name: str, damage: str) -> None:
+    """Nobody knows what it needs: it is named, and nothing is removed."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(photograph(2), path="a", label="tops", reason="truncated")
+    kept.save(builder.build())
+    kept.lose(kept.save(dataset(3)))
+    (place,) = (
+        Path(artifact.uri) / name for artifact in kept.artifacts if (Path(artifact.uri) / name).exists()
+    )
+    if damage == "cut":
+        place.write_bytes(place.read_bytes()[:20])
+    else:
+        place.unlink()
+    before = kept.paths()
+    with pytest.raises(DamagedArtifact, match=name):
+        apply(kept)
+    assert kept.paths() == before
+
+
+def test_a_model_that_the_registry_serves_stays(disk: LocalArtifactStore) -> None:
+    """Though ZenML lost the artifact: what is live is never collected."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    uri = kept.save(data_report())
+    kept.lose(uri)
+    write_blob(disk, f"{uri}/serving/model.onnx", b"network")
+    assert found(kept, served=[f"{uri}/serving"]) == []
+    assert len(found(kept, served=[f"{uri[:-1]}/serving"])) == 1
+
+
+def test_another_servers_store_is_refused(disk: LocalArtifactStore) -> None:
+    """ZenML knows nothing that lies there: it is connected to the wrong server, and nothing is removed."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    other = Kept(disk)
+    with pytest.raises(Refused, match="another ZenML server's"):
+        found(other)
+
+
+def test_what_was_written_anew_since_it_was_listed_stays(store: BaseArtifactStore) -> None:
+    """A run that saves the same pictures while the list is shown: its shard is young, so it stays."""
+    kept = Kept(store)
+    kept.save(dataset(1))
+    kept.lose(kept.save(dataset(2)))
+    listed = found(kept)
+    time.sleep(2)  # a bucket tells whole seconds
+    now = datetime.now(UTC) - timedelta(seconds=1)
+    for garbage in listed:
+        for file in garbage.files:
+            with store.open(file.uri, "rb") as stored:
+                data = stored.read()
+            write_blob(store, file.uri, data)
+    before = kept.paths()
+    assert sum(remove(store, garbage, older_than=now) for garbage in listed) == 0
+    assert kept.paths() == before
+
+
+def test_a_run_that_saves_what_is_being_collected_loses_nothing(disk: LocalArtifactStore) -> None:
+    """A delivery comes again whose shard is garbage: whichever comes first, the dataset is whole."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    seeds = {next(iter(dataset(seed).shards)): seed for seed in range(2, 8)}
+    for seed in seeds.values():
+        kept.lose(kept.save(dataset(seed)))
+    old = (datetime.now(UTC) - timedelta(days=3)).timestamp()
+    for path in Path(disk.path).rglob("*"):
+        os.utime(path, (old, old))
+    garbage = [each for each in found(kept, now=datetime.now(UTC)) if each.kind == "shard"]
+    assert len(garbage) == len(seeds)
+    saved = []
+    for number, each in enumerate(garbage):
+        again = dataset(seeds[Path(each.uri).stem])
+        if number % 2:
+            saved.append(kept.save(again))
+        remove(disk, each, older_than=datetime.now(UTC) - GRACE)
+        if not number % 2:
+            saved.append(kept.save(again))
+    for uri in saved:
+        loaded = kept.load(uri)
+        assert loaded.pictures(list(loaded.index["image_id"]))
+
+
+def _collect_and_die(kept: Kept, after: int) -> None:
+    """Remove everything, but have this process killed before its ``after``-th removal."""
+    removals = 0
+    original = store_files.remove_file
+
+    def remove_or_die(*arguments: Any) -> bool:
+        nonlocal removals
+        removals += 1
+        if removals == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("actions.collect.remove_file", remove_or_die)
+        apply(kept)
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_a_collection_that_was_killed_is_finished_by_the_next(disk: LocalArtifactStore, after: int) -> None:
+    """Killed between listing and removing, or in the middle: what is needed is whole, and the rest goes."""
+    kept = Kept(disk)
+    parent = dataset(1, 2)
+    stays = kept.save(parent)
+    for seed in (3, 4):
+        kept.lose(kept.save(dataset(seed)))
+    needed = {path for path in kept.paths() if relative(disk, stays) in path} | {
+        f"datasets/shards/{digest}.arrow" for digest in parent.shards
+    }
+    child = multiprocessing.get_context("fork").Process(target=_collect_and_die, args=(kept, after))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    assert needed <= kept.paths()
+    apply(kept)
+    assert kept.paths() == needed
+    ids = list(parent.index["image_id"])
+    assert kept.load(stays).pictures(ids) == parent.pictures(ids)

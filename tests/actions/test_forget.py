@@ -1,0 +1,368 @@
+"""A forgotten picture is nowhere any more: not a byte, not a thumbnail; everything else is as it was."""
+
+from __future__ import annotations
+
+import base64
+import io
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from PIL import Image
+from zenml.artifact_stores import BaseArtifactStore
+from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
+
+from actions.forget import Erased, erase
+from materializers.blobs import write_blob
+from materializers.data_report import DataReport
+from materializers.erasure import forgotten_ids, notes_folder
+from materializers.errors import DamagedArtifact, UsageError
+from materializers.image_dataset import ImageDataset, picture_digest, thumbnail, thumbnail_sheet
+from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
+from materializers.report import ReportMaterializer
+from materializers.shard_cache import ShardCache
+from materializers.store_files import read_file, walk_files
+from tests.actions.kept import Kept, dataset, photograph, picture
+from tests.materializers.examples import data_report, png
+
+GONE = 2
+"""The photograph that is forgotten."""
+OTHERS = (0, 1, 3, 4, 5, 6)
+GONE_ID = picture_digest(photograph(GONE))
+INLINE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
+
+
+def with_metadata(data: bytes, comment: bytes = b"taken in the garden of Ada") -> bytes:
+    """The same JPEG as it was delivered, with a comment in it."""
+    return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
+
+
+DELIVERED = picture_digest(with_metadata(photograph(GONE)))
+
+
+@dataclass
+class World:
+    """Three versions that share shards, a quarantine, and two reports; the picture is in all of them."""
+
+    kept: Kept
+    datasets: list[str]
+    quarantine: str
+    report: str
+    other_report: str
+
+    @classmethod
+    def made(cls, store: BaseArtifactStore) -> World:
+        """Store everything."""
+        kept, run = Kept(store), uuid4()
+        first = ImageDataset.from_pictures(
+            [picture(0), picture(1), picture(GONE, source_digest=DELIVERED, group="the garden of Ada")]
+        ).join(dataset(3, 4, label="bags"))
+        second = first.join(dataset(5, 6))
+        third = second.without([GONE_ID])
+        datasets = [kept.save(each, run=run) for each in (first, second, third)]
+        builder = QuarantineBuilder("shop", max_bytes=10**6)
+        builder.add(with_metadata(photograph(GONE)), path="a.jpg", label=None, reason="missing_label")
+        builder.add(photograph(40), path="b.jpg", label=None, reason="missing_label")
+        quarantine = kept.save(builder.build(), run=run)
+        pictures = {"01 tops": thumbnail_sheet(second), "drawn by hand": png(7, 64)}
+        about = DataReport.model_validate(data_report().model_dump() | {"data": second.version})
+        report = kept.save(about.with_pictures(pictures), run=run)
+        other = kept.save(data_report().with_pictures({"another": png(8, 64)}), run=uuid4())
+        return cls(kept, datasets, quarantine, report, other)
+
+    def erase(self, *image_ids: str) -> Erased:
+        """Forget pictures."""
+        return erase(self.kept.store, self.kept.artifacts, image_ids or (GONE_ID,))
+
+    def versions(self) -> list[str]:
+        """The version of every dataset."""
+        return [self.kept.load(uri).version for uri in self.datasets]
+
+    def check_others(self) -> None:
+        """Every other picture is readable wherever it was, to the byte."""
+        known = {picture_digest(photograph(seed)): photograph(seed) for seed in OTHERS}
+        for uri, least in zip(self.datasets, (4, 6, 6), strict=True):
+            loaded = self.kept.load(uri)
+            ids = [image_id for image_id in loaded.index["image_id"] if image_id != GONE_ID]
+            assert len(ids) == least
+            assert loaded.pictures(ids) == [known[image_id] for image_id in ids]
+
+    def shown(self) -> set[str]:
+        """The files that show the thumbnail's pixels, found by comparing every place of every picture."""
+        small = np.asarray(thumbnail(photograph(GONE)))
+        found = set()
+        root = str(self.kept.store.path).rstrip("/")
+        for path in self.kept.paths():
+            data = read_file(self.kept.store, f"{root}/{path}")
+            if any(_shows(each, small) for each in _pictures_in(path, data)):
+                found.add(path)
+        return found
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file."""
+        root = str(self.kept.store.path).rstrip("/")
+        return {path: read_file(self.kept.store, f"{root}/{path}") for path in self.kept.paths()}
+
+
+def _pictures_in(path: str, data: bytes) -> list[bytes]:
+    if path.endswith(".png"):
+        return [data]
+    return [base64.b64decode(match[1]) for match in INLINE.finditer(data)] if path.endswith(".html") else []
+
+
+def _shows(data: bytes, small: np.ndarray) -> bool:
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    rows, columns = (pixels.shape[axis] - small.shape[axis] for axis in (0, 1))
+    return any(
+        np.array_equal(pixels[y : y + small.shape[0], x : x + small.shape[1]], small)
+        for y in range(rows + 1)
+        for x in range(columns + 1)
+        if np.array_equal(pixels[y, x], small[0, 0])
+    )
+
+
+def middle(seed: int) -> bytes:
+    """A part of a photograph's entropy-coded data."""
+    data = photograph(seed)
+    return data[len(data) // 2 : len(data) // 2 + 40]
+
+
+def test_not_a_byte_of_it_is_left(store: BaseArtifactStore) -> None:
+    """Datasets, shards, quarantine, sheets and pages, on disk and in a bucket; everything else stays."""
+    world = World.made(store)
+    versions = world.versions()
+    report = ReportMaterializer(world.report, store).load(DataReport)
+    assert len(world.kept.bytes_found(middle(GONE))) == 2
+    assert len(world.shown()) >= 4
+    erased = world.erase()
+    assert world.kept.bytes_found(middle(GONE)) == set()
+    assert world.kept.bytes_found(b"the garden of Ada") == set()
+    assert world.shown() == set()
+    assert erased.found.places == ()
+    files = list(walk_files(store, str(store.path)))
+    assert (erased.found.files, erased.found.size) == (len(files), sum(file.size for file in files))
+    assert world.versions() == versions
+    world.check_others()
+    assert world.kept.bytes_found(middle(40)) == {f"quarantine/blobs/{picture_digest(photograph(40))}"}
+    again = ReportMaterializer(world.report, store).load(DataReport)
+    assert again.digest == report.digest
+    assert set(again.pictures) == {"01 tops"}
+    other = ReportMaterializer(world.other_report, store).load(DataReport)
+    assert other.pictures == data_report().with_pictures({"another": png(8, 64)}).pictures
+
+
+def test_what_was_erased_is_counted(disk: LocalArtifactStore) -> None:
+    """Two datasets that held it, the shard and the copy in quarantine that went."""
+    world = World.made(disk)
+    erased = world.erase()
+    held = {uri: (each.version, each.pictures) for uri, each in erased.datasets.items()}
+    versions = world.versions()
+    assert held == {uri: (version, 1) for uri, version in zip(world.datasets[:2], versions[:2], strict=True)}
+    assert (erased.shards, erased.blobs) == (1, 1)
+    assert erased.pages == 3  # the quarantine's page, a sheet of the report, the picture that does not say
+
+
+def test_it_is_known_as_forgotten_by_every_digest(store: BaseArtifactStore) -> None:
+    """As stored, and as it was delivered, with whatever metadata; the note has no byte of it."""
+    world = World.made(store)
+    assert forgotten_ids(store) == frozenset()
+    world.erase()
+    assert forgotten_ids(store) == {GONE_ID, DELIVERED}
+    assert [file.uri for file in walk_files(store, notes_folder(store))] == [
+        f"{notes_folder(store)}/{GONE_ID}.json"
+    ]
+
+
+def test_a_second_time_changes_nothing(store: BaseArtifactStore) -> None:
+    """The same proof again, by the fingerprints alone, and not one file written."""
+    world = World.made(store)
+    first = world.erase()
+    before = world.contents()
+    second = world.erase()
+    assert world.contents().keys() == before.keys()
+    changed = {path for path, data in world.contents().items() if data != before[path]}
+    assert {path for path in changed if not path.endswith((".parquet", "page.html"))} == set()
+    assert second.found == first.found
+    assert second.datasets == first.datasets
+    assert (second.shards, second.blobs) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "name", [GONE_ID[:8], GONE_ID.upper(), picture_digest(with_metadata(photograph(GONE)))[:12]]
+)
+def test_it_is_named_by_any_digest_or_its_beginning(disk: LocalArtifactStore, name: str) -> None:
+    """By the id that datasets show, and by the one that the quarantine's page shows."""
+    world = World.made(disk)
+    assert [note.name for note in world.erase(name).notes] == [GONE_ID]
+    assert world.kept.bytes_found(middle(GONE)) == set()
+
+
+def test_several_are_erased_at_once(disk: LocalArtifactStore) -> None:
+    """Of one shard and of two; the others stay."""
+    world = World.made(disk)
+    ids = [picture_digest(photograph(seed)) for seed in (0, GONE, 5)]
+    erased = world.erase(*ids)
+    assert erased.found.places == ()
+    for seed in (0, GONE, 5):
+        assert world.kept.bytes_found(middle(seed)) == set()
+    for seed in (1, 3, 4, 6):
+        assert len(world.kept.bytes_found(middle(seed))) == 1
+    assert [len(world.kept.load(uri)) for uri in world.datasets] == [3, 4, 4]
+
+
+def test_a_picture_that_only_the_quarantine_has_is_erased(store: BaseArtifactStore) -> None:
+    """Its row stays and says why it was set aside; its page does not show it any more."""
+    world = World.made(store)
+    before = QuarantineMaterializer(world.quarantine, store).load(Quarantine)
+    erased = world.erase(picture_digest(photograph(40))[:16])
+    assert world.kept.bytes_found(middle(40)) == set()
+    assert (erased.blobs, erased.datasets, erased.found.places) == (1, {}, ())
+    after = QuarantineMaterializer(world.quarantine, store).load(Quarantine)
+    assert after.digest == before.digest
+    assert after.index["kept"].tolist() == [True, False]
+    page = read_file(store, f"{world.quarantine}/page.html").decode()
+    assert page.count("<img ") == 1
+    assert len(world.kept.bytes_found(middle(GONE))) == 2
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["00000000"], "knows a picture 00000000"),
+        ([GONE_ID, "11111111"], "knows a picture 11111111"),
+        (["a/b.jpg"], "no picture's id"),
+    ],
+)
+def test_a_picture_that_nobody_knows_is_wrong_use(
+    disk: LocalArtifactStore, ids: list[str], said: str
+) -> None:
+    """Nothing is erased, also where another one of the ids is known."""
+    world = World.made(disk)
+    before = world.contents()
+    with pytest.raises(UsageError, match=said) as error:
+        world.erase(*ids)
+    assert "Nothing was erased" in str(error.value)
+    assert world.contents() == before
+
+
+@pytest.mark.parametrize("name", [DELIVERED, GONE_ID])
+def test_a_shard_that_no_row_leads_to_is_found(disk: LocalArtifactStore, name: str) -> None:
+    """Every dataset that had it is gone, one that withdrew it shares its shard: it is erased from that."""
+    world = World.made(disk)
+    for uri in world.datasets[:2]:
+        shutil.rmtree(uri)
+        world.kept.lose(uri)
+    world.datasets = world.datasets[2:]
+    erased = world.erase(name)
+    assert (erased.found.places, erased.alike) == ((), [])
+    assert world.kept.bytes_found(middle(GONE)) == set()
+    loaded = world.kept.load(world.datasets[0])
+    assert len(loaded.pictures(list(loaded.index["image_id"]))) == 6
+
+
+def test_what_a_killed_save_left_unfinished_goes_too(disk: LocalArtifactStore) -> None:
+    """A part of a shard, of a blob: nobody reads it, nothing refers to it, the picture is in it."""
+    world = World.made(disk)
+    shard = next(path for path in Path(disk.path).rglob("*.arrow") if middle(GONE) in path.read_bytes())
+    part = shard.with_name(f".{shard.name}.0123.part")
+    part.write_bytes(shard.read_bytes()[:-10])
+    assert world.erase().found.places == ()
+    assert not part.exists()
+
+
+def test_a_copy_that_nobody_explains_is_named(disk: LocalArtifactStore) -> None:
+    """Someone put the picture where nothing of ours looks: it is found, and there is no proof."""
+    world = World.made(disk)
+    write_blob(disk, f"{disk.path}/notes/letter.pdf", b"%PDF" + photograph(GONE) + b"%%EOF")
+    assert world.erase().found.places == ("notes/letter.pdf",)
+
+
+def test_another_picture_with_the_same_data_is_named(disk: LocalArtifactStore) -> None:
+    """The same photograph with other metadata is another picture: it has to be forgotten, too."""
+    world = World.made(disk)
+    twin = with_metadata(photograph(GONE), b"another comment")
+    world.kept.save(ImageDataset.from_pictures([replace(picture(GONE), data=twin)]))
+    erased = world.erase()
+    assert erased.alike == [picture_digest(twin)]
+    both = world.erase(GONE_ID, picture_digest(twin))
+    assert both.found.places == ()
+    assert world.kept.bytes_found(middle(GONE)) == set()
+
+
+def test_a_dataset_that_cannot_be_read_stops_the_erasure(disk: LocalArtifactStore) -> None:
+    """Nobody knows what it holds: it is named, and once it is back the same command goes on."""
+    world = World.made(disk)
+    place = Path(world.datasets[1]) / "manifest.json"
+    data = place.read_bytes()
+    place.write_bytes(data[:20])
+    with pytest.raises(DamagedArtifact, match=re.escape(str(place))):
+        world.erase()
+    place.write_bytes(data)
+    assert world.erase().found.places == ()
+
+
+def test_copies_on_this_machine_go_too(
+    bucket_store: BaseArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard of a bucket that was read whole lies in the cache: it is removed from there."""
+    monkeypatch.setenv("SHUTTERLINE_CACHE_DIR", str(tmp_path / "cache"))
+    world = World.made(bucket_store)
+    loaded = world.kept.load(world.datasets[0])
+    (shard,) = {loaded.index.set_index("image_id")["shard"][GONE_ID]}
+    cache = ShardCache.of_this_machine()
+    assert len(dict(loaded.scan())) == len(loaded)
+    assert cache.has(shard)
+    world.erase()
+    assert not cache.has(shard)
+    left = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not any(middle(GONE) in data for data in left)
+
+
+def _erase_and_die(world: World, after: int) -> None:
+    """Erase, but have this process killed before its ``after``-th rename or removal in the store."""
+    root, done = str(world.kept.store.path), 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal done
+        if event in ("os.rename", "os.remove") and str(arguments[0]).startswith(root):
+            done += 1
+            if done == after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    world.erase()
+    os._exit(0)
+
+
+def test_an_erasure_that_was_killed_is_finished_by_the_next(disk: LocalArtifactStore, tmp_path: Path) -> None:
+    """Killed before every third file that it replaces or removes: all is readable, and the next ends it."""
+    world = World.made(disk)
+    versions = world.versions()
+    shutil.copytree(disk.path, tmp_path / "before")
+    for after in range(1, 60, 3):
+        child = multiprocessing.get_context("fork").Process(target=_erase_and_die, args=(world, after))
+        child.start()
+        child.join(120)
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -signal.SIGKILL
+        assert world.versions() == versions
+        world.check_others()
+        assert world.erase().found.places == ()
+        assert world.kept.bytes_found(middle(GONE)) == set()
+        assert world.kept.bytes_found(b"the garden of Ada") == set()
+        assert world.shown() == set()
+        assert world.versions() == versions
+        world.check_others()
+        shutil.rmtree(disk.path)
+        shutil.copytree(tmp_path / "before", disk.path)
+    assert 12 < after < 59

@@ -1,0 +1,47 @@
+"""The notes of forgotten pictures are read whole or not at all."""
+
+import pytest
+from zenml.artifact_stores import BaseArtifactStore
+from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
+
+from materializers.blobs import write_blob
+from materializers.erasure import Forgotten, forgotten_ids, notes_folder, read_notes, write_note
+from materializers.errors import DamagedArtifact
+from tests.materializers.examples import erasure
+
+ONE = Forgotten(name="aa" * 32, source_digests=("bb" * 32,), marks=("0123456789abcdef",), shards=())
+TWO = Forgotten(name="cc" * 32, source_digests=(), marks=(), shards=("dd" * 32,))
+
+
+def test_notes_are_kept_one_a_picture(store: BaseArtifactStore) -> None:
+    """Written again, a note is replaced; every digest is forgotten, those of shards are not."""
+    assert read_notes(store) == []
+    assert forgotten_ids(store) == frozenset()
+    write_note(store, TWO)
+    write_note(store, ONE)
+    write_note(store, ONE)
+    assert read_notes(store) == [ONE, TWO]
+    assert forgotten_ids(store) == {"aa" * 32, "bb" * 32, "cc" * 32}
+
+
+def test_a_note_that_cannot_be_read_is_named(disk: LocalArtifactStore) -> None:
+    """Nobody can say any more whether a picture was forgotten: nothing is taken in meanwhile."""
+    write_note(disk, ONE)
+    write_blob(disk, f"{notes_folder(disk)}/{TWO.name}.json", b"{")
+    with pytest.raises(DamagedArtifact, match=TWO.name):
+        forgotten_ids(disk)
+
+
+def test_the_headline_has_the_proof() -> None:
+    """What was searched, what was found, and on whose word."""
+    headline = erasure().headline()
+    assert (headline["scanned_files"], headline["found"], headline["models"]) == (1234, 0, 1)
+    assert (headline["by"], headline["reason"]) == ("Anna Weber", "the customer asked")
+
+
+def test_the_page_lists_the_models_that_learnt_from_it() -> None:
+    """A person decides what becomes of them."""
+    page = erasure().page()
+    assert '<td>product-classifier</td><td class="number">3</td>' in page
+    assert "champion" in page
+    assert "1,600,000,000 bytes" in page

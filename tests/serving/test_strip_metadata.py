@@ -1,0 +1,486 @@
+"""What is cut out of a picture, what stays of it, and the orientation that is read on the way."""
+
+import io
+import struct
+import time
+import warnings
+import zlib
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from serving.bad_picture import BadPicture
+from serving.strip_metadata import strip_metadata
+from tests.serving.pictures import bomb, encode, exif, gradient, kinds_of_pictures
+
+PROFILE = b"a colour profile " * 40
+SECRETS = {
+    "a serial number": b"SERIAL-4711",
+    "a position": struct.pack("<LL", 48_123_457, 1_000_003),
+    "a map datum": b"WGS-84-PLANTED",
+    "XMP": b"planted:xmp",
+    "IPTC": b"planted by a news desk",
+    "a comment": b"planted comment",
+    "a thumbnail": b"planted thumbnail",
+    "trailing bytes": b"planted behind the end",
+}
+XMP = b'<x:xmpmeta tiff:Orientation="8" planted:xmp="1"/>'
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """Build a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Build a chunk of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def riff_chunk(name: bytes, content: bytes) -> bytes:
+    """Build a chunk of a WEBP file."""
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+def webp(chunks: bytes) -> bytes:
+    """Build a WEBP file."""
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+
+
+def png(pixels: NDArray[np.generic], *, interlaced: bool) -> bytes:
+    """Build an RGB PNG of 8 or 16 bits, which Pillow cannot: ``(height, width, 3)`` uint8 or uint16."""
+    height, width, _ = pixels.shape
+    depth = pixels.dtype.itemsize * 8
+    stored = pixels.astype(pixels.dtype.newbyteorder(">"))
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for left, top, across, down in passes
+        for row in stored[top::down, left::across]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, int(interlaced))
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", header),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+@cache
+def pictures() -> dict[str, bytes]:
+    """Encode every kind of picture, none of which has metadata but for a turned one and an MPO."""
+    picture = gradient(61, 47)
+    alpha = picture.convert("RGBA")
+    alpha.putalpha(gradient(61, 47, 1).convert("L"))
+    frames = [gradient(61, 47, seed).convert("RGBA") for seed in (2, 3)]
+    pixels = np.asarray(picture)
+    return kinds_of_pictures() | {
+        "restarts.jpg": encode(picture, "JPEG", restart_marker_blocks=2),
+        "profile.jpg": encode(picture, "JPEG", icc_profile=PROFILE),
+        "long-profile.jpg": encode(picture, "JPEG", icc_profile=PROFILE * 150),
+        "progressive-cmyk.jpg": encode(picture.convert("CMYK"), "JPEG", progressive=True),
+        "progressive-grey.jpg": encode(picture.convert("L"), "JPEG", progressive=True),
+        "rgb-inside.jpg": encode(picture, "JPEG", keep_rgb=True),
+        "profile.png": encode(picture, icc_profile=PROFILE),
+        "animated.png": encode(alpha, save_all=True, append_images=frames),
+        "default-image.png": encode(alpha, save_all=True, append_images=frames, default_image=True),
+        "interlaced.png": png(pixels, interlaced=True),
+        "deep.png": png(pixels.astype(np.uint16) * 257 + 3, interlaced=False),
+        "transparent-palette.png": encode(alpha.quantize(16)),
+        "profile.webp": encode(picture, "WEBP", icc_profile=PROFILE + b"!"),
+        "lossless.webp": encode(picture, "WEBP", lossless=True),
+        "lossy-alpha.webp": encode(alpha, "WEBP", quality=60),
+        "animated.webp": encode(alpha, "WEBP", save_all=True, append_images=frames, quality=60),
+    }
+
+
+def opened(data: bytes) -> Image.Image:
+    """Open and decode a picture with Pillow."""
+    image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+    image.load()
+    return image
+
+
+def pixels_of(data: bytes) -> list[tuple[object, ...]]:
+    """Everything that Pillow says of the colours of each frame; of an MPO, of the first one."""
+    image = opened(data)
+    found: list[tuple[object, ...]] = []
+    for frame in range(1 if image.format == "MPO" else getattr(image, "n_frames", 1)):
+        image.seek(frame)
+        palette = image.getpalette()
+        transparency = image.info.get("transparency")
+        found.append((image.mode, image.size, image.tobytes(), palette, transparency))
+    return found
+
+
+def orientation_by_pillow(data: bytes) -> int:
+    """Read the orientation as decoding did before there was a reader of our own."""
+    image = opened(data)
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # noqa: BLE001 - whatever damaged EXIF makes Pillow trip over
+        return 1
+    return int(value) if value in range(1, 9) else 1
+
+
+def telling_exif(orientation: int = 6) -> bytes:
+    """Make an EXIF block with a position, a maker note with a serial number, and a thumbnail."""
+    block = Image.Exif()
+    block[0x0112] = orientation
+    block[0x010F] = "SERIAL-4711"
+    block.get_ifd(0x8769)[0x927C] = b"Nikon\0\2\x10" + SECRETS["a serial number"]
+    block.get_ifd(0x8825).update({2: (48.123456, 7.0, 0.0), 0x12: "WGS-84-PLANTED"})
+    return block.tobytes() + SECRETS["a position"] + SECRETS["a thumbnail"]
+
+
+def planted_jpeg(data: bytes) -> bytes:
+    """Plant every secret in a JPEG: in its header, in a thumbnail of its JFIF segment, and behind its end."""
+    thumbnail = SECRETS["a thumbnail"].ljust(2 * 3 * 3, b".")
+    head = b"\xff\xd8" + segment(0xE0, b"JFIF\0\1\2\1\0\x48\0\x48" + bytes((2, 3)) + thumbnail)
+    head += segment(0xE0, b"JFXX\0\x13" + SECRETS["a thumbnail"])
+    head += segment(0xE1, telling_exif())
+    head += segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)
+    head += segment(0xE2, b"MPF\0" + SECRETS["a thumbnail"])
+    head += segment(0xED, b"Photoshop 3.0\0" + SECRETS["IPTC"])
+    head += b"\xff" * 5 + segment(0xFE, SECRETS["a comment"])
+    end = SECRETS["trailing bytes"] + encode(gradient(9, 9), "JPEG", comment=SECRETS["a comment"])
+    return head + data[2:-2] + b"\xff\xff\xff\xd9" + end
+
+
+def planted_png(data: bytes) -> bytes:
+    """Plant every secret in a PNG: before its pixels, behind them, and behind its end."""
+    head = b"".join(
+        (
+            chunk(b"tEXt", b"Comment\0" + SECRETS["a comment"]),
+            chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+            chunk(b"tIME", bytes(7)),
+            chunk(b"prVt", SECRETS["IPTC"]),
+            chunk(b"pHYs", struct.pack(">IIB", 3000, 3000, 1)),
+        )
+    )
+    foot = chunk(b"eXIf", telling_exif()[6:]) + chunk(b"zTXt", b"Raw profile type iptc\0\0" + b"x")
+    if b"acTL" in data:  # Pillow reads no EXIF behind the first frame
+        head += foot
+    return data[:33] + head + data[33:-12] + foot + data[-12:] + SECRETS["trailing bytes"]
+
+
+def planted_webp(data: bytes) -> bytes:
+    """Plant every secret in a WEBP file, in its extended form."""
+    image = opened(data)
+    chunks = data[12:]
+    if not chunks.startswith(b"VP8X"):
+        sides = b"".join((side - 1).to_bytes(3, "little") for side in image.size)
+        alpha = 0x10 if image.mode == "RGBA" else 0
+        chunks = riff_chunk(b"VP8X", bytes((alpha, 0, 0, 0)) + sides) + chunks
+    chunks = chunks[:8] + bytes((chunks[8] | 0x0C,)) + chunks[9:]
+    chunks += riff_chunk(b"EXIF", telling_exif()) + riff_chunk(b"XMP ", XMP)
+    return (
+        webp(chunks + riff_chunk(b"OWN ", SECRETS["IPTC"] + SECRETS["a comment"])) + SECRETS["trailing bytes"]
+    )
+
+
+PLANT: dict[str, Callable[[bytes], bytes]] = {"jpg": planted_jpeg, "png": planted_png, "webp": planted_webp}
+
+
+@pytest.mark.parametrize("name", sorted(pictures()))
+def test_what_has_no_metadata_is_left_as_it_is(name: str) -> None:
+    """A picture without metadata comes back as the same object; size and format are Pillow's."""
+    data = pictures()[name]
+    stripped = strip_metadata(data)
+    assert (stripped.data is data) == (name not in {"mpo.jpg", "turned.jpg"})
+    assert stripped.format == {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}[name.split(".")[1]]
+    assert (stripped.width, stripped.height) == opened(data).size
+    assert stripped.orientation == (6 if name == "turned.jpg" else 1)
+    assert pixels_of(stripped.data) == pixels_of(data)
+
+
+@pytest.mark.filterwarnings("ignore:Image appears to be a malformed MPO")  # its index is planted, too
+@pytest.mark.parametrize("name", sorted(pictures()))
+def test_every_secret_is_cut_and_every_pixel_stays(name: str) -> None:
+    """Position, serial number, texts, thumbnails and trailing bytes go; pixels and colour profile stay."""
+    clean = pictures()[name]
+    data = PLANT[name.split(".")[1]](clean)
+    assert sum(secret in data for secret in SECRETS.values()) >= 7
+    stripped = strip_metadata(data)
+    assert {what for what, secret in SECRETS.items() if secret in stripped.data} == set()
+    assert pixels_of(stripped.data) == pixels_of(data)
+    image, before = opened(stripped.data), opened(data)
+    assert image.format == stripped.format
+    assert image.info.get("icc_profile") == before.info.get("icc_profile")
+    assert image.info.get("adobe_transform") == before.info.get("adobe_transform")
+    assert not {"exif", "xmp", "comment", "photoshop", "mp", "XML:com.adobe.xmp"} & image.info.keys()
+    assert (stripped.width, stripped.height) == before.size
+    assert stripped.orientation == orientation_by_pillow(data) == 6
+    again = strip_metadata(stripped.data)
+    assert again.data is stripped.data
+    assert again.orientation == 1
+    assert len(stripped.data) <= len(clean) + 20  # a JFIF segment, or the header of the extended WEBP form
+
+
+@pytest.mark.parametrize("name", sorted(name for name in pictures() if name.endswith(".jpg")))
+def test_the_fast_decoder_sees_the_same_pixels(name: str) -> None:
+    """What training and serving decode most JPEGs with makes the same bytes before and after."""
+    data = planted_jpeg(pictures()[name])
+    stripped = strip_metadata(data).data
+    _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
+    wanted = "CMYK" if colours in {"CMYK", "YCCK"} else "RGB"
+    before, after = (simplejpeg.decode_jpeg(one, wanted, strict=False) for one in (data, stripped))
+    assert np.array_equal(before, after)
+
+
+def test_further_pictures_of_a_photograph_are_cut() -> None:
+    """What was an MPO is a plain JPEG with one picture."""
+    data = pictures()["mpo.jpg"]
+    assert (opened(data).format, getattr(opened(data), "n_frames", 1)) == ("MPO", 2)
+    stripped = strip_metadata(data).data
+    assert (opened(stripped).format, getattr(opened(stripped), "n_frames", 1)) == ("JPEG", 1)
+    assert stripped.count(b"\xff\xd8\xff") == 1
+
+
+def test_segments_between_the_scans_are_cut() -> None:
+    """A progressive JPEG may hide a comment, a profile and junk between two scans; decoders skip them too."""
+    data = pictures()["progressive.jpg"]
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    tables = data.rindex(b"\xff\xc4", 0, second)
+    hidden = (
+        b"\xff\xff" + segment(0xFE, SECRETS["a comment"]) + segment(0xE1, telling_exif()) + b"junk\xff\x00"
+    )
+    for place in (second, tables):
+        planted = data[:place] + hidden + data[place:]
+        assert pixels_of(planted) == pixels_of(data)
+        assert strip_metadata(planted).data == data
+
+
+def test_what_follows_a_frame_of_an_animation_is_cut() -> None:
+    """A frame of an animated WEBP file keeps its picture alone."""
+    data = pictures()["animated.webp"]
+    place = data.index(b"ANMF")
+    size = int.from_bytes(data[place + 4 : place + 8], "little")
+    frame = data[place + 8 : place + 8 + size] + riff_chunk(b"OWN ", SECRETS["a comment"])
+    planted = webp(data[12:place] + riff_chunk(b"ANMF", frame) + data[place + 8 + size :])
+    assert pixels_of(planted) == pixels_of(data)
+    assert strip_metadata(planted).data == data
+
+
+@pytest.mark.parametrize("name", ["progressive.jpg", "palette.png", "alpha.webp"])
+def test_bytes_in_the_end_marker_and_behind_it_are_cut(name: str) -> None:
+    """Megabytes behind the end are gone, whatever they are."""
+    data = pictures()[name]
+    for tail in (b"\0", b"\xff\xd9" * 9, data, b"x" * 2_000_000):
+        assert strip_metadata(data + tail).data == data
+
+
+def test_a_longer_adobe_marker_keeps_what_decoders_read() -> None:
+    """Adobe's marker stays with its transform, without what hides behind it."""
+    data = pictures()["cmyk.jpg"]
+    place = data.index(b"\xff\xee")
+    marker = data[place + 4 : place + 16]
+    planted = data[:place] + segment(0xEE, marker + SECRETS["a comment"]) + data[place + 16 :]
+    assert strip_metadata(planted).data == data
+    assert opened(data).info["adobe_transform"] == opened(planted).info["adobe_transform"]
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [*range(10), 300])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_orientation_is_what_pillow_reads(format_: str, orientation: int, order: str) -> None:
+    """In each byte order, with a senseless value counting as upright."""
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    block = head + struct.pack(order + "LHHHLHHL", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    data = encode(gradient(16, 12), format_, exif=b"Exif\0\0" + block)
+    assert strip_metadata(data).orientation == orientation_by_pillow(data)
+    assert strip_metadata(data).orientation == (orientation if 1 <= orientation <= 8 else 1)
+
+
+def text_profile(orientation: int) -> bytes:
+    """Write EXIF as ImageMagick does."""
+    block = exif(orientation)
+    return b"\nexif\n%8d\n" % len(block) + block.hex().encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0key\0" + zlib.compress(XMP)),
+        (b"tEXt", b"Raw profile type exif\0" + text_profile(8)),
+        (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text_profile(8))),
+    ],
+)
+def test_orientation_in_a_text_of_a_png_is_what_pillow_reads(name: bytes, content: bytes) -> None:
+    """XMP and EXIF written as text count, before and behind the pixels."""
+    data = encode(gradient(16, 12))
+    for place in (33, len(data) - 12):
+        planted = data[:place] + chunk(name, content) + data[place:]
+        assert strip_metadata(planted).orientation == orientation_by_pillow(planted) == 8
+        assert strip_metadata(planted).data == data
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP"])
+def test_orientation_in_xmp_is_what_pillow_reads(format_: str) -> None:
+    """XMP counts where EXIF has no orientation, and EXIF where it has one."""
+    for block, expected in ((b"", 8), (b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0", 8), (exif(3), 3)):
+        data = encode(gradient(16, 12), format_, xmp=XMP, exif=block)
+        assert strip_metadata(data).orientation == orientation_by_pillow(data) == expected
+
+
+ENTRY = st.tuples(
+    st.sampled_from([0x0112, 0x0112, 0x010F, 0x011A]),
+    st.sampled_from([3, 3, 3, *range(18)]),
+    st.sampled_from([1, 1, 1, 0, 2, 3, 100, 2**31]),
+    st.one_of(
+        st.integers(0, 120), st.integers(0, 9).map(lambda value: value << 16), st.integers(0, 2**32 - 1)
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from("<>"),
+    st.lists(ENTRY, max_size=4),
+    st.sampled_from([8, 8, 8, 9, 400]),
+    st.binary(max_size=60),
+    st.integers(0, 40),
+    st.sampled_from([encode(gradient(16, 12), "JPEG"), encode(gradient(16, 12)), b"webp"]),
+)
+def test_orientation_in_any_exif_block_is_what_pillow_reads(
+    order: str, entries: list[tuple[int, int, int, int]], start: int, tail: bytes, cut: int, picture: bytes
+) -> None:
+    """Whatever a directory says, of whatever type, and wherever it breaks off."""
+    block = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "LH", start, len(entries))
+    block += b"".join(struct.pack(order + "HHLL", *entry) for entry in entries) + bytes(4) + tail
+    block = block[: len(block) - cut] if cut < 30 else block
+    if picture.startswith(b"\xff\xd8"):
+        data = picture[:2] + segment(0xE1, b"Exif\0\0" + block) + picture[2:]
+    elif picture == b"webp":
+        plain = encode(gradient(16, 12), "WEBP")
+        flags = riff_chunk(b"VP8X", b"\x08\0\0\0\x0f\0\0\x0b\0\0")
+        data = webp(flags + plain[12:] + riff_chunk(b"EXIF", block))
+    else:
+        data = picture[:33] + chunk(b"eXIf", block) + picture[33:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = orientation_by_pillow(data)
+        except OSError:  # Pillow takes some resolutions for damage, and refuses the picture
+            return
+    assert strip_metadata(data).orientation == expected
+
+
+BAD = {
+    "nothing": (b"", "empty"),
+    "text": (b"image_path,label\n", "not_an_image"),
+    "a GIF": (encode(gradient(9, 9), "GIF"), "not_an_image"),
+    "a JPEG's first bytes": (b"\xff\xd8\xff", "truncated"),
+    "a JPEG without an end": (pictures()["colour-1.jpg"][:-2], "truncated"),
+    "a JPEG within a segment": (pictures()["profile.jpg"][:300], "truncated"),
+    "a JPEG without a frame": (b"\xff\xd8" + segment(0xDA, b"") + b"\xff\xd9", "truncated"),
+    "a JPEG without a scan": (b"\xff\xd8\xff\xd9\0\0", "truncated"),
+    "two JPEGs in one": (
+        pictures()["grey.jpg"][:-2] + pictures()["grey.jpg"][2:],
+        "truncated",
+    ),
+    "a PNG without an end": (pictures()["rgb.png"][:-12], "truncated"),
+    "a PNG without pixels": (pictures()["rgb.png"][:33] + pictures()["rgb.png"][-12:], "truncated"),
+    "a PNG with a damaged name": (pictures()["palette.png"].replace(b"PLTE", b"pLTE"), "truncated"),
+    "a WEBP file that ends early": (pictures()["rgb.webp"][:-1], "truncated"),
+    "a WEBP file with another picture": (webp(riff_chunk(b"ALPH", b"abcd")), "truncated"),
+    "a WEBP file of nothing": (webp(b""), "truncated"),
+    "a frame with a damaged name": (pictures()["animated.webp"].replace(b"VP8 ", b"VP7 ", 1), "truncated"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_cannot_be_taken_apart_is_refused(name: str) -> None:
+    """With a reason and a sentence."""
+    data, reason = BAD[name]
+    with pytest.raises(BadPicture) as refused:
+        strip_metadata(data)
+    assert refused.value.reason == reason
+    assert len(refused.value.message) > 20
+
+
+def test_a_bomb_is_measured_and_not_decoded() -> None:
+    """The size in a header is told, whatever it is."""
+    stripped = strip_metadata(bomb())
+    assert (stripped.width, stripped.height) == (60_000, 60_000)
+
+
+LONG = {
+    "fill bytes": b"\xff\xd8" + b"\xff" * 3_000_000,
+    "fill bytes in a scan": pictures()["grey.jpg"][:-2] + b"\xff" * 3_000_000 + b"\0\xff\xd9",
+    "junk": b"\xff\xd8\xff" + b"\0" * 3_000_000,
+    "tiny segments": b"\xff\xd8" + segment(0xE1, b"Exif\0\0.") * 200_000 + pictures()["grey.jpg"][2:],
+    "tiny chunks": pictures()["rgb.png"][:33] + chunk(b"tEXt", b"") * 200_000 + pictures()["rgb.png"][33:],
+    "tiny RIFF chunks": webp(
+        riff_chunk(b"VP8X", bytes(10)) + riff_chunk(b"OWN ", b"") * 200_000 + pictures()["rgb.webp"][12:]
+    ),
+    "an inflating text": pictures()["rgb.png"][:33]
+    + chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\n" * 50_000_000))
+    + pictures()["rgb.png"][33:],
+}
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_no_picture_takes_long(name: str) -> None:
+    """Megabytes of what is skipped are skipped in time that grows with their number, no faster."""
+    started = time.process_time()
+    try:
+        stripped = strip_metadata(LONG[name])
+    except BadPicture:
+        pass
+    else:
+        assert len(stripped.data) < 1_000_000 or name == "fill bytes in a scan"
+    assert time.process_time() - started < 3
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(sorted(pictures())),
+    st.booleans(),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
+    st.one_of(st.just(1.0), st.floats(0, 1)),
+)
+def test_no_bytes_raise_anything_else(
+    name: str, planted: bool, changes: list[tuple[float, int]], kept: float
+) -> None:
+    """Whatever is done to a picture, it is refused, or stripped so that nothing more can be cut."""
+    data = bytearray(PLANT[name.split(".")[1]](pictures()[name]) if planted else pictures()[name])
+    for place, value in changes:
+        data[int(place**3 * (len(data) - 1))] = value  # most of them in the header
+    try:
+        stripped = strip_metadata(bytes(data[: int(len(data) * kept)]))
+    except BadPicture:
+        return
+    again = strip_metadata(stripped.data)
+    assert again.data is stripped.data
+    assert again[1:4] == stripped[1:4]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBPVP8X", pictures()["grey.jpg"][:600]]
+    ),
+    st.binary(max_size=300),
+)
+def test_random_bytes_are_refused_or_stripped(head: bytes, tail: bytes) -> None:
+    """No other exception comes from random bytes, behind a true beginning or alone."""
+    try:
+        stripped = strip_metadata(head + tail)
+    except BadPicture as refused:
+        assert refused.message
+        return
+    assert strip_metadata(stripped.data).data is stripped.data

@@ -1,0 +1,112 @@
+"""A delivery that did not come on time is told to people, once a run, without secrets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from materializers.data_report import Check
+from steps.data.checks.freshness import check_delivery_interval
+from steps.data.checks.limits import CheckLimit
+from steps.monitoring.late_delivery import tell_late_delivery
+from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+PLANTED = "pLanted-s3cret"
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def interval(hours: float, severity: str = "warn") -> Check:
+    """The check of a delivery that is expected every day, so many hours after the last one."""
+    bound = CheckLimit.model_validate({"limit": 24, "severity": severity})
+    return check_delivery_interval(NOW - timedelta(hours=hours), bound, now=NOW)
+
+
+OTHER = Check(name="data_age", outcome="refused", measured=400, limit=365, reason="The data are old.")
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What was logged as ``shutterline``; the environment holds a secret."""
+    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
+    monkeypatch.setenv("PLANTED_TOKEN", PLANTED)
+    caplog.set_level(logging.WARNING, logger="shutterline")
+    return caplog
+
+
+@pytest.fixture
+def hook(zenml_client: Client) -> Iterator[Webhook]:
+    """A webhook that the active stack's alerter posts to."""
+    with webhook_server() as server, stack_with_alerter(zenml_client, server.url):
+        yield server
+
+
+def told(log: pytest.LogCaptureFixture) -> list[str]:
+    """What the project itself logged."""
+    return [record.getMessage() for record in log.records if record.name == "shutterline"]
+
+
+@pytest.mark.parametrize("severity", ["warn", "refuse"])
+def test_a_late_delivery_is_an_alarm(hook: Webhook, severity: str) -> None:
+    """Whether it refuses or warns: who delivers, since when nothing came, and what to do."""
+    tell_late_delivery([OTHER, interval(49, severity)], "shop-photographs")
+    assert [message.splitlines() for message in hook.messages] == [
+        [
+            "The delivery of shop-photographs is late",
+            "The last new delivery came on 2026-11-26 11:00 UTC, 49 hours ago; one is expected every 24 "
+            "hours. Ask the supplier where the next one is, or change "
+            "validate.freshness.delivery_interval.limit.",
+        ]
+    ]
+
+
+@pytest.mark.parametrize("checks", [[], [interval(24)], [OTHER]])
+def test_a_delivery_on_time_is_told_to_nobody(
+    hook: Webhook, log: pytest.LogCaptureFixture, checks: list[Check]
+) -> None:
+    """Nor is anything else that a check found: that is in the report."""
+    tell_late_delivery(checks, "shop")
+    assert (hook.messages, told(log)) == ([], [])
+
+
+def test_what_was_told_is_not_in_the_log_as_well(hook: Webhook, log: pytest.LogCaptureFixture) -> None:
+    """One place is enough."""
+    tell_late_delivery([interval(49)], "shop")
+    assert (len(hook.messages), told(log)) == (1, [])
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_without_an_alerter_it_is_in_the_log(log: pytest.LogCaptureFixture) -> None:
+    """In one line."""
+    tell_late_delivery([interval(49)], "shop")
+    [line] = told(log)
+    assert line.startswith("The delivery of shop is late The last new delivery came on 2026-11-26")
+
+
+def test_an_alerter_that_breaks_does_not_stop_the_run(
+    hook: Webhook, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of the log says what it raised, redacted, and one what it was to tell."""
+
+    def broken(*_: object) -> bool:
+        raise RuntimeError(f"no memory for {PLANTED}")
+
+    monkeypatch.setattr("stacks.apprise_alerter.alerter.AppriseAlerter.post", broken)
+    tell_late_delivery([interval(49)], "shop")
+    failed, said = told(log)
+    assert failed == "The alerter failed: RuntimeError: no memory for ***"
+    assert said.startswith("The delivery of shop is late")
+
+
+def test_a_message_that_no_target_takes_is_in_the_log(hook: Webhook, log: pytest.LogCaptureFixture) -> None:
+    """Nobody reads it elsewhere."""
+    hook.status = 500
+    tell_late_delivery([interval(49)], "shop")
+    assert hook.messages == []
+    assert any("The delivery of shop is late" in line for line in told(log))

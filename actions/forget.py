@@ -153,9 +153,9 @@ def _erase_once(
         erased.pages += erase_from_report(
             store, artifact.uri, kind, erased.notes, versions=versions, related=artifact.run_id in runs
         )
-    erased.found = search_store(store, marks_of(erased.notes))
+    erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
     if remove_parts(store, erased.found.places):
-        erased.found = search_store(store, marks_of(erased.notes))
+        erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
 
 
 def _note_more(

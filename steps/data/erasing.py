@@ -14,7 +14,7 @@ from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
 from materializers.image_manifest import MANIFEST, read_manifest
-from materializers.picture_sheet import erase_from_sheet, may_show
+from materializers.picture_sheet import erase_from_sheet, may_show, places_of
 from materializers.quarantine import blobs_folder, page_uri, read_rows, write_rows
 from materializers.report import Report, ReportMaterializer
 from materializers.shard_cache import ShardCache
@@ -208,8 +208,13 @@ def erase_from_report(
     return len(touched)
 
 
-def search_store(store: BaseArtifactStore, marks: Collection[int]) -> Found:
+def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Collection[str] = ()) -> Found:
     """Read every file below the store's root, and search it for the bytes and the pixels of pictures.
+
+    Args:
+        store: where to look.
+        marks: fingerprints of bytes and of thumbnails.
+        digests: of the pictures; a sheet of thumbnails of whatever size says which it shows.
 
     Raises:
         OSError: a file cannot be read, so that nothing is proven.
@@ -220,13 +225,24 @@ def search_store(store: BaseArtifactStore, marks: Collection[int]) -> Found:
         for file in files:
             meter.advance()
             try:
-                found = found_in_file(store, file.uri, marks)
+                found = found_in_file(store, file.uri, marks) or _names(store, file.uri, digests)
             except FileNotFoundError:  # gone since it was listed
                 continue
             if found:
                 places.append(relative(store, file.uri))
         meter.note(f"{len(places):,} of {len(files):,} files hold or show one")
     return Found(len(files), sum(file.size for file in files), tuple(places))
+
+
+def _names(store: BaseArtifactStore, uri: str, digests: Collection[str]) -> bool:
+    """Whether a file is a sheet of thumbnails that says that it shows one of these pictures."""
+    if not digests or not uri.endswith(".png"):
+        return False
+    try:
+        places = places_of(read_file(store, uri))
+    except DamagedArtifact:
+        return False
+    return places is not None and not places.keys().isdisjoint(digests)
 
 
 def remove_parts(store: BaseArtifactStore, places: Iterable[str]) -> int:

@@ -26,7 +26,7 @@ from steps.data.files import DEFAULT_LIMITS, Source, SourceLimits
 from steps.data.joining import join_delivery, with_classes
 from steps.data.parent import find_dataset, first_stored_at, last_dataset, last_splits
 from steps.data.personal_data.settings import PersonalDataSettings
-from steps.data.personal_data.treatment import treat_personal_data
+from steps.data.personal_data.treatment import check_stored, treat_personal_data
 from steps.data.screening import Delivery, screen_delivery, screen_stored
 from steps.data.sources import CONNECTIONS, open_source
 from steps.data.stored import active_store
@@ -117,6 +117,12 @@ def newest_arrival(datasets: Iterable[ImageDataset | None]) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
+def _of_classes(dataset: ImageDataset, classes: Sequence[str]) -> list[str]:
+    """The pictures that validation keeps: their version is the one that was stored before."""
+    index = dataset.index
+    return [str(image_id) for image_id in index.loc[index["label"].isin(list(classes)), "image_id"]]
+
+
 @step(enable_cache=False)
 def ingest(
     model_name: str,
@@ -173,11 +179,13 @@ def ingest(
         dataset = with_classes(dataset, class_changes.renamed, class_changes.retired)
         screening = read.screening.model_copy(update={"changes": changes})
         # The same again is as old as it was; what is new came now.
-        arrived_at = newest_arrival([dataset]) or now
+        known = dataset if classes is None else dataset.select(_of_classes(dataset, classes))
+        arrived_at = newest_arrival([known]) or now
     else:
         quarantine = QuarantineBuilder(source_name, max_bytes=settings.limits.max_bytes).build()
         dataset = find_dataset(str(data_version))
         screening = screen_stored(dataset, source_name)
+        checks = check_stored(dataset, personal_data)
         arrived_at = newest_arrival([dataset, parent])
         dataset = dataset if parent is None else parent.join(dataset)
         dataset = with_classes(dataset, class_changes.renamed, class_changes.retired)

@@ -22,10 +22,11 @@ from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from actions.forget import Erased, erase
 from materializers.blobs import write_blob
-from materializers.data_report import DataReport
+from materializers.data_report import DataReport, Screening
 from materializers.erasure import forgotten_ids, notes_folder
 from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset, picture_digest, thumbnail, thumbnail_sheet
+from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
@@ -232,6 +233,24 @@ def test_a_picture_that_only_the_quarantine_has_is_erased(store: BaseArtifactSto
     page = read_file(store, f"{world.quarantine}/page.html").decode()
     assert page.count("<img ") == 1
     assert len(world.kept.bytes_found(middle(GONE))) == 2
+
+
+def test_a_report_does_not_show_any_more_what_was_set_aside(disk: LocalArtifactStore) -> None:
+    """The thumbnails of a delivery's report say whose they are, so that one goes and the others stay."""
+    world = World.made(disk)
+    set_aside = QuarantineMaterializer(world.quarantine, disk).load(Quarantine).thumbnails()
+    screening = Screening(
+        source_name="shop", rows=2, duplicate_rows=0, conflicts=(), missing_values={}, set_aside=()
+    ).with_pictures({f"set aside {digest[:16]}": png for digest, png in set_aside.items()})
+    uri = world.kept.save(screening, step="ingest")
+    gone = picture_digest(photograph(40))
+    erased = world.erase(gone)
+    assert erased.found.places == ()
+    shown = {
+        digest: Path(uri, "pictures", f"set aside {digest[:16]}.png").read_bytes() for digest in set_aside
+    }
+    assert [digest for digest, png in shown.items() if png != set_aside[digest]] == [gone]
+    assert places_of(shown[gone]) == {}
 
 
 @pytest.mark.parametrize(

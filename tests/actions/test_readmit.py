@@ -9,16 +9,18 @@ import pytest
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
+from actions import readmit as readmission
 from actions.readmit import find_set_aside, screen_again
 from materializers.blobs import write_blob
 from materializers.erasure import Forgotten, write_note
 from materializers.errors import DamagedArtifact, Refused, UsageError
-from materializers.image_dataset import picture_digest
+from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.quarantine import QuarantineBuilder, blob_uri
 from materializers.store_files import remove_file
+from pipelines.config import load_config
 from serving.preprocess import Limits
 from tests.actions.kept import Kept, photograph
-from tests.materializers.examples import png
+from tests.materializers.examples import dataset, png
 
 CLASSES = ("tops", "bags")
 
@@ -152,3 +154,27 @@ def test_the_newest_delivery_of_a_picture_counts(disk: LocalArtifactStore) -> No
     set_aside(kept, photograph(1), label="bags")
     digest = set_aside(kept, photograph(1), label="tops")
     assert again(kept, digest).label == "tops"
+
+
+@pytest.mark.parametrize(("policy", "said"), [("refuse", None), ("mask", "[e-mail]")])
+def test_a_picture_comes_back_as_the_policy_on_personal_data_says(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch, policy: str, said: str | None
+) -> None:
+    """What a delivery may not bring, the quarantine may not either."""
+    kept = Kept(disk)
+    digest = set_aside(kept, photograph(1), extra={"contact": "ada@example.com"})
+    stored: list[ImageDataset] = []
+    monkeypatch.setattr(readmission, "active_store", lambda: disk)
+    monkeypatch.setattr(readmission, "known_artifacts", lambda: kept.artifacts)
+    monkeypatch.setattr(readmission, "last_dataset", lambda _: dataset(2, 3))
+    monkeypatch.setattr(readmission, "keep_readmitted", lambda joined, _: stored.append(joined))
+    config = load_config(None, ("product.classes=[tops, bags]", f"validate.personal_data.columns={policy}"))
+    if said is None:
+        with pytest.raises(Refused, match="personal data, which the policy refuses"):
+            readmission.readmit(config, digest)
+        assert stored == []
+    else:
+        readmission.readmit(config, digest)
+        (joined,) = stored
+        assert joined.index["contact"].dropna().tolist() == [said]
+        assert len(joined) == 3

@@ -62,13 +62,13 @@ def check_freshness(
         arrived_at: when these data arrived, or None where nobody knows.
         last_delivery_at: when new data of this source arrived before, or None where none did.
     """
-    # A delivery that comes is not late any more: what is missing is told by the runs before it.
     checks = [check_data_age(index, settings, now=now, arrived_at=arrived_at)]
     interval = settings.delivery_interval
-    came = arrived_at is not None and (last_delivery_at is None or arrived_at > last_delivery_at)
-    if interval.limit is not None and not came:
+    if interval.limit is not None:
+        # A delivery that comes is not late any more: that it lacked was told by the runs before it.
+        came = arrived_at is not None and (last_delivery_at is None or arrived_at > last_delivery_at)
         bound = CheckLimit(limit=interval.limit, severity=interval.severity)
-        checks.append(check_delivery_interval(last_delivery_at, bound, now=now))
+        checks.append(check_delivery_interval(arrived_at if came else last_delivery_at, bound, now=now))
     return checks
 
 

@@ -55,6 +55,24 @@ def treat_personal_data(
     return delivery, labels, [of_columns, *of_pictures]
 
 
+def check_stored(dataset: ImageDataset, settings: PersonalDataSettings) -> list[Check]:
+    """The checks of a stored version, which stays exactly what it is: what would be masked refuses.
+
+    Pictures were examined when they came; nobody looks at them again.
+
+    Args:
+        dataset: the version.
+        settings: the policy.
+    """
+    strict = settings.model_copy(
+        update={name: "refuse" for name in ("columns", "pictures") if getattr(settings, name) == "mask"}
+    )
+    said = [name for name in dataset.index.columns if name not in (*DERIVED_COLUMNS, *NOT_SCANNED)]
+    findings = scan_columns(dataset.index[said], settings=strict)
+    of_columns = check_columns(findings, strict, missing_packages())
+    return [of_columns, *check_pictures(_earlier(dataset.index), len(dataset), strict, {})]
+
+
 def _columns(
     delivery: ImageDataset, labels: Labels, settings: PersonalDataSettings
 ) -> tuple[ImageDataset, Labels, Check]:

@@ -81,6 +81,26 @@ def test_a_new_picture_joins_the_cluster_of_an_old_one() -> None:
     assert clustered.index["cluster"].notna().sum() == 3
 
 
+def test_pictures_that_are_delivered_again_keep_their_cluster() -> None:
+    """A delivery knows nothing of clusters; who was compared before stays together, alone or joined."""
+    three = alike(100, ["toys"] * 3)
+    before = with_clusters(DIFFERENT.join(three), None)
+    for again in (DIFFERENT.join(three), before.join(three), three):
+        clusters = with_clusters(again, before).index.set_index("image_id")["cluster"]
+        assert clusters[three.index["image_id"]].nunique() == 1
+        assert clusters.notna().sum() == 3
+
+
+def test_a_cluster_whose_representative_left_is_found_anew() -> None:
+    """The others still look alike."""
+    three = alike(100, ["toys"] * 3)
+    before = with_clusters(DIFFERENT.join(three), None)
+    representative = before.index["cluster"].dropna().iloc[0]
+    clusters = with_clusters(before.without([representative]), before).index["cluster"].dropna()
+    assert (len(clusters), clusters.nunique()) == (2, 1)
+    assert representative not in set(clusters)
+
+
 def test_pictures_without_a_hash_are_left_as_they_are() -> None:
     """Small ones are alike only if they are equal."""
     small = dataset_of(["toys", "books"])

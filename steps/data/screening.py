@@ -61,7 +61,7 @@ def screen(data: bytes, row: Row, *, source_name: str, limits: Limits) -> Pictur
 
 
 @dataclass
-class Findings:
+class Screened:
     """What screening finds on its way through the rows."""
 
     quarantine: QuarantineBuilder
@@ -151,7 +151,7 @@ def screen_delivery(
     """
     labels = source.rows()
     quarantine = QuarantineBuilder(source_name, kept_days=kept_days, max_bytes=limits.max_bytes)
-    findings = Findings(quarantine, classes)
+    findings = Screened(quarantine, classes)
 
     def examine(row: Row) -> tuple[bytes, Picture | SetAside]:
         return _examine(row, source, source_name, limits, forgotten)
@@ -210,7 +210,7 @@ def in_order(
 
 
 def _usable(
-    examined: Iterable[tuple[Row, tuple[bytes, Picture | SetAside]]], findings: Findings, meter: Meter
+    examined: Iterable[tuple[Row, tuple[bytes, Picture | SetAside]]], findings: Screened, meter: Meter
 ) -> Iterator[Picture]:
     """The usable pictures in the order of their rows; ``findings`` takes the rest."""
     for row, (data, found) in examined:

@@ -25,7 +25,6 @@ from steps.data.checks.limits import CheckLimit
 from steps.data.checks.shares import check_every_class, check_set_apart, check_shares
 from steps.data.golden import check_golden_list, golden_members
 from steps.data.groups import Groups, connected
-from steps.data.groups import groups_of as groups_of  # noqa: PLC0414 (it is asked for here)
 from steps.data.split_by_time import NONE, place_by_time
 from steps.data.split_reporting import By, counts_of, known_sides, report_splits, report_unsplit
 

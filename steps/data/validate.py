@@ -23,6 +23,7 @@ from materializers.data_report import (
 from materializers.image_dataset import ImageDataset
 from materializers.quarantine import Quarantine
 from materializers.report import Record
+from serving.preprocess import FIRST_TURNED_ORIENTATION
 from steps.data.checks.counts import (
     check_absent_classes,
     check_class_balance,
@@ -45,9 +46,6 @@ from steps.data.checks.schema import ColumnRule, Rule, check_schema
 from steps.data.findings import Findings, PictureSettings, look_at, with_clusters
 from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.thumbnails import class_sheets, group_sheets, suspicious_sheets, unknown_sheet
-
-TURNED = 5
-"""From this EXIF orientation on, width and height of the upright picture are exchanged."""
 
 
 class NoneMissing(NeededLimit):
@@ -219,7 +217,7 @@ def sizes_of(index: pd.DataFrame) -> Sizes | None:
     """How width and height of the upright pictures are spread; None of no picture."""
     if index.empty:
         return None
-    turned = index["orientation"] >= TURNED
+    turned = index["orientation"] >= FIRST_TURNED_ORIENTATION
     width = index["width"].where(~turned, index["height"])
     height = index["height"].where(~turned, index["width"])
     return Sizes(width=_quantiles(width), height=_quantiles(height))

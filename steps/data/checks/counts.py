@@ -12,8 +12,8 @@ import pandas as pd
 from materializers.data_report import Check, Screening
 from steps.data.checks.judging import judged
 from steps.data.checks.limits import CheckLimit
+from steps.data.groups import groups_of
 from steps.data.labels import NEEDED
-from steps.data.split import groups_of
 
 DELIVER = "Deliver more pictures: python run.py --train --source PATH"
 CORRECT = "Correct the delivery"

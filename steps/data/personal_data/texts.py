@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LEAST_CONFIDENCE = 0.75
 LEAST_SIGNS = 3
-LEAST_SIDE = 320
+DETECTED_SIDE = 320
 """Pixels to which the shorter side of a smaller picture is scaled up; 736 cost five times as much."""
 MODELS = {
     "Det.model_path": "PP-OCRv6_det_small.onnx",
@@ -67,7 +67,7 @@ class RapidTexts:
                     "Global.log_level": "critical",
                     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
                     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                    "Det.limit_side_len": LEAST_SIDE,
+                    "Det.limit_side_len": DETECTED_SIDE,
                     **{name: str(folder / file) for name, file in MODELS.items()},
                 }
             )

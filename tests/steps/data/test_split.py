@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import APART, SPLITS, Splits
 from steps.data.checks.leakage import check_leakage
-from steps.data.split import Shares, SplitSettings, assign_splits, groups_of, split, split_dataset
+from steps.data.groups import groups_of
+from steps.data.split import Shares, SplitSettings, assign_splits, split, split_dataset
 from tests.steps.data.deliveries import CLASSES, dataset_of
 from tests.steps.data.indexes import (
     GROUPS,

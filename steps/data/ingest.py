@@ -198,4 +198,6 @@ def ingest(
     )
     tell_late_delivery(checks, source_name)
     screening = screening.model_copy(update={"checks": tuple(checks)})
-    return dataset, screening, quarantine, previous, last_splits(model_name)
+    # On the same data nothing is compared: what was found in it before is taken from the cache.
+    compared = None if previous is None or previous.version == dataset.version else previous
+    return dataset, screening, quarantine, compared, last_splits(model_name)

@@ -640,8 +640,11 @@ class ImageDatasetMaterializer(BaseMaterializer):
         }
 
     def compute_content_hash(self, dataset: ImageDataset) -> str | None:
-        """The dataset's version."""
-        return dataset.version
+        """The dataset's version; after an erasure, which leaves the version, of what is left.
+
+        Nothing that was learnt from an erased picture may be taken from the cache.
+        """
+        return version_of(dataset.index["row_digest"]) if len(dataset.tombstones) else dataset.version
 
     def _write(self, dataset: ImageDataset) -> Manifest:
         index, tombstones = dataset.index, dataset.tombstones

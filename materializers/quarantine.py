@@ -359,7 +359,10 @@ def decoded(data: bytes) -> Image.Image | None:
             if image.width * image.height > MOST_PIXELS:
                 return None
             image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-            return ImageOps.contain(ImageOps.exif_transpose(image).convert("RGB"), (THUMBNAIL, THUMBNAIL))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            scale = THUMBNAIL / max(upright.size)
+            # A banner's shorter side would be rounded to nothing.
+            return upright.resize([max(1, round(side * scale)) for side in upright.size])
     except Exception:  # noqa: BLE001 - its parsers raise whatever they trip over; the row says what it is
         return None
 

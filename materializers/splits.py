@@ -177,5 +177,6 @@ class SplitsMaterializer(BaseMaterializer):
         }
 
     def compute_content_hash(self, splits: Splits) -> str | None:
-        """The digest of all rows: what is remembered decides what the next splits become."""
-        return rows_digest(splits.known)
+        """Of the members and of what is remembered, each: a picture that was erased is no member any more."""
+        remembered = rows_digest(splits.remembered)
+        return hashlib.sha256(f"{splits.digest} {remembered}".encode()).hexdigest()

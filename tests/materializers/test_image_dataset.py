@@ -705,6 +705,10 @@ def test_metadata_and_cache_key_name_the_version(disk: LocalArtifactStore) -> No
         "tombstones": 0,
     }
     assert materializer_of(disk).compute_content_hash(both) == both.version
+    # An erasure leaves the version; the cache must not answer with what was learnt before it.
+    erased = both.forget(both.index["image_id"].tolist()[:1])
+    assert erased.version == both.version
+    assert materializer_of(disk).compute_content_hash(erased) != both.version
 
 
 def test_the_thumbnail_sheet_has_a_row_a_class(disk: LocalArtifactStore) -> None:

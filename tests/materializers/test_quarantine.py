@@ -160,3 +160,14 @@ def test_a_bomb_is_not_decoded_for_its_thumbnail() -> None:
     assert thumbnail(buffer.getvalue()) is None
     assert thumbnail(b"text") is None
     assert thumbnail(png(1)) is not None
+
+
+@pytest.mark.parametrize("size", [(4000, 20), (1, 65535), (20, 4000)])
+def test_a_banner_has_a_thumbnail(size: tuple[int, int]) -> None:
+    """Its shorter side is a pixel at least: one such picture does not stop a delivery."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, "PNG")
+    png = thumbnail(buffer.getvalue())
+    assert png is not None
+    with Image.open(io.BytesIO(png)) as small:
+        assert (min(small.size), max(small.size)) == (1, 72)

@@ -232,14 +232,15 @@ def _outdated(
 
 def _served_folders() -> list[str]:
     """The folders of all models that the registry knows, of whatever name."""
-    from materializers.evidence import registry_client, registry_errors
+    from materializers.evidence import model_names, registry_client, registry_errors
 
+    names = model_names()
     with registry_errors("list all versions"):
         client = registry_client()
         return [
             str(version.source)
-            for model in client.search_registered_models()
-            for version in client.search_model_versions(f"name='{model.name}'")
+            for name in names
+            for version in client.search_model_versions(f"name='{name}'")
         ]
 
 

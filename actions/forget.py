@@ -202,11 +202,9 @@ def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor:
 
 def _trained_on(versions: set[str]) -> Iterator[TrainedModel]:
     """The registered versions, of whatever model, that learnt from these data versions."""
-    from materializers.evidence import read_versions, registry_client, registry_errors
+    from materializers.evidence import model_names, read_versions
 
-    with registry_errors("list the models"):
-        names = [model.name for model in registry_client().search_registered_models()]
-    for name in sorted(names):
+    for name in model_names():
         for entry in read_versions(name):
             if (data := entry.tags.get("data_version")) in versions:
                 yield TrainedModel(model=name, version=entry.version, data=data, aliases=entry.aliases)

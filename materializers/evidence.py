@@ -128,6 +128,22 @@ def read_versions(model_name: str) -> list[RegisteredVersion]:
     return sorted(versions, key=lambda version: version.version, reverse=True)
 
 
+def model_names() -> list[str]:
+    """The names of all registered models, whoever registered them, sorted.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be read.
+    """
+    with registry_errors("list the models"):
+        client = registry_client()
+        page = client.search_registered_models()
+        names = [model.name for model in page]
+        while page.token:  # MLflow gives a hundred at a time
+            page = client.search_registered_models(page_token=page.token)
+            names += [model.name for model in page]
+    return sorted(names)
+
+
 def read_version(model_name: str, version: int) -> RegisteredVersion:
     """One version of the registered model.
 

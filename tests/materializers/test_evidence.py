@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.evidence import (
     RegisteredVersion,
+    model_names,
     read_version,
     read_versions,
     registry_errors,
@@ -69,3 +70,15 @@ def test_versions_that_others_registered_are_left_out(
     assert version_with_alias(MODEL, "staging") == read_version(MODEL, 1)
     with pytest.raises(UsageError, match="has no version 2"):
         read_version(MODEL, 2)
+
+
+def test_all_registered_models_are_listed_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registry gives a hundred at a time; the one beyond is served, too."""
+    registry = MlflowClient(f"sqlite:///{tmp_path}/registry.db")
+    monkeypatch.setattr("materializers.evidence.registry_client", lambda: registry)
+    names = [f"model-{number:03d}" for number in range(101)]
+    for name in reversed(names):
+        registry.create_registered_model(name)
+    assert model_names() == names

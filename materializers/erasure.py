@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import ValidationError
 
-from materializers.blobs import write_blob
+from materializers.blobs import read_blob, write_blob
 from materializers.errors import DamagedArtifact
 from materializers.report import Record, Report
-from materializers.store_files import read_file, walk_files
+from materializers.store_files import walk_files
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -117,7 +117,7 @@ def read_notes(store: BaseArtifactStore) -> list[Forgotten]:
         if file.uri.rpartition("/")[2].startswith("."):  # what a killed save left
             continue
         try:
-            notes.append(Forgotten.model_validate_json(read_file(store, file.uri)))
+            notes.append(Forgotten.model_validate_json(read_blob(store, file.uri)))
         except ValidationError as error:
             raise DamagedArtifact(
                 f"The note of a forgotten picture at {file.uri} cannot be read ({error}). Forget the picture "

@@ -26,12 +26,11 @@ from PIL import Image, ImageOps
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from materializers.blobs import write_blob, write_file
+from materializers.blobs import read_blob, write_blob, write_file
 from materializers.errors import DamagedArtifact
 from materializers.picture_sheet import encode_sheet
 from materializers.report import render_page
 from materializers.shards import unreadable
-from materializers.store_files import read_file
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -102,7 +101,7 @@ class StoredBlobs(Blobs):
         """
         uri = blob_uri(self.store, source_digest)
         try:
-            data = read_file(self.store, uri)
+            data = read_blob(self.store, uri)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -329,7 +328,7 @@ def read_rows(store: BaseArtifactStore, uri: str) -> Quarantine:
     path = f"{uri}/quarantine.parquet"
     mend = "Deliver again what was set aside: python run.py --train --source PATH"
     try:
-        frame = pd.read_parquet(io.BytesIO(read_file(store, path)))
+        frame = pd.read_parquet(io.BytesIO(read_blob(store, path)))
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     about, frame.attrs = frame.attrs, {}

@@ -1,4 +1,4 @@
-"""The files below an artifact store's root: walked, read and removed alike on disk and in a bucket."""
+"""The files below an artifact store's root: walked, searched and removed alike on disk and in a bucket."""
 
 from __future__ import annotations
 
@@ -68,18 +68,7 @@ def forget_listings(store: BaseArtifactStore, folder: str) -> None:
         filesystem.invalidate_cache()
 
 
-def read_file(store: BaseArtifactStore, uri: str) -> bytes:
-    """The bytes of one file.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-    """
-    with store.open(uri, "rb") as file:
-        data: bytes = file.read()
-    return data
-
-
-def read_pieces(store: BaseArtifactStore, uri: str, *, overlap: int = 0) -> Iterator[bytes]:
+def read_overlapping(store: BaseArtifactStore, uri: str, *, overlap: int = 0) -> Iterator[bytes]:
     """The bytes of one file in pieces of 8 MiB, each of which begins with the end of the one before.
 
     Args:

@@ -13,16 +13,8 @@ if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
 
 THUMBNAIL, THUMBNAILS_PER_CLASS = 56, 12
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns a picture upright, by the number that EXIF gives its orientation."""
+ORIENTATION_TAG = 0x0112
+"""EXIF's."""
 
 
 def thumbnail_sheet(dataset: ImageDataset) -> bytes:
@@ -54,6 +46,6 @@ def thumbnail(data: bytes, orientation: int = 1, side: int = THUMBNAIL) -> Image
     """
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", (side, side))
-        upright = UPRIGHT.get(orientation)
-        turned = image.convert("RGB") if upright is None else image.convert("RGB").transpose(upright)
-        return ImageOps.pad(turned, (side, side), color="white")
+        rgb = image.convert("RGB")
+        rgb.getexif()[ORIENTATION_TAG] = orientation  # the index's, whatever the file says
+        return ImageOps.pad(ImageOps.exif_transpose(rgb), (side, side), color="white")

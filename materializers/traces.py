@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from materializers.store_files import read_pieces
+from materializers.store_files import read_overlapping
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -79,8 +79,8 @@ def found_in_file(store: BaseArtifactStore, uri: str, marks: Collection[int]) ->
         OSError: it cannot be read.
     """
     if not uri.endswith(SHOWN_SUFFIXES):
-        return any(finds(piece, marks) for piece in read_pieces(store, uri, overlap=WINDOW - 1))
-    data = b"".join(read_pieces(store, uri))
+        return any(finds(piece, marks) for piece in read_overlapping(store, uri, overlap=WINDOW - 1))
+    data = b"".join(read_overlapping(store, uri))
     return any(finds(piece, marks) for piece in (data, *_shown(data)))
 
 

@@ -8,7 +8,6 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
@@ -18,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serving.bad_picture import BadPicture
 from serving.model_directory import Preprocessing
-from serving.strip_metadata import FORMATS, Format, Stripped, strip_metadata
+from serving.strip_metadata import FORMATS, Stripped, strip_metadata
 
-__all__ = ("BadPicture", "Limits", "PictureInfo", "decode", "inspect", "open_checked")
+__all__ = ("BadPicture", "Limits", "decode", "open_checked")
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -57,16 +56,8 @@ class Limits(BaseModel):
 
 
 DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class PictureInfo:
-    """A usable picture: ``width`` and ``height`` as encoded, before ``orientation`` (1 to 8) is applied."""
-
-    format: Format
-    width: int
-    height: int
-    orientation: int
+UNLIMITED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1, max_aspect_ratio=2**40)
+"""For stored pictures: ingest has set aside what its own limits refuse."""
 
 
 def decode(
@@ -106,35 +97,19 @@ def decode(
         return np.asarray(rgb.resize(size, RESAMPLING[preprocessing.resample]))
 
 
-def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> PictureInfo:
+def open_checked(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Stripped, Image.Image]:
     """Check a picture as ``decode`` does, decoding it in full.
 
-    Raises:
-        BadPicture: the picture cannot be used.
-    """
-    picture = _screen(data, limits)
-    with _as_bad_picture():
-        if _fast_jpeg(picture) is None:
-            _open(picture).load()
-        return _info(picture)
-
-
-def open_checked(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[PictureInfo, Image.Image]:
-    """Check a picture as ``inspect`` does, and give what was decoded for it.
-
     Returns:
-        What there is to say of the picture, and its pixels: RGB, in full size, as encoded and not turned.
+        The picture without its metadata, with what its header says, and its pixels: RGB, in full size, as
+        encoded and not turned.
 
     Raises:
         BadPicture: the picture cannot be used.
     """
     picture = _screen(data, limits)
     with _as_bad_picture():
-        return _info(picture), _to_rgb(picture)
-
-
-def _info(picture: Stripped) -> PictureInfo:
-    return PictureInfo(picture.format, picture.width, picture.height, picture.orientation)
+        return picture, _to_rgb(picture)
 
 
 def _screen(data: bytes, limits: Limits) -> Stripped:

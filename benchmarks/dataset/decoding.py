@@ -14,7 +14,7 @@ from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.dataset.generated import jpeg
 from benchmarks.dataset.timing import ROUNDS, medians, wall_seconds
 from serving.model_directory import Preprocessing
-from serving.preprocess import decode, inspect
+from serving.preprocess import decode, open_checked
 
 SIDE, DECODED, SCREENED, CORES = 224, 64, 400, 2
 LARGE = (4000, 3000)
@@ -76,7 +76,7 @@ def _screened() -> Claim:
 
     def ours() -> None:
         with ThreadPoolExecutor(CORES) as pool:
-            for _ in pool.map(inspect, encoded):
+            for _ in pool.map(open_checked, encoded):
                 pass
 
     def pillow() -> None:

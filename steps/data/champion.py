@@ -16,7 +16,6 @@ from materializers.data_report import Check
 from materializers.errors import DamagedArtifact
 from materializers.evidence import RegisteredVersion, read_versions
 from materializers.image_dataset import ImageDataset
-from serving.preprocess import Limits
 from steps.data.checks.delivery_drift import (
     DRIFT_CHECKS,
     DriftSettings,
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from serving.predictor import Predictor
 
 BATCH = 32
-STORED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1, max_aspect_ratio=2**20)
-"""No limit: screening has set aside what its own limits refuse."""
 
 
 def champion_of(model_name: str) -> RegisteredVersion | None:
@@ -112,14 +109,15 @@ def _embeddings(
 
 def embed(predictor: Predictor, dataset: ImageDataset, image_ids: Sequence[str]) -> NDArray[np.float32]:
     """The embeddings ``(n, d)`` of pictures, decoded as they would be served."""
-    from serving.preprocess import decode
+    from serving.preprocess import UNLIMITED, decode
 
     parts = []
     for start in range(0, len(image_ids), BATCH):
         ids = image_ids[start : start + BATCH]
         encoded = zip(dataset.pictures(ids), dataset.orientations(ids), strict=True)
         images = [
-            decode(data, predictor.metadata.preprocessing, STORED, orientation=turn) for data, turn in encoded
+            decode(data, predictor.metadata.preprocessing, UNLIMITED, orientation=turn)
+            for data, turn in encoded
         ]
         parts.append(predictor.scores(np.stack(images))[1])
     return np.concatenate(parts)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from materializers.blobs import PART, write_blob
+from materializers.blobs import PART, read_blob, write_blob
 from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
@@ -19,7 +19,7 @@ from materializers.quarantine import blobs_folder, page_uri, read_rows, write_ro
 from materializers.report import Report, ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import SHARDS_FOLDER, layout, shard_uri
-from materializers.store_files import read_file, relative, remove_file, stored_file, walk_files
+from materializers.store_files import relative, remove_file, stored_file, walk_files
 from materializers.traces import finds, found_in_file
 from steps.progress import progress
 
@@ -100,7 +100,7 @@ def erase_from_dataset(
         return None
     _remove_old_indices(store, uri)
     sheet = f"{uri}/{THUMBNAILS_FILE}"
-    if stored_file(store, sheet) is not None and may_show(read_file(store, sheet), digests):
+    if stored_file(store, sheet) is not None and may_show(read_blob(store, sheet), digests):
         write_blob(store, sheet, thumbnail_sheet(dataset))
     return ErasedDataset(uri=uri, version=dataset.version, pictures=erased)
 
@@ -239,7 +239,7 @@ def _names(store: BaseArtifactStore, uri: str, digests: Collection[str]) -> bool
     if not digests or not uri.endswith(".png"):
         return False
     try:
-        places = places_of(read_file(store, uri))
+        places = places_of(read_blob(store, uri))
     except DamagedArtifact:
         return False
     return places is not None and not places.keys().isdisjoint(digests)
@@ -270,7 +270,7 @@ def shard_pictures(store: BaseArtifactStore, places: Iterable[str]) -> Iterator[
         folder, _, name = place.rpartition("/")
         if folder != SHARDS_FOLDER or not name.endswith(SUFFIX):
             continue
-        data = read_file(store, f"{store.path}/{place}")
+        data = read_blob(store, f"{store.path}/{place}")
         for wanted in layout(data):
             piece = memoryview(data)[wanted.offset : wanted.offset + wanted.size]
             yield name.removesuffix(SUFFIX), wanted.image_id, piece

@@ -6,12 +6,13 @@ was frozen with. One that is withdrawn leaves it; delivered again, it is the sam
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import pandas as pd
 
 from materializers.data_report import Check
 from materializers.splits import TEST, Splits
+from steps.data.checks.judging import judged
+from steps.data.checks.limits import CheckLimit
 
 SHOWN = 5
 
@@ -66,12 +67,5 @@ def check_golden_list(splits: Splits, previous: Splits | None, chosen: Sequence[
         if later
         else "The dataset lacks them or they are not for testing: take them out of the list."
     )
-    beyond: Literal["warned", "refused"] = "warned" if later else "refused"
-    return Check(
-        name="golden_list",
-        outcome=beyond if missing else "passed",
-        severity="warn" if later else "refuse",
-        measured=len(missing),
-        limit=0,
-        reason=f"{reason} {mend}" if missing else reason,
-    )
+    bound = CheckLimit(limit=0, severity="warn" if later else "refuse")
+    return judged("golden_list", len(missing), bound, "at most", reason, mend)

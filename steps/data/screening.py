@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from materializers.data_report import Screening, SetAside
-from materializers.image_dataset import DERIVED_COLUMNS, ImageDataset, Picture, picture_digest
+from materializers.image_dataset import ImageDataset, Picture, picture_digest
+from materializers.image_index import said_columns
 from materializers.quarantine import Quarantine, QuarantineBuilder
 from serving.bad_picture import BadPicture
 from serving.preprocess import Limits, open_checked
-from serving.strip_metadata import strip_metadata
 from steps.data.files import Source, Unreadable, inner_path
 from steps.data.labels import Labels, Row
 from steps.data.picture_measures import measure
@@ -43,20 +43,19 @@ def screen(data: bytes, row: Row, *, source_name: str, limits: Limits) -> Pictur
     Raises:
         BadPicture: it cannot be used.
     """
-    info, image = open_checked(data, limits)
-    stored = strip_metadata(data).data
+    stripped, image = open_checked(data, limits)
     return Picture(
-        data=stored,
+        data=stripped.data,
         label=row.label or "",
-        width=info.width,
-        height=info.height,
-        orientation=info.orientation,
+        width=stripped.width,
+        height=stripped.height,
+        orientation=stripped.orientation,
         source=f"{source_name}/{inner_path(str(row.image_path), source_name)}",
         group=row.group,
         captured_at=row.captured_at,
         extra=dict(row.extra),
-        source_digest=None if stored is data else picture_digest(data),
-        measures={"image_format": info.format, **asdict(measure(image, info.orientation))},
+        source_digest=None if stripped.data is data else picture_digest(data),
+        measures={"image_format": stripped.format, **asdict(measure(image, stripped.orientation))},
     )
 
 
@@ -178,7 +177,7 @@ def screen_delivery(
 
 def screen_stored(dataset: ImageDataset, source_name: str) -> Screening:
     """What there is to say about a stored version: its pictures were screened when they came."""
-    columns = [name for name in dataset.index.columns if name not in ("image_id", *DERIVED_COLUMNS)]
+    columns = [name for name in said_columns(dataset.index.columns) if name != "image_id"]
     missing = dataset.index[columns].isna().sum()
     return Screening(
         source_name=source_name,

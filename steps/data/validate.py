@@ -195,18 +195,18 @@ def check_delivery(
 
 def compare(previous: ImageDataset, accepted: ImageDataset, renamed: Mapping[str, str]) -> Comparison:
     """What changed from one dataset to the one that grew from it; a renamed class is no relabelling."""
-    before = previous.index.set_index("image_id")["label"].astype(str)
-    after = accepted.index.set_index("image_id")["label"].astype(str)
-    both = before.index.intersection(after.index)
-    now_named = before.loc[both].map(lambda label: renamed.get(label, label))
+    difference = previous.diff(accepted)
+    old = difference.relabelled["old_label"].map(lambda label: renamed.get(label, label))
     pairs = Counter(
-        (old, new) for old, new in zip(now_named, after.loc[both], strict=True) if old != new
+        (was, now) for was, now in zip(old, difference.relabelled["new_label"], strict=True) if was != now
     ).most_common()
+    before, after = previous.index["label"], accepted.index["label"]
+    gone = pd.concat([difference.withdrawn["label"], difference.forgotten["label"]])
     return Comparison(
         previous=previous.version,
-        added=_counted(after.drop(both)),
-        withdrawn=_counted(before.drop(both)),
-        relabelled=tuple(Relabelled(old=old, new=new, pictures=count) for (old, new), count in pairs),
+        added=_counted(difference.added["label"]),
+        withdrawn=_counted(gone),
+        relabelled=tuple(Relabelled(old=was, new=now, pictures=count) for (was, now), count in pairs),
         renamed=dict(renamed),
         retired=tuple(sorted(set(before) - set(after) - set(renamed))),
         per_class=_counted(before),

@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 from materializers.torch_pictures import PictureDataset
-from serving.preprocess import Limits, decode
+from serving.preprocess import UNLIMITED, decode
 
 if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
     from steps.training.settings import TrainSettings
 
 DECODED_AT_A_TIME = 256
-SCREENED = Limits(max_bytes=2**40, max_pixels=2**40, min_side=1, max_aspect_ratio=2**40)
-"""No limit: ingest has set aside what its own limits refuse."""
 
 
 class Pictures:
@@ -41,7 +39,7 @@ class Pictures:
             dataset,
             image_ids,
             classes,
-            lambda data, orientation: decode(data, preprocessing, SCREENED, orientation=orientation),
+            lambda data, orientation: decode(data, preprocessing, UNLIMITED, orientation=orientation),
         )
         self._threads, self.classes = settings.threads, len(classes)
         self.labels = torch.from_numpy(self._pictures.labels)

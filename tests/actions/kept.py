@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 from zenml.artifact_stores import BaseArtifactStore
 
+from materializers.blobs import read_blob
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Picture
 from materializers.quarantine import Quarantine, QuarantineMaterializer
 from materializers.report import Report, ReportMaterializer
-from materializers.store_files import read_file, walk_files
+from materializers.store_files import walk_files
 from steps.data.stored import KnownArtifact
 
 SIDE = 64
@@ -87,4 +88,4 @@ class Kept:
     def bytes_found(self, data: bytes) -> set[str]:
         """The files that hold these bytes, found by the plainest search there is."""
         root = str(self.store.path).rstrip("/")
-        return {path for path in self.paths() if data in read_file(self.store, f"{root}/{path}")}
+        return {path for path in self.paths() if data in read_blob(self.store, f"{root}/{path}")}

@@ -21,7 +21,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from actions.forget import Erased, erase
-from materializers.blobs import write_blob
+from materializers.blobs import read_blob, write_blob
 from materializers.data_report import DataReport, Screening
 from materializers.erasure import forgotten_ids, notes_folder
 from materializers.errors import DamagedArtifact, UsageError
@@ -30,7 +30,7 @@ from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
-from materializers.store_files import read_file, walk_files
+from materializers.store_files import walk_files
 from tests.actions.kept import Kept, dataset, photograph, picture
 from tests.materializers.examples import data_report, png
 
@@ -102,7 +102,7 @@ class World:
         found = set()
         root = str(self.kept.store.path).rstrip("/")
         for path in self.kept.paths():
-            data = read_file(self.kept.store, f"{root}/{path}")
+            data = read_blob(self.kept.store, f"{root}/{path}")
             if any(_shows(each, small) for each in _pictures_in(path, data)):
                 found.add(path)
         return found
@@ -110,7 +110,7 @@ class World:
     def contents(self) -> dict[str, bytes]:
         """Every file."""
         root = str(self.kept.store.path).rstrip("/")
-        return {path: read_file(self.kept.store, f"{root}/{path}") for path in self.kept.paths()}
+        return {path: read_blob(self.kept.store, f"{root}/{path}") for path in self.kept.paths()}
 
 
 def _pictures_in(path: str, data: bytes) -> list[bytes]:
@@ -230,7 +230,7 @@ def test_a_picture_that_only_the_quarantine_has_is_erased(store: BaseArtifactSto
     after = QuarantineMaterializer(world.quarantine, store).load(Quarantine)
     assert after.digest == before.digest
     assert after.index["kept"].tolist() == [True, False]
-    page = read_file(store, f"{world.quarantine}/page.html").decode()
+    page = read_blob(store, f"{world.quarantine}/page.html").decode()
     assert page.count("<img ") == 1
     assert len(world.kept.bytes_found(middle(GONE))) == 2
 

@@ -12,6 +12,7 @@ from PIL import Image
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
+from materializers.blobs import read_blob
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import picture_digest
 from materializers.quarantine import (
@@ -22,7 +23,7 @@ from materializers.quarantine import (
     page_uri,
     thumbnail,
 )
-from materializers.store_files import read_file, walk_files
+from materializers.store_files import walk_files
 from tests.materializers.examples import NOON, png
 from tests.materializers.test_report import HARMLESS, Reader
 
@@ -54,7 +55,7 @@ def test_bytes_are_kept_as_delivered_and_read_back(store: BaseArtifactStore) -> 
     for data in (png(1, 64), png(2)[:40]):
         digest = picture_digest(data)
         assert after.picture(digest) == data
-        assert read_file(store, f"{store.path}/quarantine/blobs/{digest}") == data
+        assert read_blob(store, f"{store.path}/quarantine/blobs/{digest}") == data
     assert after.index["keep_until"].iloc[0] == NOON + timedelta(days=30)
 
 

@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from zenml.artifact_stores import BaseArtifactStore
 
 from materializers import store_files
-from materializers.blobs import write_blob
+from materializers.blobs import read_blob, write_blob
 from materializers.store_files import (
-    read_file,
-    read_pieces,
+    read_overlapping,
     relative,
     remove_file,
     stored_file,
@@ -42,7 +41,7 @@ def test_what_is_removed_is_gone_and_removed_once(store: BaseArtifactStore) -> N
     """Who removes it again hears that there was nothing."""
     uri = f"{store.path}/file"
     write_blob(store, uri, b"bytes")
-    assert read_file(store, uri) == b"bytes"
+    assert read_blob(store, uri) == b"bytes"
     assert remove_file(store, uri)
     store_files.forget_listings(store, str(store.path))
     assert not store.exists(uri)
@@ -56,7 +55,7 @@ def test_pieces_overlap(store: BaseArtifactStore, monkeypatch: object) -> None:
     write_blob(store, uri, data)
     store_files.PIECE_BYTES, before = 1000, store_files.PIECE_BYTES
     try:
-        pieces = list(read_pieces(store, uri, overlap=63))
+        pieces = list(read_overlapping(store, uri, overlap=63))
     finally:
         store_files.PIECE_BYTES = before
     assert pieces[0] + b"".join(piece[63:] for piece in pieces[1:]) == data

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 
 from serving import preprocess
 from serving.model_directory import Preprocessing
-from serving.preprocess import BadPicture, Limits, decode, inspect, open_checked
+from serving.preprocess import BadPicture, Limits, decode, open_checked
 from serving.strip_metadata import FORMATS, strip_metadata
 from tests.serving.conftest import in_serving_environment
 from tests.serving.pictures import bomb, damaged_png, encode, exif, gradient, kinds_of_pictures
@@ -78,7 +78,7 @@ def test_every_kind_of_picture_becomes_rgb(name: str) -> None:
     assert pixels.shape == (28, 28, 3)
     assert pixels.dtype == np.uint8
     assert pixels.std() > 10
-    assert inspect(data).format == {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}[name.split(".")[1]]
+    assert open_checked(data)[0].format == {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}[name.split(".")[1]]
 
 
 @pytest.mark.parametrize("size", [(8, 8), (31, 33), (57, 56), (100, 75), (127, 129), (333, 500), (801, 603)])
@@ -142,7 +142,7 @@ def test_orientation_is_applied(orientation: int, format_: str) -> None:
     stored = upright.transpose(turn) if turn is not None else upright
     data = encode(stored, format_, exif=exif(orientation), lossless=True)
     assert np.array_equal(decode(data, SMALL), decode(encode(upright), SMALL))
-    info = inspect(data)
+    info, _ = open_checked(data)
     assert (info.width, info.height, info.orientation) == (*stored.size, orientation)
 
 
@@ -222,7 +222,7 @@ BAD_PICTURES = {
 def test_bad_picture_is_refused_with_its_reason(name: str) -> None:
     """Decoding and inspecting refuse the same pictures, each with a code and a sentence."""
     data, reason = BAD_PICTURES[name]
-    for look in (lambda: decode(data, SMALL), lambda: inspect(data), lambda: open_checked(data)):
+    for look in (lambda: decode(data, SMALL), lambda: open_checked(data)):
         with pytest.raises(BadPicture) as refused:
             look()
         assert refused.value.reason == reason
@@ -234,7 +234,7 @@ def test_limits_hold_at_their_edge() -> None:
     """A picture exactly at the limit is admitted; one byte, pixel or line beyond is refused."""
     data = encode(gradient(30, 20))
     edge = Limits(max_bytes=len(data), max_pixels=600, min_side=20, max_aspect_ratio=1.5)
-    assert inspect(data, edge).width == 30
+    assert open_checked(data, edge)[0].width == 30
     for limits, reason, number in (
         (Limits(max_bytes=len(data) - 1), "too_many_bytes", f"{len(data) - 1:,}"),
         (Limits(max_pixels=599), "too_many_pixels", "599"),
@@ -258,11 +258,11 @@ def test_what_pillow_would_warn_of_as_a_bomb_is_refused(monkeypatch: pytest.Monk
     """Wider limits than Pillow's do not admit it, and it warns of nothing, because nothing is opened."""
     data = encode(gradient(100, 100), "JPEG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
-    assert inspect(data).width == 100
+    assert open_checked(data)[0].width == 100
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100 - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for look in (lambda: decode(data, SMALL), lambda: inspect(data)):
+        for look in (lambda: decode(data, SMALL), lambda: open_checked(data)):
             with pytest.raises(BadPicture, match="9,999") as refused:
                 look()
             assert refused.value.reason == "too_many_pixels"
@@ -270,10 +270,10 @@ def test_what_pillow_would_warn_of_as_a_bomb_is_refused(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", sorted(kinds_of_pictures()))
 def test_checked_picture_is_opened_once_and_not_turned(name: str) -> None:
-    """What is said of it is what ``inspect`` says, and its pixels are Pillow's, in full size."""
+    """What is said of it is what ``strip_metadata`` says, and its pixels are Pillow's, in full size."""
     data = kinds_of_pictures()[name]
     info, image = open_checked(data)
-    assert info == inspect(data)
+    assert info == strip_metadata(data)
     assert (image.mode, image.size) == ("RGB", (info.width, info.height))
     if Image.open(io.BytesIO(data)).mode in {"RGB", "L", "CMYK"}:
         assert np.array_equal(np.asarray(image), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
@@ -308,7 +308,7 @@ def test_nothing_is_accepted_that_pillow_refuses(format_: str) -> None:
     for number in range(3000):
         data = damaged(sound[number % len(sound)], chance)
         try:
-            inspect(data)
+            open_checked(data)
         except BadPicture:
             accepted = False
         else:

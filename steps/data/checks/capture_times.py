@@ -3,6 +3,8 @@
 import pandas as pd
 
 from materializers.data_report import Check
+from steps.data.checks.judging import judged
+from steps.data.checks.limits import NeededLimit
 
 
 def capture_times(index: pd.DataFrame) -> pd.Series:
@@ -21,11 +23,4 @@ def check_capture_times(index: pd.DataFrame) -> Check:
         "split by time, every picture needs one."
     )
     mend = "Fill it in labels.csv, like 2026-11-21T14:00:00Z, or split by groups: --set split.by=groups."
-    return Check(
-        name="capture_times",
-        outcome="refused" if undated else "passed",
-        severity="refuse",
-        measured=undated,
-        limit=0,
-        reason=f"{reason} {mend}" if undated else reason,
-    )
+    return judged("capture_times", undated, NeededLimit(limit=0), "at most", reason, mend)

@@ -13,12 +13,15 @@ import pandas as pd
 from materializers.data_report import Check
 from materializers.splits import APART, TEST, TRAIN, Splits
 from steps.data.checks.capture_times import capture_times
+from steps.data.checks.judging import judged, not_assessed
+from steps.data.checks.limits import CheckLimit, NeededLimit
 
 MEND = (
     "Such splits are not used: take these pictures out of the delivery, or give the model another name "
     "(product.model), so that it is split anew."
 )
 SHOWN = 5
+NONE = NeededLimit(limit=0)
 
 
 def check_leakage(index: pd.DataFrame, splits: Splits) -> list[Check]:
@@ -51,13 +54,10 @@ def check_leakage(index: pd.DataFrame, splits: Splits) -> list[Check]:
         _refused_if_any("group_leakage", leaking("group"), "groups have pictures"),
         _refused_if_any("cluster_leakage", leaking("cluster"), "clusters of near-duplicates have pictures")
         if "cluster" in index and ("phash" not in index or index["phash"].notna().any())
-        else Check(
-            name="cluster_leakage",
-            outcome="not_assessed",
-            severity="warn",
-            measured=None,
-            limit=0,
-            reason="No picture has a hash (they are under 64 pixels, or flat): only equal ones are found.",
+        else not_assessed(
+            "cluster_leakage",
+            CheckLimit(limit=0, severity="warn"),
+            "No picture has a hash (they are under 64 pixels, or flat): only equal ones are found.",
         ),
         _refused_if_any("duplicate_leakage", _on_several_sides(files, sides), "pictures are there twice,"),
     ]
@@ -81,14 +81,7 @@ def check_time_leakage(index: pd.DataFrame, splits: Splits) -> Check:
         "What is in a split stays there: split by groups (split.by), or give the model another name "
         "(product.model), so that it is split anew."
     )
-    return Check(
-        name="time_leakage",
-        outcome="refused" if newer else "passed",
-        severity="refuse",
-        measured=newer,
-        limit=0,
-        reason=f"{reason} {mend}" if newer else reason,
-    )
+    return judged("time_leakage", newer, NONE, "at most", reason, mend)
 
 
 def _on_several_sides(values: pd.Series, sides: npt.NDArray[np.intp]) -> list[str]:
@@ -103,11 +96,4 @@ def _on_several_sides(values: pd.Series, sides: npt.NDArray[np.intp]) -> list[st
 def _refused_if_any(name: str, found: list[str], what: str) -> Check:
     shown = f" ({', '.join(found[:SHOWN])})" if found else ""
     reason = f"{len(found):,} {what} in more than one split{shown}; 0 may."
-    return Check(
-        name=name,
-        outcome="refused" if found else "passed",
-        severity="refuse",
-        measured=len(found),
-        limit=0,
-        reason=f"{reason} {MEND}" if found else reason,
-    )
+    return judged(name, len(found), NONE, "at most", reason, MEND)

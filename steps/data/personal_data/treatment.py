@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from materializers.data_report import Check
-from materializers.image_dataset import DERIVED_COLUMNS, INDEX_COLUMNS, ImageDataset, Picture
-from materializers.image_index import MEASURES, TEXT
+from materializers.image_dataset import INDEX_COLUMNS, ImageDataset, Picture
+from materializers.image_index import MEASURES, TEXT, said_columns
 from serving.strip_metadata import strip_metadata
 from steps.data.checks.personal_data import check_columns, check_pictures
 from steps.data.labels import Labels, Row
@@ -67,8 +67,7 @@ def check_stored(dataset: ImageDataset, settings: PersonalDataSettings) -> list[
     strict = settings.model_copy(
         update={name: "refuse" for name in ("columns", "pictures") if getattr(settings, name) == "mask"}
     )
-    said = [name for name in dataset.index.columns if name not in (*DERIVED_COLUMNS, *NOT_SCANNED)]
-    findings = scan_columns(dataset.index[said], settings=strict)
+    findings = scan_columns(_scanned(dataset), settings=strict)
     of_columns = check_columns(findings, strict, missing_packages())
     return [of_columns, *check_pictures(_earlier(dataset.index), len(dataset), strict, {})]
 
@@ -76,10 +75,9 @@ def check_stored(dataset: ImageDataset, settings: PersonalDataSettings) -> list[
 def _columns(
     delivery: ImageDataset, labels: Labels, settings: PersonalDataSettings
 ) -> tuple[ImageDataset, Labels, Check]:
-    said = [name for name in delivery.index.columns if name not in (*DERIVED_COLUMNS, *NOT_SCANNED)]
     corrected = pd.DataFrame([row.given() for row in labels.corrections])
     corrected = corrected.drop(columns=list(NOT_SCANNED), errors="ignore")
-    rows = pd.concat([delivery.index[said], corrected], ignore_index=True).astype(TEXT)
+    rows = pd.concat([_scanned(delivery), corrected], ignore_index=True).astype(TEXT)
     findings = scan_columns(rows, settings=settings)
     check = check_columns(findings, settings, missing_packages())
     if settings.columns != "mask" or not findings:
@@ -89,6 +87,11 @@ def _columns(
     of_pictures, of_corrections = masked[: len(delivery)], masked[len(delivery) :]
     delivery = delivery.amend(of_pictures.assign(image_id=delivery.index["image_id"]))
     return delivery, _with_corrections(labels, of_corrections.to_dict("records")), check
+
+
+def _scanned(dataset: ImageDataset) -> pd.DataFrame:
+    """What the rows say in words."""
+    return dataset.index[[name for name in said_columns(dataset.index.columns) if name not in NOT_SCANNED]]
 
 
 def _with_corrections(labels: Labels, masked: Sequence[dict[Any, Any]]) -> Labels:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,14 +14,15 @@ from zenml.config.retry_config import StepRetryConfig
 from materializers.carried_run import LostRun
 from steps.monitoring import failure
 from steps.monitoring.failure import is_settled, notify_failure, tell_of_lost_run, tell_once
-from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+from tests.stacks.apprise_alerter.webhook import Webhook
+from tests.steps.monitoring.conftest import PLANTED
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter
     from zenml.client import Client
     from zenml.models import PipelineRunResponse
 
-PLANTED = "pLanted-s3cret"
+pytestmark = pytest.mark.usefixtures("log")
 attempts: list[str] = []
 
 
@@ -50,22 +49,6 @@ def failing() -> None:
 def stopped() -> None:
     """One step that is interrupted."""
     interrupted()
-
-
-@pytest.fixture(autouse=True)
-def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What was logged as ``shutterline``; the step's environment holds a secret."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
-    monkeypatch.setenv("PLANTED_TOKEN", PLANTED)
-    caplog.set_level(logging.WARNING, logger="shutterline")
-    return caplog
-
-
-@pytest.fixture
-def hook(zenml_client: Client) -> Iterator[Webhook]:
-    """A webhook that the active stack's alerter posts to."""
-    with webhook_server() as server, stack_with_alerter(zenml_client, server.url):
-        yield server
 
 
 def run_to_its_end(client: Client, what: object = failing) -> PipelineRunResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,12 +11,13 @@ from materializers.data_report import Check
 from steps.data.checks.freshness import check_delivery_interval
 from steps.data.checks.limits import CheckLimit
 from steps.monitoring.late_delivery import tell_late_delivery
-from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+from tests.stacks.apprise_alerter.webhook import Webhook
+from tests.steps.monitoring.conftest import PLANTED
 
 if TYPE_CHECKING:
-    from zenml.client import Client
+    pass
 
-PLANTED = "pLanted-s3cret"
+pytestmark = pytest.mark.usefixtures("log")
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
@@ -29,22 +28,6 @@ def interval(hours: float, severity: str = "warn") -> Check:
 
 
 OTHER = Check(name="data_age", outcome="refused", measured=400, limit=365, reason="The data are old.")
-
-
-@pytest.fixture(autouse=True)
-def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What was logged as ``shutterline``; the environment holds a secret."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
-    monkeypatch.setenv("PLANTED_TOKEN", PLANTED)
-    caplog.set_level(logging.WARNING, logger="shutterline")
-    return caplog
-
-
-@pytest.fixture
-def hook(zenml_client: Client) -> Iterator[Webhook]:
-    """A webhook that the active stack's alerter posts to."""
-    with webhook_server() as server, stack_with_alerter(zenml_client, server.url):
-        yield server
 
 
 def told(log: pytest.LogCaptureFixture) -> list[str]:

@@ -96,8 +96,8 @@ def test_an_image_id_is_a_digest(image_id: str | None) -> None:
 def test_a_file_without_a_column_is_no_index() -> None:
     """An index of which a column is missing is refused by its name."""
     index = index_of({"0" * 64: {"label": "tops"}})
-    with pytest.raises(ValueError, match="no column offset"):
-        decode_index(encode_index(index.drop(columns="offset")))
+    with pytest.raises(ValueError, match="no column shard_offset"):
+        decode_index(encode_index(index.drop(columns="shard_offset")))
 
 
 def test_digests_cost_their_bytes_alone() -> None:

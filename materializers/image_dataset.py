@@ -115,6 +115,11 @@ class Picture:
     source_digest: str | None = None
     measures: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def image_id(self) -> str:
+        """The digest of the stored bytes."""
+        return picture_digest(self.data)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -174,11 +179,10 @@ class ImageDataset:
         """
         packer, gathered = Packer(), _Gathered()
         for picture in pictures:
-            image_id = picture_digest(picture.data)
             if unknown := picture.measures.keys() - MEASURES.keys():
                 raise ValueError(f"{min(unknown)} is no measure; there are {', '.join(MEASURES)}.")
-            if gathered.add(image_id, picture):
-                packer.add(image_id, picture.data)
+            if gathered.add(picture):
+                packer.add(picture.image_id, picture.data)
         packer.finish()
         return cls(gathered.frame(packer), packer.shards)
 
@@ -548,14 +552,14 @@ class _Gathered:
         # A later row takes the place of an earlier one of the same picture.
         self._rows: dict[str, tuple[Any, ...]] = {}
 
-    def add(self, image_id: str, picture: Picture) -> bool:
+    def add(self, picture: Picture) -> bool:
         """Note what a picture's row says; whether no row had the picture before."""
         before = len(self._rows)
-        self._rows[image_id] = (
+        self._rows[picture.image_id] = (
             picture.label,
             picture.group,
             picture.captured_at,
-            picture.source_digest or image_id,
+            picture.source_digest or picture.image_id,
             picture.width,
             picture.height,
             picture.orientation,

@@ -14,3 +14,7 @@ class BadPicture(ValueError):
         super().__init__(message)
         self.reason: Reason = reason
         self.message = message
+
+    def __reduce__(self) -> tuple[type["BadPicture"], tuple[Reason, str]]:
+        """As it was made: the processes that examine pictures send it to their parent."""
+        return BadPicture, (self.reason, self.message)

@@ -1,6 +1,7 @@
 """Image datasets: save, load, ingest, decode, screen, find near-duplicates, open and split an index.
 
-Data: generated JPEGs, unique, 256 × 256, 16 KB on average.
+Data: generated JPEGs, unique, 256 × 256, 16 KB on average; the photographs of ``../shared`` where they are
+there.
 """
 
 from __future__ import annotations

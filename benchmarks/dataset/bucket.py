@@ -6,7 +6,7 @@ The peer is the client that ZenML's artifact store has, s3fs: another client is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,9 @@ def _measure(endpoint: str, cache: Callable[[], None]) -> list[Claim]:
     dataset = ImageDataset.from_pictures(pictures(PICTURES))
 
     def save() -> ImageDatasetMaterializer:
+        # An empty store by the client that the raw put has: a process makes one for all that it saves.
         store = s3_store(endpoint)
+        store._filesystem = files  # type: ignore[attr-defined]
         materializer = ImageDatasetMaterializer(f"{store.path}/dataset/1", store)
         materializer.save(dataset)
         return materializer
@@ -131,12 +133,19 @@ def _measure(endpoint: str, cache: Callable[[], None]) -> list[Claim]:
                 f"requests a shard to {name} them", len(operations) / shards, REQUESTS_A_SHARD, "requests"
             )
         )
-    return claims + _beside_files(endpoint, encoded, save, load)
+    return claims + _beside_files(endpoint, encoded, {"save": save, "load": load, "put": put, "get": get})
 
 
 def _beside_files(
-    endpoint: str, encoded: list[bytes], save: Callable[[], object], load: Callable[[], object]
+    endpoint: str, encoded: list[bytes], whole: Mapping[str, Callable[[], object]]
 ) -> list[Claim]:
+    """The claims beside an object a picture; the peer is what one put or get of all bytes reaches.
+
+    Args:
+        endpoint: of the server.
+        encoded: the pictures.
+        whole: our ``save`` and ``load``, and ``put`` and ``get`` of the same bytes at once.
+    """
     store = s3_store(endpoint)
     files: Any = store.filesystem  # type: ignore[attr-defined]
     paths = [f"{store.path}/files/{number:05d}.jpg" for number in range(OF_FILES)]
@@ -151,21 +160,20 @@ def _beside_files(
             with files.open(path, "rb") as file:
                 file.read()
 
-    times = medians(
-        {"put": put_files, "save": save, "get": get_files, "load": load}, rounds=ROUNDS, measure=wall_seconds
-    )
-    scale = PICTURES / OF_FILES
-    return [
-        at_least(
-            f"save in a bucket: how many times faster than a file a picture with s3fs ({OF_FILES}, scaled)",
-            scale * times["put"] / times["save"],
-            30,
-            "×",
-        ),
-        at_least(
-            f"load from a bucket: how many times faster than a file a picture with s3fs ({OF_FILES}, scaled)",
-            scale * times["get"] / times["load"],
-            150,
-            "×",
-        ),
-    ]
+    ways = {**whole, "put files": put_files, "get files": get_files}
+    scale, claims = PICTURES / OF_FILES, []
+    for name, measured in (("less CPU", cpu_seconds), ("faster", wall_seconds)):
+        times = medians(ways, rounds=ROUNDS, measure=measured)
+        for ours, raw, bar in (("save", "put", 30), ("load", "get", 150)):
+            by_file = scale * times[f"{raw} files"]
+            title = f"{ours} them in a bucket: how many times {name} than an object a picture with s3fs"
+            claims.append(
+                at_least(
+                    f"{title} ({OF_FILES}, scaled); the peer is one {raw} of all bytes",
+                    by_file / times[ours],
+                    bar,
+                    "×",
+                    peer=by_file / times[raw],
+                )
+            )
+    return claims

@@ -70,6 +70,9 @@ class IngestSettings(Record):
     limits: Limits = Limits()
     max_labels_bytes: int = Field(default=DEFAULT_LIMITS.labels_bytes, ge=1)
     threads: int = Field(default=2, ge=1)
+    """That read pictures of a disk."""
+    processes: int = Field(default=0, ge=0)
+    """That examine pictures; 1: the step's own alone; 0: that, or one a core for a large delivery."""
     connections: int = Field(default=CONNECTIONS, ge=1)
     """Requests to a bucket at the same time: there, waiting costs more than decoding."""
     quarantine_days: int = Field(default=KEPT_DAYS, ge=1)
@@ -105,6 +108,7 @@ def read_delivery(
         source_name,
         limits=settings.limits,
         threads=settings.connections if source.waits_for_network else settings.threads,
+        processes=settings.processes,
         kept_days=settings.quarantine_days,
         classes=classes,
         forgotten=forgotten,

@@ -7,7 +7,7 @@ check reads from the index. Its metadata are cut out; its pixels stay as they we
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
@@ -17,33 +17,43 @@ from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from materializers.image_index import said_columns
 from materializers.quarantine import Quarantine, QuarantineBuilder
 from serving.bad_picture import BadPicture
-from serving.preprocess import Limits, open_checked
+from serving.preprocess import Limits
+from steps.data.examining import Examined, Examiner, examine, examiner, processes_for
 from steps.data.files import Source, Unreadable, inner_path
 from steps.data.labels import Labels, Row
-from steps.data.picture_measures import measure
 from steps.progress import Meter, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FORGOTTEN, UNKNOWN_LABEL = "forgotten", "unknown_label"
-AHEAD = 4  # pictures in memory per thread, besides the finished ones
+AT_ONCE = 4
+"""Pictures that a thread reads before it has them examined: so many are in memory, and as many finished."""
 
 
 def screen(data: bytes, row: Row, *, source_name: str, limits: Limits) -> Picture:
-    """Decode one delivered picture, measure it, and cut its metadata out.
-
-    Args:
-        data: the bytes as delivered.
-        row: what the delivery says of it.
-        source_name: the configured name of who delivers; the picture's ``source`` begins with it, and goes on
-            with the path, without ``./``.
-        limits: what it may weigh and measure.
+    """Examine one picture and say of it what its delivery says; see :func:`described`.
 
     Raises:
         BadPicture: it cannot be used.
     """
-    stripped, image = open_checked(data, limits)
+    (found,) = examine([data], limits)
+    if isinstance(found, BadPicture):
+        raise found
+    return described(found, data, row, source_name)
+
+
+def described(examined: Examined, data: bytes, row: Row, source_name: str) -> Picture:
+    """A usable picture with what its delivery says of it.
+
+    Args:
+        examined: what was found in it.
+        data: the bytes as delivered.
+        row: what the delivery says of it.
+        source_name: the configured name of who delivers; the picture's ``source`` begins with it, and goes on
+            with the path, without ``./``.
+    """
+    stripped = examined.stripped
     return Picture(
         data=stripped.data,
         label=row.label or "",
@@ -55,7 +65,7 @@ def screen(data: bytes, row: Row, *, source_name: str, limits: Limits) -> Pictur
         captured_at=row.captured_at,
         extra=dict(row.extra),
         source_digest=None if stripped.data is data else picture_digest(data),
-        measures={"image_format": stripped.format, **asdict(measure(image, stripped.orientation))},
+        measures={"image_format": stripped.format, **asdict(examined.measures)},
     )
 
 
@@ -85,13 +95,12 @@ class Screened:
         if self.classes is not None and picture.label not in self.classes:
             self._keep(row, data, UNKNOWN_LABEL, f"the label is none of {', '.join(self.classes)}")
         path = row.image_path or ""
-        image_id = picture_digest(picture.data)
-        known = self.labels.get(image_id)
+        known = self.labels.get(picture.image_id)
         if known == picture.label:
             self.duplicate_rows += 1
         elif known is not None:
             self.conflicts.append(path)
-        self.labels[image_id] = picture.label
+        self.labels[picture.image_id] = picture.label
 
     def _keep(self, row: Row, data: bytes, reason: str, detail: str) -> None:
         self.quarantine.add(
@@ -129,6 +138,7 @@ def screen_delivery(
     *,
     limits: Limits,
     threads: int,
+    processes: int = 0,
     kept_days: int,
     classes: Collection[str] | None = None,
     forgotten: Collection[str] = frozenset(),
@@ -139,7 +149,8 @@ def screen_delivery(
         source: where the delivery lies.
         source_name: the configured name of who delivers.
         limits: what a picture may weigh and measure.
-        threads: pictures that are worked on at the same time.
+        threads: that read pictures, ``AT_ONCE`` each.
+        processes: that examine them; 1: this one alone; 0: this one, or one a core where they are many.
         kept_days: how long the quarantine keeps what is set aside.
         classes: the labels that validation knows; pictures of others go to the quarantine, too. None: all.
         forgotten: digests of pictures that were erased, as delivered and as stored; they stay out.
@@ -152,11 +163,13 @@ def screen_delivery(
     quarantine = QuarantineBuilder(source_name, kept_days=kept_days, max_bytes=limits.max_bytes)
     findings = Screened(quarantine, classes)
 
-    def examine(row: Row) -> tuple[bytes, Picture | SetAside]:
-        return _examine(row, source, source_name, limits, forgotten)
-
-    with progress("ingest", len(labels.pictures)) as meter:
-        usable = _usable(in_order(examine, labels.pictures, threads), findings, meter)
+    pictures = labels.pictures
+    processes = processes or processes_for(len(pictures))
+    if processes > 1:
+        threads = max(threads, 2 * processes)  # one has its next ones ready while others are examined
+    with progress("ingest", len(pictures)) as meter, examiner(processes) as examine_some:
+        screen_some = _Screen(source, source_name, limits, forgotten, examine_some)
+        usable = _usable(in_order(screen_some.rows, pictures, threads), findings, meter)
         dataset = ImageDataset.from_pictures(usable)
         source.check_unchanged()
         meter.note(f"{len(dataset):,} pictures, {len(findings.set_aside):,} set aside")
@@ -190,20 +203,24 @@ def screen_stored(dataset: ImageDataset, source_name: str) -> Screening:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+    function: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item], threads: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Map in threads; yield each item with its result, in order, at most ``AHEAD`` a thread in memory."""
+    """Map some items at a time in threads; yield each with its result, in order.
+
+    At most ``AT_ONCE`` a thread, and as many again, are in memory.
+    """
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        waiting: deque[tuple[Sequence[Item], Future[Sequence[Result]]]] = deque()
         try:
-            for item in items:
-                waiting.append((item, pool.submit(function, item)))
-                if len(waiting) >= AHEAD * threads:
+            for start in range(0, len(items), AT_ONCE):
+                some = items[start : start + AT_ONCE]
+                waiting.append((some, pool.submit(function, some)))
+                if len(waiting) > threads:
                     first, future = waiting.popleft()
-                    yield first, future.result()
+                    yield from zip(first, future.result(), strict=True)
             while waiting:
                 first, future = waiting.popleft()
-                yield first, future.result()
+                yield from zip(first, future.result(), strict=True)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -221,29 +238,49 @@ def _usable(
         yield found
 
 
-def _examine(
-    row: Row, source: Source, source_name: str, limits: Limits, forgotten: Collection[str]
-) -> tuple[bytes, Picture | SetAside]:
-    """Read and screen one row's picture; a ``SetAside`` says why it cannot be used."""
+@dataclass(frozen=True)
+class _Screen:
+    """Reads and examines the pictures of some rows."""
 
-    def set_aside(reason: str, detail: object) -> SetAside:
-        return SetAside(path=row.image_path or "", label=row.label, reason=reason, detail=str(detail))
+    source: Source
+    source_name: str
+    limits: Limits
+    forgotten: Collection[str]
+    examine: Examiner
 
-    if row.image_path is None:
-        return b"", set_aside("missing_path", "the row has no image_path")
-    data = b""
-    try:
-        data = source.read(row.image_path)
-        picture = screen(data, row, source_name=source_name, limits=limits)
-        found: Picture | SetAside = picture
-        digests = {picture.source_digest, picture_digest(picture.data)} if forgotten else set()
-        if row.label is None:
-            found = set_aside("missing_label", "the row has no label")
-    except Unreadable as error:
-        return b"", set_aside(error.reason, error)
-    except BadPicture as error:
-        found = set_aside(error.reason, error.message)
-        digests = {picture_digest(data)} if forgotten else set()
-    if not digests.isdisjoint(forgotten):
-        return b"", set_aside(FORGOTTEN, "a person asked for its erasure")
-    return data, found
+    def rows(self, rows: Sequence[Row]) -> list[tuple[bytes, Picture | SetAside]]:
+        """The bytes of each row's picture, and what it is; a ``SetAside`` says why it cannot be used."""
+        read = [self._read(row) for row in rows]
+        examined = iter(self.examine([data for data in read if isinstance(data, bytes)], self.limits))
+        return [
+            (b"", data) if isinstance(data, SetAside) else self._judged(row, data, next(examined))
+            for row, data in zip(rows, read, strict=True)
+        ]
+
+    def _read(self, row: Row) -> bytes | SetAside:
+        if row.image_path is None:
+            return _set_aside(row, "missing_path", "the row has no image_path")
+        try:
+            return self.source.read(row.image_path)
+        except Unreadable as error:
+            return _set_aside(row, error.reason, error)
+
+    def _judged(
+        self, row: Row, data: bytes, examined: Examined | BadPicture
+    ) -> tuple[bytes, Picture | SetAside]:
+        found: Picture | SetAside
+        if isinstance(examined, BadPicture):
+            digests = {picture_digest(data)}
+            found = _set_aside(row, examined.reason, examined.message)
+        else:
+            found = picture = described(examined, data, row, self.source_name)
+            digests = {picture.source_digest or picture.image_id, picture.image_id}
+            if row.label is None:
+                found = _set_aside(row, "missing_label", "the row has no label")
+        if not digests.isdisjoint(self.forgotten):
+            return b"", _set_aside(row, FORGOTTEN, "a person asked for its erasure")
+        return data, found
+
+
+def _set_aside(row: Row, reason: str, detail: object) -> SetAside:
+    return SetAside(path=row.image_path or "", label=row.label, reason=reason, detail=str(detail))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ import pytest
 from materializers.errors import UsageError
 from materializers.image_dataset import picture_digest
 from steps.data.ingest import IngestSettings, read_delivery
-from steps.data.screening import Delivery, in_order, screen_stored
+from steps.data.screening import AT_ONCE, Delivery, in_order, screen_stored
 from steps.data.validate import ValidateSettings, check_delivery
 from tests.serving.pictures import bomb, encode, exif, gradient
 from tests.steps.data.deliveries import (
@@ -43,13 +43,17 @@ BAD_PICTURES = {
 
 
 def read(
-    folder: Path, *, classes: Collection[str] | None = None, forgotten: Collection[str] = (), threads: int = 2
+    folder: Path,
+    *,
+    classes: Collection[str] | None = None,
+    forgotten: Collection[str] = (),
+    threads: int = 2,
+    processes: int = 0,
 ) -> Delivery:
     """Screen a delivery of the supplier ``shop``."""
+    settings = IngestSettings(threads=threads, processes=processes)
     with opened(folder) as source:
-        return read_delivery(
-            source, "shop", IngestSettings(threads=threads), classes=classes, forgotten=forgotten
-        )
+        return read_delivery(source, "shop", settings, classes=classes, forgotten=forgotten)
 
 
 def of_one(folder: Path, path: str, data: bytes, **columns: str) -> Path:
@@ -270,17 +274,23 @@ def test_the_order_of_rows_does_not_change_the_version(tmp_path: Path) -> None:
     assert forward.version == backward.version
 
 
-def test_the_number_of_threads_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("threads", "processes"), [(8, 1), (2, 2)])
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, threads: int, processes: int) -> None:
     """What is set aside comes in the order of the rows, and of two labels the later row's stands."""
     rows = [{"image_path": f"{n}.png", "label": CLASSES[n % 3] if n % 4 else ""} for n in range(40)]
     rows += [{"image_path": f"{n}.png", "label": "toys"} for n in range(1, 40, 2)]
-    folder = write_delivery(tmp_path, rows, {f"{n}.png": photograph(n) for n in range(40)})
-    one, eight = read(folder, threads=1), read(folder, threads=8)
-    assert one.dataset.version == eight.dataset.version
-    assert one.screening == eight.screening
-    assert [each.path for each in eight.screening.set_aside] == [f"{n}.png" for n in range(0, 40, 4)]
-    assert eight.quarantine.index["path"].tolist() == [f"{n}.png" for n in range(0, 40, 4)]
-    assert set(eight.dataset.labels([picture_digest(photograph(n)) for n in range(1, 40, 2)])) == {"toys"}
+    rows += [{"image_path": name, "label": "toys"} for name in BAD_PICTURES]
+    pictures = {f"{n}.png": photograph(n) for n in range(40)}
+    bad = {name: data for name, (data, _) in BAD_PICTURES.items()}
+    folder = write_delivery(tmp_path, rows, {**pictures, "0.png": planted_jpeg(0).data, **bad})
+    one, more = read(folder, threads=1, processes=1), read(folder, threads=threads, processes=processes)
+    assert one.dataset.version == more.dataset.version
+    assert one.dataset.index["source_digest"].tolist() == more.dataset.index["source_digest"].tolist()
+    assert one.screening == more.screening
+    unlabelled = [f"{n}.png" for n in range(0, 40, 4)]
+    assert [each.path for each in more.screening.set_aside] == [*unlabelled, *BAD_PICTURES]
+    assert more.quarantine.index["path"].tolist() == [*unlabelled, *BAD_PICTURES]
+    assert set(more.dataset.labels([picture_digest(photograph(n)) for n in range(1, 40, 2)])) == {"toys"}
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname"])
@@ -319,30 +329,30 @@ def test_results_come_in_order_with_few_items_ahead() -> None:
     begun: list[int] = []
     lock = threading.Lock()
 
-    def slow_for_even(number: int) -> int:
+    def slow_for_some(numbers: Sequence[int]) -> list[int]:
         with lock:
-            begun.append(number)
-        time.sleep(0.01 if number % 2 == 0 else 0)
-        return number * 10
+            begun.extend(numbers)
+        time.sleep(0.01 if numbers[0] % 8 == 0 else 0)
+        return [number * 10 for number in numbers]
 
-    results = in_order(slow_for_even, range(100), threads=2)
+    results = in_order(slow_for_some, range(99), threads=2)
     first = [next(results) for _ in range(10)]
     assert first == [(number, number * 10) for number in range(10)]
-    assert len(begun) <= 10 + 2 * 4
-    assert [result for _, result in results] == [number * 10 for number in range(10, 100)]
+    assert len(begun) <= 10 + (2 + 1) * AT_ONCE
+    assert [result for _, result in results] == [number * 10 for number in range(10, 99)]
 
 
 def test_a_fault_in_a_thread_is_raised_and_nothing_more_is_begun() -> None:
     """What waits is given up."""
     begun: list[int] = []
 
-    def breaks(number: int) -> int:
-        begun.append(number)
-        if number == 0:
+    def breaks(numbers: Sequence[int]) -> list[int]:
+        begun.extend(numbers)
+        if 0 in numbers:
             raise UsageError("the delivery changed")
         time.sleep(0.1)
-        return number
+        return list(numbers)
 
     with pytest.raises(UsageError, match="changed"):
         list(in_order(breaks, range(1000), threads=2))
-    assert len(begun) < 2 * 4
+    assert len(begun) <= (2 + 1) * AT_ONCE

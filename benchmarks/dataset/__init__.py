@@ -20,7 +20,7 @@ def measure(quick: bool) -> list[Claim]:
         folder = Path(name)
         # Before the cache of shards is first asked for.
         os.environ["SHUTTERLINE_CACHE_DIR"] = str(folder / "cache")
-        from benchmarks.dataset import bucket, content, decoding, growth, local, scale
+        from benchmarks.dataset import bucket, content, decoding, growth, local, personal_data, scale
 
         return [
             *local.measure(folder / "local"),
@@ -28,5 +28,6 @@ def measure(quick: bool) -> list[Claim]:
             *growth.measure(folder / "growth"),
             *content.measure(folder / "content"),
             *decoding.measure(),
+            *personal_data.measure(),
             *scale.measure(folder / "scale"),
         ]

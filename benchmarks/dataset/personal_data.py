@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.dataset.photographs import photographs
 from steps.data.personal_data.columns import scan_columns
@@ -11,7 +9,6 @@ from steps.data.personal_data.faces import HaarFaces
 from steps.data.personal_data.pictures import Detector, examine_picture
 from steps.data.personal_data.texts import RapidTexts
 from tests.steps.data import personal_examples as planted
-from tests.steps.data.personal_data.test_pictures import hit
 
 WRITTEN, OTHERS, CATALOGUE, EVERY = 100, 50, 5_000, 30
 """Planted addresses and numbers; names, faces and texts; rows of a catalogue; one photograph of so many."""
@@ -28,7 +25,7 @@ def measure() -> list[Claim]:
         "names alone": ("name", planted.persons(OTHERS), 80),
     }
     claims = [
-        _rate(name, _in_columns(kind, values), len(values), bar)
+        _rate(name, planted.found_alone(values, kind), len(values), bar)
         for name, (kind, values, bar) in columns.items()
     ]
     pictures: dict[str, tuple[Detector, list[planted.Planted]]] = {
@@ -36,7 +33,7 @@ def measure() -> list[Claim]:
         "texts": (RapidTexts(), planted.texts(OTHERS)),
     }
     for name, (detector, examples) in pictures.items():
-        found = sum(hit(detector.find(each.image), each.box) for each in examples)
+        found = sum(planted.hit(detector.find(each.image), each.box) for each in examples)
         claims.append(_rate(name, found, len(examples), 80))
     alarms = len(scan_columns(planted.catalogue(CATALOGUE)))
     claims.append(
@@ -55,12 +52,6 @@ def _false_alarms(some: list[bytes]) -> list[Claim]:
         at_most(f"faces seen on {named}", faces, MOST_FACES * len(some), "pictures"),
         at_most(f"texts read on {named}", texts, MOST_TEXTS * len(some), "pictures"),
     ]
-
-
-def _in_columns(kind: str, values: list[str]) -> int:
-    """How many values are found when each is the only one of its column: no neighbour helps."""
-    frames = (pd.DataFrame({"note": [value]}, dtype=pd.StringDtype("pyarrow")) for value in values)
-    return sum(any(finding.kind == kind for finding in scan_columns(frame)) for frame in frames)
 
 
 def _rate(name: str, found: int, planted_number: int, bar: float) -> Claim:

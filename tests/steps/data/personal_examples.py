@@ -13,6 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from steps.data.personal_data.columns import scan_columns
+from steps.data.personal_data.pictures import Box
+
 Pixels = NDArray[np.uint8]
 
 EMAIL_LOCALS = (
@@ -308,3 +311,25 @@ def _pasted(ground: Pixels, part: Image.Image, mask: Image.Image, draw: np.rando
     top = int(draw.integers(picture.height - part.height))
     picture.paste(part, (left, top), mask)
     return Planted(np.asarray(picture), (left, top, part.width, part.height))
+
+
+def frame_of(values: list[str], column: str = "note") -> pd.DataFrame:
+    """One column of text."""
+    return pd.DataFrame({column: pd.Series(values, dtype=pd.StringDtype("pyarrow"))})
+
+
+def found_alone(values: list[str], kind: str, column: str = "note") -> int:
+    """How many values are found when each is the only one of its column: no neighbour helps."""
+    findings = [scan_columns(frame_of([value], column)) for value in values]
+    return sum(any(finding.kind == kind for finding in each) for each in findings)
+
+
+def hit(found: list[Box], box: tuple[int, int, int, int]) -> bool:
+    """Whether a found box covers a quarter of the planted one."""
+    left, top, width, height = box
+    return any(
+        max(0, min(left + width, each.left + each.width) - max(left, each.left))
+        * max(0, min(top + height, each.top + each.height) - max(top, each.top))
+        > width * height / 4
+        for each in found
+    )

@@ -19,55 +19,44 @@ from tests.steps.data import personal_examples as planted
 TEXT = pd.StringDtype("pyarrow")
 
 
-def frame_of(values: list[str], column: str = "note") -> pd.DataFrame:
-    """One column of text."""
-    return pd.DataFrame({column: pd.Series(values, dtype=TEXT)})
-
-
-def found_alone(values: list[str], kind: str, column: str = "note") -> int:
-    """How many values are found when each is the only one of its column: no neighbour helps."""
-    findings = [scan_columns(frame_of([value], column)) for value in values]
-    return sum(any(finding.kind == kind for finding in each) for each in findings)
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_email_addresses_are_found(seed: int) -> None:
     """At least 95 of 100, of any script, between any signs."""
-    assert found_alone(planted.emails(100, seed), "e-mail") >= 95
+    assert planted.found_alone(planted.emails(100, seed), "e-mail") >= 95
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_phone_numbers_are_found(seed: int) -> None:
     """At least 95 of 100, of 40 countries, with brackets, slashes, points, extensions and without."""
-    assert found_alone(planted.phones(100, seed), "phone") >= 95
+    assert planted.found_alone(planted.phones(100, seed), "phone") >= 95
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_names_in_sentences_are_found(seed: int) -> None:
     """At least 40 of 50 names of many languages, in a column that does not say what it holds."""
-    assert found_alone(planted.person_texts(50, seed), "name") >= 40
+    assert planted.found_alone(planted.person_texts(50, seed), "name") >= 40
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_names_alone_are_found(seed: int) -> None:
     """At least 40 of 50, with no word around them; in a column of names, all."""
     names = planted.persons(50, seed)
-    assert found_alone(names, "name") >= 40
-    assert scan_columns(frame_of(names))[0].rows == 50
+    assert planted.found_alone(names, "name") >= 40
+    assert scan_columns(planted.frame_of(names))[0].rows == 50
 
 
 def test_names_that_the_lists_were_not_made_for_are_found() -> None:
     """Of 50 well-known persons at least 40 in sentences and as a column, and most when each stands alone."""
     known = planted.WELL_KNOWN
-    assert found_alone(planted.person_texts(50, names=known), "name") >= 40
-    assert scan_columns(frame_of(list(known)))[0].rows >= 40
-    assert found_alone(list(known), "name") >= 30
+    assert planted.found_alone(planted.person_texts(50, names=known), "name") >= 40
+    assert scan_columns(planted.frame_of(list(known)))[0].rows >= 40
+    assert planted.found_alone(list(known), "name") >= 30
 
 
 @pytest.mark.parametrize("column", planted.PERSON_COLUMNS)
 def test_names_in_a_column_of_persons_are_found(column: str) -> None:
     """The column's name says that they are."""
-    assert found_alone(planted.persons(50), "name", column) >= 48
+    assert planted.found_alone(planted.persons(50), "name", column) >= 48
 
 
 @pytest.mark.parametrize("with_brands", [True, False])
@@ -89,26 +78,28 @@ def test_a_catalogue_raises_no_false_alarm(with_brands: bool) -> None:
 )  # fmt: skip
 def test_what_only_looks_like_personal_data_is_left_alone(value: str) -> None:
     """Each is a trap of catalogues."""
-    assert scan_columns(frame_of([value])) == []
+    assert scan_columns(planted.frame_of([value])) == []
 
 
 def test_a_brand_of_the_catalogue_is_no_person_in_a_title() -> None:
     """The values of the allowed columns are known; without that column the same title is a person's name."""
-    titles = frame_of(["Emma Watson"], "title")
+    titles = planted.frame_of(["Emma Watson"], "title")
     assert [finding.kind for finding in scan_columns(titles)] == ["name"]
     assert scan_columns(titles.assign(brand=pd.Series(["Emma Watson"], dtype=TEXT))) == []
 
 
 def test_other_columns_can_be_allowed() -> None:
     """An allowed column is not looked through for names, but for e-mail addresses."""
-    frame = frame_of(["Anna Schmidt", "anna@example.com"], "designer")
+    frame = planted.frame_of(["Anna Schmidt", "anna@example.com"], "designer")
     found = scan_columns(frame, settings=PersonalDataSettings(allowed_columns=("designer",)))
     assert [finding.kind for finding in found] == ["e-mail"]
 
 
 def test_only_the_asked_columns_are_looked_through() -> None:
     """A column of numbers is none of text."""
-    frame = frame_of(["anna@example.com"]).assign(other=frame_of(["b@example.com"])["note"], width=[256])
+    frame = planted.frame_of(["anna@example.com"]).assign(
+        other=planted.frame_of(["b@example.com"])["note"], width=[256]
+    )
     assert {finding.column for finding in scan_columns(frame)} == {"note", "other"}
     assert [finding.column for finding in scan_columns(frame, ["other"])] == ["other"]
 
@@ -122,14 +113,14 @@ def test_rows_are_counted_and_missing_values_are_none() -> None:
 def test_examples_do_not_tell_what_was_found() -> None:
     """Reports are kept: of a value only its first signs stand in them."""
     values = ["anna@example.com", "+49 171 1234567", "called Anna Schmidt about it"]
-    examples = [finding.examples[0] for finding in scan_columns(frame_of(values))]
+    examples = [finding.examples[0] for finding in scan_columns(planted.frame_of(values))]
     assert examples == ["a…@…", "+4…", "A… S…"]
 
 
 def test_only_the_found_part_is_masked() -> None:
     """What stands around it stays, other rows and columns too."""
     values = ["call Anna Schmidt, anna@example.com or +49 171 1234567 (red)", "Navy Blue", None]
-    frame = frame_of([]).reindex(range(3)).assign(note=pd.Series(values, dtype=TEXT), label="shoes")
+    frame = planted.frame_of([]).reindex(range(3)).assign(note=pd.Series(values, dtype=TEXT), label="shoes")
     masked = mask_columns(frame, scan_columns(frame))
     assert masked["note"].tolist()[:2] == ["call [name], [e-mail] or [phone] (red)", "Navy Blue"]
     assert masked["note"].isna().tolist() == [False, False, True]
@@ -157,7 +148,7 @@ def test_a_kind_whose_package_is_missing_is_named(monkeypatch: pytest.MonkeyPatc
     assert missing_packages() == {}
     monkeypatch.setitem(sys.modules, "names", None)
     assert missing_packages() == {"name": "names"}
-    found = scan_columns(frame_of(["Anna Schmidt", "a@example.com"]))
+    found = scan_columns(planted.frame_of(["Anna Schmidt", "a@example.com"]))
     assert [finding.kind for finding in found] == ["e-mail"]
 
 

@@ -43,20 +43,9 @@ class LeftHalf:
         return [Box(0, 0, image.shape[1] // 2, image.shape[0])]
 
 
-def hit(found: list[Box], box: tuple[int, int, int, int]) -> bool:
-    """Whether a found box covers a quarter of the planted one."""
-    left, top, width, height = box
-    return any(
-        max(0, min(left + width, each.left + each.width) - max(left, each.left))
-        * max(0, min(top + height, each.top + each.height) - max(top, each.top))
-        > width * height / 4
-        for each in found
-    )
-
-
 def found_in(detector: Detector, examples: list[planted.Planted]) -> int:
     """How many of the planted ones are found."""
-    return sum(hit(detector.find(example.image), example.box) for example in examples)
+    return sum(planted.hit(detector.find(example.image), example.box) for example in examples)
 
 
 def encoded(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
@@ -107,9 +96,9 @@ def test_a_whole_portrait_is_found_where_it_is() -> None:
     """In a photograph of 512 × 512; its box lies around the face, in its own pixels."""
     picture = Image.fromarray(planted.photograph("astronaut"))
     found = examine_picture(encoded(picture, quality=90), 1)
-    assert hit(list(found.faces or ()), (170, 60, 110, 140))
+    assert planted.hit(list(found.faces or ()), (170, 60, 110, 140))
     large = examine_picture(encoded(picture.resize((2048, 2048)), quality=90), 1)
-    assert hit(list(large.faces or ()), (680, 240, 440, 560))
+    assert planted.hit(list(large.faces or ()), (680, 240, 440, 560))
 
 
 def test_a_turned_picture_is_examined_upright() -> None:
@@ -117,7 +106,7 @@ def test_a_turned_picture_is_examined_upright() -> None:
     example = planted.texts(1, seed=4)[0]
     lying = Image.fromarray(example.image).transpose(Image.Transpose.ROTATE_90)
     found = examine_picture(encoded(lying, "PNG"), 6)
-    assert hit(list(found.texts or ()), example.box)
+    assert planted.hit(list(found.texts or ()), example.box)
 
 
 def test_a_small_picture_is_not_examined() -> None:

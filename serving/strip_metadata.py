@@ -1,7 +1,8 @@
 """Cut out of an encoded picture what is not the picture: nothing is decoded, nothing encoded again.
 
-Gone are EXIF, GPS, maker notes, XMP, IPTC, comments, thumbnails, text, unknown chunks, further pictures
-and whatever follows the end. The pixels decode the same; the colour profile and Adobe's marker stay. The
+Gone are EXIF, GPS, maker notes, XMP, IPTC, comments, thumbnails, text, unknown chunks, further pictures,
+an animation's later frames and whatever follows the end. The pixels decode the same; the colour profile and
+Adobe's marker stay. What stays besides pixels is there once, and as long as its specification says. The
 orientation, which is cut with the EXIF block, is read on the way. ``tests/serving/test_strip_metadata.py``
 compares pixels and orientation with Pillow's.
 """
@@ -9,7 +10,7 @@ compares pixels and orientation with Pillow's.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, NoReturn
 
 from serving.bad_picture import BadPicture
@@ -35,6 +36,11 @@ TIFF_FRACTIONS = {5: "2L", 10: "2l"}
 UNREADABLE = b"\0"
 XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
+PROFILE_HEADER, PROFILE_SIGNATURE, PROFILE_SIGNED = 128, b"acsp", slice(36, 40)
+MOST_PROFILE = 1_000_000
+"""Bytes of a colour profile that stays; of a PNG's Pillow reads hardly more. Those of cameras and monitors
+have thousands, Adobe's for printing presses some 650,000."""
+
 SOI = b"\xff\xd8"
 SOS, DNL, APP0, APP1, APP2, APP14, APP15, COM = 0xFFDA, 0xFFDC, 0xFFE0, 0xFFE1, 0xFFE2, 0xFFEE, 0xFFEF, 0xFFFE
 EOI, FILL = 0xD9, 0xFF  # a marker's second byte, and what may stand before its first
@@ -50,18 +56,25 @@ MARKER_AND_SIZE = struct.Struct(">HH").unpack_from
 FRAME_SIZE = struct.Struct(">HH").unpack_from
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 JFIF, JFIF_HEAD, NO_THUMBNAIL, JFIF_BYTES = b"JFIF\0", b"\xff\xe0\x00\x10", b"\0\0", 18
-ICC, ICC_BYTES = b"ICC_PROFILE\0", 18  # with the number of the part and of parts
+ICC, ICC_BYTES, MOST_PARTS = b"ICC_PROFILE\0", 14, 255  # with the number of the part, from 1, and of parts
 ADOBE, ADOBE_HEAD, ADOBE_BYTES = b"Adobe", b"\xff\xee\x00\x0e", 16
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-PNG_KEPT = frozenset(
-    (
-        *(b"IHDR", b"PLTE", b"IDAT", b"tRNS"),  # the pixels
-        *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"cICP", b"mDCV", b"cLLI"),  # their colours
-        *(b"acTL", b"fcTL", b"fdAT"),  # an animation, of which the first frame is used
-    )
-)
+PNG_HEADER = (13, b"IHDR")
+PNG_FIRST, PNG_AROUND = 33, 12  # where the chunk behind the header begins; size, name and checksum of a chunk
+PNG_COLOUR_TYPE = 25  # where it stands in the file
+PNG_NEEDED: dict[bytes, dict[int, range]] = {
+    b"PLTE": {3: range(3, 769, 3)},
+    b"tRNS": {0: range(2, 3), 2: range(6, 7), 3: range(257)},
+}
+"""What pixels cannot do without: the lengths that it may have, by the colour types that need it."""
+PNG_COLOURS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
+"""What says how the colours of the pixels are meant, with its length. Nobody decodes by it."""
+PNG_DEPTHS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+"""The length of sBIT, which says it, too, by colour type."""
+PNG_PROFILE_NAME = b"ICC Profile"
+"""Pillow's; what another writer called a profile is a text."""
 PNG_CHUNK = struct.Struct(">I4s").unpack_from
 PNG_SIZE = struct.Struct(">II").unpack_from
 PNG_NAME = re.compile(rb"\w{4}").fullmatch
@@ -70,12 +83,14 @@ PNG_PROFILE, PNG_XMP = b"Raw profile type exif", b"XML:com.adobe.xmp"
 MOST_TEXT = 2**20
 """Bytes of inflated text; Pillow refuses a picture with more."""
 
-RIFF_HEADER, RIFF_CHUNK_HEADER, VP8X_BYTES, ANMF_BYTES = 12, 8, 10, 16
+RIFF_HEADER, RIFF_CHUNK_HEADER, VP8X_BYTES, ANIM_BYTES, ANMF_BYTES = 12, 8, 10, 6, 16
 RIFF = struct.Struct("<4sI")
 RIFF_CHUNK = RIFF.unpack_from
 WEBP_FRAME = frozenset((b"VP8 ", b"VP8L", b"ALPH"))
 WEBP_KEPT = WEBP_FRAME | {b"VP8X", b"ICCP", b"ANIM", b"ANMF"}
-HAS_XMP, HAS_EXIF = 0x04, 0x08
+IS_ANIMATED, HAS_XMP, HAS_EXIF, HAS_ALPHA, HAS_ICC = 0x02, 0x04, 0x08, 0x10, 0x20
+BLENDING = 0x03
+"""The bits of a frame's last byte that say something."""
 VP8_START, VP8L_START = b"\x9d\x01\x2a", b"\x2f"
 VP8_SIZE, VP8_SIDE = struct.Struct("<HH").unpack_from, 0x3FFF
 
@@ -122,29 +137,42 @@ def strip_metadata(data: bytes) -> Stripped:
 
 
 class _Cut:
-    """A picture's bytes, less what is cut out of them from front to back."""
+    """A picture's bytes, less what is cut out of them."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._parts, self._from = data, list[bytes](), 0
+        self._data, self._cuts = data, dict[int, tuple[int, bytes]]()
 
     def out(self, start: int, end: int, instead: bytes = b"") -> None:
-        """Cut the bytes from ``start`` to ``end``, and put others in their place."""
-        self._parts += (self._data[self._from : start], instead)
-        self._from = end
+        """Cut the bytes from ``start`` to ``end``, and put others in their place; the last word counts."""
+        self._cuts[start] = (end, instead)
 
     def until(self, end: int) -> bytes:
         """The bytes up to ``end`` that are left."""
-        if not self._parts and end == len(self._data):
+        if not self._cuts and end == len(self._data):
             return self._data
-        return b"".join((*self._parts, self._data[self._from : end]))
+        parts, place = list[bytes](), 0
+        for start, (behind, instead) in sorted(self._cuts.items()):
+            parts += (self._data[place:start], instead)
+            place = behind
+        return b"".join((*parts, self._data[place:end]))
 
 
 def _refuse(what: str) -> NoReturn:
     raise BadPicture("truncated", f"the picture is truncated or damaged: {what}")
 
 
+def _is_profile(profile: bytes) -> bool:
+    """Whether this is a colour profile of the size that it states, and of a size that may stay."""
+    return (
+        PROFILE_HEADER <= len(profile) <= MOST_PROFILE
+        and int.from_bytes(profile[:4]) == len(profile)
+        and profile[PROFILE_SIGNED] == PROFILE_SIGNATURE
+    )
+
+
 def _strip_jpeg(data: bytes) -> Stripped:
     cut = _Cut(data)
+    stays: dict[int, list[tuple[int, int]]] = {}
     exif: list[bytes] = []
     xmp = b""
     width = height = marker = 0
@@ -156,7 +184,9 @@ def _strip_jpeg(data: bytes) -> Stripped:
             kept = _kept_of_segment(marker, segment)
             if kept != segment:
                 cut.out(place, end, kept)
-            if marker == APP1 and segment.startswith(EXIF, 4):
+            if kept:
+                stays.setdefault(marker, []).append((place, end))
+            elif marker == APP1 and segment.startswith(EXIF, 4):
                 exif.append(segment[4 + len(EXIF) :])
             elif marker == APP1 and segment.startswith(JPEG_XMP, 4):
                 xmp = segment[4 + len(JPEG_XMP) :]
@@ -165,6 +195,8 @@ def _strip_jpeg(data: bytes) -> Stripped:
         place = end
     if not width or not height:
         _refuse("the JPEG has no size")
+    for start, end in _surplus(data, stays):
+        cut.out(start, end)
     stripped = cut.until(_end_of_jpeg(data, place, cut))
     orientation = _orientation(EXIF + b"".join(exif) if exif else None, xmp)
     return Stripped(stripped, "JPEG", width, height, orientation)
@@ -198,11 +230,29 @@ def _kept_of_segment(marker: int, segment: bytes) -> bytes:
     """What stays of a segment that is no table: all of it, what decoders read of it, or nothing."""
     if marker == APP0 and segment.startswith(JFIF, 4) and len(segment) >= JFIF_BYTES:
         return JFIF_HEAD + segment[4 : JFIF_BYTES - 2] + NO_THUMBNAIL
-    if marker == APP2 and segment.startswith(ICC, 4) and len(segment) > ICC_BYTES:
+    if marker == APP2 and segment.startswith(ICC, 4):
         return segment
     if marker == APP14 and segment.startswith(ADOBE, 4) and len(segment) >= ADOBE_BYTES:
         return ADOBE_HEAD + segment[4:ADOBE_BYTES]
     return b""
+
+
+def _surplus(data: bytes, stays: Mapping[int, Sequence[tuple[int, int]]]) -> Iterator[tuple[int, int]]:
+    """Where the segments lie that could stay, by marker, and do not: decoders heed the last of several."""
+    for marker, places in stays.items():
+        if marker != APP2:
+            yield from places[:-1]
+        elif not _are_profile(data, places):
+            yield from places
+
+
+def _are_profile(data: bytes, places: Sequence[tuple[int, int]]) -> bool:
+    """Whether these segments are one colour profile, each part of it once."""
+    parts = sorted(data[start + 4 : end] for start, end in places)
+    numbers = [part[len(ICC) : ICC_BYTES] for part in parts]
+    if len(parts) > MOST_PARTS or numbers != [bytes((n + 1, len(parts))) for n in range(len(parts))]:
+        return False
+    return _is_profile(b"".join(part[ICC_BYTES:] for part in parts))
 
 
 def _end_of_jpeg(data: bytes, scan: int, cut: _Cut) -> int:
@@ -231,28 +281,75 @@ def _end_of_jpeg(data: bytes, scan: int, cut: _Cut) -> int:
 def _strip_png(data: bytes) -> Stripped:
     cut = _Cut(data)
     metadata: list[tuple[bytes, bytes]] = []
-    width = height = 0
-    pixels = False
-    place, name = len(PNG), b""
+    if PNG_CHUNK(data, len(PNG)) != PNG_HEADER:
+        _refuse("the PNG does not begin with its header of 13 bytes")
+    width, height = PNG_SIZE(data, len(PNG) + 8)
+    place, name, seen = PNG_FIRST, b"", set[bytes]()
     while name != b"IEND":
+        before = name
         size, name = PNG_CHUNK(data, place)
-        end = place + 12 + size
+        end = place + PNG_AROUND + size
         if name == b"IEND":
             if data[place:] != PNG_END:
                 cut.out(place, len(data), PNG_END)
         elif end > len(data) or not PNG_NAME(name):
-            _refuse(f"the PNG's chunk {name!r} has {size:,} bytes, {len(data) - place - 12:,} are there")
-        elif name not in PNG_KEPT:
-            _check_sum(data, place, end)
-            metadata.append((name, data[place + 8 : end - 4]))
-            cut.out(place, end)
-        elif name == b"IHDR" and not pixels:
-            width, height = PNG_SIZE(data, place + 8)
-        pixels = pixels or name == b"IDAT"
+            _refuse(
+                f"the PNG's chunk {name!r} has {size:,} bytes, {len(data) - place - PNG_AROUND:,} are there"
+            )
+        elif name != b"IDAT":
+            chunk = data[place:end]
+            kept = _kept_of_chunk(name, chunk, data[PNG_COLOUR_TYPE], seen)
+            if kept != chunk:
+                _check_sum(data, place, end)
+                cut.out(place, end, kept)
+                metadata.append((name, chunk[8:-4]))
+        elif before != name and name in seen:
+            _refuse("the PNG's pixels are in chunks apart")
+        seen.add(name)
         place = end
-    if not pixels or not width or not height:
+    if b"IDAT" not in seen or not width or not height:
         _refuse("the PNG has no pixels")
     return Stripped(cut.until(len(data)), "PNG", width, height, _png_orientation(metadata))
+
+
+def _kept_of_chunk(name: bytes, chunk: bytes, colours: int, seen: Collection[bytes]) -> bytes:
+    """What stays of a PNG's chunk that holds no pixels: all of it, its colour profile, or nothing.
+
+    Args:
+        name: of the chunk.
+        chunk: all of it.
+        colours: the picture's colour type.
+        seen: the names of the chunks before it.
+    """
+    size = len(chunk) - PNG_AROUND
+    lengths = PNG_NEEDED.get(name, {}).get(colours)
+    if name == b"IHDR" or (lengths is not None and (name in seen or size not in lengths)):
+        _refuse(f"the PNG's chunk {name!r} is there twice, or its {size:,} bytes are no length of it")
+    if lengths is not None:
+        return chunk
+    if name in seen:
+        return b""
+    if name == b"iCCP":
+        return _kept_of_profile(chunk)
+    stated = PNG_DEPTHS.get(colours) if name == b"sBIT" else PNG_COLOURS.get(name)
+    return chunk if size == stated else b""
+
+
+def _kept_of_profile(chunk: bytes) -> bytes:
+    """A PNG's chunk of a colour profile without the name that its writer gave it; nothing if it is none."""
+    name, _, packed = chunk[8:-4].partition(b"\0")
+    inflating = zlib.decompressobj()
+    try:
+        profile = inflating.decompress(packed[1:], MOST_PROFILE + 1)
+    except zlib.error:
+        return b""
+    whole = inflating.eof and not inflating.unused_data and packed[:1] == b"\0"
+    if not whole or not _is_profile(profile):
+        return b""
+    if name == PNG_PROFILE_NAME:
+        return chunk
+    named = b"iCCP" + PNG_PROFILE_NAME + b"\0" + packed
+    return struct.pack(">I", len(named) - 4) + named + struct.pack(">I", zlib.crc32(named))
 
 
 def _check_sum(data: bytes, place: int, end: int) -> None:
@@ -308,7 +405,7 @@ def _strip_webp(data: bytes) -> Stripped:
     end = RIFF_CHUNK_HEADER + RIFF_CHUNK(data)[1]
     if end > len(data):
         _refuse(f"the WEBP file has {end:,} bytes, {len(data):,} are there")
-    kept: list[bytes] = []
+    kept: dict[bytes, bytes] = {}
     exif: bytes | None = None
     xmp: bytes | None = None
     width, height = _size_of_webp(data)
@@ -319,21 +416,30 @@ def _strip_webp(data: bytes) -> Stripped:
             exif = content
         elif name == b"XMP " and flags & HAS_XMP and xmp is None:
             xmp = content
-        elif name == b"VP8X":
-            kept.append(
-                _riff_chunk(name, bytes((content[0] & ~(HAS_EXIF | HAS_XMP),)) + content[1:VP8X_BYTES])
-            )
-        elif name == b"ANMF":
-            kept.append(_riff_chunk(name, _frame(content)))
-        elif name in WEBP_KEPT:
-            kept.append(_riff_chunk(name, content))
+        elif name in WEBP_KEPT and name not in kept:  # of an animation's frames the first
+            kept[name] = content
         if not extended:  # one chunk is the whole picture
             break
-    chunks = b"".join(kept)
+    chunks = b"".join(_riff_chunk(name, content) for name, content in _kept_of_webp(kept, flags))
     stripped = RIFF.pack(b"RIFF", 4 + len(chunks)) + b"WEBP" + chunks
     if stripped == data:
         stripped = data
     return Stripped(stripped, "WEBP", width, height, _orientation(exif, xmp or b""))
+
+
+def _kept_of_webp(chunks: Mapping[bytes, bytes], flags: int) -> Iterator[tuple[bytes, bytes]]:
+    """What stays of the chunks of a WEBP file, by name, that hold a picture or say how it is meant."""
+    profile = bool(flags & HAS_ICC) and _is_profile(chunks.get(b"ICCP", b""))
+    flags &= IS_ANIMATED | HAS_ALPHA | (HAS_ICC if profile else 0)
+    for name, content in chunks.items():
+        if name == b"VP8X":
+            yield name, bytes((flags, 0, 0, 0)) + content[4:VP8X_BYTES]
+        elif name == b"ANIM":
+            yield name, content[:ANIM_BYTES]
+        elif name == b"ANMF":
+            yield name, _frame(content)
+        elif name != b"ICCP" or profile:
+            yield name, content
 
 
 def _riff_chunks(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, bytes]]:
@@ -353,19 +459,21 @@ def _riff_chunk(name: bytes, content: bytes) -> bytes:
 
 def _frame(content: bytes) -> bytes:
     """The content of one frame of an animation, without what follows its picture."""
-    kept, pictured = [content[:ANMF_BYTES]], False
+    kept = [content[: ANMF_BYTES - 1], bytes((content[ANMF_BYTES - 1] & BLENDING,))]
     for name, inner in _riff_chunks(content, ANMF_BYTES, len(content)):
-        if name in WEBP_FRAME:
-            kept.append(_riff_chunk(name, inner))
-            pictured = pictured or name != b"ALPH"
-        elif not pictured:  # a damaged name, perhaps: without that chunk another picture would come out
+        if (
+            name not in WEBP_FRAME
+        ):  # a damaged name, perhaps: without that chunk another picture would come out
             _refuse(f"a frame of the WEBP file begins with a chunk {name!r}")
+        kept.append(_riff_chunk(name, inner))
+        if name != b"ALPH":
+            break
     return b"".join(kept)
 
 
 def _size_of_webp(data: bytes) -> tuple[int, int]:
     name, header = data[12:16], data[20:30]
-    if name == b"VP8X" and len(header) == VP8X_BYTES:
+    if name == b"VP8X" and len(header) == VP8X_BYTES <= RIFF_CHUNK(data, RIFF_HEADER)[1]:
         return int.from_bytes(header[4:7], "little") + 1, int.from_bytes(header[7:10], "little") + 1
     if name == b"VP8 " and header[3:6] == VP8_START:
         width, height = VP8_SIZE(header, 6)

@@ -17,10 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.bad_picture import BadPicture
-from serving.strip_metadata import strip_metadata
+from serving.strip_metadata import MOST_PROFILE, strip_metadata
 from tests.serving.pictures import bomb, encode, exif, gradient, kinds_of_pictures
 
-PROFILE = b"a colour profile " * 40
+
+def colour_profile(size: int, text: bytes = b"") -> bytes:
+    """Make a colour profile's header with ``size`` in it, and so many bytes of it, that say ``text``."""
+    return (struct.pack(">I32x4s88x", size, b"acsp") + text).ljust(size, b".")
+
+
+PROFILE = colour_profile(680)
+ANIMATIONS = {"animated.png", "default-image.png", "animated.webp"}
 SECRETS = {
     "a serial number": b"SERIAL-4711",
     "a position": struct.pack("<LL", 48_123_457, 1_000_003),
@@ -89,7 +96,7 @@ def pictures() -> dict[str, bytes]:
     return kinds_of_pictures() | {
         "restarts.jpg": encode(picture, "JPEG", restart_marker_blocks=2),
         "profile.jpg": encode(picture, "JPEG", icc_profile=PROFILE),
-        "long-profile.jpg": encode(picture, "JPEG", icc_profile=PROFILE * 150),
+        "long-profile.jpg": encode(picture, "JPEG", icc_profile=colour_profile(100_000)),
         "progressive-cmyk.jpg": encode(picture.convert("CMYK"), "JPEG", progressive=True),
         "progressive-grey.jpg": encode(picture.convert("L"), "JPEG", progressive=True),
         "rgb-inside.jpg": encode(picture, "JPEG", keep_rgb=True),
@@ -99,7 +106,7 @@ def pictures() -> dict[str, bytes]:
         "interlaced.png": png(pixels, interlaced=True),
         "deep.png": png(pixels.astype(np.uint16) * 257 + 3, interlaced=False),
         "transparent-palette.png": encode(alpha.quantize(16)),
-        "profile.webp": encode(picture, "WEBP", icc_profile=PROFILE + b"!"),
+        "profile.webp": encode(picture, "WEBP", icc_profile=colour_profile(681)),
         "lossless.webp": encode(picture, "WEBP", lossless=True),
         "lossy-alpha.webp": encode(alpha, "WEBP", quality=60),
         "animated.webp": encode(alpha, "WEBP", save_all=True, append_images=frames, quality=60),
@@ -113,16 +120,10 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def pixels_of(data: bytes) -> list[tuple[object, ...]]:
-    """Everything that Pillow says of the colours of each frame; of an MPO, of the first one."""
+def pixels_of(data: bytes) -> tuple[object, ...]:
+    """Everything that Pillow says of the colours of a picture; of several, of the first one."""
     image = opened(data)
-    found: list[tuple[object, ...]] = []
-    for frame in range(1 if image.format == "MPO" else getattr(image, "n_frames", 1)):
-        image.seek(frame)
-        palette = image.getpalette()
-        transparency = image.info.get("transparency")
-        found.append((image.mode, image.size, image.tobytes(), palette, transparency))
-    return found
+    return image.mode, image.size, image.tobytes(), image.getpalette(), image.info.get("transparency")
 
 
 def orientation_by_pillow(data: bytes) -> int:
@@ -199,7 +200,7 @@ def test_what_has_no_metadata_is_left_as_it_is(name: str) -> None:
     """A picture without metadata comes back as the same object; size and format are Pillow's."""
     data = pictures()[name]
     stripped = strip_metadata(data)
-    assert (stripped.data is data) == (name not in {"mpo.jpg", "turned.jpg"})
+    assert (stripped.data is data) == (name not in {"mpo.jpg", "turned.jpg", *ANIMATIONS})
     assert stripped.format == {"png": "PNG", "webp": "WEBP", "jpg": "JPEG"}[name.split(".")[1]]
     assert (stripped.width, stripped.height) == opened(data).size
     assert stripped.orientation == (6 if name == "turned.jpg" else 1)
@@ -263,15 +264,196 @@ def test_segments_between_the_scans_are_cut() -> None:
         assert strip_metadata(planted).data == data
 
 
+@pytest.mark.parametrize("name", sorted(ANIMATIONS))
+def test_an_animation_is_cut_to_its_first_frame(name: str) -> None:
+    """Nobody would ever see what a later frame shows; the pixels of the first are the same."""
+    data = pictures()[name]
+    assert getattr(opened(data), "n_frames", 1) >= 3
+    stripped = strip_metadata(data).data
+    assert getattr(opened(stripped), "n_frames", 1) == 1
+    assert pixels_of(stripped) == pixels_of(data)
+    assert len(stripped) < len(data)
+    assert strip_metadata(stripped).data is stripped
+
+
 def test_what_follows_a_frame_of_an_animation_is_cut() -> None:
-    """A frame of an animated WEBP file keeps its picture alone."""
-    data = pictures()["animated.webp"]
+    """A frame of an animated WEBP file keeps its picture alone, and no bit that says nothing."""
+    data = strip_metadata(pictures()["animated.webp"]).data
     place = data.index(b"ANMF")
-    size = int.from_bytes(data[place + 4 : place + 8], "little")
-    frame = data[place + 8 : place + 8 + size] + riff_chunk(b"OWN ", SECRETS["a comment"])
-    planted = webp(data[12:place] + riff_chunk(b"ANMF", frame) + data[place + 8 + size :])
+    for hidden in (riff_chunk(b"OWN ", SECRETS["a comment"]), riff_chunk(b"VP8 ", SECRETS["a comment"])):
+        frame = bytearray(data[place + 8 :] + hidden)
+        frame[15] |= 0xFC
+        planted = webp(data[12:place] + riff_chunk(b"ANMF", bytes(frame)))
+        assert strip_metadata(planted).data == data
+
+
+PNG_LENGTHS = {"gAMA": 4, "cHRM": 32, "sRGB": 1, "sBIT": 3, "cICP": 4, "mDCV": 24, "cLLI": 8}
+
+
+@pytest.mark.parametrize("name", sorted(PNG_LENGTHS))
+@pytest.mark.parametrize("more", [-1, 1, 16, 2000])
+def test_what_says_how_colours_are_meant_has_the_length_of_its_specification(name: str, more: int) -> None:
+    """No text fits into it; of that length it stays, once."""
+    data, size = pictures()["rgb.png"], PNG_LENGTHS[name]
+    right = chunk(name.encode(), bytes(size))
+    with_it = data[:33] + right + data[33:]
+    assert strip_metadata(with_it).data is with_it
+    text = SECRETS["a comment"] * 200
+    hidden = chunk(name.encode(), bytes(size) + text[:more] if more > 0 else bytes(size + more))
+    assert strip_metadata(data[:33] + hidden + data[33:]).data == data
+    again = chunk(name.encode(), text[:size])
+    assert strip_metadata(data[:33] + right + again + hidden + again + data[33:]).data == with_it
+
+
+def test_a_palette_stays_where_pixels_need_it() -> None:
+    """A picture without one may bring a palette all the same: 768 bytes that nobody decodes by."""
+    palette = chunk(b"PLTE", SECRETS["a comment"].ljust(768, b"."))
+    for name in ("rgb.png", "grey.png", "alpha.png"):
+        data = pictures()[name]
+        planted = data[:33] + palette + data[33:]
+        assert pixels_of(planted) == pixels_of(data)
+        assert strip_metadata(planted).data == data
+
+
+PNG_PALETTE = pictures()["palette.png"]
+BEHIND = PNG_PALETTE.index(b"PLTE") - 4
+PALETTE = PNG_PALETTE[BEHIND : PNG_PALETTE.index(b"IDAT") - 4]
+NEEDED = {
+    "a palette that is longer than any": PNG_PALETTE.replace(PALETTE, chunk(b"PLTE", bytes(771))),
+    "a palette of half a colour": PNG_PALETTE.replace(PALETTE, chunk(b"PLTE", bytes(500))),
+    "two palettes": PNG_PALETTE.replace(PALETTE, PALETTE + PALETTE),
+    "transparency that is longer than any": PNG_PALETTE.replace(
+        PALETTE, PALETTE + chunk(b"tRNS", bytes(257))
+    ),
+    "two headers": PNG_PALETTE[:33] + PNG_PALETTE[8:33] + PNG_PALETTE[33:],
+    "a longer header": PNG_PALETTE[:8] + chunk(b"IHDR", PNG_PALETTE[16:29] + b"text") + PNG_PALETTE[33:],
+    "a header behind another chunk": PNG_PALETTE[:8] + chunk(b"gAMA", bytes(4)) + PNG_PALETTE[8:],
+    "pixels apart": PNG_PALETTE[:-12] + chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", b"text") + PNG_PALETTE[-12:],
+    "transparency of another length": pictures()["rgb.png"][:33]
+    + chunk(b"tRNS", bytes(20))
+    + pictures()["rgb.png"][33:],
+}
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_what_pixels_need_and_is_wrong_refuses_the_png(name: str) -> None:
+    """To cut it would make another picture of it, and to keep it would keep what hides there."""
+    with pytest.raises(BadPicture) as refused:
+        strip_metadata(NEEDED[name])
+    assert refused.value.reason == "truncated"
+
+
+def with_profile(kind: str, profile: bytes) -> bytes:
+    """A picture with this colour profile."""
+    extra = {"lossless": True} if kind == "WEBP" else {}
+    return encode(gradient(61, 47), kind, icc_profile=profile, **extra)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_colour_profile_stays_up_to_the_limit_and_as_long_as_it_says(kind: str) -> None:
+    """What hides behind a profile goes with it, as does one of more bytes than printing presses' have."""
+    for size in (128, 680, MOST_PROFILE):
+        data = with_profile(kind, colour_profile(size))
+        assert strip_metadata(data).data is data
+    text = SECRETS["a comment"] * 40
+    bare = strip_metadata(with_profile(kind, b"")).data
+    for profile in (
+        colour_profile(680) + text,
+        colour_profile(680)[:-1],
+        colour_profile(127),
+        text,
+        colour_profile(MOST_PROFILE + 1),
+    ):
+        data = with_profile(kind, profile)
+        stripped = strip_metadata(data).data
+        assert "icc_profile" not in opened(stripped).info
+        assert pixels_of(stripped) == pixels_of(bare)
+        assert len(stripped) <= len(bare) + 18  # the header of the extended WEBP form
+        assert strip_metadata(stripped).data is stripped
+
+
+def test_the_parts_of_a_profile_are_each_there_once() -> None:
+    """A JPEG's profile comes in parts; a part too many, or one twice, is no profile, wherever it hides."""
+    data = pictures()["long-profile.jpg"]
+    bare = strip_metadata(encode(gradient(61, 47), "JPEG")).data
+    first = data.index(b"ICC_PROFILE") - 4
+    for part in (
+        segment(0xE2, b"ICC_PROFILE\0\1\2" + SECRETS["a comment"]),
+        segment(0xE2, b"ICC_PROFILE\0\3\3" + SECRETS["a comment"]),
+        segment(0xE2, b"ICC_PROFILE\0"),
+    ):
+        assert strip_metadata(data[:first] + part + data[first:]).data == bare
+    many = b"".join(segment(0xE2, b"ICC_PROFILE\0" + bytes((n % 256, 0)) + b"text") for n in range(300))
+    assert strip_metadata(bare[:20] + many + bare[20:]).data == bare
+
+
+def test_the_name_and_the_end_of_a_pngs_profile_say_nothing() -> None:
+    """Its name is a text, and behind its compressed bytes is room for more."""
+    data = pictures()["profile.png"]
+    place = data.index(b"iCCP")
+    size = int.from_bytes(data[place - 4 : place])
+    content, rest = data[place + 4 : place + 4 + size], data[place + 8 + size :]
+    name, _, packed = content.partition(b"\0")
+    assert name == b"ICC Profile"
+    renamed = data[: place - 4] + chunk(b"iCCP", SECRETS["a comment"] + b"\0" + packed) + rest
+    assert strip_metadata(renamed).data == data
+    longer = data[: place - 4] + chunk(b"iCCP", content + SECRETS["a comment"]) + rest
+    assert strip_metadata(longer).data == data[: place - 4] + rest
+    twice = data[: place - 4] + chunk(b"iCCP", content) * 2 + rest
+    assert strip_metadata(twice).data == data
+
+
+@pytest.mark.parametrize("name", ["cmyk.jpg", "rgb-inside.jpg", "colour-1.jpg"])
+def test_of_markers_that_come_twice_the_one_that_decoders_heed_stays(name: str) -> None:
+    """Hundreds of headers would be a letter of nine bytes a line."""
+    data = pictures()[name]
+    clean = strip_metadata(data).data
+    jfif = b"".join(segment(0xE0, b"JFIF\0" + bytes((n, 1, 0, 0, 1, 0, 1, 0, 0))) for n in range(200))
+    adobe = b"".join(segment(0xEE, b"Adobe" + bytes((n, 0, 0, 0, 0, 0, n % 3))) for n in range(200))
+    planted = data[:2] + (jfif if b"JFIF" in data else b"") + (adobe if b"Adobe" in data else b"") + data[2:]
     assert pixels_of(planted) == pixels_of(data)
-    assert strip_metadata(planted).data == data
+    assert strip_metadata(planted).data == clean
+
+
+def test_a_webp_header_has_no_bit_that_says_nothing() -> None:
+    """Reserved bits, an animation's longer header, a second one of any chunk."""
+    data = strip_metadata(pictures()["animated.webp"]).data
+    anim = data.index(b"ANIM")
+    frame = data[anim + 14 :]
+    header = bytes((data[20] | 0xC1, 1, 2, 3)) + data[24:30] + SECRETS["a comment"]
+    longer = riff_chunk(b"ANIM", data[anim + 8 : anim + 14] + SECRETS["a comment"])
+    planted = riff_chunk(b"VP8X", header) + longer + longer + frame + riff_chunk(b"VP8X", header) + frame
+    assert strip_metadata(webp(planted)).data == data
+
+
+COLOURING = st.tuples(
+    st.sampled_from([*PNG_LENGTHS, "PLTE", "tRNS", "iCCP", "acTL", "fcTL", "fdAT", "IHDR", "tEXt"]),
+    st.one_of(st.binary(max_size=40), st.integers(0, 33).map(bytes)),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        ["rgb.png", "palette.png", "grey.png", "alpha.png", "deep.png", "transparent-palette.png"]
+    ),
+    st.lists(COLOURING, max_size=5),
+)
+def test_whatever_a_png_brings_the_pixels_are_the_same_or_it_is_refused(
+    name: str, brought: list[tuple[str, bytes]]
+) -> None:
+    """Nothing that is cut makes Pillow see other pixels."""
+    data = pictures()[name]
+    place = data.index(b"IDAT") - 4
+    planted = (
+        data[:place] + b"".join(chunk(each.encode(), content) for each, content in brought) + data[place:]
+    )
+    try:
+        stripped = strip_metadata(planted).data
+        before = pixels_of(planted)
+    except (BadPicture, OSError, SyntaxError, ValueError, struct.error, IndexError):
+        return
+    assert pixels_of(stripped)[:3] == before[:3]
 
 
 @pytest.mark.parametrize("name", ["progressive.jpg", "palette.png", "alpha.webp"])
@@ -398,6 +580,7 @@ BAD = {
     "a WEBP file that ends early": (pictures()["rgb.webp"][:-1], "truncated"),
     "a WEBP file with another picture": (webp(riff_chunk(b"ALPH", b"abcd")), "truncated"),
     "a WEBP file of nothing": (webp(b""), "truncated"),
+    "a WEBP file with a short header": (webp(riff_chunk(b"VP8X", bytes(4)) + bytes(8)), "truncated"),
     "a frame with a damaged name": (pictures()["animated.webp"].replace(b"VP8 ", b"VP7 ", 1), "truncated"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from actions.result import COMMAND, ActionResult
 from materializers.erasure import forgotten_ids
 from materializers.errors import Refused, UsageError
-from materializers.image_dataset import ImageDataset, Picture
+from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from materializers.quarantine import Quarantine, StoredBlobs, read_rows
 from pipelines.config import Config
 from serving.bad_picture import BadPicture
@@ -52,6 +53,7 @@ def readmit(config: Config, image_id: str) -> ActionResult:
     delivered, _, checks = treat_personal_data(
         ImageDataset.from_pictures([picture]), Labels((), []), parent, config.validate_.personal_data
     )
+    _refuse_forgotten(store, row["path"], delivered.index["image_id"])  # masked, it is another picture
     refusing = [check.reason for check in checks if check.refuses and check.outcome == "refused"]
     if refusing:
         raise Refused(f"{row['path']} holds personal data, which the policy refuses. {' '.join(refusing)}")
@@ -127,8 +129,7 @@ def screen_again(
             f"The label of {path}, {label!r}, is none of {', '.join(classes)}: deliver it with one of these, "
             f"or add the class to product.classes: {DELIVER}"
         )
-    if digest in forgotten_ids(store):
-        raise Refused(f"{path} was forgotten: it does not come back.")
+    _refuse_forgotten(store, path, [digest])
     data = StoredBlobs(store).read(digest) if row["kept"] else None
     if data is None:
         raise Refused(
@@ -143,9 +144,17 @@ def screen_again(
         extra=json.loads(row["extra"]) if row["extra"] else {},
     )
     try:
-        return screen(data, said, source_name=row["source"], limits=limits)
+        picture = screen(data, said, source_name=row["source"], limits=limits)
     except BadPicture as error:
         raise Refused(
             f"{path} still cannot be used, it is set aside as {error.reason}: {error.message}. Mend the "
             f"picture and deliver it again: {DELIVER}"
         ) from error
+    _refuse_forgotten(store, path, [picture_digest(picture.data)])
+    return picture
+
+
+def _refuse_forgotten(store: BaseArtifactStore, path: str, digests: Iterable[str]) -> None:
+    """Refuse a picture that is known as forgotten by one of these digests."""
+    if not forgotten_ids(store).isdisjoint(digests):
+        raise Refused(f"{path} was forgotten: it does not come back.")

@@ -39,6 +39,7 @@ MEASURES: dict[str, ColumnType] = {
     "faces": COUNT,
     "texts": COUNT,
     "masked": COUNT,
+    "unmasked_digest": TEXT,
     "cluster": TEXT,
 }
 """What is computed from pictures, by column; a value that nobody computed is missing."""
@@ -54,6 +55,8 @@ DTYPES: dict[str, ColumnType] = {
 }
 """The columns that every index has, in their order; any other column is text."""
 INDEX_COLUMNS = tuple(DTYPES)
+LATER_COLUMNS = ("unmasked_digest",)
+"""Columns that an index may lack that was stored before there were any."""
 DERIVED_COLUMNS = tuple(name for name in INDEX_COLUMNS if name not in SAID_COLUMNS)
 """Columns that follow from the picture or say where it came from and lies: not part of the version."""
 TOMBSTONE_COLUMNS = ("image_id", "row_digest")
@@ -328,10 +331,12 @@ def decode_index(data: bytes) -> pd.DataFrame:
         OSError: it is no Parquet.
     """
     table = pq.read_table(pa.BufferReader(data))
-    absent = [name for name in INDEX_COLUMNS if name not in (*table.column_names, "row_digest")]
+    there = (*table.column_names, *LATER_COLUMNS, "row_digest")
+    absent = [name for name in INDEX_COLUMNS if name not in there]
     if absent:
         raise ValueError(f"it has no column {absent[0]}")
     columns = {name: _read(table[name], DTYPES.get(name, TEXT)) for name in table.column_names}
+    columns |= {name: missing(len(table), name) for name in LATER_COLUMNS if name not in columns}
     columns["row_digest"] = row_digests(columns)
     return pd.DataFrame({name: columns[name] for name in _ordered(columns)}, copy=False)
 

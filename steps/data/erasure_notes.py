@@ -101,6 +101,8 @@ def _gather_from(dataset: ImageDataset, gathered: dict[str, _Gathered]) -> None:
     for row in rows.itertuples(index=False):
         about = gathered[str(row.image_id)]
         about.source_digests.add(str(row.source_digest))
+        if pd.notna(row.unmasked_digest):
+            about.source_digests.add(str(row.unmasked_digest))
         about.shards.add(str(row.shard))
         if not about.looked_at:
             (data,) = dataset.pictures([str(row.image_id)])

@@ -5,6 +5,7 @@ Whatever asks the world is asked here, once: the clock, the model's last runs, w
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
@@ -115,6 +116,37 @@ def read_delivery(
     )
 
 
+def take_in(
+    source: str,
+    source_name: str,
+    settings: IngestSettings,
+    *,
+    classes: Collection[str] | None,
+    previous: ImageDataset | None,
+    personal_data: PersonalDataSettings,
+) -> tuple[Delivery, list[Check]]:
+    """Read a delivery and treat its personal data, so that no forgotten picture is in what is left.
+
+    One that was masked before it was stored may be known by what masking makes of it alone: then the delivery
+    is read again, and that picture set aside as it came.
+
+    Raises:
+        UsageError: the source cannot be used.
+        ServiceUnreachable: the bucket does not answer.
+    """
+    limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
+    forgotten = forgotten_ids(active_store())
+    while True:
+        with open_source(source, limits, connections=settings.connections) as opened:
+            read = read_delivery(opened, source_name, settings, classes=classes, forgotten=forgotten)
+        treated, labels, checks = treat_personal_data(read.dataset, read.labels, previous, personal_data)
+        index = treated.index
+        again = index.loc[index["image_id"].isin(forgotten), "unmasked_digest"].dropna()
+        if again.empty:
+            return replace(read, dataset=treated, labels=labels), checks
+        forgotten |= frozenset(again)
+
+
 def newest_arrival(datasets: Iterable[ImageDataset | None]) -> datetime | None:
     """When the latest of these was first stored; None where none is."""
     times = [first_stored_at(dataset.version) for dataset in datasets if dataset is not None]
@@ -161,17 +193,16 @@ def ingest(
     checks: list[Check] = []
     arrived_at: datetime | None
     if source is not None:
-        limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
-        with open_source(source, limits, connections=settings.connections) as opened:
-            read = read_delivery(
-                opened,
-                source_name,
-                settings,
-                classes=None if classes is None else class_changes.known(classes),
-                forgotten=frozenset(forgotten_ids(active_store())),
-            )
-        quarantine = read.quarantine
-        delivered, labels, checks = treat_personal_data(read.dataset, read.labels, previous, personal_data)
+        known_labels = None if classes is None else class_changes.known(classes)
+        read, checks = take_in(
+            source,
+            source_name,
+            settings,
+            classes=known_labels,
+            previous=previous,
+            personal_data=personal_data,
+        )
+        delivered, labels, quarantine = read.dataset, read.labels, read.quarantine
         checks += drift_from_champion(
             delivered,
             None if previous is None else champion_of(model_name),

@@ -12,6 +12,7 @@ from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 from actions import readmit as readmission
 from actions.readmit import find_set_aside, screen_again
 from materializers.blobs import write_blob
+from materializers.data_report import Check
 from materializers.erasure import Forgotten, write_note
 from materializers.errors import DamagedArtifact, Refused, UsageError
 from materializers.image_dataset import ImageDataset, picture_digest
@@ -19,7 +20,9 @@ from materializers.quarantine import QuarantineBuilder, blob_uri
 from materializers.store_files import remove_file
 from pipelines.config import load_config
 from serving.preprocess import Limits
+from steps.data.labels import Labels
 from tests.actions.kept import Kept, photograph
+from tests.actions.kept import dataset as dataset_of
 from tests.materializers.examples import dataset, png
 
 CLASSES = ("tops", "bags")
@@ -98,6 +101,40 @@ def test_a_forgotten_picture_does_not_come_back(store: BaseArtifactStore) -> Non
     write_note(store, Forgotten(name="ab" * 32, source_digests=(digest,), marks=(), shards=()))
     with pytest.raises(Refused, match="was forgotten"):
         again(kept, digest)
+
+
+def test_a_forgotten_picture_with_other_metadata_does_not_come_back(disk: LocalArtifactStore) -> None:
+    """It is known by what is left without them."""
+    kept = Kept(disk)
+    data = photograph(1)
+    digest = set_aside(kept, data[:2] + b"\xff\xfe\0\4ab" + data[2:])
+    write_note(disk, Forgotten(name=picture_digest(data), source_digests=(), marks=(), shards=()))
+    with pytest.raises(Refused, match="was forgotten"):
+        again(kept, digest)
+
+
+def test_a_forgotten_picture_that_was_masked_does_not_come_back(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masked again it is the picture that was forgotten: nothing is stored."""
+    kept = Kept(disk)
+    digest = set_aside(kept, photograph(1))
+    write_note(disk, Forgotten(name=picture_digest(photograph(7)), source_digests=(), marks=(), shards=()))
+
+    def masking(
+        delivered: ImageDataset, labels: Labels, *_: object
+    ) -> tuple[ImageDataset, Labels, list[Check]]:
+        return dataset_of(7), labels, []
+
+    stored: list[ImageDataset] = []
+    monkeypatch.setattr(readmission, "active_store", lambda: disk)
+    monkeypatch.setattr(readmission, "known_artifacts", lambda: kept.artifacts)
+    monkeypatch.setattr(readmission, "last_dataset", lambda _: dataset(2, 3))
+    monkeypatch.setattr(readmission, "keep_readmitted", lambda joined, _: stored.append(joined))
+    monkeypatch.setattr(readmission, "treat_personal_data", masking)
+    with pytest.raises(Refused, match="was forgotten"):
+        readmission.readmit(load_config(None, ("product.classes=[tops, bags]",)), digest)
+    assert stored == []
 
 
 def test_a_damaged_copy_is_named(disk: LocalArtifactStore) -> None:

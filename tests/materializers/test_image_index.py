@@ -100,6 +100,13 @@ def test_a_file_without_a_column_is_no_index() -> None:
         decode_index(encode_index(index.drop(columns="shard_offset")))
 
 
+def test_an_index_from_before_there_was_a_column_is_read() -> None:
+    """The digest of an unmasked picture came later than the format: where it is absent, it is missing."""
+    index = index_of({"0" * 64: {"label": "tops"}})
+    old = encode_index(index.drop(columns="unmasked_digest"))
+    pd.testing.assert_frame_equal(decode_index(old), index)
+
+
 def test_digests_cost_their_bytes_alone() -> None:
     """A picture's row takes little of the disk: a delivery of 1 % is to write about 1 % of the bytes."""
     index = index_of({f"{number * 2**230:064x}": {"label": "tops"} for number in range(1, 4000)})

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from materializers.data_report import Check
-from materializers.image_dataset import INDEX_COLUMNS, ImageDataset, Picture
+from materializers.image_dataset import INDEX_COLUMNS, ImageDataset, Picture, picture_digest
 from materializers.image_index import MEASURES, TEXT, said_columns
 from serving.strip_metadata import strip_metadata
 from steps.data.checks.personal_data import check_columns, check_pictures
@@ -153,7 +153,7 @@ def _with_earlier_findings(delivery: ImageDataset, previous: ImageDataset | None
         return delivery
     before = previous.index
     known = before[before["faces"].notna() & before["image_id"].isin(set(delivery.index["image_id"]))]
-    columns = ["image_id", "faces", "texts", "masked"]
+    columns = ["image_id", "faces", "texts", "masked", "unmasked_digest"]
     return delivery.with_measures(known[columns]) if len(known) else delivery
 
 
@@ -227,5 +227,6 @@ def _mask(data: bytes, row: dict[str, Any], boxes: Sequence[Box]) -> Picture:
         captured_at=given["captured_at"],
         extra=said,
         source_digest=given["source_digest"],
-        measures={**measures, "masked": len(boxes)},
+        # Delivered again with other metadata, it is known by this digest alone.
+        measures={**measures, "masked": len(boxes), "unmasked_digest": picture_digest(data)},
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from materializers.data_report import Check
+from materializers.erasure import Forgotten, write_note
 from materializers.image_dataset import ImageDataset, picture_digest
 from serving.strip_metadata import strip_metadata
 from steps.data.ingest import IngestSettings, ingest, read_delivery
@@ -242,9 +243,55 @@ def test_the_original_of_a_masked_picture_is_nowhere_in_the_store(
     stored = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
     assert photographs.pop("clean.png") in stored
     for data in photographs.values():
-        bare = strip_metadata(data).data
-        assert corner(data) in bare
+        assert corner(data) in strip_metadata(data).data
         assert corner(data) not in stored
+
+
+def bare(data: bytes) -> str:
+    """The digest of a picture without its metadata."""
+    return picture_digest(strip_metadata(data).data)
+
+
+def test_a_masked_picture_says_what_it_was_before(tmp_path: Path, faces: FindsRed) -> None:
+    """By the digest without metadata, which no delivery states; others have none."""
+    data = planted_jpeg(1, picture(1, face=True)).data
+    read = delivered(tmp_path, {"a.jpg": data, "b.png": encode(picture(9, face=False))})
+    treated, *_ = treat_personal_data(read.dataset, read.labels, None, policy(pictures="mask"))
+    found = treated.index.set_index("source")["unmasked_digest"]
+    assert found["shop/a.jpg"] == bare(data)
+    assert pd.isna(found["shop/b.png"])
+
+
+@pytest.mark.parametrize("label", ["toys", "nobody's"])
+@pytest.mark.parametrize("known_as", ["unmasked", "masked alone"])
+def test_a_forgotten_picture_that_was_masked_does_not_come_back(
+    local_stack: Client, tmp_path: Path, faces: FindsRed, known_as: str, label: str
+) -> None:
+    """Delivered again without its EXIF block: it is set aside, and no byte of it is kept anywhere."""
+    data = planted_jpeg(1, picture(1, face=True)).data
+    read = delivered(tmp_path / "first", {"a.jpg": data})
+    masked, *_ = treat_personal_data(read.dataset, read.labels, None, policy(pictures="mask"))
+    (row,) = masked.index.to_dict("records")
+    digests = {row["source_digest"], *([bare(data)] if known_as == "unmasked" else [])}
+    note = Forgotten(name=row["image_id"], source_digests=tuple(digests), marks=(), shards=())
+    write_note(local_stack.active_stack.artifact_store, note)
+    pictures_again = {"again.jpg": strip_metadata(data).data, "b.png": encode(picture(9, face=False))}
+    rows = [
+        {"image_path": path, "label": label if path == "again.jpg" else "toys"} for path in pictures_again
+    ]
+    folder = write_delivery(tmp_path / "again", rows, pictures_again)
+    dataset, screening, quarantine, *_ = ingest.entrypoint(
+        "never again",
+        "shop",
+        IngestSettings(),
+        str(folder),
+        classes=["toys"],
+        personal_data=policy(pictures="mask"),
+    )
+    assert dataset.index["source"].tolist() == ["shop/b.png"]
+    assert [(each.path, each.reason) for each in screening.set_aside] == [("again.jpg", "forgotten")]
+    assert quarantine.kept_digests() == []
+    assert screening.pictures == {}
 
 
 def corner(data: bytes) -> bytes:

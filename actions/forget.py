@@ -3,7 +3,8 @@
 First a note of each is kept, digests and fingerprints alone, so that whoever is killed at any point is taken
 up again by the same command. Then every dataset that holds one is written anew without it, in its place and
 under its version: a tombstone stands for the row. Then shards, the quarantine's copies, thumbnails and pages
-go. Last, every file below the store's root is read and searched.
+go. Last, every file below the store's root is read and searched. What could not be searched, or not for
+every picture, is no proof, and is said.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from materializers.erasure import ErasedDataset, Erasure, Forgotten, TrainedMode
 from materializers.image_dataset import ImageDataset, Repacked
 from materializers.image_manifest import read_version
 from materializers.quarantine import Quarantine
+from materializers.store_files import DELIVERIES
 from steps.data.erasing import (
-    Found,
     dataset_folders,
     digests_of,
     erase_from_dataset,
@@ -29,10 +30,10 @@ from steps.data.erasing import (
     marks_of,
     remove_parts,
     remove_shards,
-    search_store,
     set_aside_copies,
 )
 from steps.data.erasure_notes import take_notes
+from steps.data.searching import Found, search_store
 from steps.data.stored import (
     KnownArtifact,
     active_store,
@@ -182,8 +183,10 @@ def _named(store: BaseArtifactStore, folders: list[str]) -> set[str]:
 
 
 def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor: str, reason: str) -> Erasure:
+    not_searchable = tuple(note.name for note in erased.notes if not note.searchable)
+    unproven = not_searchable or erased.found.passed_over
     return Erasure(
-        outcome="found" if erased.found.places else "erased",
+        outcome="found" if erased.found.places else "not_proven" if unproven else "erased",
         image_ids=tuple(note.name for note in erased.notes),
         by=by,
         actor=actor,
@@ -196,6 +199,9 @@ def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor:
         scanned_files=erased.found.files,
         scanned_bytes=erased.found.size,
         found=erased.found.places,
+        archives=erased.found.archives,
+        not_searchable=not_searchable,
+        passed_over=erased.found.passed_over,
         models=models,
     )
 
@@ -213,23 +219,51 @@ def _trained_on(versions: set[str]) -> Iterator[TrainedModel]:
 def _said(erased: Erased, outcome: Erasure) -> Iterator[str]:
     what = f"{len(outcome.image_ids):,} pictures" if len(outcome.image_ids) > 1 else "The picture"
     searched = f"{outcome.scanned_files:,} files with {outcome.scanned_bytes:,} bytes were searched"
-    if outcome.outcome == "erased":
-        kept = f"{len(outcome.datasets):,} datasets that held it keep their versions"
-        yield f"{what} erased: {searched}, 0 hold or show it. {kept}."
-    else:
+    if outcome.found:
         shown = ", ".join(outcome.found[:LISTED])
         yield f"{what} erased where it is known, but {searched} and {len(outcome.found):,} have it: {shown}."
-        yield _mend(erased)
+        yield from _mend(erased)
+    else:
+        where = "" if outcome.outcome == "erased" else " where it is known, and not proven"
+        kept = f"{len(outcome.datasets):,} datasets that held it keep their versions"
+        yield f"{what} erased{where}: {searched}, 0 hold or show it. {kept}."
+    yield from _not_proven(outcome)
     if outcome.models:
         named = ", ".join(f"{each.model} {each.version}" for each in outcome.models[:LISTED])
         yield f"{len(outcome.models):,} versions learnt from data that held it: {named}."
 
 
-def _mend(erased: Erased) -> str:
+def _not_proven(outcome: Erasure) -> Iterator[str]:
+    """What the search does not say, and what to do about it."""
+    if plain := outcome.not_searchable:
+        shown = ", ".join(image_id[:16] for image_id in plain[:LISTED])
+        yield (
+            f"{len(plain):,} of {len(outcome.image_ids):,} not searchable: {shown}. Too plain for a "
+            "fingerprint, or the bytes were gone before: a copy that no dataset, shard, quarantine or sheet "
+            "names would not be found. Look yourself through what people put into the store."
+        )
+    if passed := outcome.passed_over:
+        shown = "; ".join(f"{each.place} ({each.number:,}: {each.why})" for each in passed[:LISTED])
+        number = sum(each.number for each in passed)
+        yield (
+            f"{number:,} things in {len(passed):,} files could not be looked into: {shown}. Look at these "
+            f"files yourself, and remove what need not stay; then again: {AGAIN}"
+        )
+
+
+def _mend(erased: Erased) -> Iterator[str]:
     if erased.alike:
         ids = " ".join(erased.alike[:LISTED])
-        return f"Other pictures have the same data in them: {ids}. Forget them too: {AGAIN}"
-    return (
-        f"A run may be storing it, or one that was killed left it: {COMMAND} --collect. Once nobody does, "
-        f"again: {AGAIN}"
-    )
+        yield f"Other pictures have the same data in them: {ids}. Forget them too: {AGAIN}"
+    delivered = [place for place in erased.found.places if place.startswith(f"{DELIVERIES}/")]
+    if delivered:
+        yield (
+            f"{', '.join(delivered[:LISTED])}: a delivery that was brought to this store, and nobody "
+            "rewrites one. Remove it once no run reads it, have it delivered without the picture; then "
+            f"again: {AGAIN}"
+        )
+    if not (erased.alike or delivered):
+        yield (
+            f"A run may be storing it, or one that was killed left it: {COMMAND} --collect. Once nobody "
+            f"does, again: {AGAIN}"
+        )

@@ -29,16 +29,23 @@ class Forgotten(Record):
     name: str
     """Its ``image_id``; of one that no dataset ever held, the digest of its bytes as delivered."""
     source_digests: tuple[str, ...]
-    """The digests of its bytes as delivered."""
+    """The digests of its bytes as delivered, and of those before a part of it was masked."""
     marks: tuple[str, ...]
     """Fingerprints of its bytes and of its thumbnail (``materializers/traces.py``), in hex."""
     shards: tuple[str, ...]
     """Digests of the shards that held it when it was forgotten: they go once no dataset names them."""
+    plain: bool = False
+    """Whether no fingerprint could be made of bytes that were had of it."""
 
     @property
     def digests(self) -> frozenset[str]:
         """Everything that it is known by."""
         return frozenset({self.name, *self.source_digests})
+
+    @property
+    def searchable(self) -> bool:
+        """Whether a copy is found that nothing names."""
+        return bool(self.marks) and not self.plain
 
 
 class ErasedDataset(Record):
@@ -58,13 +65,28 @@ class TrainedModel(Record):
     aliases: tuple[str, ...]
 
 
+class PassedOver(Record):
+    """A file of which the search cannot say that it neither holds nor shows one of the pictures."""
+
+    place: str
+    """Below the store's root."""
+    number: int
+    """Of things in it that could not be looked into."""
+    why: str
+    """Of the first of them."""
+
+
 class Erasure(Report):
     """What was erased, on whose word, and the proof that it is nowhere any more."""
 
     template: ClassVar[str] = "erasure.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"archives": 2, "not_searchable": 2, "passed_over": 2}
 
-    outcome: Literal["erased", "found"]
-    """``found``: something below the store's root still holds or shows a picture."""
+    format_version: int = 2
+    outcome: Literal["erased", "found", "not_proven"]
+    """``found``: something below the store's root still holds or shows a picture. ``not_proven``: nothing
+    that was searched does, but not everything could be searched, or not for every picture."""
     image_ids: tuple[str, ...]
     by: str
     actor: str
@@ -79,6 +101,11 @@ class Erasure(Report):
     scanned_bytes: int
     found: tuple[str, ...]
     """Files, below the store's root, that hold or show a picture after all."""
+    archives: int = 0
+    """Archives and tables among the files that were opened and searched picture by picture."""
+    not_searchable: tuple[str, ...] = ()
+    """Pictures so plain, or gone so long, that a copy which nothing names would not be found."""
+    passed_over: tuple[PassedOver, ...] = ()
     models: tuple[TrainedModel, ...]
 
     def headline(self) -> dict[str, MetadataType]:
@@ -91,6 +118,8 @@ class Erasure(Report):
             "scanned_files": self.scanned_files,
             "scanned_bytes": self.scanned_bytes,
             "found": len(self.found),
+            "not_searchable": len(self.not_searchable),
+            "passed_over": sum(each.number for each in self.passed_over),
             "models": len(self.models),
         }
 

@@ -38,12 +38,16 @@ def places_of(png: bytes) -> dict[str, list[Box]] | None:
     """What a PNG says that it shows; an empty mapping for a chart, None where it does not say.
 
     Raises:
-        DamagedArtifact: it is no PNG.
+        DamagedArtifact: it is no PNG, or what it says is damaged.
     """
     with _opened(png) as image:
         said = image.text
     if SHOWS in said:
-        return {digest: [tuple(box) for box in boxes] for digest, boxes in json.loads(said[SHOWS]).items()}
+        try:
+            shown = json.loads(said[SHOWS])
+            return {str(digest): [tuple(box) for box in boxes] for digest, boxes in shown.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DamagedArtifact(f"A picture of a report does not say what it shows: {error}") from error
     return {} if said.get("Software", "").startswith("Matplotlib") else None
 
 

@@ -453,6 +453,28 @@ class _Sink(io.RawIOBase):
         return len(self.written)
 
 
+def held(store: BaseArtifactStore, uri: str) -> list[str]:
+    """The ids of the pictures in a stored shard, whatever datasets say; its pictures are not read.
+
+    Raises:
+        DamagedArtifact: it is no shard, or cut short.
+        OSError: it is not there, or the store cannot be read.
+    """
+    try:
+        with store.open(uri, "rb") as file:
+            column = pa.ipc.open_file(pa.PythonFile(file, "r")).schema.get_field_index("image_id")
+            if column < 0:  # format 1
+                return [each.image_id for each in layout(read_blob(store, uri))]
+            only = pa.ipc.IpcReadOptions(included_fields=[column])
+            reader = pa.ipc.open_file(pa.PythonFile(file, "r"), options=only)
+            batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+            return [str(image_id) for batch in batches for image_id in batch.column("image_id").to_pylist()]
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DamagedArtifact(
+            f"Nobody can say which pictures shard {uri} holds: it is damaged ({error}). Remove it. {MEND}"
+        ) from error
+
+
 def layout(data: bytes | bytearray) -> list[Wanted]:
     """Where each picture lies in the bytes of a shard, of this format or of format 1, which has no ids."""
     buffer = pa.py_buffer(data)

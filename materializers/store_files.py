@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
+DELIVERIES = "deliveries"
+"""Below a store's root: deliveries of a caller's disk that were brought to where the steps are."""
 PIECE_BYTES = 8 * 2**20
 CHANGED = ("LastModified", "last_modified", "mtime", "updated")
 """Under which name the clients of object stores say when an object was written."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from materializers.blobs import upload_file
 from materializers.errors import ServiceUnreachable, UsageError
+from materializers.store_files import DELIVERIES
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -37,7 +38,7 @@ def bring(source: str, store: BaseArtifactStore) -> str:
     path = Path(source).expanduser()
     with tempfile.TemporaryDirectory(prefix="shutterline-delivery-") as folder:
         archive = _pack(path, Path(folder) / "delivery.zip") if path.is_dir() else path
-        uri = f"{store.path.rstrip('/')}/deliveries/{_digest(archive)[:32]}/{archive.name}"
+        uri = f"{store.path.rstrip('/')}/{DELIVERIES}/{_digest(archive)[:32]}/{archive.name}"
         try:
             if not store.exists(uri):
                 upload_file(store, archive, uri)

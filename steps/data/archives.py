@@ -118,6 +118,12 @@ class ArchiveSource(PictureFiles):
             f"The source {self.address} is no {kind} archive, or cut short: {error}. Send it anew."
         )
 
+    def _too_large(self, unpacked: str) -> UsageError:
+        return UsageError(
+            f"{self.address} is refused as a whole: unpacked it has {unpacked} bytes, and the limit is "
+            f"{self.limits.unpacked_bytes:,}. Deliver it in parts."
+        )
+
     def _special(self, name: str, what: str) -> UsageError:
         return UsageError(
             f"{self.address} is refused as a whole: its member {name!r} is {what}. Only files and folders "
@@ -145,6 +151,10 @@ class ZipSource(ArchiveSource):
                 self.folders.add(name)
             else:
                 self.members[name] = member
+        unpacked = sum(member.file_size for member in self.members.values())
+        if unpacked > limits.unpacked_bytes:
+            self.close()
+            raise self._too_large(f"{unpacked:,}")
         self._find_top()
 
     def _read(self, path: str) -> bytes:
@@ -191,6 +201,9 @@ class TarSource(ArchiveSource):
         except UsageError:
             self.close()
             raise
+        except _TooMuch as error:
+            self.close()
+            raise self._too_large(f"more than {error}") from error
         self._find_top()
 
     def _list_plain(self) -> None:
@@ -206,7 +219,7 @@ class TarSource(ArchiveSource):
     def _unpack(self, packed: IO[bytes]) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the source
         with packed, _unpacked(packed) as plain:
-            tail = _Tail(plain)
+            tail = _Tail(plain, self.limits.unpacked_bytes)
             with tarfile.open(fileobj=cast(IO[bytes], tail), mode="r|") as archive:
                 for member in archive:
                     self._keep(archive, member)
@@ -252,15 +265,27 @@ class TarSource(ArchiveSource):
         self.file.close()
 
 
-class _Tail:
-    """A stream that is read once, and remembers its last block."""
+class _TooMuch(Exception):
+    """A stream has more bytes than it may have; the message says how many were read."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.last = stream, b""
+
+class _Tail:
+    """A stream that is read once, up to a limit, and remembers its last block."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self.stream, self.limit, self.last = stream, limit, b""
+        self.read_so_far = 0
 
     def read(self, size: int) -> bytes:
-        """The next bytes; none at the end."""
+        """The next bytes; none at the end.
+
+        Raises:
+            _TooMuch: there are more than the limit.
+        """
         data = self.stream.read(size)
+        self.read_so_far += len(data)
+        if self.read_so_far > self.limit:
+            raise _TooMuch(f"{self.read_so_far:,}")
         self.last = (self.last + data[-TAR_BLOCK:])[-TAR_BLOCK:]
         return data
 

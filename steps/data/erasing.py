@@ -6,7 +6,6 @@ Each function does what is left to do: after an interruption it is called again,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from materializers.blobs import PART, read_blob, write_blob
@@ -14,37 +13,20 @@ from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
 from materializers.image_manifest import MANIFEST, read_manifest
-from materializers.picture_sheet import erase_from_sheet, may_show, places_of
+from materializers.picture_sheet import erase_from_sheet, may_show
 from materializers.quarantine import blobs_folder, page_uri, read_rows, write_rows
 from materializers.report import Report, ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import SHARDS_FOLDER, layout, shard_uri
 from materializers.store_files import relative, remove_file, stored_file, walk_files
-from materializers.traces import finds, found_in_file
-from steps.progress import progress
+from materializers.traces import finds
+from steps.data.searching import is_one_of, shard_at
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
-SUFFIX = ".arrow"
-"""Of a shard's file."""
 THUMBNAILS_FILE = "thumbnails.png"
 """Beside a dataset's manifest."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What reading every file of a store came to.
-
-    Attributes:
-        files: how many there are.
-        size: their bytes.
-        places: the paths, below the root, of those that hold or show one of the pictures.
-    """
-
-    files: int
-    size: int
-    places: tuple[str, ...]
 
 
 def digests_of(notes: Iterable[Forgotten]) -> frozenset[str]:
@@ -123,7 +105,8 @@ def set_aside_copies(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> li
     return [
         name
         for file in walk_files(store, blobs_folder(store))
-        if (name := file.uri.rpartition("/")[2]) in digests or found_in_file(store, file.uri, marks)
+        if (name := file.uri.rpartition("/")[2]) in digests
+        or is_one_of(read_blob(store, file.uri), marks, digests)
     ]
 
 
@@ -208,43 +191,6 @@ def erase_from_report(
     return len(touched)
 
 
-def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Collection[str] = ()) -> Found:
-    """Read every file below the store's root, and search it for the bytes and the pixels of pictures.
-
-    Args:
-        store: where to look.
-        marks: fingerprints of bytes and of thumbnails.
-        digests: of the pictures; a sheet of thumbnails of whatever size says which it shows.
-
-    Raises:
-        OSError: a file cannot be read, so that nothing is proven.
-    """
-    files = list(walk_files(store, str(store.path)))
-    places = []
-    with progress("search", len(files)) as meter:
-        for file in files:
-            meter.advance()
-            try:
-                found = found_in_file(store, file.uri, marks) or _names(store, file.uri, digests)
-            except FileNotFoundError:  # gone since it was listed
-                continue
-            if found:
-                places.append(relative(store, file.uri))
-        meter.note(f"{len(places):,} of {len(files):,} files hold or show one")
-    return Found(len(files), sum(file.size for file in files), tuple(places))
-
-
-def _names(store: BaseArtifactStore, uri: str, digests: Collection[str]) -> bool:
-    """Whether a file is a sheet of thumbnails that says that it shows one of these pictures."""
-    if not digests or not uri.endswith(".png"):
-        return False
-    try:
-        places = places_of(read_blob(store, uri))
-    except DamagedArtifact:
-        return False
-    return places is not None and not places.keys().isdisjoint(digests)
-
-
 def remove_parts(store: BaseArtifactStore, places: Iterable[str]) -> int:
     """Remove those of the files that were found that a killed save left unfinished, and count them."""
     parts = [place for place in places if place.endswith(PART) and place.rpartition("/")[2].startswith(".")]
@@ -267,18 +213,19 @@ def shard_pictures(store: BaseArtifactStore, places: Iterable[str]) -> Iterator[
         The shard's digest, the picture's id and its bytes.
     """
     for place in places:
-        folder, _, name = place.rpartition("/")
-        if folder != SHARDS_FOLDER or not name.endswith(SUFFIX):
+        digest = shard_at(place)
+        if digest is None:
             continue
         data = read_blob(store, f"{store.path}/{place}")
         for wanted in layout(data):
             piece = memoryview(data)[wanted.offset : wanted.offset + wanted.size]
-            yield name.removesuffix(SUFFIX), wanted.image_id, piece
+            yield digest, wanted.image_id, piece
 
 
 def shard_files(store: BaseArtifactStore) -> list[str]:
-    """The paths of all shards, below the root."""
-    return [relative(store, file.uri) for file in walk_files(store, f"{store.path}/{SHARDS_FOLDER}")]
+    """The paths of all shards, below the root; not what a killed save left."""
+    files = walk_files(store, f"{store.path}/{SHARDS_FOLDER}")
+    return [place for file in files if shard_at(place := relative(store, file.uri))]
 
 
 def _remove_old_indices(store: BaseArtifactStore, uri: str) -> None:

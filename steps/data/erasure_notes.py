@@ -13,10 +13,12 @@ from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from materializers.image_manifest import read_version
 from materializers.quarantine import StoredBlobs, decoded, read_rows
+from materializers.shards import held
 from materializers.thumbnails import thumbnail
 from materializers.traces import fingerprints, pixel_fingerprints
 from steps.data.erasing import shard_files, shard_pictures
 from steps.data.parent import PREFIX
+from steps.data.searching import shard_at
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -37,10 +39,11 @@ def take_notes(
     gathered = {name: _Gathered() for name in names}
     for note in (earlier[name] for name in names if name in earlier):
         gathered[note.name].add(note)
-    for folder in folders:
-        _gather_from(ImageDatasetMaterializer(folder, store).load(ImageDataset), gathered)
-    if any(not (each.looked_at or each.marks) for each in gathered.values()):
-        _gather_from_shards(store, gathered)
+    for _ in range(2):  # by what one dataset says of a picture, another one's is known
+        known = _by_digest(gathered)
+        for folder in folders:
+            _gather_from(ImageDatasetMaterializer(folder, store).load(ImageDataset), known)
+    _gather_from_shards(store, _by_digest(gathered))
     blobs = StoredBlobs(store)
     for name, each in gathered.items():
         for digest in {name, *each.source_digests}:
@@ -59,26 +62,28 @@ class _Gathered:
     source_digests: set[str] = field(default_factory=set)
     marks: set[str] = field(default_factory=set)
     shards: set[str] = field(default_factory=set)
-    looked_at: bool = False
-    """Whether its bytes were had in this call."""
+    plain: bool = False
+    looked_at: set[str] = field(default_factory=set)
+    """The ids under which its bytes were had in this call."""
 
     def add(self, note: Forgotten) -> None:
         """What an earlier call noted."""
         self.source_digests |= set(note.source_digests)
         self.marks |= set(note.marks)
         self.shards |= set(note.shards)
+        self.plain |= note.plain
 
-    def add_stored(self, data: bytes, orientation: int) -> None:
+    def add_stored(self, image_id: str, data: bytes, orientation: int) -> None:
         """Take the fingerprints of the bytes in a dataset, and of their thumbnail."""
-        self._mark(fingerprints(data))
+        self._mark_bytes(data)
         self._mark(pixel_fingerprints(thumbnail(data, orientation)))
-        self.looked_at = True
+        self.looked_at.add(image_id)
 
     def add_delivered(self, data: bytes | None) -> None:
         """Take the fingerprints of the bytes in the quarantine, and of their thumbnail where they decode."""
         if data is None:
             return
-        self._mark(fingerprints(data))
+        self._mark_bytes(data)
         small = decoded(data)
         if small is not None:
             self._mark(pixel_fingerprints(small))
@@ -90,33 +95,53 @@ class _Gathered:
             source_digests=tuple(sorted(self.source_digests)),
             marks=tuple(sorted(self.marks)),
             shards=tuple(sorted(self.shards)),
+            plain=self.plain,
         )
+
+    def _mark_bytes(self, data: bytes) -> None:
+        marks = fingerprints(data)
+        self.plain |= not marks
+        self._mark(marks)
 
     def _mark(self, marks: Sequence[int]) -> None:
         self.marks |= {f"{mark:016x}" for mark in marks}
 
 
-def _gather_from(dataset: ImageDataset, gathered: dict[str, _Gathered]) -> None:
-    rows = dataset.index[dataset.index["image_id"].isin(list(gathered))]
+def _by_digest(gathered: dict[str, _Gathered]) -> dict[str, _Gathered]:
+    """What is known of each picture, by every digest of it."""
+    delivered = {digest: each for each in gathered.values() for digest in each.source_digests}
+    return delivered | gathered
+
+
+def _gather_from(dataset: ImageDataset, known: dict[str, _Gathered]) -> None:
+    rows = dataset.index[dataset.index["image_id"].isin(list(known))]
     for row in rows.itertuples(index=False):
-        about = gathered[str(row.image_id)]
+        image_id, about = str(row.image_id), known[str(row.image_id)]
         about.source_digests.add(str(row.source_digest))
         if pd.notna(row.unmasked_digest):
             about.source_digests.add(str(row.unmasked_digest))
         about.shards.add(str(row.shard))
-        if not about.looked_at:
-            (data,) = dataset.pictures([str(row.image_id)])
-            (orientation,) = dataset.orientations([str(row.image_id)])
-            about.add_stored(data, orientation)
+        if image_id not in about.looked_at:
+            (data,) = dataset.pictures([image_id])
+            (orientation,) = dataset.orientations([image_id])
+            about.add_stored(image_id, data, orientation)
 
 
-def _gather_from_shards(store: BaseArtifactStore, gathered: dict[str, _Gathered]) -> None:
-    """Look at pictures to which no row leads any more."""
-    for digest, image_id, data in shard_pictures(store, shard_files(store)):
-        if image_id in gathered:
-            gathered[image_id].shards.add(digest)
-            if not gathered[image_id].looked_at:
-                gathered[image_id].add_stored(bytes(data), orientation=1)
+def _gather_from_shards(store: BaseArtifactStore, known: dict[str, _Gathered]) -> None:
+    """Find every shard that holds one of the pictures, also where no row leads, as after a compaction.
+
+    Raises:
+        DamagedArtifact: a shard cannot be read, so that nobody knows what it holds.
+    """
+    for place in shard_files(store):
+        here = known.keys() & set(held(store, f"{store.path}/{place}"))
+        for image_id in here:
+            known[image_id].shards.add(str(shard_at(place)))
+        if all(image_id in known[image_id].looked_at for image_id in here):
+            continue
+        for _, image_id, data in shard_pictures(store, [place]):
+            if image_id in here and image_id not in known[image_id].looked_at:
+                known[image_id].add_stored(image_id, bytes(data), orientation=1)
 
 
 def _names(
@@ -139,7 +164,8 @@ def _names(
         index = read_rows(store, uri).index
         _add_beginning(unknown, index.assign(image_id=index["source_digest"]), "source_digest")
     if not all(known.values()):
-        hidden = [image_id for _, image_id, _ in shard_pictures(store, shard_files(store))]
+        places = (f"{store.path}/{place}" for place in shard_files(store))
+        hidden = [image_id for place in places for image_id in held(store, place)]
         _add_beginning(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"), "image_id")
     for prefix, names in known.items():
         _require_one(prefix, names)

@@ -36,6 +36,8 @@ class SourceLimits(Record):
     labels_bytes: int = 500_000_000  # 5 million rows of 100 characters
     table_bytes: int = 100_000_000_000
     """Of a Parquet file in an archive, out of which it is copied before it is read."""
+    unpacked_bytes: int = 1_000_000_000_000
+    """Of all that is in an archive together."""
 
     def of(self, path: str) -> int:
         """The limit of this file, in bytes."""

@@ -12,6 +12,7 @@ import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -20,7 +21,10 @@ from PIL import Image
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
+from actions import forget as action
+from actions.compact import compact_dataset
 from actions.forget import Erased, erase
+from actions.result import ActionResult
 from materializers.blobs import read_blob, write_blob
 from materializers.data_report import DataReport, Screening
 from materializers.erasure import forgotten_ids, notes_folder
@@ -30,9 +34,12 @@ from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
-from materializers.store_files import walk_files
-from tests.actions.kept import Kept, dataset, photograph, picture
+from materializers.store_files import remove_file, walk_files
+from steps.data.searching import search_store
+from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
 from tests.materializers.examples import data_report, png
+from tests.serving.pictures import base64_of, bomb
+from tests.steps.data.deliveries import tarred, write_delivery
 
 GONE = 2
 """The photograph that is forgotten."""
@@ -344,6 +351,163 @@ def test_copies_on_this_machine_go_too(
     assert not cache.has(shard)
     left = [path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert not any(middle(GONE) in data for data in left)
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    """A picture as a file of this format."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+PLAIN = encoded(Image.new("RGB", (SIDE, SIDE), "white"), "JPEG")
+"""As a scanned letter: nothing in it is no other's."""
+PLAIN_ID = picture_digest(PLAIN)
+
+
+def with_plain(kept: Kept) -> str:
+    """A dataset of a plain picture and two others, a shard each."""
+    plain = ImageDataset.from_pictures([replace(picture(9), data=PLAIN)])
+    return kept.save(plain.join(dataset(0)).join(dataset(1)))
+
+
+def test_the_old_shards_of_a_compaction_go_too(store: BaseArtifactStore) -> None:
+    """No manifest names them, and a plain picture is not found by its bytes: they say what they hold."""
+    kept = Kept(store)
+    uri = with_plain(kept)
+    compact_dataset(store, uri)
+    assert len(kept.bytes_found(PLAIN)) == 2
+    erased = erase(store, kept.artifacts, (PLAIN_ID,))
+    assert kept.bytes_found(PLAIN) == set()
+    assert erased.found.places == ()
+    loaded = kept.load(uri)
+    assert loaded.pictures([picture_digest(photograph(0))]) == [photograph(0)]
+
+
+def test_a_shard_that_came_back_is_found_by_what_it_says(disk: LocalArtifactStore) -> None:
+    """As from a snapshot: the erasure says so, and the next one removes it."""
+    kept = Kept(disk)
+    with_plain(kept)
+    saved = {path: Path(disk.path, path).read_bytes() for path in kept.bytes_found(PLAIN)}
+    assert erase(disk, kept.artifacts, (PLAIN_ID,)).found.places == ()
+    for path, data in saved.items():
+        write_blob(disk, f"{disk.path}/{path}", data)
+    assert search_store(disk, (), {PLAIN_ID}).places == tuple(saved)
+    assert erase(disk, kept.artifacts, (PLAIN_ID,)).found.places == ()
+    assert kept.bytes_found(PLAIN) == set()
+
+
+def outcome(world: World, monkeypatch: pytest.MonkeyPatch, *image_ids: str) -> ActionResult:
+    """What a person who forgets pictures is told."""
+    someone = SimpleNamespace(active_user=SimpleNamespace(name="ada"))
+    monkeypatch.setattr(action, "active_store", lambda: world.kept.store)
+    monkeypatch.setattr(action, "known_artifacts", lambda: world.kept.artifacts)
+    monkeypatch.setattr(action, "recorded_digest", lambda _: None)
+    monkeypatch.setattr(action, "_trained_on", lambda _: iter(()))
+    monkeypatch.setattr("zenml.save_artifact", lambda *_, **__: SimpleNamespace(version="1"))
+    monkeypatch.setattr("zenml.client.Client", lambda: someone)
+    return action.forget(image_ids, by="Ada", reason="asked")
+
+
+def test_a_plain_picture_is_never_said_to_be_proven(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What names it is gone, of copies nobody can say: message, record and exit code say so, each time."""
+    world = World.made(disk)
+    with_plain(world.kept)
+    write_blob(disk, f"{disk.path}/notes/letter.pdf", b"%PDF" + PLAIN + b"%%EOF")
+    for _ in range(2):
+        result = outcome(world, monkeypatch, PLAIN_ID, GONE_ID)
+        assert (result.status, result.exit_code) == ("failed", 1)
+        assert (result.details["outcome"], result.details["found"]) == ("not_proven", [])
+        assert result.details["not_searchable"] == [PLAIN_ID]
+        assert "where it is known, and not proven" in result.reasons[0]
+        assert f"1 of 2 not searchable: {PLAIN_ID[:16]}" in result.reasons[1]
+    assert world.kept.bytes_found(PLAIN) == {"notes/letter.pdf"}
+    proven = outcome(world, monkeypatch, GONE_ID)
+    assert (proven.exit_code, proven.details["outcome"]) == (0, "erased")
+    assert proven.details["not_searchable"] == []
+
+
+def test_a_picture_whose_bytes_are_gone_is_never_said_to_be_proven(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quarantine names it, its time was up: there is nothing to search by."""
+    world = World.made(disk)
+    gone = picture_digest(photograph(40))
+    Path(disk.path, "quarantine/blobs", gone).unlink()
+    result = outcome(world, monkeypatch, gone)
+    assert (result.exit_code, result.details["not_searchable"]) == (1, [gone])
+
+
+def test_a_bomb_in_a_label_stops_no_erasure_and_is_named(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery may say what it likes: everything else is searched, and nothing is said to be proven."""
+    world = World.made(disk)
+    label = f"data:image/png;base64,{base64_of(bomb())}"
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(photograph(41), path=label, label=label, reason="unknown_label")
+    uri = world.kept.save(builder.build())
+    result = outcome(world, monkeypatch, GONE_ID)
+    (passed,) = result.details["passed_over"]
+    assert (result.exit_code, result.details["outcome"], result.details["found"]) == (1, "not_proven", [])
+    assert passed["place"] == f"{uri.removeprefix(disk.path).lstrip('/')}/page.html"
+    assert passed["number"] >= 1
+    assert passed["why"] == "a PNG of 60,000 × 60,000 pixels, and the limit is 50,000,000"
+    assert f"things in 1 files could not be looked into: {passed['place']}" in " ".join(result.reasons)
+    assert world.kept.bytes_found(middle(GONE)) == set()
+    Path(uri, "page.html").unlink()
+    assert outcome(world, monkeypatch, GONE_ID).exit_code == 0
+
+
+def test_a_delivery_in_the_store_that_holds_it_is_named(
+    store: BaseArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that was brought for a cluster is opened; nobody rewrites what a supplier packed."""
+    world = World.made(store)
+    folder = write_delivery(
+        tmp_path / "folder",
+        [{"image_path": "a.jpg", "label": "tops"}],
+        {"a.jpg": with_metadata(photograph(GONE))},
+    )
+    tarred(folder, tmp_path / "delivery.tar.xz")
+    place = f"deliveries/{'0' * 32}/delivery.tar.xz"
+    write_blob(store, f"{store.path}/{place}", (tmp_path / "delivery.tar.xz").read_bytes())
+    result = outcome(world, monkeypatch, GONE_ID)
+    assert (result.exit_code, result.details["outcome"], result.details["found"]) == (1, "found", [place])
+    assert f"{place}: a delivery that was brought to this store" in " ".join(result.reasons)
+    assert remove_file(store, f"{store.path}/{place}")
+    assert outcome(world, monkeypatch, GONE_ID).exit_code == 0
+
+
+def test_a_copy_in_quarantine_with_other_metadata_goes_though_it_is_plain(disk: LocalArtifactStore) -> None:
+    """Without its metadata it is the same picture, and from now on known by that digest, too."""
+    kept = Kept(disk)
+    with_plain(kept)
+    delivered = with_metadata(PLAIN, b"x")
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(delivered, path="a.jpg", label=None, reason="missing_label")
+    kept.save(builder.build())
+    assert erase(disk, kept.artifacts, (PLAIN_ID,)).blobs == 1
+    assert kept.bytes_found(delivered) == set()
+    assert forgotten_ids(disk) == {PLAIN_ID, picture_digest(delivered)}
+
+
+def test_a_masked_picture_is_known_by_what_it_was_before(disk: LocalArtifactStore) -> None:
+    """The note has that digest, and another dataset that has it unmasked is written anew, too."""
+    kept = Kept(disk)
+    before = photograph(8)
+    masked = picture(
+        GONE, source_digest="ab" * 32, measures={"masked": 1, "unmasked_digest": picture_digest(before)}
+    )
+    kept.save(ImageDataset.from_pictures([masked, picture(0)]))
+    other = kept.save(dataset(8, 1))
+    erased = erase(disk, kept.artifacts, (GONE_ID,))
+    assert forgotten_ids(disk) == {GONE_ID, "ab" * 32, picture_digest(before)}
+    assert erased.found.places == ()
+    assert kept.bytes_found(middle(GONE)) == kept.bytes_found(middle(8)) == set()
+    assert kept.load(other).index["image_id"].tolist() == [picture_digest(photograph(1))]
 
 
 def _erase_and_die(world: World, after: int) -> None:

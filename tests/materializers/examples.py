@@ -273,6 +273,7 @@ def erasure(**known: Any) -> Erasure:
         "scanned_files": 1234,
         "scanned_bytes": 1_600_000_000,
         "found": (),
+        "archives": 1,
         "models": (TrainedModel(model=MODEL, version=3, data=EVIDENCE.data, aliases=("champion",)),),
     }
     return Erasure(**(about | known))

@@ -5,7 +5,15 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from materializers.blobs import write_blob
-from materializers.erasure import Forgotten, forgotten_ids, notes_folder, read_notes, write_note
+from materializers.erasure import (
+    Erasure,
+    Forgotten,
+    PassedOver,
+    forgotten_ids,
+    notes_folder,
+    read_notes,
+    write_note,
+)
 from materializers.errors import DamagedArtifact
 from tests.materializers.examples import erasure
 
@@ -36,7 +44,33 @@ def test_the_headline_has_the_proof() -> None:
     """What was searched, what was found, and on whose word."""
     headline = erasure().headline()
     assert (headline["scanned_files"], headline["found"], headline["models"]) == (1234, 0, 1)
+    assert (headline["not_searchable"], headline["passed_over"]) == (0, 0)
     assert (headline["by"], headline["reason"]) == ("Anna Weber", "the customer asked")
+
+
+def test_a_picture_without_a_fingerprint_is_not_searchable() -> None:
+    """Also where other bytes of it have one: those that have none may lie anywhere."""
+    assert ONE.searchable
+    assert not TWO.searchable
+    assert not ONE.model_copy(update={"plain": True}).searchable
+
+
+def test_an_erasure_of_the_first_format_is_read_as_it_was() -> None:
+    """It knew nothing of what could not be searched, and its digest stays."""
+    later = ("archives", "not_searchable", "passed_over")
+    first = {name: value for name, value in erasure().model_dump(mode="json").items() if name not in later}
+    read = Erasure.model_validate(first | {"format_version": 1})
+    assert read.model_dump(mode="json") == first | {"format_version": 1}
+    assert read.passed_over == ()
+
+
+def test_the_page_names_what_could_not_be_searched() -> None:
+    """A person looks there."""
+    passed = PassedOver(place="deliveries/1/a.zip", number=3, why="a.tar: packed")
+    page = erasure(outcome="not_proven", not_searchable=("ab" * 32,), passed_over=(passed,)).page()
+    assert '<td class="path">deliveries/1/a.zip</td><td class="number">3</td><td>a.tar: packed</td>' in page
+    assert f"<li><code>{'ab' * 32}</code></li>" in page
+    assert "searched picture by picture: 1." in page
 
 
 def test_the_page_lists_the_models_that_learnt_from_it() -> None:

@@ -12,6 +12,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 from zenml.enums import VisualizationType
 
+from materializers.erasure import PassedOver
 from materializers.errors import DamagedArtifact
 from materializers.report import PAGE_PICTURE_BYTES, Report, ReportMaterializer, counted, json_digest, number
 from materializers.split_report import MergedGroup
@@ -37,6 +38,11 @@ REPORTS: dict[str, Report] = {
     "data difference": examples.data_diff(),
     "erasure": examples.erasure(),
     "erasure not proven": examples.erasure(outcome="found", found=("notes/letter.pdf",)),
+    "erasure not searched": examples.erasure(
+        outcome="not_proven",
+        not_searchable=("ab" * 32,),
+        passed_over=(PassedOver(place="deliveries/1/a.zip", number=3, why="a.tar: packed"),),
+    ),
 }
 HARMLESS = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer"} | {
     *("h1", "h2", "p", "div", "span", "code", "ul", "li"),
@@ -206,6 +212,7 @@ def test_every_page_is_complete_small_and_harmless(report: Report) -> None:
         ("data difference", "2 added, 1 withdrawn, 1 relabelled"),
         ("erasure", "Erased"),
         ("erasure not proven", "Not proven: found in 1 file"),
+        ("erasure not searched", "Erased where it is known; not proven"),
     ],
 )
 def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:

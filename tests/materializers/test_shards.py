@@ -1,5 +1,6 @@
 """A shard is an Arrow file like any other, and one read at its place gives a picture."""
 
+import io
 import os
 from pathlib import Path
 
@@ -8,10 +9,13 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zenml.artifact_stores import BaseArtifactStore
+from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from materializers import shards
+from materializers.blobs import write_blob
 from materializers.errors import DamagedArtifact
-from materializers.shards import FileShard, Packer, Wanted, layout, picture_digest
+from materializers.shards import FileShard, Packer, Wanted, held, layout, picture_digest
 from tests.materializers.examples import png
 
 PICTURES = st.lists(st.binary(max_size=300), unique=True, max_size=12)
@@ -75,6 +79,55 @@ def test_a_forked_process_leaves_the_temporary_folder(
     assert len(list(tmp_path.glob("*/*.arrow"))) == 2
     del packer
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_shard_says_what_it_holds(store: BaseArtifactStore) -> None:
+    """By the ids in it, and in the first format, which has none, by the digests of its pictures."""
+    pictures = [png(1), png(2)]
+    (shard,) = packed(pictures).shards.values()
+    write_blob(store, f"{store.path}/second.arrow", shard.whole())
+    with pa.BufferOutputStream() as sink:
+        with pa.ipc.new_file(sink, pa.schema([("picture", pa.large_binary())])) as writer:
+            writer.write_batch(pa.record_batch([pa.array(pictures, pa.large_binary())], names=["picture"]))
+        write_blob(store, f"{store.path}/first.arrow", sink.getvalue().to_pybytes())
+    ids = [picture_digest(data) for data in pictures]
+    assert held(store, f"{store.path}/second.arrow") == held(store, f"{store.path}/first.arrow") == ids
+
+
+def test_the_ids_of_a_shard_are_read_without_its_pictures(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that asking every shard of a store costs a thousandth of reading them."""
+    data = [bytes([number]) * 1_000_000 for number in range(1, 9)]
+    (shard,) = packed(data).shards.values()
+    path = Path(disk.path) / "large.arrow"
+    path.write_bytes(shard.whole())
+    for wanted in shard.rows:
+        with path.open("r+b") as file:
+            file.seek(wanted.offset)
+            file.write(b"\0" * wanted.size)
+    read = []
+
+    class Counting(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            read.append(len(found))
+            return found
+
+    monkeypatch.setattr(type(disk), "open", lambda _, uri, mode: Counting(uri, mode))
+    assert held(disk, str(path)) == [picture_digest(each) for each in data]
+    assert sum(read) < 20_000
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
+def test_a_shard_that_is_cut_short_is_named(disk: LocalArtifactStore, kept: float) -> None:
+    """Nobody can say what it holds."""
+    (shard,) = packed([png(1), png(2)]).shards.values()
+    data = bytes(shard.whole())
+    uri = f"{disk.path}/cut.arrow"
+    write_blob(disk, uri, data[: int(kept * len(data)) if kept < 1 else int(kept)])
+    with pytest.raises(DamagedArtifact, match=f"{uri} holds: it is damaged .* Remove it"):
+        held(disk, uri)
 
 
 @pytest.mark.parametrize("share", [1, 4], ids=["few of its pictures", "all of them"])

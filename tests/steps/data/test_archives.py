@@ -63,6 +63,24 @@ def test_an_archive_that_is_cut_short_is_wrong_use(tmp_path: Path, name: str, ke
         opened(archive)
 
 
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar.gz", "delivery.tar.xz"])
+def test_an_archive_is_not_unpacked_beyond_the_limit(tmp_path: Path, name: str) -> None:
+    """Thousands of times its size may be in it, also behind the last member of a tar."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number}.png").write_bytes(bytes(100_000))
+    archive = packed(folder, tmp_path / name, "")
+    if name == "delivery.tar.gz":
+        plain = packed(good_delivery(tmp_path / "good", per_class=1), tmp_path / "good.tar", "")
+        archive.write_bytes(gzip.compress(plain.read_bytes() + bytes(3_000_000)))
+    with pytest.raises(
+        UsageError, match=r"unpacked it has .* bytes, and the limit is 1,000,000. Deliver it in"
+    ):
+        opened(archive, SourceLimits(unpacked_bytes=1_000_000))
+    assert opened(archive, SourceLimits(unpacked_bytes=4_000_000)).pictures()
+
+
 COMPRESSED = [name for name in KINDS if name not in ("delivery.zip", "delivery.tar")]
 
 

@@ -1,0 +1,166 @@
+"""Search every file below an artifact store's root for pictures: what an erasure is proven by.
+
+A picture is known by its digests where something names it, and by fingerprints of its bytes and pixels where
+nothing does. What cannot be looked into is counted and named: nobody takes it for searched.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from materializers.blobs import download_blob, is_on_disk
+from materializers.erasure import PassedOver
+from materializers.errors import UsageError
+from materializers.shards import SHARDS_FOLDER, held, picture_digest
+from materializers.store_files import DELIVERIES, StoredFile, relative, walk_files
+from materializers.traces import Searched, finds, search_file
+from serving.bad_picture import BadPicture
+from serving.strip_metadata import strip_metadata
+from steps.data.files import PARQUET_SUFFIX, PictureFiles, Source, SourceLimits, Unreadable
+from steps.data.labels import LABELS_FILE
+from steps.data.sources import ARCHIVE_SUFFIXES, open_source
+from steps.progress import progress
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+SHARD_SUFFIX = ".arrow"
+OPENED = (*ARCHIVE_SUFFIXES, PARQUET_SUFFIX)
+PACKED = (*OPENED, ".gz", ".bz2", ".xz", ".7z", ".rar")
+"""What is not searched by reading it, where it lies inside an archive."""
+LIMITS = SourceLimits(picture_bytes=100_000_000, unpacked_bytes=100_000_000_000)
+"""Of a file in an archive, which is read into memory, and of all of them together."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reading every file of a store came to.
+
+    Attributes:
+        files: how many there are.
+        size: their bytes.
+        places: the paths, below the root, of those that hold or show one of the pictures.
+        archives: how many of them were opened and searched picture by picture.
+        passed_over: those with something in them that could not be looked into.
+    """
+
+    files: int
+    size: int
+    places: tuple[str, ...]
+    archives: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Collection[str]) -> Found:
+    """Read every file below the store's root, and search it for pictures.
+
+    Args:
+        store: where to look.
+        marks: fingerprints of bytes and of thumbnails.
+        digests: of the pictures.
+
+    Raises:
+        OSError: a file cannot be read, so that nothing is proven.
+        DamagedArtifact: a shard cannot be read, so that nobody knows what it holds.
+    """
+    files = list(walk_files(store, str(store.path)))
+    places, passed_over, archives = list[str](), list[PassedOver](), 0
+    with progress("search", len(files)) as meter:
+        for file in files:
+            meter.advance()
+            place = relative(store, file.uri)
+            packed = place.startswith(f"{DELIVERIES}/") and place.lower().endswith(OPENED)
+            try:
+                searched = search_file(store, file.uri, marks, digests)
+                if packed and not searched.found:
+                    archives += 1
+                    searched = search_delivery(store, file, marks, digests)
+                elif shard_at(place) is not None and not searched.found:
+                    searched = Searched(not set(held(store, file.uri)).isdisjoint(digests))
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            if searched.found:
+                places.append(place)
+            if why := searched.passed_over:
+                passed_over.append(PassedOver(place=place, number=len(why), why=why[0]))
+        meter.note(f"{len(places):,} of {len(files):,} files hold or show one")
+    size = sum(file.size for file in files)
+    return Found(len(files), size, tuple(places), archives, tuple(passed_over))
+
+
+def search_delivery(
+    store: BaseArtifactStore, file: StoredFile, marks: Collection[int], digests: Collection[str]
+) -> Searched:
+    """Open an archive, or a table, that was brought to a store, and search it picture by picture.
+
+    Args:
+        store: where it lies.
+        file: the archive.
+        marks: fingerprints of the pictures.
+        digests: of the pictures.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if file.size > LIMITS.unpacked_bytes:
+        return Searched(False, (f"it has {file.size:,} bytes, and the limit is {LIMITS.unpacked_bytes:,}",))
+    try:
+        with _on_this_machine(store, file.uri) as path, open_source(str(path), LIMITS) as source:
+            return _search_source(source, marks, digests)
+    except UsageError as error:
+        return Searched(False, (str(error),))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return Searched(False, (f"this machine has no room to unpack it ({error.strerror})",))
+
+
+def is_one_of(data: bytes, marks: Collection[int], digests: Collection[str]) -> bool:
+    """Whether this is one of the pictures, as it was delivered or with other metadata, or has it inside."""
+    known_as = {picture_digest(data)}
+    with suppress(BadPicture):
+        known_as.add(picture_digest(strip_metadata(data).data))
+    return not known_as.isdisjoint(digests) or finds(data, marks)
+
+
+def shard_at(place: str) -> str | None:
+    """The digest of the shard that lies there, below the root; None where there is none."""
+    folder, _, name = place.rpartition("/")
+    if folder != SHARDS_FOLDER or not name.endswith(SHARD_SUFFIX) or name.startswith("."):
+        return None
+    return name.removesuffix(SHARD_SUFFIX)
+
+
+def _search_source(source: Source, marks: Collection[int], digests: Collection[str]) -> Searched:
+    paths = source.watch() if isinstance(source, PictureFiles) else source.pictures()
+    passed_over = list[str]()
+    for path in paths:
+        if path.rpartition("/")[2] == LABELS_FILE:
+            continue
+        if isinstance(source, PictureFiles) and path.lower().endswith(PACKED):
+            passed_over.append(f"{path}: what is packed inside an archive is not unpacked")
+            continue
+        try:
+            if is_one_of(source.read(path), marks, digests):
+                return Searched(True, tuple(passed_over))
+        except Unreadable as error:
+            passed_over.append(f"{path}: {error}")
+    return Searched(False, tuple(passed_over))
+
+
+@contextmanager
+def _on_this_machine(store: BaseArtifactStore, uri: str) -> Iterator[Path]:
+    """A file of a store as one of this machine; of a bucket a copy, for as long as it is used."""
+    if is_on_disk(uri):
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="shutterline-search-") as folder:
+        path = Path(folder) / uri.rpartition("/")[2]
+        download_blob(store, uri, path)
+        yield path

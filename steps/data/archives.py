@@ -112,6 +112,13 @@ class ArchiveSource(PictureFiles):
             raise Unreadable("missing", "the archive has no such file")
         return self.members[path]
 
+    def _name_of(self, delivered: str, *, folder: bool) -> str:
+        """The path of a member below the source; only a folder may be the source itself."""
+        name = inner_path(delivered, self.address)
+        if name == str(PurePosixPath()) and not folder:
+            raise self._special(delivered, "a file without a name")
+        return name
+
     def _no_archive(self, error: Exception) -> UsageError:
         kind = "zip" if isinstance(self, ZipSource) else "tar"
         return UsageError(
@@ -142,12 +149,12 @@ class ZipSource(ArchiveSource):
             raise self._no_archive(error) from error
         self.members: dict[str, zipfile.ZipInfo] = {}
         for member in self.archive.infolist():
-            name = inner_path(member.filename, address)
+            name = self._name_of(member.filename, folder=member.filename.endswith("/"))
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise self._special(name, "a link")
             if member.flag_bits & 0x1:
                 raise self._special(name, "encrypted")
-            if member.is_dir():
+            if member.filename.endswith("/"):  # is_dir() stumbles over a member without a name
                 self.folders.add(name)
             else:
                 self.members[name] = member
@@ -242,7 +249,7 @@ class TarSource(ArchiveSource):
             shutil.copyfileobj(content, self.file, CHUNK)
 
     def _checked(self, member: tarfile.TarInfo) -> str:
-        name = inner_path(member.name, self.address)
+        name = self._name_of(member.name, folder=member.isdir())
         if not (member.isreg() or member.isdir()) or member.issparse():
             raise self._special(name, "a link, a device or another special file")
         if member.isdir():

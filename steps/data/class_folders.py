@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
@@ -31,7 +32,8 @@ def label_by_folder(address: str, paths: Iterable[str], folders: Iterable[str]) 
         Rows in the order of their paths. What cannot be stored as text is written as :func:`printable` does.
 
     Raises:
-        UsageError: there is no picture, a picture lies in no folder, or a folder holds none.
+        UsageError: there is no picture, a picture lies in no folder, a folder holds none, or two paths are
+            written alike.
     """
     found = sorted(path for path in paths if is_picture(path))
     beside = [path for path in found if "/" not in path]
@@ -48,6 +50,7 @@ def label_by_folder(address: str, paths: Iterable[str], folders: Iterable[str]) 
             f"{len(empty):,} without a picture were found, such as {printable(empty[0])}. Upload its "
             "pictures, or remove it."
         )
+    _refuse_written_alike(address, found)
     return Labels(("image_path", "label"), [_row(path) for path in found])
 
 
@@ -77,6 +80,16 @@ def is_hidden(path: str) -> bool:
 def printable(path: str) -> str:
     """``path`` as text that can be stored: bytes of a name that is not UTF-8 are written ``\\xff``."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _refuse_written_alike(address: str, paths: list[str]) -> None:
+    """Raise where a name that is not UTF-8 is written as another file is called: one row would be of both."""
+    for written, count in Counter(map(printable, paths)).items():
+        if count > 1:
+            raise UsageError(
+                f"{address} is refused as a whole: {count:,} of its pictures are written {written}; each "
+                "needs a path of its own. The name of one has bytes that are not UTF-8: rename it."
+            )
 
 
 def _lie_beside(paths: list[str]) -> str:

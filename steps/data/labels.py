@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +18,10 @@ NEEDED = ("image_path", "label")
 DESCRIBING = (*NEEDED, "group", "captured_at")
 """What a row may say of a picture, besides columns of the delivery's own."""
 KNOWN = (*DESCRIBING, "image_id", "withdrawn")
+MOST_COLUMNS = 1_000
+"""Of a delivery: each is kept beside every picture and checked by itself."""
+MOST_CHARACTERS = 131_072
+"""Of a value; more is what follows a quotation mark that was never closed."""
 IMAGE_ID = re.compile("[0-9a-f]{64}")
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
@@ -107,13 +113,15 @@ def read_labels(data: bytes) -> Labels:
     # A stream, for the text of a million rows beside their values would take twice the memory.
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
     reader = csv.reader(lines, strict=True)
+    csv.field_size_limit(MOST_CHARACTERS)
     try:
         columns = _columns(next(reader, []))
         parse = _RowParser(columns)
         rows = [parse.row(line, reader.line_num) for line in reader if line]
     except csv.Error as error:
         raise UsageError(
-            f"labels.csv is no CSV: line {reader.line_num:,}: {error}. Write it anew."
+            f"labels.csv is no CSV: line {reader.line_num:,}: {error}. A value has {MOST_CHARACTERS:,} "
+            "characters at most, and each quotation mark is closed by another: write it anew."
         ) from error
     if not rows:
         raise UsageError(
@@ -133,6 +141,7 @@ def _check_encoding(data: bytes) -> None:
 
 
 def _columns(header: list[str]) -> tuple[str, ...]:
+    check_column_count("labels.csv", len(header))
     names = [name.strip() for name in header]
     if not any(names):
         raise UsageError(
@@ -146,13 +155,32 @@ def _columns(header: list[str]) -> tuple[str, ...]:
             f"{' and '.join(NEEDED)} are needed, separated by commas. Rename them."
         )
     columns = own_columns(names, known=KNOWN)
-    twice = sorted({name or "(no name)" for name in columns if not name or columns.count(name) > 1})
-    if twice:
+    if twice := names_to_change(columns):
         raise UsageError(
             f"labels.csv has columns that share a name or have none: {', '.join(twice)}. "
             "Each needs one of its own: rename or remove them."
         )
     return columns
+
+
+def check_column_count(where: str, count: int) -> None:
+    """Refuse a table that is too wide, before anything looks at its columns one by one.
+
+    Raises:
+        UsageError: there are more than :data:`MOST_COLUMNS`.
+    """
+    if count > MOST_COLUMNS:
+        raise UsageError(
+            f"{where} has {count:,} columns; the limit is {MOST_COLUMNS:,}. Leave out those that say "
+            "nothing of a picture."
+        )
+
+
+def names_to_change(names: Iterable[str]) -> list[str]:
+    """The names of columns that are empty or shared, each once, for messages."""
+    counts = Counter(names)
+    changed = {name.strip() for name, count in counts.items() if count > 1 or not name.strip()}
+    return sorted(name or "(no name)" for name in changed)
 
 
 def own_columns(names: list[str], known: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from materializers.errors import UsageError
-from steps.data.labels import DESCRIBING, own_columns
+from steps.data.labels import DESCRIBING, check_column_count, names_to_change, own_columns
 
 IMAGE, LABEL = "image", "label"
 BYTES, PATH = "bytes", "path"
 """Fields of a picture as Hugging Face's ``datasets`` writes it."""
 HUGGING_FACE = b"huggingface"
+UNSAYABLE = (ArithmeticError, LookupError, TypeError, ValueError, pa.ArrowException)
+"""What comes of values that Parquet can hold and Python cannot: times after the year 9999 or in no known
+zone, text that is not UTF-8."""
+LONGEST_REASON = 200
+MOST_LEVELS = 100
+"""Of lists and structs within each other; Python reads some hundred."""
 INDEX = re.compile(r"__index_level_\d+__")
 """Row numbers that pandas writes beside the columns."""
 
@@ -33,6 +40,7 @@ class Columns:
 
     def __init__(self, where: str, schema: pa.Schema) -> None:
         self.where, self.schema = where, schema
+        check_column_count(where, len(schema))
         names = [name for name in schema.names if not INDEX.fullmatch(name)]
         self._check_names(names)
         image = schema.field(IMAGE).type
@@ -41,14 +49,13 @@ class Columns:
         self._check_types(image)
         beside = [name for name in names if name != IMAGE]
         self.kept = dict(zip(beside, own_columns([name.strip() for name in beside], DESCRIBING), strict=True))
-        twice = sorted({name for name in self.kept.values() if list(self.kept.values()).count(name) > 1})
-        if twice:
+        if twice := names_to_change(self.kept.values()):
             raise self._share(twice)
         path_given = pa.types.is_struct(image) and image.get_field_index(PATH) >= 0
         self.path = f"{IMAGE}.{PATH}" if path_given and "image_path" not in self.kept.values() else None
         self.described_by = [*self.kept, *([self.path] if self.path else [])]
         """The columns to read for :meth:`texts`, as Parquet names them."""
-        self.classes = _class_names(schema)
+        self.classes = self._class_names()
 
     def texts(self, batch: pa.RecordBatch) -> dict[str, list[str | None]]:
         """What some rows say, by the names under which columns are kept; empty values are None.
@@ -57,16 +64,23 @@ class Columns:
             batch: with the columns ``described_by``.
 
         Raises:
-            UsageError: a label is a number that no class has.
+            UsageError: a label is a number that no class has, or a value cannot be kept as text.
         """
-        found = {
-            kept: [_text(value) for value in batch[name].to_pylist()] for name, kept in self.kept.items()
-        }
+        found = {kept: self._said(batch, name, _text) for name, kept in self.kept.items()}
         if self.classes:
-            found[LABEL] = [self._class(value) for value in batch[LABEL].to_pylist()]
+            found[LABEL] = self._said(batch, LABEL, self._class)
         if self.path:
-            found["image_path"] = [_text(image and image[PATH]) for image in batch[IMAGE].to_pylist()]
+            found["image_path"] = self._said(batch, IMAGE, lambda image: _text(image and image[PATH]))
         return found
+
+    def _said(
+        self, batch: pa.RecordBatch, name: str, text_of: Callable[[Any], str | None]
+    ) -> list[str | None]:
+        """The values of a column as texts."""
+        try:
+            return [text_of(value) for value in batch[name].to_pylist()]
+        except UNSAYABLE as error:
+            raise self._unsayable(name, error) from error
 
     def _check_names(self, names: Sequence[str]) -> None:
         absent = [name for name in (IMAGE, LABEL) if name not in names]
@@ -75,11 +89,16 @@ class Columns:
                 f"{self.where} has no column {' and no column '.join(absent)}: its columns are "
                 f"{', '.join(names)}; {IMAGE} (encoded pictures) and {LABEL} are needed. Rename them."
             )
-        twice = sorted({name or "(no name)" for name in names if not name.strip() or names.count(name) > 1})
-        if twice:
+        if twice := names_to_change(names):
             raise self._share(twice)
 
     def _check_types(self, image: pa.DataType) -> None:
+        for column in self.schema:
+            if (levels := _levels(column.type)) > MOST_LEVELS:
+                raise UsageError(
+                    f"{self.where}: the column {column.name} has {levels:,} levels of lists and structs "
+                    f"within each other; the limit is {MOST_LEVELS}. Write it flatter, or leave it out."
+                )
         data = image.field(BYTES).type if _has_field(image, BYTES) else image
         if not (pa.types.is_binary(data) or pa.types.is_large_binary(data)):
             raise self._wrong(
@@ -93,6 +112,13 @@ class Columns:
             if column.name != IMAGE and _holds_bytes(column.type):
                 raise self._wrong(column.name, column.type, "bytes cannot be kept as text; remove it")
 
+    def _unsayable(self, name: str, error: Exception) -> UsageError:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+        return UsageError(
+            f"{self.where}: the column {name} holds a value that cannot be kept as text ({reason}). "
+            "Write it anew: text in UTF-8, and times of the years 1 to 9999, in a time zone that has a name."
+        )
+
     def _wrong(self, name: str, kind: pa.DataType, needed: str) -> UsageError:
         return UsageError(f"{self.where}: the column {name} has the type {kind}: {needed}. Write it anew.")
 
@@ -101,6 +127,27 @@ class Columns:
             f"{self.where} has columns that share a name or have none: {', '.join(names)}. Each needs one of "
             "its own: rename or remove them."
         )
+
+    def _class_names(self) -> list[str]:
+        """The names behind labels that are numbers, where ``datasets`` wrote them beside the schema."""
+        if not pa.types.is_integer(self.schema.field(LABEL).type):
+            return []
+        try:
+            written = json.loads((self.schema.metadata or {})[HUGGING_FACE])
+            names = written["info"]["features"][LABEL]["names"]
+            found = [str(name) for name in names] if isinstance(names, list) else []
+        except RecursionError as error:
+            raise UsageError(
+                f"{self.where}: what {HUGGING_FACE.decode()} wrote beside the schema of the column {LABEL} "
+                "is nested too deeply to be read. Write it anew."
+            ) from error
+        except (KeyError, ValueError, TypeError):
+            return []
+        try:
+            "".join(found).encode()
+        except UnicodeEncodeError as error:
+            raise self._unsayable(LABEL, error) from error
+        return found
 
     def _class(self, number: int | None) -> str | None:
         if number is None or number == -1:  # -1: how `datasets` writes that there is no label
@@ -117,24 +164,21 @@ def _has_field(kind: pa.DataType, name: str) -> bool:
     return bool(pa.types.is_struct(kind) and kind.get_field_index(name) >= 0)
 
 
+def _levels(kind: pa.DataType) -> int:
+    """How many types are within each other."""
+    levels, inner = 0, [kind]
+    while inner:
+        levels += 1
+        inner = [each.field(at).type for each in inner for at in range(each.num_fields)]
+    return levels
+
+
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _holds_bytes(kind.value_type)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return True
     return any(_holds_bytes(kind.field(at).type) for at in range(kind.num_fields))
-
-
-def _class_names(schema: pa.Schema) -> list[str]:
-    """The names behind labels that are numbers, where ``datasets`` wrote them beside the schema."""
-    if not pa.types.is_integer(schema.field(LABEL).type):
-        return []
-    try:
-        feature = json.loads((schema.metadata or {})[HUGGING_FACE])["info"]["features"][LABEL]
-        names = feature["names"]
-    except (KeyError, ValueError, TypeError):
-        return []
-    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _text(value: object) -> str | None:

@@ -14,7 +14,7 @@ import pytest
 
 from materializers.errors import UsageError
 from steps.data.files import SourceLimits, Unreadable
-from tests.steps.data.deliveries import good_delivery, opened, screened, tarred, zipped
+from tests.steps.data.deliveries import good_delivery, opened, photograph, screened, tarred, zipped
 
 KINDS = (
     "delivery.zip",
@@ -294,3 +294,27 @@ def test_an_archive_that_changes_while_it_is_read_is_refused(tmp_path: Path, nam
             packed(good_delivery(tmp_path / "later", per_class=2), archive, "")
         with pytest.raises(UsageError, match="changed while it was read"):
             source.check_unchanged()
+
+
+def nameless(target: Path, name: str) -> Path:
+    """An archive with a good picture, its labels.csv, and a file that is called ``name``."""
+    files = {"labels.csv": LABELS, "a.png": photograph(0), name: b"whose?"}
+    if target.suffix == ".zip":
+        with zipfile.ZipFile(target, "w") as archive:
+            for path, data in files.items():
+                archive.writestr(zipfile.ZipInfo(path), data)
+        return target
+    with tarfile.open(target, "w:gz" if target.suffix == ".gz" else "w") as tar:
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return target
+
+
+@pytest.mark.parametrize("name", ["", "."])
+@pytest.mark.parametrize("kind", ["delivery.zip", "delivery.tar", "delivery.tar.gz"])
+def test_a_member_without_a_name_refuses_the_delivery(tmp_path: Path, kind: str, name: str) -> None:
+    """It is told in one line, as any other member that does not belong there."""
+    with pytest.raises(UsageError, match=r"refused as a whole: its member '\.?' is a file without a name"):
+        opened(nameless(tmp_path / kind, name))

@@ -162,3 +162,25 @@ def test_names_that_are_not_utf8_are_read_and_can_be_stored(tmp_path: Path) -> N
         assert screening.set_aside == ()
         assert "shop/books/caf\\xe9.png" in set(dataset.index["source"])
     assert printable("caf\udce9") == "caf\\xe9"
+
+
+def test_two_pictures_that_are_written_alike_refuse_the_delivery(tmp_path: Path) -> None:
+    """A name of bytes that are not UTF-8 is written as another file is called: no row could be of both."""
+    folder = os.fsencode(sorted_into_folders(tmp_path / "delivery")) + b"/books/"
+    for number, name in enumerate((b"\xff.png", rb"\xff.png")):
+        with open(folder + name, "wb") as file:  # noqa: PTH123 - a Path cannot name these bytes
+            file.write(photograph(50 + number))
+    with pytest.raises(UsageError) as refused:
+        screened(tmp_path / "delivery")
+    assert r"2 of its pictures are written books/\xff.png" in str(refused.value)
+    assert "rename it" in str(refused.value)
+    os.rename(folder + b"\xff.png", folder + b"renamed.png")  # noqa: PTH104
+    dataset, _ = screened(tmp_path / "delivery")
+    assert len(dataset) == 3 * len(CLASSES) + 2
+
+
+def test_names_that_differ_in_what_is_not_text_are_told_apart() -> None:
+    """Also where each of the two has such bytes: it is the written name that has to differ."""
+    paths = [os.fsdecode(name) for name in (b"books/\\xff\xfe.png", b"books/\xff\\xfe.png")]
+    with pytest.raises(UsageError, match="2 of its pictures are written"):
+        labelled(*paths)

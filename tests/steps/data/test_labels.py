@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from materializers.errors import UsageError
-from steps.data.labels import read_labels
+from steps.data.labels import MOST_COLUMNS, read_labels
 
 
 def test_every_column_is_kept_as_text() -> None:
@@ -201,3 +202,26 @@ print((peak_memory_mb() - before) * 1024 / len(labels.rows))
     )
     kilobytes_a_row = float(done.stdout.splitlines()[-1])
     assert kilobytes_a_row < 1
+
+
+def table(columns: int) -> bytes:
+    """One row with as many columns as that."""
+    names = ["image_path", "label", *(f"c{number}" for number in range(columns - 2))]
+    return f"{','.join(names)}\n{','.join(['x'] * columns)}\n".encode()
+
+
+def test_a_table_that_is_too_wide_is_refused_by_its_number_of_columns() -> None:
+    """Up to the limit it is read; 200,000 columns are refused in a moment, with number and limit."""
+    assert len(read_labels(table(MOST_COLUMNS)).columns) == MOST_COLUMNS
+    for columns, said in ((MOST_COLUMNS + 1, "1,001 columns"), (200_000, "200,000 columns")):
+        begun = time.process_time()
+        with pytest.raises(UsageError, match=f"{said}; the limit is 1,000"):
+            read_labels(table(columns))
+        assert time.process_time() - begun < 5
+
+
+def test_a_value_that_never_ends_is_refused_with_its_limit() -> None:
+    """What follows a quotation mark that was never closed would be one value."""
+    with pytest.raises(UsageError, match=r"line 2.*131,072 characters"):
+        read_labels(b'image_path,label\na.png,"' + b"x" * 200_000 + b'"\n')
+    assert read_labels(b"image_path,label\na.png," + b"x" * 131_000 + b"\n").rows[0].label == "x" * 131_000

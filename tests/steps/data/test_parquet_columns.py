@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materializers.errors import UsageError
-from steps.data.labels import Row
+from steps.data.labels import MOST_COLUMNS, Row
 from tests.steps.data.deliveries import opened, write_parquet
 
 PICTURE = b"picture"
@@ -157,3 +157,79 @@ def test_two_columns_of_one_name_refuse_the_delivery(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="share a name or have none: label"):
         rows_of(tmp_path / "x.parquet")
+
+
+def test_a_table_that_is_too_wide_refuses_the_delivery(tmp_path: Path) -> None:
+    """The number of its columns and the limit are named."""
+    path = written(tmp_path, **{f"c{number}": [1, 2] for number in range(MOST_COLUMNS)})
+    with pytest.raises(UsageError, match=r"x\.parquet has 1,002 columns; the limit is 1,000"):
+        rows_of(path)
+
+
+def in_lists(levels: int) -> pa.Array:
+    """Two values within as many lists."""
+    values = pa.array(["x", "y"])
+    for _ in range(levels):
+        values = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), values)
+    return values
+
+
+NOT_UTF_8 = pa.Array.from_buffers(
+    pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([2**62, 0], pa.timestamp("us")), "the column odd holds a value"),
+        (pa.array([2**60, 0], pa.timestamp("ms", "UTC")), "the column odd holds a value"),
+        (pa.array([2**31 - 1, 0], pa.date32()), "the column odd holds a value"),
+        (pa.array([0, 1], pa.timestamp("us", "Middle/Earth")), "the column odd holds a value"),
+        (pa.array([[2**62], []], pa.list_(pa.timestamp("us"))), "the column odd holds a value"),
+        (NOT_UTF_8, "the column odd holds a value"),
+        (
+            in_lists(101),
+            "the column odd has 102 levels of lists and structs within each other; the limit is 100",
+        ),
+    ],
+    ids=["us", "ms", "date32", "zone", "list", "no UTF-8", "deep"],
+)
+def test_values_that_no_text_can_hold_refuse_the_delivery(
+    tmp_path: Path, column: pa.Array, said: str
+) -> None:
+    """The file and the column are named, in one line, with what to write instead."""
+    path = written(tmp_path, odd=column)
+    with pytest.raises(UsageError) as refused:
+        rows_of(path)
+    assert f"{path}: x.parquet: {said}" in str(refused.value)
+    assert "Write it" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_lists_as_deep_as_the_limit_are_kept(tmp_path: Path) -> None:
+    """As JSON."""
+    assert rows_of(written(tmp_path, odd=in_lists(99)))[0].extra == {"odd": "[" * 99 + '"x"' + "]" * 99}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (
+            '{"info": {"features": {"label": {"names": ["books", "\\ud800"]}}}}',
+            "the column label holds a value that cannot be kept as text",
+        ),
+        ("[" * 100_000, "the column label is nested too deeply"),
+    ],
+    ids=["half a character", "deep"],
+)
+def test_names_of_classes_that_no_text_can_hold_refuse_the_delivery(
+    tmp_path: Path, metadata: str, said: str
+) -> None:
+    """JSON can write half of a character, and lists in lists without end."""
+    table = pa.table({"image": [PICTURE], "label": [0]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata}), tmp_path / "x.parquet")
+    with pytest.raises(UsageError) as refused:
+        rows_of(tmp_path / "x.parquet")
+    assert said in str(refused.value)
+    assert str(tmp_path / "x.parquet") in str(refused.value)

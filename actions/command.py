@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from actions.interrupts import noted_interrupts
 from actions.request import Request, check_flags
+from materializers.redaction import visible
 
 if TYPE_CHECKING:
     from actions.result import ActionResult
@@ -44,6 +45,14 @@ class Account:
     results: list[Any] = field(default_factory=list)
 
 
+class Visible(logging.Formatter):
+    """Writes what is logged so that a terminal shows all of it and obeys none of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, escaped as everything that is printed."""
+        return visible(super().format(record))
+
+
 def execute(request: Request) -> int:
     """Do what is asked, print it for a person or as one JSON object, and return the exit code."""
     _prepare_environment()
@@ -64,11 +73,16 @@ def _print_json(answer: dict[str, Any], exit_code: int) -> int:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         sys.stdout.flush()
     except OSError as error:
-        sys.stderr.write(f"Standard output cannot be written ({error}); the work ended with {exit_code}.\n")
+        _tell(f"Standard output cannot be written ({error}); the work ended with {exit_code}.")
         # What is still buffered must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_code or 1
     return exit_code
+
+
+def _tell(text: str) -> None:
+    """Write lines for a person to standard error; see also :func:`actions.show.show`."""
+    sys.stderr.write(f"{visible(text)}\n")
 
 
 def _prepare_environment() -> None:
@@ -85,7 +99,7 @@ def _prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Visible("%(message)s"))
     log = logging.getLogger("shutterline")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
@@ -133,7 +147,7 @@ def _attempt(request: Request, account: Account) -> int:
 
         exit_code = exit_code_of(f"{type(error).__module__}.{type(error).__qualname__}")
         if exit_code == 1 and os.environ.get("SHUTTERLINE_DEBUG"):
-            traceback.print_exc(file=sys.stderr)
+            _tell(traceback.format_exc())
         line = one_line(str(error)) or type(error).__name__
         hint = "" if exit_code != 1 else " (SHUTTERLINE_DEBUG=1 shows where)"
         _explain(f"{type(error).__name__}: {line}{hint}", request, account, exit_code)
@@ -144,7 +158,7 @@ def _explain(message: str, request: Request, account: Account, exit_code: int) -
     from actions.result import in_full
 
     message = in_full(message, _command(request))
-    sys.stderr.write(message + "\n")
+    _tell(message)
     account.results.append(_fault(account.act, message, exit_code))
 
 
@@ -203,16 +217,13 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
     from pipelines.session import close_dead_runs
     from steps.deployment.conclude import finish_pending
 
-    def say(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
     try:
         for name in close_dead_runs():
-            say(f"Run {name} was closed: nobody carries it any more.")
+            _tell(f"Run {name} was closed: nobody carries it any more.")
     except ShutterlineError as error:
-        say(str(error))
+        _tell(str(error))
     notify_failed_runs(config.product.model)
-    finished = finish_pending(keep_going=always_allowed, say=say)
+    finished = finish_pending(keep_going=always_allowed, say=_tell)
     found = [] if always_allowed else differences(config.product.model)
     if found:
         raise Refused(" ".join(found))
@@ -302,13 +313,13 @@ def _say_left_out(wanted: list[str], ended: str) -> None:
     """Say which acts were asked for and not begun, because the one before them did not end well."""
     left = wanted[wanted.index(ended) + 1 :]
     if left:
-        sys.stderr.write(f"Not done, because of this: {', '.join(f'--{name}' for name in left)}\n")
+        _tell(f"Not done, because of this: {', '.join(f'--{name}' for name in left)}")
 
 
 def _say_beside(result: Any) -> None:
     """Say on standard error what the JSON of a result has no field for."""
     for note in getattr(result, "differences", ()):
-        sys.stderr.write(f"{note}\n")
+        _tell(note)
 
 
 def _show(result: Any, request: Request) -> None:

@@ -15,6 +15,8 @@ from rich.text import Text
 from actions.result import COMMAND, ActionResult, in_full
 from actions.schedules import shown, state
 from actions.status import Status
+from materializers.redaction import visible
+from materializers.report import Record
 from materializers.verdict import RuleResult, Verdict
 from pipelines.config import Config
 from pipelines.results import PipelineResult
@@ -38,9 +40,9 @@ def show(result: Any, *, command: str, output: str | None = None) -> None:
         output: where ``--infer`` wrote the predictions.
     """
     console = _console()
-    _show(result, console, command)
+    _show(_visible(result), console, visible(command))
     if isinstance(result, PipelineResult) and result.pipeline == "inference" and not result.exit_code:
-        console.print(f"  predictions written to {output}")
+        console.print(f"  predictions written to {visible(output or '')}")
 
 
 def show_next(results: list[Any], *, config: Config, command: str) -> None:
@@ -55,7 +57,20 @@ def show_next(results: list[Any], *, config: Config, command: str) -> None:
     console.print("next:")
     width = max(len(purpose) for purpose, _ in following)
     for purpose, line in following:
-        console.print(f"  {purpose:{width}}  {in_full(line, command)}")
+        console.print(f"  {purpose:{width}}  {visible(in_full(line, command))}")
+
+
+def _visible(value: Any) -> Any:
+    """A result, or a part of it, whose every text shows what a terminal would obey."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Record):
+        return value.model_copy(update={name: _visible(part) for name, part in value})
+    if isinstance(value, dict):
+        return {_visible(name): _visible(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_visible, value))
+    return value
 
 
 def _activation() -> list[tuple[str, str]]:

@@ -1,4 +1,7 @@
-"""Take secrets out of a text before a person, a log or a chat gets to read it."""
+"""Take out of a text what may not be shown, before a person, a log or a chat gets to read it.
+
+That is secrets, and characters that a terminal obeys instead of showing them.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,17 @@ PATTERNS = (
         r"|eyJ[\w-]{10,}\.[\w.-]+)"
     ),
 )
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but the tab and the line feed, line separators, and marks that turn the direction."""
+
+
+def visible(text: str) -> str:
+    """A text that moves no cursor, sets no colour and turns no direction: ``\\x1b`` stands for an escape.
+
+    Names of files, headers and labels come from outside; each can hold whatever a terminal obeys.
+    """
+    return OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:

@@ -156,6 +156,27 @@ def test_the_names_of_classes_are_printed_as_they_are(monkeypatch: pytest.Monkey
     assert text.count(NAME) == 2
 
 
+OBEYED = "bag\x1b[2J\r\x07\u202egnp"
+"""The name of a class that would clear a terminal's screen."""
+
+
+def test_what_a_terminal_would_obey_is_printed_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In reasons, in the cells of a table, and in the command that is proposed; nothing of it is dropped."""
+    full: Verdict = verdict(rule(0.9, rule="recall", subject=OBEYED))
+    rows = [{"name": OBEYED, **dict.fromkeys(("before", "added", "withdrawn", "after"), 1)}]
+    rows[0] |= dict.fromkeys(("relabelled_from", "relabelled_to"), 0)
+    act = ActionResult(
+        action="data-diff",
+        status="done",
+        details={"classes": rows, "columns": {OBEYED: 3}},
+        reasons=(OBEYED,),
+    )
+    text = shown(result("training", verdict="passed", full_verdict=full, reasons=(OBEYED,)), monkeypatch)
+    for found, times in ((text, 2), (shown(act, monkeypatch), 3)):
+        assert found.count(r"bag\x1b[2J\r\x07\u202egnp") == times
+        assert not {"\x1b", "\r", "\x07", "\u202e"} & set(found)
+
+
 def printed(done: ActionResult, capsys: pytest.CaptureFixture[str]) -> str:
     """What a person reads of an act."""
     with pytest.MonkeyPatch.context() as patch:

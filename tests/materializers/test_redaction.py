@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from materializers.redaction import one_line, redact
+from materializers.redaction import one_line, redact, visible
 
 PLANTED = "pLanted-s3cret"
 
@@ -82,3 +82,20 @@ def test_a_long_message_takes_no_time(piece: str) -> None:
     started = time.process_time()
     redact(text, {})
     assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("hidden\rshown", r"hidden\rshown"),
+        ("\x9b2J \x7f \x00", r"\x9b2J \x7f \x00"),
+        ("gnp.\u202egab \u2066x\u2069 \u200f", r"gnp.\u202egab \u2066x\u2069 \u200f"),
+        ("one\u2028two\x0bthree\x85", r"one\u2028two\x0bthree\x85"),
+        ("two\nlines,\ta tab, Röcke, 靴, 👜", "two\nlines,\ta tab, Röcke, 靴, 👜"),
+    ],
+)
+def test_what_a_terminal_obeys_is_shown(text: str, shown: str) -> None:
+    """Each character by its escape; letters of any script, lines and tabs stay what they are."""
+    assert visible(text) == shown

@@ -372,6 +372,37 @@ def test_a_person_reads_one_line_and_no_traceback(untouched: Shop, tmp_path: Pat
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+def a_class_of_no_picture(folder: Path) -> Path:
+    for name in ("tops", f"tops{CLEARS}"):
+        (folder / name).mkdir(parents=True)
+    (folder / "tops" / "a.png").write_bytes(encode(gradient(28, 28)))
+    return folder
+
+
+CLEARS = "\x1b[2J\x07\u202e"
+"""Clears a terminal, rings its bell, and turns what follows."""
+OBEYED: dict[str, tuple[Callable[[Path], Path], int]] = {
+    "a label": (lambda folder: packed(folder / "a.zip", relabelled(f"hats{CLEARS}", 20)), REFUSED),
+    "a header": (
+        lambda folder: with_labels(folder / "a", f"image_path,category{CLEARS}\na.png,tops\n".encode()),
+        WRONG_USE,
+    ),
+    "the name of a folder": (a_class_of_no_picture, WRONG_USE),
+}
+
+
+@pytest.mark.parametrize("what", OBEYED)
+def test_what_a_terminal_would_obey_is_printed_as_an_escape(
+    untouched: Shop, tmp_path: Path, what: str
+) -> None:
+    """A delivery colours nothing, clears nothing and hides nothing, wherever its texts are printed."""
+    make, exit_code = OBEYED[what]
+    ended = untouched.process("--train", "--source", str(make(tmp_path)))
+    assert ended.returncode == exit_code
+    assert r"\x1b[2J\x07\u202e" in ended.stdout
+    assert not {"\x1b", "\x07", "\u202e"} & set(ended.stdout + ended.stderr)
+
+
 def test_ctrl_c_ends_the_run_and_nothing_else(untouched: Shop) -> None:
     """Interrupted in training: exit code 130, no run is left ``running`` in ZenML or MLflow."""
     import mlflow

@@ -142,13 +142,12 @@ def _attempt(request: Request, account: Account) -> int:
         _explain(str(error), request, account, error.exit_code)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence: one clear line, whatever it was
-        from materializers.redaction import one_line
-        from pipelines.results import exit_code_of
+        from pipelines.results import exit_code_of, reason_of
 
         exit_code = exit_code_of(f"{type(error).__module__}.{type(error).__qualname__}")
         if exit_code == 1 and os.environ.get("SHUTTERLINE_DEBUG"):
             _tell(traceback.format_exc())
-        line = one_line(str(error)) or type(error).__name__
+        line = reason_of(str(error)) or type(error).__name__
         hint = "" if exit_code != 1 else " (SHUTTERLINE_DEBUG=1 shows where)"
         _explain(f"{type(error).__name__}: {line}{hint}", request, account, exit_code)
         return exit_code

@@ -11,7 +11,9 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -20,9 +22,13 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from zenml.utils.io_utils import is_remote
 
+from materializers.errors import NoRoom
+
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a system answers that has no room: the disk, the user's share of it, or the file may not grow."""
 
 PIECE = 2**20
 PART = ".part"
@@ -33,6 +39,44 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 def is_on_disk(uri: str) -> bool:
     """Whether a file of this machine is meant."""
     return not is_remote(uri)
+
+
+@contextmanager
+def room_for(what: str, folder: Path | None = None) -> Iterator[None]:
+    """Say what could not be written, and where, when a disk takes no more.
+
+    Args:
+        what: is written.
+        folder: where; None: in this machine's folder for temporary files.
+
+    Raises:
+        NoRoom: the disk is full, or the file may not grow any more.
+        OSError: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or isinstance(error, NoRoom):
+            raise
+        raise _no_room(what, folder, error) from error
+
+
+def _no_room(what: str, folder: Path | None, error: OSError) -> NoRoom:
+    place = Path(tempfile.gettempdir()) if folder is None else folder
+    larger = " or name another folder, export TMPDIR=FOLDER," if folder is None else ""
+    refused = NoRoom(
+        f"{place} takes no more: {what} could not be written ({error.strerror}; {_free(place):,} bytes are "
+        f"free there). What was stored before is as it was. Make room, see df -h {place} and python run.py "
+        f"--collect,{larger} and run the same command again: it goes on from there."
+    )
+    refused.errno, refused.strerror = error.errno, error.strerror
+    return refused
+
+
+def _free(folder: Path) -> int:
+    """The bytes that its disk has left."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), Path())
+    return shutil.disk_usage(there).free
 
 
 def write_blob(store: BaseArtifactStore, uri: str, data: bytes | bytearray | Iterable[Piece]) -> None:
@@ -207,14 +251,20 @@ def _upload(store: BaseArtifactStore, source: IO[bytes], uri: str) -> None:
 
 
 def write_file(path: Path, data: bytes | bytearray | Iterable[Piece]) -> None:
-    """Replace the file at ``path`` with ``data`` by temporary file, fsync and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}{PART}")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines([data] if isinstance(data, bytes | bytearray) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Replace the file at ``path`` with ``data`` by temporary file, fsync and rename.
+
+    Raises:
+        NoRoom: the disk takes no more.
+        OSError: it cannot be written.
+    """
+    with room_for(path.name, path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}{PART}")
+        try:
+            with temporary.open("wb") as file:
+                file.writelines([data] if isinstance(data, bytes | bytearray) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.utils.io_utils import is_remote
 
 from materializers.blobs import write_blob, write_file
-from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
+from materializers.errors import DamagedArtifact, NoRoom, Refused, ServiceUnreachable
 from materializers.report import Record
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def fetch_model_directory(uri: str, target: Path) -> None:
         for name in names:
             with fileio.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
                 write_file(target / name, file.read())
+    except NoRoom:
+        raise
     except OSError as error:
         raise ServiceUnreachable(
             f"The model at {uri} cannot be copied from the artifact store: {error}. "
@@ -153,9 +155,11 @@ class ClassifierMaterializer(BaseMaterializer):
         try:
             for name in (WEIGHTS, CURVES, *(f"serving/{name}" for name in SERVING_FILES)):
                 with self.artifact_store.open(f"{self.uri}/{name}", "rb") as file:
-                    (directory / name).write_bytes(file.read())
+                    write_file(directory / name, file.read())
             with self.artifact_store.open(f"{self.uri}/record.json", "rb") as file:
                 record = TrainingRecord.model_validate_json(file.read())
+        except NoRoom:
+            raise
         except (OSError, ValidationError) as error:
             raise DamagedArtifact(
                 f"The classifier at {self.uri} cannot be read ({error}). Train again: python run.py --train"

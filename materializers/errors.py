@@ -29,6 +29,14 @@ class ServiceUnreachable(ShutterlineError):
     exit_code = 4
 
 
+class NoRoom(ServiceUnreachable, OSError):
+    """A disk takes no more; what was stored before is as it was, and the same command goes on."""
+
+    def __str__(self) -> str:
+        """The sentence, without the number of the error."""
+        return str(self.args[0])
+
+
 class RunGoesOn(ServiceUnreachable):
     """Whoever carries a run does not answer any more; the run may go on without being watched."""
 

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from blake3 import blake3
 
-from materializers.blobs import Piece, download_blob, is_on_disk, read_blob, read_pieces
+from materializers.blobs import Piece, download_blob, is_on_disk, read_blob, read_pieces, room_for
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.shard_cache import OpenBytes, OpenFile, ShardCache
 
@@ -393,7 +393,7 @@ class Packer:
             digest = blake3(before).update(pictures).update(after).hexdigest()
             if self._spool is not None:
                 path = self._spool.folder / f"{digest}.arrow"
-                with path.open("wb") as file:
+                with room_for("a shard of pictures"), path.open("wb") as file:
                     file.writelines([before, pictures, after])
                 self.shards[digest] = FileShard(digest, path, self._spool)
         if self._spool is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
+import tempfile
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
+from zenml.config.global_config import GlobalConfiguration
 
 from materializers.data_report import DataReport
 from materializers.errors import ShutterlineError
@@ -25,6 +28,8 @@ DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 3, 4, 130
 
 NOTHING_REQUIRED = "no rule of the policy is required: require one in policy.rules"
 
+FULL_DISK = re.compile(r"\[Errno (?:28|122)\]|disk is full")
+"""What Python and SQLite say of a disk, or a user's share of it, that takes no more."""
 OUTSIDE_SERVICES = ("mlflow.exceptions.", "sqlalchemy.exc.", "botocore.exceptions.", "requests.exceptions.")
 """Exceptions of the libraries that speak to the stack's services."""
 
@@ -48,7 +53,7 @@ class PipelineResult(Record):
     def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
         """The result of a pipeline that could not be started, or whose run left no trace of its fault."""
         source = f"{type(error).__module__}.{type(error).__qualname__}"
-        return cls.of_fault(pipeline, one_line(str(error)) or source, exit_code_of(source), run=run)
+        return cls.of_fault(pipeline, reason_of(str(error)) or source, exit_code_of(source), run=run)
 
     @classmethod
     def of_fault(cls, pipeline: str, reason: str, exit_code: int, *, run: str | None = None) -> Self:
@@ -60,6 +65,18 @@ class PipelineResult(Record):
             reasons=(reason,),
             exit_code=exit_code,
         )
+
+
+def reason_of(message: str) -> str:
+    """What an exception says, in one line; where a library only says that a disk is full, with what to do."""
+    line = one_line(message)
+    if not FULL_DISK.search(line):
+        return line
+    places = f"{GlobalConfiguration().config_directory} {tempfile.gettempdir()}"
+    return (
+        f"{line}: something that is kept on the way has no room; what was stored before is as it was. Make "
+        f"room, see df -h {places}, and run the same command again: it goes on from there."
+    )
 
 
 def exit_code_of(source: str) -> int:
@@ -80,7 +97,7 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
     for step_run in run.steps.values():
         if step_run.exception_info is not None and step_run.exception_info.source is not None:
             info = step_run.exception_info
-            message = one_line(info.message or info.source or "")
+            message = reason_of(info.message or info.source or "")
             reason, exit_code = f"{step_run.name}: {message}", exit_code_of(info.source or "")
             return PipelineResult.of_fault(pipeline, reason, exit_code, run=run.name)
     if not run.status.is_successful:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
+from materializers.blobs import room_for
 from materializers.errors import UsageError
 from steps.data.class_folders import find_wrapper
 from steps.data.files import PictureFiles, SourceLimits, Unreadable, inner_path, stamp_of
@@ -68,12 +69,13 @@ class ArchiveSource(PictureFiles):
     def open(self, path: str) -> BinaryIO:
         """Open one member, copied into a file without a name, for reading here and there in it."""
         file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115 - closed by who opens it
-        try:
-            self._copy(inner_path(path, self.address), file)
-        except BaseException:
-            file.close()
-            raise
-        file.seek(0)
+        with room_for(path):  # also where closing has to write what is left
+            try:
+                self._copy(inner_path(path, self.address), file)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
         return file
 
     def check_unchanged(self) -> None:
@@ -194,23 +196,21 @@ class TarSource(ArchiveSource):
         self.members: dict[str, tuple[int, int]] = {}
         """Name → offset of its bytes (-1: too large, not unpacked) and size."""
         self.file: IO[bytes] = path.open("rb")
-        try:
-            plain = path.name.lower().endswith(".tar")
-            self._list_plain() if plain else self._unpack(self.file)
-        except DAMAGE as error:
-            self.close()
-            raise self._no_archive(error) from error
-        except OSError as error:
-            self.close()
-            if error.errno is None:  # so gzip and bz2 speak of bad data
-                raise self._no_archive(error) from error
-            raise
-        except UsageError:
-            self.close()
-            raise
-        except _TooMuch as error:
-            self.close()
-            raise self._too_large(f"more than {error}") from error
+        with room_for(f"what {path.name} unpacks to"):  # also where closing has to write what is left
+            try:
+                plain = path.name.lower().endswith(".tar")
+                self._list_plain() if plain else self._unpack(self.file)
+            except (*DAMAGE, OSError) as error:
+                self.close()
+                if getattr(error, "errno", None) is None:  # so gzip and bz2 speak of bad data
+                    raise self._no_archive(error) from error
+                raise
+            except UsageError:
+                self.close()
+                raise
+            except _TooMuch as error:
+                self.close()
+                raise self._too_large(f"more than {error}") from error
         self._find_top()
 
     def _list_plain(self) -> None:

@@ -15,7 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.blobs import room_for
+from materializers.errors import NoRoom, ServiceUnreachable, UsageError
 from steps.data.files import PARQUET_SUFFIX, SourceLimits, Stamp, Unreadable, WatchedFiles, inner_path
 from steps.data.labels import LABELS_FILE
 
@@ -243,13 +244,14 @@ def fetch_archive(address: str, folder: Path, connections: int) -> Path:
     Raises:
         UsageError: there is no such object, or it changed while it was copied.
         ServiceUnreachable: the bucket does not answer, or refuses.
+        NoRoom: this machine's disk is full.
     """
     name = Path(split_address(address)[1]).name
     target = folder / name
     with closing(S3Source(address, SourceLimits(), connections, only=name)) as source:
         try:
             stamp = cast(S3Object, source.open(name)).stamp
-            with target.open("wb") as file, ThreadPoolExecutor(connections) as pool:
+            with room_for(name), target.open("wb") as file, ThreadPoolExecutor(connections) as pool:
 
                 def copy(start: int) -> None:
                     os.pwrite(file.fileno(), source.read_range(name, start, PART, stamp), start)
@@ -259,6 +261,8 @@ def fetch_archive(address: str, folder: Path, connections: int) -> Path:
             if error.reason == "missing":
                 raise UsageError(f"There is no {address}: correct --source, or upload it.") from error
             raise unreachable(address, error) from error
+        except NoRoom:
+            raise
         except OSError as error:
             raise unreachable(address, error) from error
     return target

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from materializers.errors import UsageError
+from materializers.errors import NoRoom, UsageError
 from steps.data.files import PARQUET_SUFFIX, PictureFiles, Source, SourceLimits, Unreadable, inner_path
 from steps.data.labels import DESCRIBING, NEEDED, Labels, Row
 from steps.data.parquet_columns import BYTES, Columns
@@ -139,6 +139,8 @@ class ParquetSource(Source):
                 yield parquet
         except Unreadable as error:
             raise UsageError(f"{self.address}: {name}: {error}. Send it anew.") from error
+        except NoRoom:
+            raise
         except DAMAGE as error:
             raise UsageError(
                 f"{self.address} is refused as a whole: {name} is no Parquet file, cut short or damaged: "

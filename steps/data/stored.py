@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from materializers.errors import ServiceUnreachable
+from materializers.errors import NoRoom, ServiceUnreachable
 from materializers.report import Report
 
 if TYPE_CHECKING:
@@ -52,9 +52,12 @@ def store_errors(act: str) -> Iterator[None]:
 
     Raises:
         ServiceUnreachable: the store did not do ``act``.
+        NoRoom: its disk is full.
     """
     try:
         yield
+    except NoRoom:
+        raise
     except OSError as error:
         raise ServiceUnreachable(
             f"The artifact store could not {act}: {error}. Run the same command again once it does; look at "

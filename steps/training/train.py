@@ -10,6 +10,7 @@ from typing import Annotated
 
 from zenml import step
 
+from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
 from materializers.image_dataset import ImageDataset
 from materializers.splits import TRAIN, VALIDATION, Splits
@@ -80,7 +81,7 @@ def train_classifier(
             architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing
         )
         digest = export(network, metadata, directory)
-    (directory / CURVES).write_bytes(curves(result.epochs, result.best_epoch))
+    write_file(directory / CURVES, curves(result.epochs, result.best_epoch))
     record = TrainingRecord(
         architecture=settings.architecture,
         classes=tuple(classes),

@@ -10,6 +10,7 @@ import pytest
 from zenml.artifact_stores import BaseArtifactStore
 
 from materializers.blobs import write_blob, write_file
+from materializers.errors import NoRoom
 
 KILLED_AT_THE_RENAME = """
 import os, signal, sys
@@ -61,7 +62,9 @@ def test_a_full_disk_leaves_the_previous_bytes_and_no_rest(tmp_path: Path) -> No
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(
+            NoRoom, match=f"{tmp_path} takes no more: state.json could not be written .*File too"
+        ):
             write_file(path, b"x" * 2**21)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

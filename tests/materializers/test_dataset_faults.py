@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from zenml.artifact_stores import BaseArtifactStore
 
 from materializers.blobs import list_folder, read_blob, write_blob
-from materializers.errors import DamagedArtifact, ServiceUnreachable
+from materializers.errors import DamagedArtifact, NoRoom, ServiceUnreachable
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from materializers.shards import SHARDS_FOLDER
 from tests.bucket import BUCKET, BucketServer
@@ -190,8 +191,13 @@ def test_a_full_disk_leaves_the_previous_version(small_disk: Path, kind: str, tm
     store = disk_store(small_disk)
     wanted, earlier = large_dataset(1), dataset(*range(10))
     save(store, "earlier", earlier)
-    with full(kind, small_disk), pytest.raises(OSError, match=r"large|space"):
+    with full(kind, small_disk), pytest.raises(NoRoom) as refused:
         save(store, "later", wanted)
+    assert f"{small_disk}/datasets/shards takes no more" in str(refused.value)
+    assert re.search(
+        r"\.arrow could not be written \((File too large|No space left .*); [\d,]+ bytes", str(refused.value)
+    )
+    assert "run the same command again" in str(refused.value)
     assert not [path for path in small_disk.rglob("*") if path.suffix == ".part"]
     with pytest.raises(DamagedArtifact, match=r"later/manifest\.json cannot be read"):
         load(store, "later")
@@ -210,8 +216,12 @@ def test_a_full_temporary_folder_is_left_empty(
 ) -> None:
     """Pictures that cannot wait on disk are an error, and what waited already is removed."""
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
-    with full(kind, small_disk), pytest.raises(OSError, match=r"large|space"):
+    with full(kind, small_disk), pytest.raises(NoRoom) as refused:
         large_dataset(1)
+    said = str(refused.value)
+    del refused  # and with it the frames that hold the pictures
+    assert f"{small_disk} takes no more: a shard of pictures could not be written" in said
+    assert "export TMPDIR" in said
     assert list(small_disk.iterdir()) == []
 
 

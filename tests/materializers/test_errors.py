@@ -14,6 +14,7 @@ from materializers import errors
         (errors.UsageError, 2),
         (errors.Refused, 3),
         (errors.ServiceUnreachable, 4),
+        (errors.NoRoom, 4),
     ],
 )
 def test_each_failure_has_its_exit_code(kind: type[errors.ShutterlineError], code: int) -> None:

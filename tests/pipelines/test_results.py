@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
 
 from materializers.errors import Refused, UsageError
 from materializers.redaction import one_line
-from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of
+from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of, reason_of
 from tests.materializers.examples import data_report, full_verdict, release, rule, split_report, verdict
 
 
@@ -43,6 +46,23 @@ def test_an_exception_is_a_refusal_or_a_failure(error: Exception, status: str, e
     result = PipelineResult.of_exception("training", error, run="r")
     assert (result.status, result.exit_code) == (status, exit_code)
     assert (result.run, result.reasons) == ("r", ("No.",))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[Errno 28] No space left on device",
+        "[Errno 122] Disk quota exceeded: 'x'",
+        "database or disk is full",
+    ],
+)
+def test_a_full_disk_is_told_with_what_to_do(message: str) -> None:
+    """Also where a library wrote, which says neither where nor what: the folders to look at are named."""
+    [reason] = PipelineResult.of_exception("training", OSError(message), run="r").reasons
+    assert reason.startswith(f"{message}: something that is kept on the way has no room")
+    assert "what was stored before is as it was" in reason
+    assert f"df -h {os.environ['ZENML_CONFIG_PATH']} {tempfile.gettempdir()}" in reason
+    assert reason_of("No such file") == "No such file"
 
 
 def test_a_verdict_that_assessed_nothing_is_a_refusal() -> None:

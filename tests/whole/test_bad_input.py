@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import re
 import signal
@@ -12,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -370,6 +372,24 @@ def test_a_person_reads_one_line_and_no_traceback(untouched: Shop, tmp_path: Pat
     said = [line for line in (ended.stdout + ended.stderr).splitlines() if "There is no source" in line]
     assert len(said) == 1
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_full_disk_is_told_with_the_folder_and_the_same_command_goes_on(
+    untouched: Shop, open_shop: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 4, what was written and where, and nothing registered; with room the same command trains."""
+    shop = open_shop("full-disk")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "materializers.blobs.os.fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left"))
+        )
+        outcome = shop.run(train=True, source=str(shop.delivery))
+    assert (outcome.exit_code, shop.versions()) == (UNREACHABLE, {})
+    [reason] = outcome.last["reasons"]
+    assert re.search(r"^/.* takes no more: \S+ could not be written \(No space left; [\d,]+ b", reason)
+    assert "What was stored before is as it was" in reason
+    assert "run the same command again" in reason
+    assert shop.train() == 1
 
 
 def a_class_of_no_picture(folder: Path) -> Path:

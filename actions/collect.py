@@ -1,4 +1,4 @@
-"""Remove what nothing refers to: shards, folders that killed runs left, quarantine past its time.
+"""Remove what nothing refers to: shards, what killed runs and saves left, quarantine past its time.
 
 Whatever cannot be read stops the whole before anything is removed, and nothing is touched that is younger
 than a grace time, so that a save that is going on loses nothing. What is about to be removed is looked at
@@ -8,12 +8,14 @@ once more; whoever is killed in between leaves the rest to the next call.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from actions.result import COMMAND, ActionResult
+from materializers.blobs import PART
 from materializers.errors import DamagedArtifact, Refused
 from materializers.image_dataset import ImageDataset
 from materializers.image_manifest import MANIFEST, read_manifest
@@ -28,7 +30,15 @@ from materializers.store_files import (
     walk_files,
 )
 from pipelines.config import Config
-from steps.data.stored import SUPERSEDED, KnownArtifact, active_store, known_artifacts, of_type, store_errors
+from steps.data.stored import (
+    SUPERSEDED,
+    KnownArtifact,
+    active_store,
+    how_to_forget,
+    known_artifacts,
+    of_type,
+    store_errors,
+)
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -38,7 +48,10 @@ ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID
 """How ZenML lays out its artifacts: by a person's act, or as a step's output."""
 SHARDS, BLOBS = f"{SHARDS_FOLDER}/", "quarantine/blobs/"
 
-Kind = Literal["shard", "folder", "quarantine", "note"]
+Kind = Literal["shard", "folder", "quarantine", "note", "part", "index"]
+INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
+UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
+"""How a file is called while it is written; see :func:`materializers.blobs.write_file`."""
 
 
 @dataclass(frozen=True)
@@ -109,25 +122,11 @@ def find_garbage(
         Refused: ZenML knows nothing of what lies in this store.
     """
     known = {artifact.uri for artifact in artifacts}
-    shards: list[StoredFile] = []
-    blobs: list[StoredFile] = []
-    notes: list[StoredFile] = []
-    folders: dict[str, list[StoredFile]] = {}
-    for file in walk_files(store, str(store.path)):
-        path = relative(store, file.uri)
-        if path.startswith(SHARDS):
-            shards.append(file)
-        elif path.startswith(BLOBS):
-            blobs.append(file)
-        elif path.startswith(SUPERSEDED):
-            notes.append(file)
-        elif (layout := ARTIFACT_FOLDER.match(path)) is not None:
-            folders.setdefault(f"{str(store.path).rstrip('/')}/{layout[1]}", []).append(file)
-    oldest = now - grace
+    found, oldest = _sorted_files(store, known), now - grace
     served = tuple(served)
     left = [
         Garbage("folder", uri, tuple(files), "no artifact of ZenML lies there: a run that was killed left it")
-        for uri, files in folders.items()
+        for uri, files in found.folders.items()
         if uri not in known
         and max(file.changed for file in files) < oldest
         and not any(place.startswith(f"{uri}/") for place in served)
@@ -137,18 +136,51 @@ def find_garbage(
             f"ZenML knows no artifact in {store.path}, and {len(left):,} folders of artifacts lie there: it "
             "is another ZenML server's. Nothing was removed; connect to the right one: zenml login"
         )
-    named = _named_shards(store, artifacts, folders, {garbage.uri for garbage in left})
+    named = _named_shards(store, artifacts, found.folders, {garbage.uri for garbage in left})
     kept_until = _kept_until(store, artifacts)
     # Who loaded a manifest before it was replaced still reads the shards that it named.
     replaced = {
-        file.uri.rpartition("/")[2].removesuffix(".arrow") for file in notes if file.changed >= oldest
+        file.uri.rpartition("/")[2].removesuffix(".arrow") for file in found.notes if file.changed >= oldest
     }
     return [
-        *_unnamed(shards, named | replaced, oldest),
-        *_outlived(notes, oldest),
+        *_unfinished(found.parts, oldest),
+        *_replaced_indices(store, artifacts, found.folders, oldest),
+        *_unnamed(found.shards, named | replaced, oldest),
+        *_outlived(found.notes, oldest),
         *left,
-        *_outdated(blobs, kept_until, now=now, oldest=oldest),
+        *_outdated(found.blobs, kept_until, now=now, oldest=oldest),
     ]
+
+
+@dataclass
+class Files:
+    """What lies in a store, by what it is; the files of artifacts by their folders."""
+
+    shards: list[StoredFile] = field(default_factory=list)
+    blobs: list[StoredFile] = field(default_factory=list)
+    notes: list[StoredFile] = field(default_factory=list)
+    parts: list[StoredFile] = field(default_factory=list)
+    """What was not written to its end; in a folder of which ZenML does not know, it is one of its files."""
+    folders: dict[str, list[StoredFile]] = field(default_factory=dict)
+
+
+def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
+    found = Files()
+    for file in walk_files(store, str(store.path)):
+        path = relative(store, file.uri)
+        folder = None
+        if (layout := ARTIFACT_FOLDER.match(path)) is not None:
+            folder = f"{str(store.path).rstrip('/')}/{layout[1]}"
+            found.folders.setdefault(folder, []).append(file)
+        if UNFINISHED.search(file.uri) and (folder is None or folder in known):
+            found.parts.append(file)
+        elif path.startswith(SHARDS):
+            found.shards.append(file)
+        elif path.startswith(BLOBS):
+            found.blobs.append(file)
+        elif path.startswith(SUPERSEDED):
+            found.notes.append(file)
+    return found
 
 
 def remove(store: BaseArtifactStore, garbage: Garbage, *, older_than: datetime) -> int:
@@ -176,19 +208,26 @@ def _named_shards(
     left: set[str],
 ) -> set[str]:
     """The digests of all shards that a dataset needs: of ZenML's, and of what may still become one."""
-    datasets = {artifact.uri for artifact in of_type(artifacts, ImageDataset)}
+    datasets = {artifact.uri: artifact for artifact in of_type(artifacts, ImageDataset)}
     unknown = {uri for uri in folders if uri not in left and uri not in {each.uri for each in artifacts}}
     saving = {uri for uri in unknown if any(file.uri == f"{uri}/{MANIFEST}" for file in folders[uri])}
-    return {shard for uri in sorted(datasets | saving) for shard in _shards_of(store, uri)}
+    named: set[str] = set()
+    for uri in sorted(datasets.keys() | saving):
+        with _needed(uri, datasets.get(uri)):
+            named.update(read_manifest(store, uri).shards)
+    return named
 
 
-def _shards_of(store: BaseArtifactStore, uri: str) -> tuple[str, ...]:
+@contextmanager
+def _needed(uri: str, artifact: KnownArtifact | None) -> Iterator[None]:
+    """Say how to go on where an artifact cannot be read, of which nobody knows then what it needs."""
     try:
-        return read_manifest(store, uri).shards
+        yield
     except DamagedArtifact as error:
+        way = f"Remove {uri}, once no run is going on." if artifact is None else how_to_forget(artifact)
         raise DamagedArtifact(
-            f"Nothing was removed, for nobody knows which shards {uri} needs: {error} Or have ZenML forget "
-            "the artifact, and with it its pictures: zenml artifact version delete ID"
+            f"Nothing was removed, for nobody knows what {uri} needs. {error}; that mends the "
+            f"data, not this: put the file back from a backup, or give up what it alone holds. {way}"
         ) from error
 
 
@@ -196,7 +235,8 @@ def _kept_until(store: BaseArtifactStore, artifacts: list[KnownArtifact]) -> dic
     """Until when each picture that was set aside is kept, by its digest; the longest counts."""
     kept: dict[str, datetime] = {}
     for artifact in of_type(artifacts, Quarantine):
-        index = read_rows(store, artifact.uri).index
+        with _needed(artifact.uri, artifact):
+            index = read_rows(store, artifact.uri).index
         for digest, until in index.loc[index["kept"], ["source_digest", "keep_until"]].itertuples(
             index=False, name=None
         ):
@@ -207,10 +247,30 @@ def _kept_until(store: BaseArtifactStore, artifacts: list[KnownArtifact]) -> dic
 def _unnamed(shards: list[StoredFile], named: set[str], oldest: datetime) -> Iterator[Garbage]:
     for file in shards:
         name = file.uri.rpartition("/")[2]
-        if file.changed >= oldest or name.removesuffix(".arrow") in named:
-            continue
-        why = "no dataset names it" if name.endswith(".arrow") else "a save that was killed left it"
-        yield Garbage("shard", file.uri, (file,), why)
+        if file.changed < oldest and name.removesuffix(".arrow") not in named:
+            yield Garbage("shard", file.uri, (file,), "no dataset names it")
+
+
+def _unfinished(parts: list[StoredFile], oldest: datetime) -> Iterator[Garbage]:
+    for file in parts:
+        if file.changed < oldest:
+            yield Garbage("part", file.uri, (file,), "a save that was killed left it")
+
+
+def _replaced_indices(
+    store: BaseArtifactStore,
+    artifacts: list[KnownArtifact],
+    folders: Mapping[str, list[StoredFile]],
+    oldest: datetime,
+) -> Iterator[Garbage]:
+    """Indices of datasets that have another one by now: whoever was killed while rewriting left both."""
+    for artifact in of_type(artifacts, ImageDataset):
+        indices = [file for file in folders.get(artifact.uri, ()) if INDEX.search(file.uri)]
+        if len(indices) > 1:
+            present = f"{artifact.uri}/{read_manifest(store, artifact.uri).index_file}"
+            for file in indices:
+                if file.uri != present and file.changed < oldest:
+                    yield Garbage("index", file.uri, (file,), "its dataset was given another index")
 
 
 def _outlived(notes: list[StoredFile], oldest: datetime) -> Iterator[Garbage]:

@@ -92,6 +92,26 @@ def known_artifacts() -> list[KnownArtifact]:
     return found
 
 
+def how_to_forget(artifact: KnownArtifact) -> str:
+    """How one has ZenML forget an artifact, which it does not while a run uses it."""
+    from zenml.client import Client
+
+    client, users = Client(), list[str]()
+    number, pages = 1, 1
+    while number <= pages:
+        page = client.list_pipeline_runs(sort_by="desc:created", page=number, size=PAGE_SIZE)
+        users += [
+            run.name
+            for run in page.items
+            if client.list_artifact_versions(id=artifact.id, pipeline_run=run.id, size=1).items
+        ]
+        number, pages = number + 1, page.total_pages
+    first = " && ".join(f"zenml pipeline runs delete {name} -y" for name in users)
+    if first:
+        first = f"the runs that use it (what they registered cannot be released any more), {first}, then it: "
+    return f"Have ZenML forget {first}zenml artifact version delete {artifact.id} -y"
+
+
 def of_type(artifacts: list[KnownArtifact], kind: type) -> list[KnownArtifact]:
     """The artifacts of one Python class."""
     wanted = f"{kind.__module__}.{kind.__qualname__}"

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from zenml.artifact_stores import BaseArtifactStore
@@ -80,6 +81,65 @@ def test_what_a_killed_run_left_is_found_with_its_shards(store: BaseArtifactStor
     ids = list(parent.index["image_id"])
     assert kept.load(stays).pictures(ids) == parent.pictures(ids)
     assert found(kept) == []
+
+
+def part_of(name: str) -> str:
+    """How a file is called while it is written."""
+    return f".{name}.{uuid4().hex}.part"
+
+
+def test_what_killed_saves_left_unfinished_goes(disk: LocalArtifactStore) -> None:
+    """Beside a dataset that is whole, among shards, blobs and notes: what was not written to its end."""
+    kept = Kept(disk)
+    stays = kept.save(dataset(1, 2))
+    places = [
+        f"{relative(disk, stays)}/{part_of('index-' + 'ab' * 32 + '.parquet')}",
+        f"datasets/shards/{part_of('cd' * 32 + '.arrow')}",
+        f"quarantine/blobs/{part_of('ef' * 32)}",
+        f"datasets/forgotten/{part_of('note.json')}",
+    ]
+    before = kept.paths()
+    for place in places:
+        write_blob(disk, f"{disk.path}/{place}", b"half of i")
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    assert names(kept, found(kept)) == {("part", place) for place in places}
+    assert {each.why for each in found(kept)} == {"a save that was killed left it"}
+    assert apply(kept) == len(places) * len(b"half of i")
+    assert kept.paths() == before
+    assert found(kept) == []
+
+
+def test_a_folder_in_which_somebody_writes_is_young(disk: LocalArtifactStore) -> None:
+    """What is written just now keeps the older files of a save that is going on."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    uri = kept.save(data_report())
+    kept.lose(uri)
+    old = (datetime.now(UTC) - timedelta(days=3)).timestamp()
+    for path in Path(uri).rglob("*"):
+        os.utime(path, (old, old))
+    assert names(kept, found(kept, now=datetime.now(UTC))) == {("folder", relative(disk, uri))}
+    write_blob(disk, f"{uri}/{part_of('report.json')}", b"half of i")
+    assert found(kept, now=datetime.now(UTC)) == []
+
+
+def test_an_index_that_was_replaced_goes(disk: LocalArtifactStore) -> None:
+    """Killed before it removed the old index, a rewrite leaves both; the dataset stays whole."""
+    kept = Kept(disk)
+    parent = dataset(1, 2)
+    uri = kept.save(parent)
+    (present,) = (path for path in kept.paths() if path.startswith(f"{relative(disk, uri)}/index-"))
+    for name in (f"index-{'ab' * 32}.parquet", "index.parquet"):
+        write_blob(disk, f"{uri}/{name}", b"what it was before")
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    assert names(kept, found(kept)) == {
+        ("index", f"{relative(disk, uri)}/index-{'ab' * 32}.parquet"),
+        ("index", f"{relative(disk, uri)}/index.parquet"),
+    }
+    apply(kept)
+    assert [path for path in kept.paths() if path.endswith(".parquet")] == [present]
+    ids = list(parent.index["image_id"])
+    assert kept.load(uri).pictures(ids) == parent.pictures(ids)
 
 
 def test_nothing_goes_before_its_grace_time_is_over(store: BaseArtifactStore) -> None:

@@ -147,6 +147,26 @@ def read_version(store: BaseArtifactStore, uri: str) -> tuple[Manifest, pd.DataF
     return manifest, index
 
 
+def check_shards(store: BaseArtifactStore, index: pd.DataFrame) -> None:
+    """Look whether every shard that an index names is there and long enough; none is read.
+
+    Raises:
+        DamagedArtifact: one is missing, or ends before a picture does.
+        OSError: the store cannot be read.
+    """
+    stored = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
+    ends = (index["shard_offset"] + index["byte_count"]).groupby(index["shard"]).max()
+    for digest, end in ends.items():
+        uri, name = shard_uri(store, str(digest)), f"{digest}.arrow"
+        if name not in stored:
+            raise DamagedArtifact(f"Shard {uri} is missing. {MEND}")
+        size = stored[name]
+        if size is not None and size < end:
+            raise DamagedArtifact(
+                f"Shard {uri} is damaged: it has {size:,} bytes, its pictures reach to {end:,}. {MEND}"
+            )
+
+
 def _is_stored(shard: Shard, stored: Mapping[str, int | None]) -> bool:
     """Whether a store has the shard; one of another size was cut, and is written again."""
     name = f"{shard.digest}.arrow"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -160,8 +161,9 @@ class Shard(ABC):
             raise self._damaged("the file", digest.hexdigest())
 
     def _damaged(self, what: str, digest: str) -> DamagedArtifact:
+        remove = f"Remove it: rm {shlex.quote(self.uri)}" if is_on_disk(self.uri) else "Remove it"
         return DamagedArtifact(
-            f"Shard {self.uri} is damaged: {what} has digest {digest[:12]}. Remove it. {MEND}"
+            f"Shard {self.uri} is damaged: {what} has digest {digest[:12]}. {remove}. {MEND}"
         )
 
 

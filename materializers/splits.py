@@ -137,7 +137,7 @@ class SplitsMaterializer(BaseMaterializer):
             DamagedArtifact: they are missing, unreadable or altered.
         """
         uri = f"{self.uri}/splits.parquet"
-        mend = "Split again: python run.py --train"
+        mend = "Split again, on a stored version: python run.py --train --data VERSION"
         try:
             with self.artifact_store.open(uri, "rb") as file:
                 frame = pd.read_parquet(io.BytesIO(file.read()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,8 @@ from steps.registry.aliases import CHAMPION, STAGING
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
+
+logger = logging.getLogger("shutterline")
 
 BATCH = 32
 
@@ -57,6 +61,8 @@ def drift_from_champion(
 ) -> list[Check]:
     """The checks of a delivery against the champion's training data.
 
+    What cannot be read of these is not assessed, and the reason names the file.
+
     Args:
         delivery: the delivery's own pictures.
         champion: the version that is live; None where none is.
@@ -66,30 +72,49 @@ def drift_from_champion(
 
     Raises:
         ServiceUnreachable: the artifact store cannot be read.
+        DamagedArtifact: the champion's model is not the registered one.
         Refused: what lies in the model's place is no model.
     """
     if champion is None:
         return nothing_to_compare("There is no model in use yet that learnt from other data.", settings)
     if not len(delivery):
         return nothing_to_compare("The delivery brings no picture.", settings)
-    reference = dataset_of(champion)
+    reason = (
+        f"The data that version {champion.version} learnt from are not stored any more. Release a newer "
+        "version, or let validate.drift warn."
+    )
+    try:
+        reference = dataset_of(champion)
+    except DamagedArtifact as error:
+        reference, reason = None, _not_readable(champion, error)
     if reference is None:
-        reason = (
-            f"The data that version {champion.version} learnt from are not stored any more. Release a newer "
-            "version, or let validate.drift warn."
-        )
         return [not_assessed(name, getattr(settings, name), reason) for name in DRIFT_CHECKS]
     delivery, reference = (with_classes(each, renamed or {}, retired) for each in (delivery, reference))
-    embeddings = None
-    if min(len(delivery), len(reference)) >= settings.min_pictures:
-        embeddings = _embeddings(champion, (delivery, reference), settings)
-    return delivery_drift(delivery.index, reference.index, settings, embeddings=embeddings)
+    if min(len(delivery), len(reference)) < settings.min_pictures:
+        return delivery_drift(delivery.index, reference.index, settings)
+    with _predictor(champion) as predictor:
+        ours = embed(predictor, delivery, _spread(delivery.index, settings))
+        try:
+            theirs = embed(predictor, reference, _spread(reference.index, settings))
+        except DamagedArtifact as error:
+            reason = _not_readable(champion, error)
+            return delivery_drift(delivery.index, reference.index, settings, why_not=reason)
+    return delivery_drift(delivery.index, reference.index, settings, embeddings=(ours, theirs))
 
 
-def _embeddings(
-    champion: RegisteredVersion, datasets: tuple[ImageDataset, ImageDataset], settings: DriftSettings
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The champion's embeddings of some pictures of both."""
+def _not_readable(champion: RegisteredVersion, error: DamagedArtifact) -> str:
+    """Why the delivery is not compared, in the log too: a comparison is never left out in silence."""
+    reason = (
+        f"The delivery is not compared with what version {champion.version} learnt from: {error}; or release "
+        "a newer version, or let validate.drift warn."
+    )
+    logger.warning("%s", reason)
+    return reason
+
+
+@contextmanager
+def _predictor(champion: RegisteredVersion) -> Iterator[Predictor]:
+    """The champion's model, on this machine."""
     from serving.model_directory import ModelDirectoryError
     from serving.predictor import Predictor
 
@@ -103,8 +128,7 @@ def _embeddings(
                 f"The model of version {champion.version} cannot be compared with: {error}. Put the previous "
                 "release back: python run.py --rollback"
             ) from error
-        first, second = (embed(predictor, each, _spread(each.index, settings)) for each in datasets)
-    return first, second
+        yield predictor
 
 
 def embed(predictor: Predictor, dataset: ImageDataset, image_ids: Sequence[str]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ A picture that cannot be used is set aside with a reason; only what makes the wh
 Whatever asks the world is asked here, once: the clock, the model's last runs, what was erased.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,15 +24,19 @@ from serving.preprocess import Limits
 from steps.data.champion import champion_of, drift_from_champion
 from steps.data.checks.delivery_drift import DriftSettings
 from steps.data.checks.freshness import FreshnessSettings, check_freshness
+from steps.data.checks.judging import not_assessed
+from steps.data.checks.limits import CheckLimit
 from steps.data.files import DEFAULT_LIMITS, Source, SourceLimits
 from steps.data.joining import join_delivery, with_classes
-from steps.data.parent import find_dataset, first_stored_at, last_dataset, last_splits
+from steps.data.parent import Past, find_dataset, first_stored_at, past_of
 from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.personal_data.treatment import check_stored, treat_personal_data
 from steps.data.screening import Delivery, screen_delivery, screen_stored
 from steps.data.sources import CONNECTIONS, open_source
 from steps.data.stored import active_store
 from steps.monitoring.late_delivery import tell_late_delivery
+
+logger = logging.getLogger("shutterline")
 
 SERVED_LIMITS = Limits()
 """What evaluation, batch inference and the service take: they know no other limits."""
@@ -153,6 +158,14 @@ def newest_arrival(datasets: Iterable[ImageDataset | None]) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
+def unreadable_past(past: Past) -> list[Check]:
+    """Say in the log and in the report what of a model's past cannot be read, so that it is done without."""
+    for damage in past.damages.values():
+        logger.warning("%s", damage)
+    bound = CheckLimit(limit=0, severity="warn")
+    return [not_assessed(f"previous_{name}", bound, damage) for name, damage in past.damages.items()]
+
+
 def _of_classes(dataset: ImageDataset, classes: Sequence[str]) -> list[str]:
     """The pictures that validation keeps: their version is the one that was stored before."""
     index = dataset.index
@@ -184,11 +197,13 @@ def ingest(
     Raises:
         UsageError: not exactly one of the two is given, or it cannot be used.
         ServiceUnreachable: the bucket does not answer.
+        DamagedArtifact: the stored version, or what it is joined to, cannot be read.
     """
     if (source is None) == (data_version is None):
         raise UsageError("Give either a source or a stored version: --source PATH, or --data VERSION.")
     now = datetime.now(UTC)
-    previous = last_dataset(model_name)
+    past = past_of(model_name, joined=join_parent)
+    previous = past.dataset
     parent = previous if join_parent else None
     checks: list[Check] = []
     arrived_at: datetime | None
@@ -205,7 +220,7 @@ def ingest(
         delivered, labels, quarantine = read.dataset, read.labels, read.quarantine
         checks += drift_from_champion(
             delivered,
-            None if previous is None else champion_of(model_name),
+            None if past.version is None else champion_of(model_name),
             drift,
             renamed=class_changes.renamed,
             retired=class_changes.retired,
@@ -229,10 +244,11 @@ def ingest(
         freshness,
         now=now,
         arrived_at=arrived_at,
-        last_delivery_at=newest_arrival([previous]),
+        last_delivery_at=None if past.version is None else first_stored_at(past.version),
     )
+    checks += unreadable_past(past)
     tell_late_delivery(checks, source_name)
     screening = screening.model_copy(update={"checks": tuple(checks)})
     # On the same data nothing is compared: what was found in it before is taken from the cache.
     compared = None if previous is None or previous.version == dataset.version else previous
-    return dataset, screening, quarantine, compared, last_splits(model_name)
+    return dataset, screening, quarantine, compared, past.splits

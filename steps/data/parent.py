@@ -1,15 +1,23 @@
-"""Find what a model learnt from last: the dataset and the splits of its last run that validation passed."""
+"""Find what a model learnt from last: the dataset and the splits of its last run that validation passed.
+
+Where nothing is joined to it, what cannot be read is done without, and said: no damage stops a training for
+good. Its step is not answered from the cache any more, for that would give the same damaged bytes.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from materializers.errors import UsageError
+from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset
+from materializers.image_manifest import check_shards
 from materializers.splits import Splits
+from steps.data.stored import active_store, store_errors
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
@@ -19,20 +27,97 @@ PREFIX = re.compile("[0-9a-f]{8,64}")
 LISTED = 10
 
 
+@dataclass(frozen=True)
+class Past:
+    """What a registered model learnt from last, as far as it can be read.
+
+    Attributes:
+        dataset: None where there is none, or none that can be read.
+        version: of the last dataset, whether it can be read or not; None where there is none.
+        splits: the newest that can be read.
+        damages: what cannot be read, by ``dataset`` and ``splits``: a sentence that names the file.
+    """
+
+    dataset: ImageDataset | None
+    version: str | None
+    splits: Splits | None
+    damages: dict[str, str]
+
+
+def past_of(model_name: str, *, joined: bool) -> Past:
+    """What this registered model learnt from last.
+
+    Args:
+        model_name: of the registered model.
+        joined: whether a delivery is to be joined to it, so that there is no doing without.
+
+    Raises:
+        DamagedArtifact: ``joined``, and it cannot be read.
+    """
+    artifact = _last_artifact(model_name)
+    dataset, damages = None, {}
+    if artifact is not None:
+        try:
+            dataset = _dataset(artifact)
+        except DamagedArtifact as error:
+            if joined:
+                raise DamagedArtifact(f"{error}; {_instead(model_name)}") from error
+            damages["dataset"] = f"What {model_name} learnt from last is taken as absent: {error}"
+    splits, damage = _newest_splits(model_name)
+    if damage is not None:
+        if joined:
+            raise DamagedArtifact(f"{damage}; {_instead(model_name)}") from damage
+        damages["splits"] = (
+            f"The last splits are taken as absent: {damage}; pictures that only they knew are split anew, so "
+            "that one may train now which tested an earlier version."
+        )
+    version = None if artifact is None else str(artifact.run_metadata["digest"])
+    return Past(dataset, version, splits, damages)
+
+
 def last_dataset(model_name: str) -> ImageDataset | None:
     """The newest dataset that this registered model may learn from.
 
     It is that of its newest run that validation passed, or what a person made of it since by readmitting a
     picture.
+
+    Raises:
+        DamagedArtifact: it cannot be read; it is said which other one can be trained on.
     """
+    artifact = _last_artifact(model_name)
+    try:
+        return None if artifact is None else _dataset(artifact)
+    except DamagedArtifact as error:
+        raise DamagedArtifact(f"{error}; {_instead(model_name)}") from error
+
+
+def _last_artifact(model_name: str) -> ArtifactVersionResponse | None:
     readmitted = _readmitted(model_name)
     for run in _accepted_runs(model_name):
         artifact = _output(run, "validate", DATASET)
         if artifact is not None:
-            if readmitted is not None and readmitted.created > max(run.created, artifact.created):
-                return _dataset(readmitted)
-            return _dataset(artifact)
-    return None if readmitted is None else _dataset(readmitted)
+            newer = readmitted is not None and readmitted.created > max(run.created, artifact.created)
+            return readmitted if newer else artifact
+    return readmitted
+
+
+def _instead(model_name: str) -> str:
+    """How to go on where the last dataset, or the last splits, cannot be read."""
+    versions = dict.fromkeys(
+        str(artifact.run_metadata["digest"])
+        for run in islice(_accepted_runs(model_name), LISTED)
+        if (artifact := _output(run, "validate", DATASET)) is not None
+    )
+    for version in versions:
+        try:
+            find_dataset(version)
+        except DamagedArtifact:
+            continue
+        return (
+            f"or train on version {version[:16]}, which can be read, and run the same command again: python "
+            f"run.py --train --data {version[:16]}"
+        )
+    return "then run the same command again"
 
 
 def keep_readmitted(dataset: ImageDataset, model_name: str) -> None:
@@ -42,16 +127,23 @@ def keep_readmitted(dataset: ImageDataset, model_name: str) -> None:
     save_artifact(dataset, name=DATASET, tags=_readmission_tags(model_name))
 
 
-def last_splits(model_name: str) -> Splits | None:
-    """The splits of the newest run of this registered model that validation passed and that had some."""
+def _newest_splits(model_name: str) -> tuple[Splits | None, DamagedArtifact | None]:
+    """The newest splits of this registered model that can be read, and why newer ones cannot."""
+    damage = None
     for run in _accepted_runs(model_name):
         artifact = _output(run, "split", "splits")
-        if artifact is not None:
+        if artifact is None:
+            continue
+        try:
             splits = artifact.load()
-            if not isinstance(splits, Splits):
-                raise TypeError(f"{artifact.uri} holds {type(splits).__name__}, not Splits")
-            return splits
-    return None
+        except DamagedArtifact as error:
+            _not_from_the_cache(artifact)
+            damage = damage or error
+            continue
+        if not isinstance(splits, Splits):
+            raise TypeError(f"{artifact.uri} holds {type(splits).__name__}, not Splits")
+        return splits, damage
+    return None, damage
 
 
 def find_dataset(version: str) -> ImageDataset:
@@ -62,6 +154,7 @@ def find_dataset(version: str) -> ImageDataset:
 
     Raises:
         UsageError: there is none, or several begin like this.
+        DamagedArtifact: it is stored, and no copy of it can be read.
     """
     from zenml.client import Client
 
@@ -75,13 +168,26 @@ def find_dataset(version: str) -> ImageDataset:
     page = Client().list_artifact_versions(
         artifact=DATASET, run_metadata=f'digest:startswith:"{wanted}', sort_by="desc:created", hydrate=True
     )
-    found = {str(artifact.run_metadata["digest"]): artifact for artifact in reversed(page.items)}
+    found: dict[str, list[ArtifactVersionResponse]] = {}
+    for artifact in page.items:
+        found.setdefault(str(artifact.run_metadata["digest"]), []).append(artifact)
     if not found:
         raise UsageError(f"There is no dataset of version {wanted}. {_known_versions()}")
     if len(found) > 1:
         names = ", ".join(sorted(name[:16] for name in found))
         raise UsageError(f"{len(found)} datasets begin with {wanted}: {names}. Give more digits.")
-    return _dataset(next(iter(found.values())))
+    return _first_whole(next(iter(found.values())))
+
+
+def _first_whole(copies: Iterable[ArtifactVersionResponse]) -> ImageDataset:
+    """The first of these copies of one dataset that can be read."""
+    damages = []
+    for artifact in copies:
+        try:
+            return _dataset(artifact)
+        except DamagedArtifact as error:
+            damages.append(error)
+    raise damages[0]
 
 
 def first_stored_at(version: str) -> datetime | None:
@@ -136,10 +242,28 @@ def _output(run: PipelineRunResponse, step: str, name: str) -> ArtifactVersionRe
 
 
 def _dataset(artifact: ArtifactVersionResponse) -> ImageDataset:
-    dataset = artifact.load()
-    if not isinstance(dataset, ImageDataset):
-        raise TypeError(f"{artifact.uri} holds {type(dataset).__name__}, not ImageDataset")
+    """The dataset of an artifact, all of whose shards are there."""
+    try:
+        dataset = artifact.load()
+        if not isinstance(dataset, ImageDataset):
+            raise TypeError(f"{artifact.uri} holds {type(dataset).__name__}, not ImageDataset")
+        store = active_store()
+        if artifact.artifact_store_id == store.id:
+            with store_errors("list the shards"):
+                check_shards(store, dataset.index)
+    except DamagedArtifact:
+        _not_from_the_cache(artifact)
+        raise
     return dataset
+
+
+def _not_from_the_cache(artifact: ArtifactVersionResponse) -> None:
+    """Have the step that made an artifact run anew where its output is asked for again."""
+    from zenml.client import Client
+    from zenml.utils.time_utils import utc_now
+
+    if artifact.producer_step_run_id is not None:
+        Client().update_step_run(artifact.producer_step_run_id, cache_expires_at=utc_now())
 
 
 def _known_versions() -> str:

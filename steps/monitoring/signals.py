@@ -10,6 +10,7 @@ from zenml import step
 from zenml.client import Client
 
 from materializers.approval import Change
+from materializers.errors import DamagedArtifact
 from materializers.evidence import RegisteredVersion, read_versions, was_live_tag
 from materializers.image_dataset import ImageDataset
 from materializers.report import Record
@@ -47,6 +48,7 @@ def gather_signals(
     *,
     settings: TriggerSettings,
     now: datetime,
+    damage: str = "",
 ) -> Signals:
     """Each signal's value beside its limit.
 
@@ -56,6 +58,7 @@ def gather_signals(
         last: the last registered version; None when there is none.
         settings: the limits.
         now: the time to measure ages at.
+        damage: why that dataset cannot be read, where it cannot: then every picture counts as new.
     """
     changes = count_changes(joined, trained_on)
     age = (now - last.created).total_seconds() / 86_400 if last else None
@@ -66,7 +69,7 @@ def gather_signals(
             limit=settings.new_rows,
             fired=changes >= settings.new_rows,
             reason=f"{changes:,} pictures are new or relabelled since the last version, "
-            f"the limit is {settings.new_rows:,}",
+            f"the limit is {settings.new_rows:,}" + (f"; all count, for {damage}" if damage else ""),
         ),
         Signal(
             name="model_age",
@@ -132,5 +135,9 @@ def signals(
     require_approved(model_name, change)
     versions = read_versions(model_name)
     last = versions[0] if versions else None
-    trained_on = dataset_of(last) if last else None
-    return gather_signals(dataset, trained_on, last, settings=settings, now=datetime.now(UTC))
+    trained_on, damage = None, ""
+    try:
+        trained_on = dataset_of(last) if last else None
+    except DamagedArtifact as error:
+        damage = str(error)
+    return gather_signals(dataset, trained_on, last, settings=settings, now=datetime.now(UTC), damage=damage)

@@ -23,6 +23,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.errors import DamagedArtifact, NoRoom, ServiceUnreachable
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
+from materializers.image_manifest import check_shards
 from materializers.shards import SHARDS_FOLDER
 from tests.bucket import BUCKET, BucketServer
 from tests.materializers import saves_and_dies
@@ -147,6 +148,26 @@ def test_processes_may_save_the_same_delivery_at_once(
         child.join(120)
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert content(load(store, "twice")) == content(large_dataset(1))
+
+
+# --- Missing ----------------------------------------------------------------------------------------------
+
+
+def test_a_shard_that_is_missing_or_cut_is_named_without_reading_it(tmp_path: Path) -> None:
+    """What is to be done without is known before anything is stored that would need it."""
+    store = disk_store(tmp_path)
+    save(store, "kept", dataset(*range(10)))
+    index = load(store, "kept").index
+    check_shards(store, index)
+    (shard,) = (tmp_path / SHARDS_FOLDER).iterdir()
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(
+        DamagedArtifact, match=rf"{shard} is damaged: it has 1,000 bytes, its pictures reach to"
+    ):
+        check_shards(store, index)
+    shard.unlink()
+    with pytest.raises(DamagedArtifact, match=f"{shard} is missing"):
+        check_shards(store, index)
 
 
 # --- Full -------------------------------------------------------------------------------------------------

@@ -5,14 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHRUNK_CONFIG = PROJECT / "tests" / "shrunk" / "config.yaml"
 
 
-def cut_delivery(target: Path, *, archive: str = "first-delivery.zip", per_class: int = 60) -> Path:
-    """Write a zip with the first ``per_class`` pictures of each class of a sample archive."""
+def cut_delivery(
+    target: Path,
+    *,
+    archive: str = "first-delivery.zip",
+    per_class: int = 60,
+    bags: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a zip with the first ``per_class`` pictures of each class of a sample archive, and more bags."""
     with zipfile.ZipFile(PROJECT / "data" / archive) as whole:
         rows = list(csv.DictReader(io.StringIO(whole.read("labels.csv").decode())))
         taken: dict[str, int] = {}
@@ -21,6 +28,8 @@ def cut_delivery(target: Path, *, archive: str = "first-delivery.zip", per_class
             taken[row["label"]] = taken.get(row["label"], 0) + 1
             if taken[row["label"]] <= per_class:
                 kept.append(row)
+        more = bags or {}
+        kept += [dict.fromkeys(rows[0], "") | {"image_path": path, "label": "bags"} for path in more]
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -28,5 +37,6 @@ def cut_delivery(target: Path, *, archive: str = "first-delivery.zip", per_class
         with zipfile.ZipFile(target, "w") as part:
             part.writestr("labels.csv", table.getvalue())
             for row in kept:
-                part.writestr(row["image_path"], whole.read(row["image_path"]))
+                path = row["image_path"]
+                part.writestr(path, more[path] if path in more else whole.read(path))
     return target

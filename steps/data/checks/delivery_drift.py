@@ -57,6 +57,7 @@ def delivery_drift(
     settings: DriftSettings,
     *,
     embeddings: tuple[Embeddings, Embeddings] | None = None,
+    why_not: str = "There are no embeddings of a champion to compare.",
 ) -> list[Check]:
     """Compare a delivery with the champion's training data.
 
@@ -66,6 +67,7 @@ def delivery_drift(
         reference: the champion's training data, likewise.
         settings: limits, sizes and severities.
         embeddings: the champion's, of the delivery's pictures and of the reference's; None without a model.
+        why_not: the reason where there are none.
 
     Returns:
         One check for each name of ``DRIFT_CHECKS``.
@@ -73,7 +75,9 @@ def delivery_drift(
     return [
         _class_mix(delivery["label"], reference["label"], settings),
         _picture_statistics(delivery, reference, settings),
-        _embeddings(embeddings, settings),
+        _embeddings(embeddings, settings)
+        if embeddings is not None
+        else not_assessed("embedding_drift", settings.embedding_drift, why_not),
     ]
 
 
@@ -159,11 +163,9 @@ def ks_distances(values: NDArray[np.float64], sides: NDArray[np.bool_]) -> NDArr
     return distance
 
 
-def _embeddings(embeddings: tuple[Embeddings, Embeddings] | None, settings: DriftSettings) -> Check:
+def _embeddings(embeddings: tuple[Embeddings, Embeddings], settings: DriftSettings) -> Check:
     """How well a linear classifier that never saw a picture tells which side it is from."""
     name, bound = "embedding_drift", settings.embedding_drift
-    if embeddings is None:
-        return not_assessed(name, bound, "There are no embeddings of a champion to compare.")
     ours, theirs = (_sampled(side, settings.embeddings_sample, settings.seed) for side in embeddings)
     few = _too_few(len(ours), len(theirs), settings)
     if few:

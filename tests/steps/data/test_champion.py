@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 from uuid import uuid4
 
@@ -26,6 +28,7 @@ from steps.data.checks.delivery_drift import DRIFT_CHECKS, DriftSettings
 from steps.data.picture_measures import measure
 from tests.serving.pictures import encode, exif, gradient
 from tests.stacks.local_deployer.conftest import write_model
+from tests.whole.shop import altered
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -157,6 +160,39 @@ def test_a_champion_whose_data_are_gone_refuses_where_drift_would(champion: Regi
     assert outcomes(checks) == dict.fromkeys(DRIFT_CHECKS, "not_assessed")
     assert all(check.refuses and "version 4" in check.reason for check in checks)
     assert not any(check.refuses for check in drift_from_champion(ALIKE, lost, settings("warn")))
+
+
+@contextmanager
+def damaged(client: Client, champion: RegisteredVersion, what: str) -> Iterator[Path]:
+    """The champion's training data with a file that was cut or changed, for a while; its path."""
+    uri = client.get_pipeline_run(champion.run_id).steps["learns"].outputs["dataset"][0].uri
+    if what == "shard":
+        path = (
+            Path(client.active_stack.artifact_store.path) / f"datasets/shards/{min(TRAINED_ON.shards)}.arrow"
+        )
+    else:
+        (path,) = Path(uri).glob("index-*.parquet")
+    with altered(path, path.read_bytes()[:5000]):
+        yield path
+
+
+@pytest.mark.parametrize("severity", ["warn", "refuse"])
+@pytest.mark.parametrize("what", ["index", "shard"])
+def test_a_champion_whose_data_are_damaged_is_not_assessed(
+    local_stack: Client,
+    champion: RegisteredVersion,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    severity: str,
+) -> None:
+    """With the file's name, in the log too; refused where drift is. Without a shard the index tells."""
+    with damaged(local_stack, champion, what) as path, caplog.at_level("WARNING", logger="shutterline"):
+        checks = drift_from_champion(ALIKE, champion, settings(severity))
+    missing = [check for check in checks if check.outcome == "not_assessed"]
+    assert [check.name for check in missing] == list(DRIFT_CHECKS if what == "index" else DRIFT_CHECKS[2:])
+    assert all(str(path) in check.reason and "version 4" in check.reason for check in missing)
+    assert all(check.refuses == (severity == "refuse") for check in missing)
+    assert str(path) in caplog.text
 
 
 def test_of_few_pictures_the_model_is_not_even_fetched(champion: RegisteredVersion) -> None:

@@ -13,7 +13,7 @@ from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
 from steps.data.ingest import IngestSettings, ingest
-from steps.data.parent import find_dataset, first_stored_at, keep_readmitted, last_dataset, last_splits
+from steps.data.parent import find_dataset, first_stored_at, keep_readmitted, last_dataset, past_of
 from steps.data.split import SplitSettings, split
 from steps.data.validate import ValidateSettings, validate
 from tests.steps.data.arrivals import let_age
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def last_accepted(model_name: str) -> tuple[ImageDataset | None, Splits | None]:
     """The dataset, and the splits, of the newest runs of this registered model that validation passed."""
-    return last_dataset(model_name), last_splits(model_name)
+    past = past_of(model_name, joined=False)
+    return past.dataset, past.splits
 
 
 @pipeline(enable_cache=False)

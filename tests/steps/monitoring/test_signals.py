@@ -33,3 +33,15 @@ def test_a_version_that_was_rolled_back_or_rejected_is_told_apart(
     found = gather_signals(dataset(1), None, last, settings=TriggerSettings(), now=NOW)
     assert found.last is not None
     assert (found.last.released, found.last.rejected) == (released, rejected)
+
+
+def test_every_picture_is_new_where_the_last_ones_cannot_be_read() -> None:
+    """And the reason names the damage."""
+    last = RegisteredVersion(model_name="m", version=4, created=NOW, aliases=(), tags=TAGS)
+    damage = "index.parquet is damaged"
+    found = gather_signals(
+        dataset(1, 2), None, last, settings=TriggerSettings(new_rows=2), now=NOW, damage=damage
+    )
+    [signal] = [each for each in found.signals if each.name == "new_data"]
+    assert (signal.value, signal.fired) == (2, True)
+    assert signal.reason.endswith(f"the limit is 2; all count, for {damage}")

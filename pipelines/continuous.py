@@ -22,7 +22,7 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
     dataset, data_report, previous_splits = receive(config, inputs, join_parent=True)
     found = signals(dataset, model_name=model_name, change=config.change, settings=config.trigger)
     decision, training_dataset = decide(dataset, found, settings=config.trigger)
-    version = learn(
+    version, verdict = learn(
         training_dataset, data_report, previous_splits, config=config, code=inputs.code, origin="continuous"
     )
-    staging(version, decision, model_name=model_name, policy_digest=config.policy.digest)
+    staging(version, verdict, decision, model_name=model_name, policy_digest=config.policy.digest)

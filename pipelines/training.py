@@ -70,8 +70,12 @@ def learn(
     config: Config,
     code: str,
     origin: Literal["train", "continuous"],
-) -> Any:
-    """The steps that make a judged version of a dataset: split, train, evaluate, gate, register."""
+) -> tuple[Any, Any]:
+    """The steps that make a judged version of a dataset: split, train, evaluate, gate, register.
+
+    Returns:
+        The version, and the verdict that this run reached on it.
+    """
     product = config.product
     splits, _ = split(dataset, previous_splits, settings=config.split, code=code)
     classifier = train(
@@ -86,7 +90,7 @@ def learn(
     verdict = gate(
         classifier, evaluation, data_report, model_name=product.model, policy=config.policy, code=code
     )
-    return register(
+    version = register(
         classifier,
         evaluation,
         verdict,
@@ -95,3 +99,4 @@ def learn(
         source_name=product.source.name,
         origin=origin,
     )
+    return version, verdict

@@ -8,6 +8,7 @@ from zenml import step
 
 from materializers.release import Release
 from materializers.trigger_decision import TriggerDecision
+from materializers.verdict import Verdict
 from steps.deployment.candidate import propose_release
 from steps.deployment.conclude import conclude_release
 from steps.deployment.observe import judge_service
@@ -16,9 +17,18 @@ from steps.deployment.release import carry_out
 
 @step(enable_cache=False)
 def staging(
-    version: int | None, decision: TriggerDecision | None, model_name: str, policy_digest: str
+    version: int | None,
+    verdict: Verdict | None,
+    decision: TriggerDecision | None,
+    model_name: str,
+    policy_digest: str,
 ) -> Annotated[Release | None, "release"]:
-    """Release the version just trained, or the one that an interrupted run left, to staging."""
+    """Release the version just trained, or the one that an interrupted run left, to staging.
+
+    Nothing is released on a verdict that is not this run's own: a version may have passed before.
+    """
+    if verdict is not None and verdict.outcome != "passed":
+        return None
     wanted = version if version is not None else (decision.finish_version if decision else None)
     if wanted is None:
         return None

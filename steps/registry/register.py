@@ -76,8 +76,10 @@ def version_tags(
 def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion:
     """Create the version, or find the one with the same identity.
 
-    A repeated judgement of the same model replaces the recorded one only where its outcome differs: so a
-    version is never released anew on a verdict that was since refused. What is live stays live.
+    A repeated judgement of the same model replaces the recorded one where it came to something else: a
+    version that is refused now is never released anew on the verdict that passed before, and what is live
+    stays live. One that is ``not_assessed`` came to nothing: it replaces no verdict and moves no alias, so
+    that neither what passed is lost nor what was refused forgotten.
 
     Raises:
         ServiceUnreachable: the registry cannot be read or written.
@@ -96,16 +98,15 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             client.create_model_version(model_name, source=tags["model_uri"], tags=tags)
-        elif same.tag("verdict") != tags["verdict"]:
+        elif tags["verdict"] not in ("not_assessed", same.tag("verdict")):
             # The outcome last: killed in between, the same judgement finds it different again and goes on.
             for key in sorted(tags, key=lambda name: name == "verdict"):
                 client.set_model_version_tag(model_name, str(same.version), key, tags[key])
     entry = next(e for e in read_versions(model_name) if e.tags.get("identity") == tags["identity"])
     with registry_errors(f"set the aliases of version {entry.version}"):
-        passed = entry.tag("verdict") == "passed"
-        if passed and CHAMPION not in entry.aliases:
+        if tags["verdict"] == "passed" and CHAMPION not in entry.aliases:
             client.set_registered_model_alias(model_name, CHALLENGER, str(entry.version))
-        elif not passed and CHALLENGER in entry.aliases:
+        elif entry.tag("verdict") != "passed" and CHALLENGER in entry.aliases:
             client.delete_registered_model_alias(model_name, CHALLENGER)
     return entry
 

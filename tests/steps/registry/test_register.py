@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from materializers.errors import ServiceUnreachable
-from materializers.evidence import read_versions
-from steps.registry.aliases import CHALLENGER
+from materializers.evidence import read_versions, registry_client
+from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.register import register_version
 
 if TYPE_CHECKING:
@@ -54,6 +54,53 @@ def test_a_judgement_that_refuses_takes_the_challenger_back() -> None:
     refused = register_version("judged-again", tags(verdict="refused", judged="second"))
     assert refused.tags == tags(verdict="refused", judged="second")
     assert read_versions("judged-again")[0].aliases == ()
+
+
+@pytest.mark.parametrize("recorded", ["passed", "refused"])
+def test_a_judgement_that_came_to_nothing_replaces_none(recorded: str) -> None:
+    """What was measured stands, whichever way it went: neither is a pass lost nor a refusal forgotten."""
+    name = f"not-assessed-again-{recorded}"
+    register_version(name, tags(verdict=recorded))
+    before = read_versions(name)
+    register_version(name, tags(verdict="not_assessed", judged="second"))
+    assert read_versions(name) == before
+    assert [entry.aliases for entry in before] == [(CHALLENGER,) if recorded == "passed" else ()]
+
+
+def test_a_judgement_that_came_to_nothing_moves_no_alias() -> None:
+    """The challenger stays the version that passed last, though an older one is judged again."""
+    register_version("older-again", tags())
+    register_version("older-again", tags(identity="two"))
+    register_version("older-again", tags(verdict="not_assessed", judged="second"))
+    newest, oldest = read_versions("older-again")
+    assert (newest.aliases, oldest.aliases) == ((CHALLENGER,), ())
+
+
+def test_a_live_version_keeps_the_verdict_that_it_is_live_by() -> None:
+    """Its release names that verdict's digest: another one in the registry would make it look altered."""
+    live = register_version("live-again", tags())
+    registry_client().set_registered_model_alias("live-again", CHAMPION, str(live.version))
+    after = register_version("live-again", tags(verdict="not_assessed", judged="second"))
+    assert (after.tags, after.aliases) == (tags(), (CHALLENGER, CHAMPION))
+
+
+def test_a_refusal_counts_after_a_judgement_that_came_to_nothing() -> None:
+    """That the pass before was kept makes no model releasable that is refused now; what is live stays so."""
+    live = register_version("refused-in-the-end", tags())
+    registry_client().set_registered_model_alias("refused-in-the-end", CHAMPION, str(live.version))
+    register_version("refused-in-the-end", tags(verdict="not_assessed", judged="second"))
+    refused = register_version("refused-in-the-end", tags(verdict="refused", judged="third"))
+    assert refused.tags == tags(verdict="refused", judged="third")
+    assert read_versions("refused-in-the-end")[0].aliases == (CHAMPION,)
+
+
+@pytest.mark.parametrize("recorded", ["refused", "not_assessed"])
+def test_a_judgement_that_passes_is_recorded(recorded: str) -> None:
+    """With its own evidence, in the place of what was there."""
+    name = f"passes-in-the-end-{recorded}"
+    register_version(name, tags(verdict=recorded))
+    assert register_version(name, tags(judged="second")).tags == tags(judged="second")
+    assert read_versions(name)[0].aliases == (CHALLENGER,)
 
 
 @pytest.mark.parametrize("written", range(6))

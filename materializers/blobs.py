@@ -181,18 +181,6 @@ def list_folder(store: BaseArtifactStore, folder: str) -> dict[str, int | None]:
     return {Path(str(name)).name: None for name in names}
 
 
-def remove_blob(store: BaseArtifactStore, uri: str) -> None:
-    """Remove a file; it may be gone already.
-
-    Raises:
-        OSError: the store cannot be written.
-    """
-    try:
-        store.remove(uri)
-    except FileNotFoundError:
-        return
-
-
 def _read_piece(store: BaseArtifactStore, uri: str, offset: int, size: int) -> bytes:
     with store.open(uri, "rb") as file:
         file.seek(offset)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from materializers.blobs import remove_blob, write_blob
+from materializers.blobs import write_blob
 from materializers.image_index import (
     DERIVED_COLUMNS,
     INDEX_COLUMNS,
@@ -50,6 +50,7 @@ from materializers.shards import (
     read_pictures,
     stored_shard,
 )
+from materializers.store_files import remove_file
 from materializers.thumbnails import THUMBNAIL, THUMBNAILS_PER_CLASS, thumbnail, thumbnail_sheet
 
 if TYPE_CHECKING:
@@ -624,7 +625,7 @@ class ImageDatasetMaterializer(BaseMaterializer):
         before = read_manifest(self.artifact_store, self.uri)
         after = self._write(dataset)
         if before.index_file != after.index_file:
-            remove_blob(self.artifact_store, f"{self.uri}/{before.index_file}")
+            remove_file(self.artifact_store, f"{self.uri}/{before.index_file}")
 
     def save_visualizations(self, dataset: ImageDataset) -> dict[str, VisualizationType]:
         """Write a sheet of thumbnails, a row a class."""

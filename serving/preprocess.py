@@ -19,7 +19,7 @@ from serving.bad_picture import BadPicture
 from serving.model_directory import Preprocessing
 from serving.strip_metadata import FORMATS, Stripped, strip_metadata
 
-__all__ = ("BadPicture", "Limits", "decode", "open_checked")
+__all__ = ("BadPicture", "Limits", "decode", "open_checked", "upright")
 
 RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -91,25 +91,35 @@ def decode(
         if preprocessing.decode_scale:
             turned = size[::-1] if orientation >= FIRST_TURNED_ORIENTATION else size
             least = (turned[0] * preprocessing.decode_scale, turned[1] * preprocessing.decode_scale)
-        rgb = _to_rgb(picture, least)
-        if orientation in UPRIGHT:
-            rgb = rgb.transpose(UPRIGHT[orientation])
+        rgb = upright(_to_rgb(picture, least), orientation)
         return np.asarray(rgb.resize(size, RESAMPLING[preprocessing.resample]))
 
 
-def open_checked(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Stripped, Image.Image]:
-    """Check a picture as ``decode`` does, decoding it in full.
+def open_checked(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, least: tuple[int, int] | None = None
+) -> tuple[Stripped, Image.Image]:
+    """Check a picture as ``decode`` does, and decode it.
+
+    Args:
+        data: a JPEG, PNG or WEBP file.
+        limits: what is refused before anything is decoded.
+        least: width and height below which a JPEG is not scaled down while it is decoded; None: not at all.
 
     Returns:
-        The picture without its metadata, with what its header says, and its pixels: RGB, in full size, as
-        encoded and not turned.
+        The picture without its metadata, with what its header says, and its pixels: RGB, as encoded and not
+        turned; without ``least`` in full size.
 
     Raises:
         BadPicture: the picture cannot be used.
     """
     picture = _screen(data, limits)
     with _as_bad_picture():
-        return picture, _to_rgb(picture)
+        return picture, _to_rgb(picture, least)
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a picture that lies as EXIF's number of its orientation, 1 to 8, says."""
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _screen(data: bytes, limits: Limits) -> Stripped:

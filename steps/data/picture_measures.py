@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from serving.preprocess import UPRIGHT
+from serving.preprocess import upright
 
 HASHED_SIDE = 64
 """Pixels. The hash of a smaller picture says little: of 3,000 Fashion-MNIST pictures (28 px), it clustered
@@ -99,5 +99,4 @@ def _hash(luma: Image.Image, orientation: int) -> str:
     """The pHash of imagehash: which of the 64 lowest frequencies lie above their median."""
     import imagehash
 
-    upright = luma.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else luma
-    return str(imagehash.phash(upright))
+    return str(imagehash.phash(upright(luma, orientation)))

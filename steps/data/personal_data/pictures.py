@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from serving.preprocess import FIRST_TURNED_ORIENTATION, UPRIGHT
+from serving.preprocess import FIRST_TURNED_ORIENTATION, UNLIMITED, open_checked, upright
 from serving.strip_metadata import FORMATS
 from steps.data.personal_data.settings import Policy
 
@@ -150,13 +150,9 @@ def examine_picture(
     Returns:
         Boxes in the pixels of the upright picture.
     """
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    width, height = image.size
-    if isinstance(image, Image.Image) and image.format == "JPEG":
-        image.draft("RGB", (EXAMINED_SIDE, EXAMINED_SIDE))
-    image = _upright_rgb(image, orientation)
-    found = find_personal_data(np.asarray(image), using)
-    scale = max(width, height) / max(image.size)
+    picture, image = open_checked(data, UNLIMITED, least=(EXAMINED_SIDE, EXAMINED_SIDE))
+    found = find_personal_data(np.asarray(upright(image, orientation)), using)
+    scale = max(picture.width, picture.height) / max(image.size)
     if scale == 1:
         return found
 
@@ -236,18 +232,6 @@ def _texts() -> Detector | NotInstalled:
         return RapidTexts()
     except ImportError as error:
         return NotInstalled("rapidocr", str(error))
-
-
-def _upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
-    """Decode, lay transparency over white, and turn."""
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        rgb = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    elif image.mode.startswith("I"):
-        rgb = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    else:
-        rgb = image.convert("RGB")
-    return rgb.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else rgb
 
 
 def _scaled(box: Box, scale: float) -> Box:

@@ -196,7 +196,7 @@ class QuarantineBuilder:
     """
 
     def __init__(
-        self, source: str, *, kept_days: int = KEPT_DAYS, max_bytes: int, now: datetime | None = None
+        self, source: str, *, kept_days: float = KEPT_DAYS, max_bytes: int, now: datetime | None = None
     ) -> None:
         self.source, self.max_bytes = source, max_bytes
         self.at = now or datetime.now(UTC)

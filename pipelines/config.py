@@ -29,6 +29,8 @@ from steps.monitoring.signals import TriggerSettings
 from steps.training.settings import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+MOST_HOURS = 87_600
+"""Ten years: a store that keeps everything for longer is not collected at all."""
 NO_YAML = (yaml.YAMLError, RecursionError, ValueError)
 """What reading text as YAML raises; ValueError where it is no UTF-8, or a date that no calendar has."""
 
@@ -36,7 +38,8 @@ NO_YAML = (yaml.YAMLError, RecursionError, ValueError)
 class SourceSettings(Record):
     """Where pictures come from: one name a supplier or bucket prefix, never the path of a delivery."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    """Letters, digits and ``.``, ``_``, ``-`` between them: it is the first part of each picture's path."""
     next_delivery: str | None = None
     """The delivery that a release proposes to send next; None where nobody knows it yet."""
 
@@ -68,7 +71,7 @@ class DeploymentSettings(Record):
 class KeepingSettings(Record):
     """How long what nothing refers to stays in the artifact store."""
 
-    grace_hours: float = Field(default=24, ge=1)
+    grace_hours: float = Field(default=24, ge=1, le=MOST_HOURS, allow_inf_nan=False)
     """``--collect`` takes nothing younger: a save that is going on is referred to by nothing yet."""
 
 

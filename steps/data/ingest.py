@@ -38,6 +38,8 @@ from steps.monitoring.late_delivery import tell_late_delivery
 
 logger = logging.getLogger("shutterline")
 
+MOST_DAYS = 36_500
+"""A hundred years; where dates end nothing can be kept until."""
 SERVED_LIMITS = Limits()
 """What evaluation, batch inference and the service take: they know no other limits."""
 
@@ -81,7 +83,7 @@ class IngestSettings(Record):
     """That examine pictures; 1: the step's own alone; 0: that, or one a core for a large delivery."""
     connections: int = Field(default=CONNECTIONS, ge=1)
     """Requests to a bucket at the same time: there, waiting costs more than decoding."""
-    quarantine_days: int = Field(default=KEPT_DAYS, ge=1)
+    quarantine_days: float = Field(default=KEPT_DAYS, ge=1, le=MOST_DAYS, allow_inf_nan=False)
     """How long the bytes of what is set aside are kept."""
 
     @field_validator("limits")

@@ -139,7 +139,7 @@ def screen_delivery(
     limits: Limits,
     threads: int,
     processes: int = 0,
-    kept_days: int,
+    kept_days: float,
     classes: Collection[str] | None = None,
     forgotten: Collection[str] = frozenset(),
 ) -> Delivery:

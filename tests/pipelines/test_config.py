@@ -170,6 +170,9 @@ def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str)
         "trigger.new_rows=-1",
         "trigger.max_age_days=-1",
         "trigger.cooldown_hours=-1",
+        "ingest.quarantine_days=0",
+        "keeping.grace_hours=0.5",
+        "keeping.grace_hours=.nan",
         "train",
         "train.epochs=[",
         "validate.rows=5",
@@ -194,6 +197,34 @@ def test_a_value_that_cannot_be_is_refused(assignment: str) -> None:
     """A value of the wrong type or out of range is refused before anything starts."""
     with pytest.raises(UsageError):
         load_config(None, (assignment,))
+
+
+@pytest.mark.parametrize("value", [".inf", "1.0e+300", "87601"])
+@pytest.mark.parametrize(
+    ("key", "limit"), [("ingest.quarantine_days", "36500"), ("keeping.grace_hours", "87600")]
+)
+def test_a_time_beyond_where_dates_end_is_refused_with_its_limit(key: str, limit: str, value: str) -> None:
+    """Such a time would end a run, or a collection, where it is added to a date."""
+    said = "a finite number" if value == ".inf" else f"less than or equal to {limit}"
+    with pytest.raises(UsageError, match=rf"{key}: Input should be {said} \(given: "):
+        load_config(None, (f"{key}={value}",))
+    load_config(None, (f"{key}={limit}",))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["''", "a/b", "../x", "..", ".hidden", "-x", "x-", "a b", '"a\\tb"', '"a\\n"', '"a\\0"', "[a]", "7"],
+)
+def test_a_source_name_that_is_no_name_is_refused(name: str) -> None:
+    """It is the first part of the path of each of its pictures, and is compared with production's."""
+    with pytest.raises(UsageError, match=r"product\.source\.name: (String should match|Input should be)"):
+        load_config(None, (f"product.source.name={name}",))
+
+
+@pytest.mark.parametrize("name", ["a", "product-images", "Shop_2.archive"])
+def test_a_source_name_of_letters_digits_and_marks_is_taken(name: str) -> None:
+    """As the deliverer is called."""
+    assert load_config(None, (f"product.source.name={name}",)).product.source.name == name
 
 
 @pytest.mark.parametrize(

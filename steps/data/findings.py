@@ -19,6 +19,7 @@ from steps.data.checks.duplicates import (
 from steps.data.checks.suspicious_labels import SuspiciousLabelSettings, suspicious_labels
 from steps.data.near_duplicates import find_clusters
 
+USUAL = DuplicateSettings()
 MOST_LISTED = 500
 """Groups and labels in a report; the index has all clusters."""
 
@@ -40,12 +41,15 @@ class Findings(Record):
     quarantined: int = Field(default=0, ge=0)
 
 
-def with_clusters(dataset: ImageDataset, previous: ImageDataset | None) -> ImageDataset:
+def with_clusters(
+    dataset: ImageDataset, previous: ImageDataset | None, settings: DuplicateSettings = USUAL
+) -> ImageDataset:
     """The dataset whose index says which pictures are nearly the same.
 
     Args:
         dataset: measured pictures.
-        previous: whose pictures were compared with each other before.
+        previous: whose pictures were compared with each other before; what was found then stays.
+        settings: how near two pictures have to be.
     """
     if dataset.index["phash"].isna().all():
         return dataset
@@ -55,7 +59,13 @@ def with_clusters(dataset: ImageDataset, previous: ImageDataset | None) -> Image
         before = previous.index.set_index("image_id")["cluster"]
         index = index.assign(cluster=index["cluster"].fillna(index["image_id"].map(before)))
         known = previous.index.loc[previous.index["phash"].notna(), "image_id"].tolist()
-    found = find_clusters(index, dataset.pictures, known=known)
+    found = find_clusters(
+        index,
+        dataset.pictures,
+        known=known,
+        max_distance=settings.hash_distance,
+        max_difference=settings.thumbnail_difference,
+    )
     return dataset.with_measures(pd.DataFrame({"image_id": dataset.index["image_id"], "cluster": found}))
 
 

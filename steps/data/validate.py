@@ -258,7 +258,7 @@ def validate(
 ) -> tuple[Annotated[ImageDataset | None, "dataset"], Annotated[DataReport, "data_report"]]:
     """Check the delivery; a refused one has a report and no dataset."""
     known = set_unknown_aside(delivery, classes)[0]
-    clustered = with_clusters(known, previous)
+    clustered = with_clusters(known, previous, settings.pictures.duplicates)
     findings = look_at(clustered, screening, settings.pictures)
     findings = findings.model_copy(update={"quarantined": len(quarantine)})
     accepted, report = check_delivery(

@@ -1,18 +1,26 @@
 """Check how often a picture comes twice: to the byte, or nearly; and whether its labels agree."""
 
 import pandas as pd
+from pydantic import Field
 
 from materializers.data_report import Check
 from materializers.report import Record
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
+from steps.data.near_duplicates import CLUSTER_DISTANCE, MAX_DIFFERENCE
 
 NAMED = 5
+FARTHEST = 10
+"""Bits of 64; beyond it most pairs of 100,000 different pictures would be proposed."""
 
 
 class DuplicateSettings(Record):
-    """What may come twice."""
+    """What counts as the same picture, and how much may come twice."""
 
+    hash_distance: int = Field(default=CLUSTER_DISTANCE, ge=0, le=FARTHEST)
+    """Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
+    thumbnail_difference: float = Field(default=MAX_DIFFERENCE, ge=0, le=255, allow_inf_nan=False)
+    """Mean difference of their thumbnails, in levels of 0 to 255."""
     exact_duplicates: CheckLimit = CheckLimit(limit=0.05, severity="warn")
     """Share of a delivery's rows that repeat a picture and its label."""
     near_duplicates: CheckLimit = CheckLimit(limit=0.05, severity="warn")

@@ -71,6 +71,16 @@ def test_pictures_that_are_nearly_the_same_get_the_name_of_their_cluster() -> No
     assert clustered.version == dataset.version
 
 
+def test_how_near_near_duplicates_are_is_configured() -> None:
+    """Narrower than the copies differ, none is found; what was found before stays."""
+    dataset = DIFFERENT.join(alike(100, ["toys", "toys"]))
+    exact = DuplicateSettings(hash_distance=0, thumbnail_difference=0)
+    assert with_clusters(dataset, None, exact).index["cluster"].isna().all()
+    found = with_clusters(dataset, None, DuplicateSettings(hash_distance=10))
+    assert found.index["cluster"].notna().sum() == 2
+    assert with_clusters(found, found, exact).index["cluster"].notna().sum() == 2
+
+
 def test_a_new_picture_joins_the_cluster_of_an_old_one() -> None:
     """What was compared before is not compared again, and stays known."""
     three = alike(100, ["toys"] * 3)

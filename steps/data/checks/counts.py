@@ -14,6 +14,7 @@ from steps.data.checks.judging import judged
 from steps.data.checks.limits import CheckLimit
 from steps.data.groups import groups_of
 from steps.data.labels import NEEDED
+from steps.data.screening import FORGOTTEN
 
 DELIVER = "Deliver more pictures: python run.py --train --source PATH"
 CORRECT = "Correct the delivery"
@@ -35,15 +36,23 @@ def check_needed_values(index: pd.DataFrame, bound: CheckLimit) -> Check:
 
 
 def check_set_aside(screening: Screening, bound: CheckLimit) -> Check:
-    """How much of the delivery could not be used; unknown labels have a check of their own."""
-    set_aside = screening.set_aside
-    share = _share(len(set_aside), screening.rows)
+    """How much of the delivery could not be used; unknown labels have a check of their own.
+
+    A picture that was forgotten is no fault of the delivery: it counts neither among those that are set aside
+    nor among the rows.
+    """
+    set_aside = [each for each in screening.set_aside if each.reason != FORGOTTEN]
+    forgotten = len(screening.set_aside) - len(set_aside)
+    rows = screening.rows - forgotten
+    share = _share(len(set_aside), rows)
     counts = pd.Series([each.reason for each in set_aside], dtype=str).value_counts()
     reasons = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
     reason = (
         f"{len(set_aside):,} pictures are set aside ({reasons}): {share:.1%} of the delivery's "
-        f"{screening.rows:,} rows; at most {bound.limit:.1%} may be."
+        f"{rows:,} rows; at most {bound.limit:.1%} may be."
     )
+    if forgotten:
+        reason += f" {forgotten:,} more were forgotten, and are not counted."
     mend = f"{CORRECT}, or raise validate.set_aside.limit."
     return judged("set_aside", share, bound, "at most", reason, mend)
 

@@ -20,6 +20,7 @@ from steps.data.checks.counts import (
     check_unknown_pictures,
 )
 from steps.data.checks.limits import CheckLimit
+from steps.data.screening import FORGOTTEN
 
 
 def refusing(limit: float) -> CheckLimit:
@@ -128,6 +129,21 @@ def test_a_delivery_beyond_the_limit_is_refused(check: Check, said: str) -> None
     assert check.outcome == "refused"
     assert said in check.reason
     assert check.measured is not None
+
+
+def test_forgotten_pictures_that_come_again_are_no_fault_of_a_delivery() -> None:
+    """They count neither as set aside nor as rows that could hide what is, and are told apart."""
+    gone = tuple(
+        SetAside(path=f"gone/{number}.png", label="toys", reason=FORGOTTEN, detail="x")
+        for number in range(60)
+    )
+    check = check_set_aside(screening_of(100, set_aside=(*gone, *aside(2))), refusing(0.05))
+    assert (check.outcome, check.measured) == ("passed", 2 / 40)
+    assert "2 pictures are set aside (truncated 2): 5.0% of the delivery's 40 rows" in check.reason
+    assert "60 more were forgotten, and are not counted." in check.reason
+    check = check_set_aside(screening_of(100, set_aside=(*gone, *aside(3))), refusing(0.05))
+    assert (check.outcome, check.measured) == ("refused", 3 / 40)
+    assert check_set_aside(screening_of(60, set_aside=gone), refusing(0.05)).outcome == "passed"
 
 
 def test_needed_columns_have_a_check_of_their_own() -> None:

@@ -20,6 +20,7 @@ from materializers.evidence import RegisteredVersion, read_versions
 from materializers.image_dataset import ImageDataset
 from steps.data.checks.delivery_drift import (
     DRIFT_CHECKS,
+    EMBEDDING_DRIFT,
     DriftSettings,
     delivery_drift,
     nothing_to_compare,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("shutterline")
 
 BATCH = 32
+NOTHING_NEW = (
+    "The delivery brings no picture that the dataset before lacks, so that embeddings are not compared again."
+)
 
 
 def champion_of(model_name: str) -> RegisteredVersion | None:
@@ -56,6 +60,7 @@ def drift_from_champion(
     champion: RegisteredVersion | None,
     settings: DriftSettings,
     *,
+    previous: ImageDataset | None = None,
     renamed: Mapping[str, str] | None = None,
     retired: Sequence[str] = (),
 ) -> list[Check]:
@@ -67,6 +72,8 @@ def drift_from_champion(
         delivery: the delivery's own pictures.
         champion: the version that is live; None where none is.
         settings: limits, sizes and severities.
+        previous: the last accepted dataset: where it has every picture of the delivery, the embeddings,
+            which cost most, are not compared again.
         renamed: old name → new name of the classes: both sides are compared under today's.
         retired: classes that count on neither side.
 
@@ -89,7 +96,18 @@ def drift_from_champion(
         reference, reason = None, _not_readable(champion, error)
     if reference is None:
         return [not_assessed(name, getattr(settings, name), reason) for name in DRIFT_CHECKS]
+    nothing_new = previous is not None and not len(delivery.without(previous.index["image_id"]))
     delivery, reference = (with_classes(each, renamed or {}, retired) for each in (delivery, reference))
+    if nothing_new:
+        checks = delivery_drift(delivery.index, reference.index, settings)
+        return [*checks[:-1], *nothing_to_compare(NOTHING_NEW, settings, checks=(EMBEDDING_DRIFT,))]
+    return _with_embeddings(delivery, reference, champion, settings)
+
+
+def _with_embeddings(
+    delivery: ImageDataset, reference: ImageDataset, champion: RegisteredVersion, settings: DriftSettings
+) -> list[Check]:
+    """All checks; the model is asked for embeddings where there are pictures enough on both sides."""
     if min(len(delivery), len(reference)) < settings.min_pictures:
         return delivery_drift(delivery.index, reference.index, settings)
     with _predictor(champion) as predictor:

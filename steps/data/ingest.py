@@ -224,6 +224,7 @@ def ingest(
             delivered,
             None if past.version is None else champion_of(model_name),
             drift,
+            previous=previous,
             renamed=class_changes.renamed,
             retired=class_changes.retired,
         )

@@ -6,6 +6,7 @@ pictures every statistic is large, of many every difference is significant. Too 
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +24,8 @@ Number = TypeVar("Number", np.float32, np.float64)
 Embeddings = NDArray[np.float32]
 """``(n, d)`` float32."""
 
-DRIFT_CHECKS = ("class_mix_drift", "picture_statistics_drift", "embedding_drift")
+EMBEDDING_DRIFT = "embedding_drift"
+DRIFT_CHECKS = ("class_mix_drift", "picture_statistics_drift", EMBEDDING_DRIFT)
 STATISTICS = ("brightness", "contrast", "sharpness", "saturation", "width", "height")
 FOLDS = 5
 RIDGE = 1.0
@@ -77,13 +79,15 @@ def delivery_drift(
         _picture_statistics(delivery, reference, settings),
         _embeddings(embeddings, settings)
         if embeddings is not None
-        else not_assessed("embedding_drift", settings.embedding_drift, why_not),
+        else not_assessed(EMBEDDING_DRIFT, settings.embedding_drift, why_not),
     ]
 
 
-def nothing_to_compare(reason: str, settings: DriftSettings) -> list[Check]:
+def nothing_to_compare(
+    reason: str, settings: DriftSettings, *, checks: Sequence[str] = DRIFT_CHECKS
+) -> list[Check]:
     """The checks where there are no two sides: not assessed, and never a reason to refuse."""
-    bounds: dict[str, CheckLimit] = {name: getattr(settings, name) for name in DRIFT_CHECKS}
+    bounds: dict[str, CheckLimit] = {name: getattr(settings, name) for name in checks}
     return [
         not_assessed(name, bound.model_copy(update={"severity": "warn"}), reason)
         for name, bound in bounds.items()
@@ -165,7 +169,7 @@ def ks_distances(values: NDArray[np.float64], sides: NDArray[np.bool_]) -> NDArr
 
 def _embeddings(embeddings: tuple[Embeddings, Embeddings], settings: DriftSettings) -> Check:
     """How well a linear classifier that never saw a picture tells which side it is from."""
-    name, bound = "embedding_drift", settings.embedding_drift
+    name, bound = EMBEDDING_DRIFT, settings.embedding_drift
     ours, theirs = (_sampled(side, settings.embeddings_sample, settings.seed) for side in embeddings)
     few = _too_few(len(ours), len(theirs), settings)
     if few:

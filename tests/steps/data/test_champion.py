@@ -153,6 +153,30 @@ def test_a_delivery_without_a_picture_is_not_assessed_and_not_refused(champion: 
     assert not any(check.refuses for check in checks)
 
 
+@pytest.mark.parametrize("severity", ["warn", "refuse"])
+def test_a_delivery_that_brings_nothing_new_has_no_embeddings_compared(
+    champion: RegisteredVersion, severity: str
+) -> None:
+    """The model is not even fetched, and nobody is refused for it; the cheap checks are made as ever."""
+    broken = champion.model_copy(update={"tags": {**champion.tags, "model_uri": "/nowhere"}})
+    before = TRAINED_ON.join(ALIKE)
+    checks = drift_from_champion(ALIKE, broken, settings(severity), previous=before)
+    assert outcomes(checks) == {
+        "class_mix_drift": "passed",
+        "picture_statistics_drift": "passed",
+        "embedding_drift": "not_assessed",
+    }
+    assert not any(check.refuses for check in checks)
+    assert "brings no picture that the dataset before lacks" in checks[-1].reason
+
+
+def test_one_new_picture_has_the_embeddings_compared(champion: RegisteredVersion) -> None:
+    """Also where all others were there."""
+    before = ALIKE.without(ALIKE.index["image_id"].head(1))
+    checks = drift_from_champion(ALIKE, champion, settings(), previous=before)
+    assert outcomes(checks) == dict.fromkeys(DRIFT_CHECKS, "passed")
+
+
 def test_a_champion_whose_data_are_gone_refuses_where_drift_would(champion: RegisteredVersion) -> None:
     """What must be assessed and cannot be is not taken as passed; the version is named."""
     lost = champion.model_copy(update={"tags": {**champion.tags, "zenml_run": str(uuid4())}})

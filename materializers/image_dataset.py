@@ -43,6 +43,7 @@ from materializers.image_manifest import Manifest, read_manifest, read_version, 
 from materializers.shards import (
     MEND,
     Packer,
+    Place,
     Shard,
     Spool,
     Wanted,
@@ -170,26 +171,40 @@ class ImageDataset:
             object.__setattr__(self, "index", complete(self.index))
 
     @classmethod
-    def from_pictures(cls, pictures: Iterable[Picture]) -> ImageDataset:
+    def from_pictures(
+        cls, pictures: Iterable[Picture], *, stored: ImageDataset | None = None
+    ) -> ImageDataset:
         """Pack pictures into shards; of two with the same bytes the later one's labels stand.
 
         At most two shards are in memory; what is more waits in a temporary folder.
 
+        Args:
+            pictures: what comes, one by one.
+            stored: a version whose pictures are not packed again: they lie where it has them, with the
+                measures that it has, and say what they say now.
+
         Raises:
             ValueError: a measure has no column.
         """
-        packer, gathered = Packer(), _Gathered()
+        packer, packed, placed = Packer(), _Gathered(), _Gathered()
         for picture in pictures:
             if unknown := picture.measures.keys() - MEASURES.keys():
                 raise ValueError(f"{min(unknown)} is no measure; there are {', '.join(MEASURES)}.")
-            if gathered.add(picture):
+            if stored is not None and picture.image_id in stored:
+                placed.add(picture)
+            elif packed.add(picture):
                 packer.add(picture.image_id, picture.data)
         packer.finish()
-        return cls(gathered.frame(packer), packer.shards)
+        fresh = cls(packed.frame(packer.places), packer.shards)
+        return fresh if stored is None else fresh.join(stored._places_of(placed.frame()))
 
     def __len__(self) -> int:
         """The number of pictures."""
         return len(self.index)
+
+    def __contains__(self, image_id: str) -> bool:
+        """Whether this version has the picture."""
+        return bool(self._lookup.find([image_id])[0] >= 0)
 
     @cached_property
     def version(self) -> str:
@@ -386,6 +401,18 @@ class ImageDataset:
         buried = pd.concat([self.tombstones, self.index.loc[erased, list(self.tombstones.columns)]])
         return self._made(rest.index, rest.shards, tombstone_rows(buried))
 
+    def _places_of(self, frame: pd.DataFrame) -> ImageDataset:
+        """The dataset of rows about pictures that this one has, whose places and measures stay.
+
+        Turned another way a picture measures otherwise: then the row's own measures stand.
+        """
+        rows = complete(frame)
+        theirs = self.index[self._among(rows["image_id"])].reset_index(drop=True)
+        columns = {name: theirs[name] for name in PLACE_COLUMNS}
+        alike = rows["orientation"] == theirs["orientation"]
+        columns |= {name: rows[name].mask(alike & theirs[name].notna(), theirs[name]) for name in MEASURES}
+        return self._made(rows.assign(**columns), self.shards, tombstone_rows())
+
     def _placed_as(self, packed: ImageDataset, chosen: Collection[str]) -> ImageDataset:
         """The dataset whose pictures of these shards lie where another version has them, if it does."""
         here = self.index["shard"].isin(chosen).to_numpy(dtype=bool) & self._among(packed.index["image_id"])
@@ -570,12 +597,12 @@ class _Gathered:
         )
         return len(self._rows) > before
 
-    def frame(self, packer: Packer) -> pd.DataFrame:
-        """The rows, with where a packer put their pictures."""
+    def frame(self, places: Sequence[Place] = ()) -> pd.DataFrame:
+        """The rows, with where their pictures lie where that is given."""
         rows = list(self._rows.values())
         *known, extra, measures = zip(*rows, strict=True) if rows else ((),) * (len(GATHERED) + 2)
-        places = zip(*packer.places, strict=True) if rows else ((),) * len(PLACE_COLUMNS)
-        columns = dict(zip((*GATHERED, *PLACE_COLUMNS), (*known, *places), strict=True))
+        columns = dict(zip(GATHERED, known, strict=True))
+        columns |= dict(zip(PLACE_COLUMNS, zip(*places, strict=True), strict=True)) if places else {}
         columns |= {"image_id": list(self._rows)} | _by_column(extra) | _by_column(measures)
         return pd.DataFrame({name: typed(values, name) for name, values in columns.items()}, copy=False)
 

@@ -6,9 +6,9 @@ Whatever asks the world is asked here, once: the clock, the model's last runs, w
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 from zenml import step
@@ -33,7 +33,7 @@ from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.personal_data.treatment import check_stored, treat_personal_data
 from steps.data.screening import Delivery, screen_delivery, screen_stored
 from steps.data.sources import CONNECTIONS, open_source
-from steps.data.stored import active_store
+from steps.data.stored import active_store, whole_pictures
 from steps.monitoring.late_delivery import tell_late_delivery
 
 logger = logging.getLogger("shutterline")
@@ -109,6 +109,7 @@ def read_delivery(
     *,
     classes: Collection[str] | None = None,
     forgotten: Collection[str] = frozenset(),
+    stored: ImageDataset | None = None,
 ) -> Delivery:
     """Screen a delivery as the settings say; see :func:`steps.data.screening.screen_delivery`."""
     return screen_delivery(
@@ -120,38 +121,8 @@ def read_delivery(
         kept_days=settings.quarantine_days,
         classes=classes,
         forgotten=forgotten,
+        stored=stored,
     )
-
-
-def take_in(
-    source: str,
-    source_name: str,
-    settings: IngestSettings,
-    *,
-    classes: Collection[str] | None,
-    previous: ImageDataset | None,
-    personal_data: PersonalDataSettings,
-) -> tuple[Delivery, list[Check]]:
-    """Read a delivery and treat its personal data, so that no forgotten picture is in what is left.
-
-    One that was masked before it was stored may be known by what masking makes of it alone: then the delivery
-    is read again, and that picture set aside as it came.
-
-    Raises:
-        UsageError: the source cannot be used.
-        ServiceUnreachable: the bucket does not answer.
-    """
-    limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
-    forgotten = forgotten_ids(active_store())
-    while True:
-        with open_source(source, limits, connections=settings.connections) as opened:
-            read = read_delivery(opened, source_name, settings, classes=classes, forgotten=forgotten)
-        treated, labels, checks = treat_personal_data(read.dataset, read.labels, previous, personal_data)
-        index = treated.index
-        again = index.loc[index["image_id"].isin(forgotten), "unmasked_digest"].dropna()
-        if again.empty:
-            return replace(read, dataset=treated, labels=labels), checks
-        forgotten |= frozenset(again)
 
 
 def newest_arrival(datasets: Iterable[ImageDataset | None]) -> datetime | None:
@@ -168,10 +139,112 @@ def unreadable_past(past: Past) -> list[Check]:
     return [not_assessed(f"previous_{name}", bound, damage) for name, damage in past.damages.items()]
 
 
-def _of_classes(dataset: ImageDataset, classes: Sequence[str]) -> list[str]:
-    """The pictures that validation keeps: their version is the one that was stored before."""
-    index = dataset.index
-    return [str(image_id) for image_id in index.loc[index["label"].isin(list(classes)), "image_id"]]
+@dataclass(frozen=True)
+class Intake:
+    """What is taken in on which terms, and what was there before; fields as :func:`ingest` takes them."""
+
+    model_name: str
+    source_name: str
+    settings: IngestSettings
+    classes: list[str] | None
+    class_changes: ClassChanges
+    drift: DriftSettings
+    personal_data: PersonalDataSettings
+    past: Past
+    """The model's last accepted dataset and splits, as far as they can be read."""
+    parent: ImageDataset | None
+    """What is joined to: the last dataset, or None."""
+
+    def named_today(self, dataset: ImageDataset) -> ImageDataset:
+        """The dataset under today's names of the classes."""
+        return with_classes(dataset, self.class_changes.renamed, self.class_changes.retired)
+
+    def of_classes(self, dataset: ImageDataset) -> ImageDataset:
+        """What validation keeps: its version is the one that was stored before."""
+        if self.classes is None:
+            return dataset
+        return dataset.select(dataset.index.loc[dataset.index["label"].isin(self.classes), "image_id"])
+
+
+class Taken(NamedTuple):
+    """What was taken in, joined to what was there."""
+
+    dataset: ImageDataset
+    screening: Screening
+    quarantine: Quarantine
+    checks: list[Check]
+    arrived_at: datetime | None
+
+
+def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
+    """Read a delivery, treat its personal data, compare it with what is live, and join it.
+
+    Raises:
+        UsageError: it cannot be used.
+        ServiceUnreachable: the bucket, the artifact store or the registry does not answer.
+    """
+    read, checks = take_in(source, intake)
+    checks += drift_from_champion(
+        read.dataset,
+        None if intake.past.version is None else champion_of(intake.model_name),
+        intake.drift,
+        previous=intake.past.dataset,
+        renamed=intake.class_changes.renamed,
+        retired=intake.class_changes.retired,
+    )
+    joined, changes = join_delivery(intake.parent, read.dataset, read.labels, intake.source_name)
+    dataset = intake.named_today(joined)
+    screening = read.screening.model_copy(update={"changes": changes})
+    # The same again is as old as it was; what is new came now.
+    arrived_at = newest_arrival([intake.of_classes(dataset)]) or now
+    return Taken(dataset, screening, read.quarantine, checks, arrived_at)
+
+
+def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:
+    """Read a delivery and treat its personal data, so that no forgotten picture is in what is left.
+
+    One that was masked before it was stored may be known by what masking makes of it alone: then the delivery
+    is read again, and that picture set aside as it came.
+
+    Raises:
+        UsageError: the source cannot be used.
+        ServiceUnreachable: the bucket or the artifact store does not answer.
+    """
+    settings, classes, previous = intake.settings, intake.classes, intake.past.dataset
+    limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
+    known_labels = None if classes is None else intake.class_changes.known(classes)
+    store = active_store()
+    stored = None if previous is None else whole_pictures(previous, store)
+    forgotten = forgotten_ids(store)
+    while True:
+        with open_source(source, limits, connections=settings.connections) as opened:
+            read = read_delivery(
+                opened, intake.source_name, settings, classes=known_labels, forgotten=forgotten, stored=stored
+            )
+        treated, labels, checks = treat_personal_data(read.dataset, read.labels, stored, intake.personal_data)
+        index = treated.index
+        again = index.loc[index["image_id"].isin(forgotten), "unmasked_digest"].dropna()
+        if again.empty:
+            return replace(read, dataset=treated, labels=labels), checks
+        forgotten |= frozenset(again)
+
+
+def take_stored(version: str, intake: Intake) -> Taken:
+    """Fetch a stored version, and join it.
+
+    Raises:
+        UsageError: there is none.
+        DamagedArtifact: it cannot be read.
+    """
+    found = find_dataset(version)
+    joined = found if intake.parent is None else intake.parent.join(found)
+    return Taken(
+        dataset=intake.named_today(joined),
+        screening=screen_stored(found, intake.source_name),
+        quarantine=QuarantineBuilder(intake.source_name, max_bytes=intake.settings.limits.max_bytes).build(),
+        checks=check_stored(found, intake.personal_data),
+        arrived_at=newest_arrival([found, intake.parent]),
+    )
 
 
 @step(enable_cache=False)
@@ -203,55 +276,24 @@ def ingest(
     """
     if (source is None) == (data_version is None):
         raise UsageError("Give either a source or a stored version: --source PATH, or --data VERSION.")
-    now = datetime.now(UTC)
-    past = past_of(model_name, joined=join_parent)
+    now, past = datetime.now(UTC), past_of(model_name, joined=join_parent)
     previous = past.dataset
     parent = previous if join_parent else None
-    checks: list[Check] = []
-    arrived_at: datetime | None
+    intake = Intake(
+        model_name, source_name, settings, classes, class_changes, drift, personal_data, past, parent
+    )
     if source is not None:
-        known_labels = None if classes is None else class_changes.known(classes)
-        read, checks = take_in(
-            source,
-            source_name,
-            settings,
-            classes=known_labels,
-            previous=previous,
-            personal_data=personal_data,
-        )
-        delivered, labels, quarantine = read.dataset, read.labels, read.quarantine
-        checks += drift_from_champion(
-            delivered,
-            None if past.version is None else champion_of(model_name),
-            drift,
-            previous=previous,
-            renamed=class_changes.renamed,
-            retired=class_changes.retired,
-        )
-        dataset, changes = join_delivery(parent, delivered, labels, source_name)
-        dataset = with_classes(dataset, class_changes.renamed, class_changes.retired)
-        screening = read.screening.model_copy(update={"changes": changes})
-        # The same again is as old as it was; what is new came now.
-        known = dataset if classes is None else dataset.select(_of_classes(dataset, classes))
-        arrived_at = newest_arrival([known]) or now
+        taken = take_delivery(source, intake, now=now)
     else:
-        quarantine = QuarantineBuilder(source_name, max_bytes=settings.limits.max_bytes).build()
-        dataset = find_dataset(str(data_version))
-        screening = screen_stored(dataset, source_name)
-        checks = check_stored(dataset, personal_data)
-        arrived_at = newest_arrival([dataset, parent])
-        dataset = dataset if parent is None else parent.join(dataset)
-        dataset = with_classes(dataset, class_changes.renamed, class_changes.retired)
-    checks += check_freshness(
-        dataset.index,
-        freshness,
-        now=now,
-        arrived_at=arrived_at,
-        last_delivery_at=None if past.version is None else first_stored_at(past.version),
+        taken = take_stored(str(data_version), intake)
+    dataset = taken.dataset
+    last_delivery_at = None if past.version is None else first_stored_at(past.version)
+    checks = taken.checks + check_freshness(
+        dataset.index, freshness, now=now, arrived_at=taken.arrived_at, last_delivery_at=last_delivery_at
     )
     checks += unreadable_past(past)
     tell_late_delivery(checks, source_name)
-    screening = screening.model_copy(update={"checks": tuple(checks)})
+    screening = taken.screening.model_copy(update={"checks": tuple(checks)})
     # On the same data nothing is compared: what was found in it before is taken from the cache.
     compared = None if previous is None or previous.version == dataset.version else previous
-    return dataset, screening, quarantine, compared, past.splits
+    return dataset, screening, taken.quarantine, compared, past.splits

@@ -142,6 +142,7 @@ def screen_delivery(
     kept_days: float,
     classes: Collection[str] | None = None,
     forgotten: Collection[str] = frozenset(),
+    stored: ImageDataset | None = None,
 ) -> Delivery:
     """Read every picture that the delivery names.
 
@@ -154,6 +155,7 @@ def screen_delivery(
         kept_days: how long the quarantine keeps what is set aside.
         classes: the labels that validation knows; pictures of others go to the quarantine, too. None: all.
         forgotten: digests of pictures that were erased, as delivered and as stored; they stay out.
+        stored: a version whose pictures are not packed again where they are delivered again.
 
     Raises:
         UsageError: the delivery cannot be used, a path leads out of it, or it changed while it was read.
@@ -170,7 +172,7 @@ def screen_delivery(
     with progress("ingest", len(pictures)) as meter, examiner(processes) as examine_some:
         screen_some = _Screen(source, source_name, limits, forgotten, examine_some)
         usable = _usable(in_order(screen_some.rows, pictures, threads), findings, meter)
-        dataset = ImageDataset.from_pictures(usable)
+        dataset = ImageDataset.from_pictures(usable, stored=stored)
         source.check_unchanged()
         meter.note(f"{len(dataset):,} pictures, {len(findings.set_aside):,} set aside")
     screening = Screening(

@@ -19,7 +19,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from materializers import image_dataset, image_manifest, shards
-from materializers.blobs import write_blob
+from materializers.blobs import list_folder, write_blob
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import (
     THUMBNAIL,
@@ -30,6 +30,8 @@ from materializers.image_dataset import (
     thumbnail,
     thumbnail_sheet,
 )
+from materializers.image_index import PLACE_COLUMNS
+from materializers.shards import SHARDS_FOLDER
 from tests.materializers.examples import dataset, picture, png
 from tests.materializers.stores import disk_store
 
@@ -461,6 +463,65 @@ def test_a_second_delivery_writes_its_own_pictures_alone(disk: LocalArtifactStor
     assert len(shards_of(disk)) == 2
     assert first.stat().st_mtime_ns == written
     assert len(materializer_of(disk, "dataset/2").load(ImageDataset)) == 21
+
+
+def test_a_delivery_that_repeats_all_writes_what_is_new_in_it(store: BaseArtifactStore) -> None:
+    """What is stored stays where it lies; the version is that of the same content packed at once."""
+    first, later = range(20), [picture(number, "bags", source=f"again/{number}.png") for number in range(23)]
+    materializer_of(store).save(dataset(*first))
+    parent = materializer_of(store).load(ImageDataset)
+    before = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
+    again = ImageDataset.from_pictures(later, stored=parent)
+    materializer_of(store, "dataset/2").save(parent.join(again))
+    after = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
+    [(_, written)] = after.items() - before.items()
+    assert before.items() < after.items()
+    assert written == next(iter(ImageDataset.from_pictures(later[20:]).shards.values())).size
+    whole = ImageDataset.from_pictures(later)
+    stored = materializer_of(store, "dataset/2").load(ImageDataset)
+    assert stored.version == again.version == whole.version
+    assert dict(stored.scan()) == dict(whole.scan())
+    assert set(stored.index["source"]) == {f"again/{number}.png" for number in range(23)}
+
+
+@QUICK
+@given(before=DELIVERIES, later=DELIVERIES)
+def test_a_delivery_beside_what_is_stored_is_the_delivery(
+    before: list[image_dataset.Picture], later: list[image_dataset.Picture]
+) -> None:
+    """Rows and pictures are those that it has alone; no picture that is stored is packed."""
+    stored, alone = ImageDataset.from_pictures(before), ImageDataset.from_pictures(later)
+    beside = ImageDataset.from_pictures(later, stored=stored)
+    assert beside.version == alone.version
+    assert dict(beside.scan()) == dict(alone.scan())
+    said = [name for name in alone.index.columns if name not in PLACE_COLUMNS]
+    pd.testing.assert_frame_equal(beside.index[said], alone.index[said])
+    known = set(stored.index["image_id"])
+    lies = beside.index.set_index("image_id")["shard"].to_dict()
+    assert all((lies[image_id] in stored.shards) == (image_id in known) for image_id in lies)
+
+
+def test_measures_stay_with_a_picture_that_comes_again_unless_it_is_turned() -> None:
+    """Neither is it looked at again nor its cluster lost; what was never measured comes from the new row."""
+    known = {"brightness": 1.0, "phash": "0f", "faces": 2, "cluster": "c"}
+    stored = ImageDataset.from_pictures([picture(1, measures=known), picture(2, measures=known), picture(3)])
+    seen = {"brightness": 7.0, "phash": "70", "saturation": 7.0}
+    later = [picture(1, measures=seen), picture(2, orientation=6, measures=seen), picture(3, measures=seen)]
+    index = ImageDataset.from_pictures(later, stored=stored).index.set_index("source")
+    columns = ["orientation", "brightness", "saturation", "phash", "faces", "cluster"]
+    rows = index[columns].astype(object).T.to_dict("list")
+    found = {source: [None if pd.isna(value) else value for value in row] for source, row in rows.items()}
+    assert found["shop/1.png"] == [1, 1.0, 7.0, "0f", 2, "c"]
+    assert found["shop/2.png"] == [6, 7.0, 7.0, "70", None, None]
+    assert found["shop/3.png"] == [1, 7.0, 7.0, "70", None, None]
+
+
+def test_what_was_erased_from_what_is_stored_is_no_part_of_a_delivery_taken_alone() -> None:
+    """Its version is that of its own content; joined, what was erased stays so."""
+    stored = dataset(1, 2, 3).forget(dataset(1).index["image_id"])
+    alone = ImageDataset.from_pictures([picture(2), picture(4)], stored=stored)
+    assert alone.version == dataset(2, 4).version
+    assert stored.join(alone).version == dataset(1, 2, 3).join(dataset(2, 4)).version
 
 
 def test_labels_are_read_without_a_picture(disk: LocalArtifactStore) -> None:

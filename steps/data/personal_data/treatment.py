@@ -43,7 +43,8 @@ def treat_personal_data(
     Args:
         delivery: the delivery's usable pictures, not stored yet.
         labels: all its rows; those that correct stored pictures are looked at, too.
-        previous: what the model may learn from so far; a picture that was examined for it is not again.
+        previous: what is stored so far; a picture that was examined for it is not again, and one that is
+            masked as it was masked for it is not packed again.
         settings: the policy.
 
     Returns:
@@ -143,7 +144,7 @@ def _pictures(
         )
         delivery = delivery.with_measures(counts)
     if settings.pictures == "mask":
-        delivery = _masked(delivery, found)
+        delivery = _masked(delivery, found, previous)
     return delivery, checks
 
 
@@ -194,7 +195,9 @@ def _examine(delivery: ImageDataset, image_ids: Sequence[str], threads: int) -> 
     return found
 
 
-def _masked(delivery: ImageDataset, found: dict[str, PicturesFindings]) -> ImageDataset:
+def _masked(
+    delivery: ImageDataset, found: dict[str, PicturesFindings], previous: ImageDataset | None
+) -> ImageDataset:
     """The delivery in which the parts that were found are filled; such a picture is another picture."""
     with_any = [image_id for image_id, findings in found.items() if findings.boxes]
     if not with_any:
@@ -208,7 +211,7 @@ def _masked(delivery: ImageDataset, found: dict[str, PicturesFindings]) -> Image
     rest = delivery.without(with_any)
     # Shards are stored whole: those that hold an original are packed anew without it.
     holding = set(delivery.index.loc[delivery.index["image_id"].isin(with_any), "shard"]) & set(rest.shards)
-    return rest.compacted(holding).join(ImageDataset.from_pictures(masked))
+    return rest.compacted(holding).join(ImageDataset.from_pictures(masked, stored=previous))
 
 
 def _mask(data: bytes, row: dict[str, Any], boxes: Sequence[Box]) -> Picture:

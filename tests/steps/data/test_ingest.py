@@ -10,9 +10,11 @@ import pytest
 from pydantic import ValidationError
 from zenml import save_artifact
 
+from materializers.blobs import list_folder
 from materializers.data_report import Check, Screening
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset, picture_digest
+from materializers.shards import SHARDS_FOLDER, shard_uri
 from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.checks.freshness import DeliveryInterval, FreshnessSettings
 from steps.data.ingest import ClassChanges, IngestSettings, ingest, newest_arrival
@@ -188,6 +190,59 @@ def test_the_newest_of_several_arrivals_counts(local_stack: Client) -> None:
     assert newest_arrival([first, second, nowhere, None]) == newest
     assert newest_arrival([nowhere, None]) is None
     assert newest_arrival([second]) < datetime.now(UTC) - timedelta(days=4)  # type: ignore[operator]
+
+
+def shard_files(client: Client) -> dict[str, int]:
+    """The shards of the stack's store by name, with their sizes."""
+    store = client.active_stack.artifact_store
+    return {
+        str(name): int(size or 0)
+        for name, size in list_folder(store, f"{store.path}/{SHARDS_FOLDER}").items()
+    }
+
+
+@pytest.mark.parametrize("join_parent", [True, False], ids=["joined", "alone"])
+def test_a_delivery_that_repeats_all_and_adds_three_writes_the_three(
+    local_stack: Client, tmp_path: Path, join_parent: bool
+) -> None:
+    """Labels, paths and columns are the later ones, the version is that of the content, however it came."""
+    model, start = ("repeating-joined", 700) if join_parent else ("repeating-alone", 750)
+    first, _ = ingested(model, source=str(good_delivery(tmp_path / "first", per_class=4, first=start)))
+    keep_readmitted(first, model)
+    numbers = range(start, start + 15)
+    rows = [{"image_path": f"again/{n}.png", "label": "books", "season": "spring"} for n in numbers]
+    again = write_delivery(tmp_path / "again", rows, {f"again/{n}.png": photograph(n) for n in numbers})
+    before = shard_files(local_stack)
+    joined, _ = ingested(model, source=str(again), join_parent=join_parent)
+    save_artifact(joined, name="dataset")
+    after = shard_files(local_stack)
+    [written] = after.keys() - before.keys()
+    brought = sum(len(photograph(n)) for n in numbers[12:])
+    assert brought < after[written] < brought + 2_000
+    assert {name: after[name] for name in before} == before
+    assert dict(joined.scan()) == {picture_digest(photograph(n)): photograph(n) for n in numbers}
+    assert set(joined.index["source"]) == {f"shop/again/{n}.png" for n in numbers}
+    assert set(joined.index["season"]) == {"spring"}
+    relabelled = first.diff(joined).relabelled
+    assert (len(relabelled), set(relabelled["new_label"])) == (8, {"books"})
+    anew, _ = ingested("a model without a past", source=str(again))
+    assert joined.version == anew.version
+
+
+def test_a_picture_whose_shard_is_gone_is_mended_by_its_delivery(local_stack: Client, tmp_path: Path) -> None:
+    """It is not taken to lie where nothing does."""
+    folder = good_delivery(tmp_path, per_class=2, first=800)
+    first, _ = ingested("mending", source=str(folder))
+    keep_readmitted(first, "mending")
+    [digest] = first.shards
+    shard = Path(shard_uri(local_stack.active_stack.artifact_store, digest))
+    shard.unlink()
+    for join_parent in (True, False):
+        again, _ = ingested("mending", source=str(folder), join_parent=join_parent)
+        save_artifact(again, name="dataset")
+        assert shard.exists()
+        assert again.version == first.version
+        shard.unlink()
 
 
 def test_personal_data_in_a_correction_are_found_and_masked(local_stack: Client, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,17 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from zenml import save_artifact
 
+from materializers.blobs import list_folder
 from materializers.data_report import Check
 from materializers.erasure import Forgotten, write_note
 from materializers.image_dataset import ImageDataset, picture_digest
+from materializers.shards import SHARDS_FOLDER
 from serving.strip_metadata import strip_metadata
 from steps.data.ingest import IngestSettings, ingest, read_delivery
 from steps.data.labels import Labels, Row
+from steps.data.parent import keep_readmitted
 from steps.data.personal_data import columns, pictures, treatment
 from steps.data.personal_data.pictures import Box, Detector, NotInstalled, PictureKind
 from steps.data.personal_data.settings import PersonalDataSettings
@@ -292,6 +296,39 @@ def test_a_forgotten_picture_that_was_masked_does_not_come_back(
     assert [(each.path, each.reason) for each in screening.set_aside] == [("again.jpg", "forgotten")]
     assert quarantine.kept_digests() == []
     assert screening.pictures == {}
+
+
+def test_a_delivery_that_repeats_masked_pictures_writes_what_is_new_in_it(
+    local_stack: Client, tmp_path: Path, faces: FindsRed
+) -> None:
+    """A masked picture is another picture than the one that was delivered, and is known as what it is."""
+    first = write_faces(tmp_path / "first", range(4))
+    masking: dict[str, Any] = {"join_parent": True, "personal_data": policy(pictures="mask")}
+    before, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(first), **masking)
+    keep_readmitted(before, "masking-again")
+    store = local_stack.active_stack.artifact_store
+    shards = set(list_folder(store, f"{store.path}/{SHARDS_FOLDER}"))
+    same_again, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(first), **masking)
+    assert same_again.version == before.version
+    assert set(same_again.shards) == set(before.shards)
+    more = write_faces(tmp_path / "more", range(5))
+    after, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(more), **masking)
+    save_artifact(after, name="dataset")
+    [new] = set(list_folder(store, f"{store.path}/{SHARDS_FOLDER}")) - shards
+    [added] = before.diff(after).added.to_dict("records")
+    assert (added["source"], added["masked"], f"{added['shard']}.arrow") == ("shop/4.jpg", 1, new)
+    assert after.index["masked"].tolist() == [1] * 5
+    assert after.select(before.index["image_id"]).shards.keys() == before.shards.keys()
+    anew, *_ = ingest.entrypoint("never masked", "shop", IngestSettings(), str(more), **masking)
+    assert after.version == anew.version
+
+
+def write_faces(folder: Path, numbers: Iterable[int]) -> Path:
+    """A delivery of JPEGs with a face each."""
+    photographs = {f"{n}.jpg": planted_jpeg(n, picture(n, face=True)).data for n in numbers}
+    return write_delivery(
+        folder, [{"image_path": path, "label": "toys"} for path in photographs], photographs
+    )
 
 
 def corner(data: bytes) -> bytes:

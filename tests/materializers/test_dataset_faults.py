@@ -345,9 +345,15 @@ def test_a_bucket_that_stops_answering_leaves_the_previous_version(
 
 @pytest.mark.parametrize(("answered", "named"), [(0, "manifest.json"), (1, "index-"), (2, ".arrow")])
 def test_a_bucket_that_does_not_answer_is_no_damage(
-    bucket_store: BaseArtifactStore, bucket_server: BucketServer, answered: int, named: str
+    bucket_store: BaseArtifactStore,
+    bucket_server: BucketServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    answered: int,
+    named: str,
 ) -> None:
     """Whatever could not be read is named, and nobody is told to deliver it again."""
+    monkeypatch.setenv("SHUTTERLINE_CACHE_DIR", str(tmp_path))  # else another test's copy may answer
     save(bucket_store, "dataset/1", dataset(1, 2))
     with refusing(bucket_server.endpoint, lambda number: number >= answered) as proxy:
         down = s3_store_at(bucket_store.path, proxy.url, attempts=1)

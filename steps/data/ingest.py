@@ -33,7 +33,7 @@ from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.personal_data.treatment import check_stored, treat_personal_data
 from steps.data.screening import Delivery, screen_delivery, screen_stored
 from steps.data.sources import CONNECTIONS, open_source
-from steps.data.stored import active_store, whole_pictures
+from steps.data.stored import active_store
 from steps.monitoring.late_delivery import tell_late_delivery
 
 logger = logging.getLogger("shutterline")
@@ -213,15 +213,20 @@ def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:
     settings, classes, previous = intake.settings, intake.classes, intake.past.dataset
     limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
     known_labels = None if classes is None else intake.class_changes.known(classes)
-    store = active_store()
-    stored = None if previous is None else whole_pictures(previous, store)
-    forgotten = forgotten_ids(store)
+    forgotten = forgotten_ids(active_store())
     while True:
         with open_source(source, limits, connections=settings.connections) as opened:
             read = read_delivery(
-                opened, intake.source_name, settings, classes=known_labels, forgotten=forgotten, stored=stored
+                opened,
+                intake.source_name,
+                settings,
+                classes=known_labels,
+                forgotten=forgotten,
+                stored=previous,
             )
-        treated, labels, checks = treat_personal_data(read.dataset, read.labels, stored, intake.personal_data)
+        treated, labels, checks = treat_personal_data(
+            read.dataset, read.labels, previous, intake.personal_data
+        )
         index = treated.index
         again = index.loc[index["image_id"].isin(forgotten), "unmasked_digest"].dropna()
         if again.empty:

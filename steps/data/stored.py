@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from materializers.blobs import list_folder
 from materializers.errors import NoRoom, ServiceUnreachable
-from materializers.image_dataset import ImageDataset
 from materializers.report import Report
-from materializers.shards import SHARDS_FOLDER
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -47,22 +44,6 @@ def active_store() -> BaseArtifactStore:
     from zenml.client import Client
 
     return Client().active_stack.artifact_store
-
-
-def whole_pictures(dataset: ImageDataset, store: BaseArtifactStore) -> ImageDataset:
-    """The pictures of a stored version whose shards still lie in the store.
-
-    Those of a shard that is gone can be delivered again, and are packed anew.
-
-    Raises:
-        ServiceUnreachable: the store cannot be read.
-    """
-    with store_errors("list its shards"):
-        names = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
-    lost = [digest for digest in dataset.shards if f"{digest}.arrow" not in names]
-    if not lost:
-        return dataset
-    return dataset.without(dataset.index.loc[dataset.index["shard"].isin(lost), "image_id"])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from zenml import save_artifact
 
 from materializers.blobs import list_folder
 from materializers.data_report import Check, Screening
-from materializers.errors import UsageError
+from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.shards import SHARDS_FOLDER, shard_uri
 from serving.preprocess import DEFAULT_LIMITS, Limits
@@ -230,19 +230,20 @@ def test_a_delivery_that_repeats_all_and_adds_three_writes_the_three(
 
 
 def test_a_picture_whose_shard_is_gone_is_mended_by_its_delivery(local_stack: Client, tmp_path: Path) -> None:
-    """It is not taken to lie where nothing does."""
+    """It is not taken to lie where nothing does; joined to, the damage is told, with what to do first."""
     folder = good_delivery(tmp_path, per_class=2, first=800)
     first, _ = ingested("mending", source=str(folder))
     keep_readmitted(first, "mending")
     [digest] = first.shards
     shard = Path(shard_uri(local_stack.active_stack.artifact_store, digest))
     shard.unlink()
-    for join_parent in (True, False):
-        again, _ = ingested("mending", source=str(folder), join_parent=join_parent)
-        save_artifact(again, name="dataset")
-        assert shard.exists()
-        assert again.version == first.version
-        shard.unlink()
+    with pytest.raises(DamagedArtifact, match=r"is missing.*--train --source PATH"):
+        ingested("mending", source=str(folder), join_parent=True)
+    again, _ = ingested("mending", source=str(folder))
+    save_artifact(again, name="dataset")
+    assert shard.exists()
+    joined, _ = ingested("mending", source=str(folder), join_parent=True)
+    assert joined.version == again.version == first.version
 
 
 def test_personal_data_in_a_correction_are_found_and_masked(local_stack: Client, tmp_path: Path) -> None:

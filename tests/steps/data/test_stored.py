@@ -11,7 +11,6 @@ from zenml import save_artifact
 from materializers.data_diff import DataDiff
 from materializers.errors import ServiceUnreachable
 from materializers.image_dataset import ImageDataset
-from materializers.shards import shard_uri
 from steps.data.stored import (
     KnownArtifact,
     active_store,
@@ -20,7 +19,6 @@ from steps.data.stored import (
     recorded_digest,
     reports,
     store_errors,
-    whole_pictures,
 )
 from tests.materializers.examples import data_diff, dataset
 
@@ -49,17 +47,6 @@ def test_a_class_that_is_no_more_is_no_report() -> None:
     kinds = ("materializers.data_diff.DataDiff", "materializers.gone.Report", "materializers.data_diff.Gone")
     artifacts = [KnownArtifact(id=uuid4(), name=kind, uri="s3://store/1", type=kind) for kind in kinds]
     assert [artifact.name for artifact, _ in reports(artifacts)] == ["materializers.data_diff.DataDiff"]
-
-
-def test_pictures_whose_shard_is_gone_are_not_whole(zenml_client: Client) -> None:
-    """The others are; a version that lacks nothing is given back as it is."""
-    both = dataset(11, 12).join(dataset(13))
-    saved = save_artifact(both, name="partly_gone").load()
-    store = active_store()
-    assert whole_pictures(saved, store) is saved
-    [gone] = dataset(13).shards
-    store.remove(shard_uri(store, gone))
-    assert whole_pictures(saved, store).version == dataset(11, 12).version
 
 
 def test_a_store_that_fails_is_a_service_that_does_not_answer() -> None:

@@ -302,7 +302,7 @@ def test_a_delivery_that_repeats_masked_pictures_writes_what_is_new_in_it(
     local_stack: Client, tmp_path: Path, faces: FindsRed
 ) -> None:
     """A masked picture is another picture than the one that was delivered, and is known as what it is."""
-    first = write_faces(tmp_path / "first", range(4))
+    first = write_faces(tmp_path / "first", range(20, 24))
     masking: dict[str, Any] = {"join_parent": True, "personal_data": policy(pictures="mask")}
     before, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(first), **masking)
     keep_readmitted(before, "masking-again")
@@ -311,12 +311,12 @@ def test_a_delivery_that_repeats_masked_pictures_writes_what_is_new_in_it(
     same_again, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(first), **masking)
     assert same_again.version == before.version
     assert set(same_again.shards) == set(before.shards)
-    more = write_faces(tmp_path / "more", range(5))
+    more = write_faces(tmp_path / "more", range(20, 25))
     after, *_ = ingest.entrypoint("masking-again", "shop", IngestSettings(), str(more), **masking)
     save_artifact(after, name="dataset")
     [new] = set(list_folder(store, f"{store.path}/{SHARDS_FOLDER}")) - shards
     [added] = before.diff(after).added.to_dict("records")
-    assert (added["source"], added["masked"], f"{added['shard']}.arrow") == ("shop/4.jpg", 1, new)
+    assert (added["source"], added["masked"], f"{added['shard']}.arrow") == ("shop/24.jpg", 1, new)
     assert after.index["masked"].tolist() == [1] * 5
     assert after.select(before.index["image_id"]).shards.keys() == before.shards.keys()
     anew, *_ = ingest.entrypoint("never masked", "shop", IngestSettings(), str(more), **masking)

@@ -51,7 +51,10 @@ def readmit(config: Config, image_id: str) -> ActionResult:
             f"first: {DELIVER}"
         )
     delivered, _, checks = treat_personal_data(
-        ImageDataset.from_pictures([picture]), Labels((), []), parent, config.validate_.personal_data
+        ImageDataset.from_pictures([picture], stored=parent),
+        Labels((), []),
+        parent,
+        config.validate_.personal_data,
     )
     _refuse_forgotten(store, row["path"], delivered.index["image_id"])  # masked, it is another picture
     refusing = [check.reason for check in checks if check.refuses and check.outcome == "refused"]
@@ -69,7 +72,7 @@ def readmit(config: Config, image_id: str) -> ActionResult:
         status="done",
         reasons=(said,),
         details={
-            "image_id": row["source_digest"],
+            "source_digest": row["source_digest"],
             "path": row["path"],
             "label": picture.label,
             "parent": parent.version,

@@ -48,6 +48,8 @@ class Corrections(Record):
     amended: int = 0
     """Pictures of which another column changed."""
     withdrawn: int = 0
+    masked: int = 0
+    """Pictures whose place a masked one took, because the policy was another when they came."""
     unknown: tuple[str, ...] = ()
     """Names (``image_id``) that the delivery corrects or withdraws and that no earlier one brought."""
 

@@ -24,6 +24,7 @@ from materializers.image_index import (
     DERIVED_COLUMNS,
     INDEX_COLUMNS,
     MEASURES,
+    OF_THE_BYTES,
     PLACE_COLUMNS,
     TEXT,
     Lookup,
@@ -404,13 +405,16 @@ class ImageDataset:
     def _places_of(self, frame: pd.DataFrame) -> ImageDataset:
         """The dataset of rows about pictures that this one has, whose places and measures stay.
 
-        Turned another way a picture measures otherwise: then the row's own measures stand.
+        Turned another way a picture measures otherwise: then the row's own measures stand, but for those of
+        the bytes.
         """
         rows = complete(frame)
         theirs = self.index[self._among(rows["image_id"])].reset_index(drop=True)
         columns = {name: theirs[name] for name in PLACE_COLUMNS}
         alike = rows["orientation"] == theirs["orientation"]
-        columns |= {name: rows[name].mask(alike & theirs[name].notna(), theirs[name]) for name in MEASURES}
+        for name in MEASURES:
+            stays = theirs[name].notna() & (alike | (name in OF_THE_BYTES))
+            columns[name] = rows[name].mask(stays, theirs[name])
         return self._made(rows.assign(**columns), self.shards, tombstone_rows())
 
     def _placed_as(self, packed: ImageDataset, chosen: Collection[str]) -> ImageDataset:

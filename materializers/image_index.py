@@ -43,6 +43,8 @@ MEASURES: dict[str, ColumnType] = {
     "cluster": TEXT,
 }
 """What is computed from pictures, by column; a value that nobody computed is missing."""
+OF_THE_BYTES = ("image_format", "masked", "unmasked_digest")
+"""Measures that hold however a picture is turned."""
 DTYPES: dict[str, ColumnType] = {
     **dict.fromkeys(SAID_COLUMNS, TEXT),
     "source_digest": TEXT,

@@ -100,7 +100,8 @@ def drift_from_champion(
     delivery, reference = (with_classes(each, renamed or {}, retired) for each in (delivery, reference))
     if nothing_new:
         checks = delivery_drift(delivery.index, reference.index, settings)
-        return [*checks[:-1], *nothing_to_compare(NOTHING_NEW, settings, checks=(EMBEDDING_DRIFT,))]
+        compared = [check for check in checks if check.name != EMBEDDING_DRIFT]
+        return compared + nothing_to_compare(NOTHING_NEW, settings, checks=(EMBEDDING_DRIFT,))
     return _with_embeddings(delivery, reference, champion, settings)
 
 

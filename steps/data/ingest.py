@@ -203,17 +203,19 @@ def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
 def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:
     """Read a delivery and treat its personal data, so that no forgotten picture is in what is left.
 
-    One that was masked before it was stored may be known by what masking makes of it alone: then the delivery
-    is read again, and that picture set aside as it came.
+    One that was masked before it was stored may be known by what masking makes of it alone, and one may be
+    forgotten while the delivery is read: then it is read again, and that picture set aside as it came.
 
     Raises:
         UsageError: the source cannot be used.
         ServiceUnreachable: the bucket or the artifact store does not answer.
     """
-    settings, classes, previous = intake.settings, intake.classes, intake.past.dataset
+    settings, classes = intake.settings, intake.classes
     limits = SourceLimits(picture_bytes=settings.limits.max_bytes, labels_bytes=settings.max_labels_bytes)
     known_labels = None if classes is None else intake.class_changes.known(classes)
-    forgotten = forgotten_ids(active_store())
+    store = active_store()
+    stored = intake.past.stored
+    forgotten = forgotten_ids(store)
     while True:
         with open_source(source, limits, connections=settings.connections) as opened:
             read = read_delivery(
@@ -222,16 +224,15 @@ def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:
                 settings,
                 classes=known_labels,
                 forgotten=forgotten,
-                stored=previous,
+                stored=stored,
             )
-        treated, labels, checks = treat_personal_data(
-            read.dataset, read.labels, previous, intake.personal_data
-        )
+        treated, labels, checks = treat_personal_data(read.dataset, read.labels, stored, intake.personal_data)
+        since = forgotten_ids(store) - forgotten
         index = treated.index
-        again = index.loc[index["image_id"].isin(forgotten), "unmasked_digest"].dropna()
-        if again.empty:
+        masked = index.loc[index["image_id"].isin(forgotten | since), "unmasked_digest"].dropna()
+        if not since and masked.empty:
             return replace(read, dataset=treated, labels=labels), checks
-        forgotten |= frozenset(again)
+        forgotten |= since | frozenset(masked)
 
 
 def take_stored(version: str, intake: Intake) -> Taken:

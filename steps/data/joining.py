@@ -19,7 +19,8 @@ def join_delivery(
     """The dataset after a delivery, which wins over what was there.
 
     What it withdraws is taken out of the parent, so that a picture may be replaced by another under the same
-    path; what it corrects may be in the parent or in the delivery itself.
+    path; so is the original of a picture that it brings masked. What it corrects may be in the parent or in
+    the delivery itself.
 
     Args:
         parent: what was there; None for a delivery that is taken alone.
@@ -32,7 +33,8 @@ def join_delivery(
     """
     before = delivery.select(()) if parent is None else parent
     withdrawn, unknown = _withdrawn(before, labels.withdrawals, source_name)
-    joined = before.without(withdrawn).join(delivery)
+    originals = set(delivery.index["unmasked_digest"].dropna()) & set(before.index["image_id"])
+    joined = before.without(withdrawn | originals).join(delivery)
     known = set(joined.index["image_id"])
     corrections = [row for row in labels.corrections if row.image_id in known]
     unknown += [str(row.image_id) for row in labels.corrections if row.image_id not in known]
@@ -42,6 +44,7 @@ def join_delivery(
         relabelled=len(difference.relabelled),
         amended=difference.changed["image_id"].nunique(),
         withdrawn=len(withdrawn),
+        masked=len(originals - withdrawn),
         unknown=tuple(unknown),
     )
 

@@ -21,11 +21,10 @@ Pairs = NDArray[np.int64]
 Thumbnail = NDArray[np.uint8]
 """``(32, 32, 3)`` uint8, RGB, upright."""
 
-MAX_DISTANCE = 4
-"""Bits of 64 in which the hashes of recompressed and resized copies differ at most."""
-CLUSTER_DISTANCE = 6
-"""Bits that ``find_clusters`` allows. Of 500 photographs (``clothing-dataset-small``), cropped by 1 % on each
-side, 95 % are within 4 bits and 99 % within 6; of 3,781 different ones, 5 and 43 pairs are."""
+MAX_DISTANCE = 6
+"""Bits of 64 in which the hashes of near-duplicates differ at most. Of 500 photographs
+(``clothing-dataset-small``), cropped by 1 % on each side, 95 % are within 4 bits and 99 % within 6; of 3,781
+different ones, 5 and 43 pairs are."""
 MAX_DIFFERENCE = 12.0
 """Mean difference of two thumbnails, in levels of 0 to 255. Of the same 500, copies at JPEG quality 30 to 95
 or at 50 % to 200 % of the size differ by 10.9 at most, and 99 % of those cropped by 1 % by 8.9. The different
@@ -139,7 +138,7 @@ def find_clusters(
     load: Callable[[list[str]], list[bytes]],
     *,
     known: Collection[str] = (),
-    max_distance: int = CLUSTER_DISTANCE,
+    max_distance: int = MAX_DISTANCE,
     max_difference: float = MAX_DIFFERENCE,
 ) -> pd.Series:
     """The cluster of each picture, those of earlier deliveries kept.

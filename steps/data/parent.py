@@ -33,12 +33,15 @@ class Past:
 
     Attributes:
         dataset: None where there is none, or none that can be read.
+        stored: the same, where the active stack's artifact store has it: of another store's shards, each that
+            holds one of the pictures would be copied whole, with what was forgotten only here.
         version: of the last dataset, whether it can be read or not; None where there is none.
         splits: the newest that can be read.
         damages: what cannot be read, by ``dataset`` and ``splits``: a sentence that names the file.
     """
 
     dataset: ImageDataset | None
+    stored: ImageDataset | None
     version: str | None
     splits: Splits | None
     damages: dict[str, str]
@@ -72,7 +75,8 @@ def past_of(model_name: str, *, joined: bool) -> Past:
             "that one may train now which tested an earlier version."
         )
     version = None if artifact is None else str(artifact.run_metadata["digest"])
-    return Past(dataset, version, splits, damages)
+    here = artifact is not None and artifact.artifact_store_id == active_store().id
+    return Past(dataset, dataset if here else None, version, splits, damages)
 
 
 def last_dataset(model_name: str) -> ImageDataset | None:

@@ -38,8 +38,8 @@ def test_planted_metadata_is_there_before_it_is_cut_and_none_is_stored(tmp_path:
 def test_brute_force_finds_the_near_pairs_and_no_others() -> None:
     """It is what the fast way is compared with."""
     drawn = np.array([0b0, 0b1111, 0b11111, 2**63], dtype=np.uint64)
-    assert brute_force(drawn) == {(0, 1), (1, 2), (0, 3)}
-    assert len(brute_force(hashes(500))) > 0
+    assert brute_force(drawn, 4) == {(0, 1), (1, 2), (0, 3)}
+    assert len(brute_force(hashes(500), 4)) > 0
 
 
 def test_medians_leave_the_first_round_out() -> None:

@@ -7,7 +7,7 @@ from materializers.data_report import Check
 from materializers.report import Record
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
-from steps.data.near_duplicates import CLUSTER_DISTANCE, MAX_DIFFERENCE
+from steps.data.near_duplicates import MAX_DIFFERENCE, MAX_DISTANCE
 
 NAMED = 5
 FARTHEST = 10
@@ -17,7 +17,7 @@ FARTHEST = 10
 class DuplicateSettings(Record):
     """What counts as the same picture, and how much may come twice."""
 
-    hash_distance: int = Field(default=CLUSTER_DISTANCE, ge=0, le=FARTHEST)
+    hash_distance: int = Field(default=MAX_DISTANCE, ge=0, le=FARTHEST)
     """Bits of 64 in which the perceptual hashes of near-duplicates may differ."""
     thumbnail_difference: float = Field(default=MAX_DIFFERENCE, ge=0, le=255, allow_inf_nan=False)
     """Mean difference of their thumbnails, in levels of 0 to 255."""

@@ -36,15 +36,15 @@ KINDS = 2
 
 
 def treat_personal_data(
-    delivery: ImageDataset, labels: Labels, previous: ImageDataset | None, settings: PersonalDataSettings
+    delivery: ImageDataset, labels: Labels, stored: ImageDataset | None, settings: PersonalDataSettings
 ) -> tuple[ImageDataset, Labels, list[Check]]:
     """Look for personal data, and mask it where the policy says so.
 
     Args:
-        delivery: the delivery's usable pictures, not stored yet.
+        delivery: the delivery's usable pictures; one that was examined when it came before says what was
+            found, and is not examined again.
         labels: all its rows; those that correct stored pictures are looked at, too.
-        previous: what is stored so far; a picture that was examined for it is not again, and one that is
-            masked as it was masked for it is not packed again.
+        stored: a version whose pictures are not packed again where masking makes them of others.
         settings: the policy.
 
     Returns:
@@ -52,7 +52,7 @@ def treat_personal_data(
         parts of it are ``masked``; the rows, of which the corrections say what may be stored; and the checks.
     """
     delivery, labels, of_columns = _columns(delivery, labels, settings)
-    delivery, of_pictures = _pictures(delivery, previous, settings)
+    delivery, of_pictures = _pictures(delivery, stored, settings)
     return delivery, labels, [of_columns, *of_pictures]
 
 
@@ -117,9 +117,8 @@ def _corrected(row: Row, masked: dict[Any, Any]) -> Row:
 
 
 def _pictures(
-    delivery: ImageDataset, previous: ImageDataset | None, settings: PersonalDataSettings
+    delivery: ImageDataset, stored: ImageDataset | None, settings: PersonalDataSettings
 ) -> tuple[ImageDataset, list[Check]]:
-    delivery = _with_earlier_findings(delivery, previous)
     index = delivery.index
     unknown = index[index["faces"].isna() | index["texts"].isna() | _to_be_masked(index, settings)]
     large = unknown[["width", "height"]].min(axis=1) >= LEAST_SIDE
@@ -144,18 +143,8 @@ def _pictures(
         )
         delivery = delivery.with_measures(counts)
     if settings.pictures == "mask":
-        delivery = _masked(delivery, found, previous)
+        delivery = _masked(delivery, found, stored)
     return delivery, checks
-
-
-def _with_earlier_findings(delivery: ImageDataset, previous: ImageDataset | None) -> ImageDataset:
-    """The delivery with what was found in its pictures when they came before."""
-    if previous is None:
-        return delivery
-    before = previous.index
-    known = before[before["faces"].notna() & before["image_id"].isin(set(delivery.index["image_id"]))]
-    columns = ["image_id", "faces", "texts", "masked", "unmasked_digest"]
-    return delivery.with_measures(known[columns]) if len(known) else delivery
 
 
 def _to_be_masked(index: pd.DataFrame, settings: PersonalDataSettings) -> pd.Series:
@@ -196,7 +185,7 @@ def _examine(delivery: ImageDataset, image_ids: Sequence[str], threads: int) -> 
 
 
 def _masked(
-    delivery: ImageDataset, found: dict[str, PicturesFindings], previous: ImageDataset | None
+    delivery: ImageDataset, found: dict[str, PicturesFindings], stored: ImageDataset | None
 ) -> ImageDataset:
     """The delivery in which the parts that were found are filled; such a picture is another picture."""
     with_any = [image_id for image_id, findings in found.items() if findings.boxes]
@@ -211,7 +200,7 @@ def _masked(
     rest = delivery.without(with_any)
     # Shards are stored whole: those that hold an original are packed anew without it.
     holding = set(delivery.index.loc[delivery.index["image_id"].isin(with_any), "shard"]) & set(rest.shards)
-    return rest.compacted(holding).join(ImageDataset.from_pictures(masked, stored=previous))
+    return rest.compacted(holding).join(ImageDataset.from_pictures(masked, stored=stored))
 
 
 def _mask(data: bytes, row: dict[str, Any], boxes: Sequence[Box]) -> Picture:

@@ -66,7 +66,7 @@ def test_hashes_that_agree_in_most_bits_are_told_apart_too(monkeypatch: pytest.M
     assert len(expected) > 100
     for bucket in (1, 50, 10**9):
         monkeypatch.setattr(near_duplicates, "LARGE_BUCKET", bucket)
-        assert np.array_equal(propose_pairs(hashes), expected)
+        assert np.array_equal(propose_pairs(hashes, 4), expected)
 
 
 @pytest.mark.parametrize("hashes", [[], [7], [255, 2**63]])

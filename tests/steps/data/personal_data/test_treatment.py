@@ -20,6 +20,7 @@ from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.shards import SHARDS_FOLDER
 from serving.strip_metadata import strip_metadata
 from steps.data.ingest import IngestSettings, ingest, read_delivery
+from steps.data.joining import join_delivery
 from steps.data.labels import Labels, Row
 from steps.data.parent import keep_readmitted
 from steps.data.personal_data import columns, pictures, treatment
@@ -45,11 +46,13 @@ def policy(**settings: Any) -> PersonalDataSettings:
     return PersonalDataSettings.model_validate(settings)
 
 
-def delivered(folder: Path, data: Mapping[str, bytes], **said: str) -> Delivery:
+def delivered(
+    folder: Path, data: Mapping[str, bytes], stored: ImageDataset | None = None, /, **said: str
+) -> Delivery:
     """A delivery of these pictures, of each of which the columns say the same."""
     rows = [{"image_path": path, "label": "toys", **said} for path in data]
     with opened(write_delivery(folder, rows, data)) as source:
-        return read_delivery(source, "shop", IngestSettings())
+        return read_delivery(source, "shop", IngestSettings(), stored=stored)
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:
@@ -341,7 +344,7 @@ def test_a_picture_is_examined_once(tmp_path: Path, faces: FindsRed) -> None:
     first = delivered(tmp_path / "first", some(1, 1))
     known, *_ = treat_personal_data(first.dataset, first.labels, None, policy())
     assert faces.looked == 2
-    second = delivered(tmp_path / "second", some(1, 3))
+    second = delivered(tmp_path / "second", some(1, 3), known)
     treated, _, checks = treat_personal_data(second.dataset, second.labels, known, policy())
     assert faces.looked == 4
     assert treated.index["faces"].sum() == 1
@@ -356,11 +359,29 @@ def test_a_picture_that_was_only_warned_of_is_masked_when_that_is_asked_for(
     read = delivered(tmp_path, some(1, 2))
     warned_of, *_ = treat_personal_data(read.dataset, read.labels, None, policy(pictures="warn"))
     faces.looked = 0
-    treated, _, checks = treat_personal_data(read.dataset, read.labels, warned_of, policy(pictures="mask"))
+    again = delivered(tmp_path, some(1, 2), warned_of)
+    treated, _, checks = treat_personal_data(again.dataset, again.labels, warned_of, policy(pictures="mask"))
     assert faces.looked == 1
     assert treated.index["masked"].sum() == 1
     assert by_name(checks)[FACES].measured == 1
     assert set(treated.index["image_id"]) != set(read.dataset.index["image_id"])
+    joined, changes = join_delivery(warned_of, treated, again.labels, "shop")
+    assert joined.index["image_id"].tolist() == treated.index["image_id"].tolist()
+    assert (changes.masked, changes.withdrawn) == (1, 0)
+
+
+def test_a_picture_that_comes_turned_is_examined_again(tmp_path: Path, faces: FindsRed) -> None:
+    """A face that lies on its side is none to a detector: what was found before does not count."""
+    lying = planted_jpeg(1, picture(1, face=True)).data
+    upright = planted_jpeg(1, picture(1, face=True), orientation=6).data
+    first = delivered(tmp_path / "lying", {"a.jpg": lying})
+    found = first.dataset.index[["image_id"]].assign(faces=7, texts=7)
+    known = first.dataset.with_measures(found)
+    second = delivered(tmp_path / "upright", {"a.jpg": upright}, known)
+    assert second.dataset.index["image_id"].tolist() == known.index["image_id"].tolist()
+    treated, *_ = treat_personal_data(second.dataset, second.labels, known, policy(pictures="warn"))
+    assert faces.looked == 1
+    assert treated.index["faces"].sum() < 7
 
 
 def test_where_pictures_only_warn_some_are_examined(tmp_path: Path, faces: FindsRed) -> None:

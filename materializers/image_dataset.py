@@ -7,6 +7,7 @@ sorted rows, so the same pictures and labels have the same version however they 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
@@ -676,11 +677,15 @@ class ImageDatasetMaterializer(BaseMaterializer):
         }
 
     def compute_content_hash(self, dataset: ImageDataset) -> str | None:
-        """The dataset's version; after an erasure, which leaves the version, of what is left.
+        """The dataset's version; after an erasure, which leaves the version, that of what is left too.
 
-        Nothing that was learnt from an erased picture may be taken from the cache.
+        Nothing that was learnt from an erased picture may be taken from the cache; nor what was learnt from
+        a version that never had it, and says another version than this.
         """
-        return version_of(dataset.index["row_digest"]) if len(dataset.tombstones) else dataset.version
+        if not len(dataset.tombstones):
+            return dataset.version
+        left = version_of(dataset.index["row_digest"])
+        return hashlib.sha256(f"{dataset.version} {left}".encode()).hexdigest()
 
     def _write(self, dataset: ImageDataset) -> Manifest:
         index, tombstones = dataset.index, dataset.tombstones

@@ -31,7 +31,10 @@ from materializers.shard_cache import OpenBytes, OpenFile, ShardCache
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
-MEND = "Deliver its pictures again: python run.py --train --source PATH"
+MEND = (
+    "Deliver its pictures again, and let older datasets find them there: python run.py --train --source "
+    "PATH, python run.py --compact"
+)
 SHARD_BYTES = 64 * 2**20
 """Large enough that a bucket's latency does not count."""
 SHARDS_FOLDER = "datasets/shards"

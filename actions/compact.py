@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actions.result import COMMAND, ActionResult
+from materializers import shards
 from materializers.blobs import write_blob
-from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
+from materializers.image_dataset import COMPACT_SHARE, ImageDataset, ImageDatasetMaterializer
+from materializers.image_index import is_among
+from materializers.image_manifest import read_manifest
 from materializers.shards import shard_uri
 from materializers.store_files import stored_file
 from steps.data.stored import SUPERSEDED, active_store, known_artifacts, of_type, store_errors
@@ -29,57 +32,94 @@ def compact() -> ActionResult:
     store = active_store()
     uris = dict.fromkeys(artifact.uri for artifact in of_type(known_artifacts(), ImageDataset))
     with store_errors("compact every dataset"):
+        manifests = {uri: read_manifest(store, uri) for uri in uris}
         done: list[dict[str, Any]] = []
-        packed: ImageDataset | None = None
-        for uri in reversed(uris):  # the newest has most pictures of the others
-            entry, packed = compact_dataset(store, uri, packed)
+        packed: list[ImageDataset] = []
+        # The largest first: it has the pictures of those that it grew from.
+        for uri in sorted(uris, key=lambda uri: manifests[uri].rows, reverse=True):
+            entry = compact_dataset(store, uri, packed)
             if entry is not None:
                 done.append(entry)
-    written = sum(entry["bytes_written"] for entry in done)
-    if done:
-        said = [
-            f"{len(done):,} of {len(uris):,} datasets have fewer shards; {written:,} bytes were written.",
-            f"The old shards are nobody's once their grace time is over: {COMMAND} --collect",
-        ]
-    else:
-        said = [f"None of {len(uris):,} datasets has small shards to pack."]
-    details = {"datasets": done, "examined": len(uris), "bytes_written": written}
-    return ActionResult(action="compact", status="done", reasons=tuple(said), details=details)
+    return _result(done, examined=len({manifest.version for manifest in manifests.values()}))
 
 
 def compact_dataset(
-    store: BaseArtifactStore, uri: str, packed: ImageDataset | None = None
-) -> tuple[dict[str, Any] | None, ImageDataset]:
+    store: BaseArtifactStore, uri: str, packed: list[ImageDataset] | None = None
+) -> dict[str, Any] | None:
     """Pack the small shards of the dataset at ``uri``.
 
     Args:
         store: where it lies.
         uri: the folder of the dataset.
-        packed: a dataset that was packed before: of pictures that it has, no second copy is made.
+        packed: datasets that were packed before: of pictures that the nearest has, no second copy is made.
+            This one is added, unless one of them has all of its pictures.
 
     Returns:
-        What that came to, None where there was nothing to do; and what the next one is packed with.
+        What that came to, None where there was nothing to do.
 
     Raises:
         DamagedArtifact: the dataset or a shard cannot be read.
         ServiceUnreachable: the store does not answer.
     """
+    packed = [] if packed is None else packed
     materializer = ImageDatasetMaterializer(uri, store)
     before = materializer.load(ImageDataset)
-    after = before.compacted(packed=packed)
+    nearest, shared = _nearest(before, packed)
+    after = before.compacted(packed=nearest)
+    if shared < len(before):
+        packed.append(after)
     if set(after.shards) == set(before.shards):
-        return None, packed or before
+        return None
     new = [digest for digest in after.shards if digest not in before.shards]
     there = [digest for digest in new if stored_file(store, shard_uri(store, digest)) is not None]
     for digest in set(before.shards) - set(after.shards):
         write_blob(store, f"{store.path}/{SUPERSEDED}{digest}.arrow", b"")
     materializer.rewrite(after)  # refuses another version
     sizes = [stored_file(store, shard_uri(store, digest)) for digest in new if digest not in there]
-    entry = {
-        "uri": uri,
+    return {
         "version": before.version,
         "shards_before": len(before.shards),
         "shards_after": len(after.shards),
         "bytes_written": sum(file.size for file in sizes if file is not None),
     }
-    return entry, after if packed is None or len(after) > len(packed) else packed
+
+
+def _nearest(dataset: ImageDataset, packed: list[ImageDataset]) -> tuple[ImageDataset | None, int]:
+    """The one that has most pictures of a dataset, and how many; None where none has any."""
+    nearest, most = None, 0
+    for other in packed:
+        shared = int(is_among(dataset.index["image_id"], other.index["image_id"]).sum())
+        if shared > most:
+            nearest, most = other, shared
+    return nearest, most
+
+
+def _result(done: list[dict[str, Any]], *, examined: int) -> ActionResult:
+    """Tell of versions, of which the store may have several copies.
+
+    Args:
+        done: the entries of all datasets that were rewritten.
+        examined: how many versions there are.
+    """
+    versions: dict[str, dict[str, Any]] = {}
+    for entry in done:
+        first = versions.setdefault(entry["version"], {**entry, "bytes_written": 0})
+        first["bytes_written"] += entry["bytes_written"]
+    fewer = [entry for entry in versions.values() if entry["shards_after"] < entry["shards_before"]]
+    written = sum(entry["bytes_written"] for entry in done)
+    small = f"shards of which it needs under {COMPACT_SHARE * shards.SHARD_BYTES / 2**20:.0f} MB"
+    if done:
+        also = len(versions) - len(fewer)
+        said = [
+            f"{len(fewer):,} of {examined:,} versions have fewer shards"
+            + (f", and {also:,} read shards of theirs now" if also else "")
+            + f"; {written:,} bytes were written.",
+            f"The old shards are nobody's once their grace time is over: {COMMAND} --collect",
+        ]
+    else:
+        said = [
+            f"Nothing to pack: {examined:,} versions were examined. A version is packed that has two or more "
+            f"{small}; one that a larger version keeps stays as it is."
+        ]
+    details = {"datasets": fewer, "examined": examined, "bytes_written": written}
+    return ActionResult(action="compact", status="done", reasons=tuple(said), details=details)

@@ -14,7 +14,8 @@ import pytest
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
-from actions.compact import compact_dataset
+from actions.compact import compact, compact_dataset
+from actions.result import ActionResult
 from materializers import blobs
 from materializers.image_dataset import ImageDataset
 from tests.actions.kept import Kept, dataset
@@ -36,7 +37,7 @@ def test_small_shards_become_one(store: BaseArtifactStore) -> None:
     uri = grown(kept)
     before = kept.load(uri)
     old = kept.shards()
-    done, _ = compact_dataset(store, uri)
+    done = compact_dataset(store, uri)
     after = kept.load(uri)
     assert done is not None
     assert (done["shards_before"], done["shards_after"]) == (5, 1)
@@ -73,16 +74,71 @@ def test_versions_that_are_compacted_together_go_on_sharing(disk: BaseArtifactSt
         joined = joined.join(dataset(number))
         uris.append(kept.save(joined))
     before = {uri: kept.load(uri) for uri in uris}
-    packed: ImageDataset | None = None
+    packed: list[ImageDataset] = []
     written = 0
     for uri in reversed(uris):
-        done, packed = compact_dataset(disk, uri, packed)
+        done = compact_dataset(disk, uri, packed)
         written += done["bytes_written"] if done else 0
         assert kept.load(uri).version == before[uri].version
         assert dict(kept.load(uri).scan()) == dict(before[uri].scan())
     named = {digest for uri in uris for digest in kept.load(uri).shards}
     assert len(named) == 1
     assert written == sum(path.stat().st_size for path in shard_files(disk) if path.stem in named)
+
+
+def compacted(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> ActionResult:
+    """What ``--compact`` tells of a store."""
+    monkeypatch.setattr("actions.compact.active_store", lambda: kept.store)
+    monkeypatch.setattr("actions.compact.known_artifacts", lambda: kept.artifacts)
+    return compact()
+
+
+def test_small_shards_are_packed_in_whatever_order_they_were_stored(
+    disk: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery that is stored after the dataset which it joined does not keep that from being packed."""
+    kept = Kept(disk)
+    first, second = dataset(0, 1, 2), dataset(3, 4)
+    joined = second.join(first)
+    uri = kept.save(joined)
+    for copy in (joined, first, second, second):
+        kept.save(copy)
+    done = compacted(kept, monkeypatch)
+    (packed,) = kept.load(uri).shards
+    assert {digest for each in kept.artifacts for digest in kept.load(each.uri).shards} == {packed}
+    (row,) = done.details["datasets"]
+    assert (row["version"], row["shards_before"], row["shards_after"]) == (joined.version, 2, 1)
+    assert done.reasons[0].startswith("1 of 3 versions have fewer shards, and 2 read shards of theirs now; ")
+    assert (
+        done.details["bytes_written"]
+        == (Path(disk.path) / "datasets" / "shards" / f"{packed}.arrow").stat().st_size
+    )
+
+
+def test_versions_of_another_model_are_packed_among_themselves(
+    disk: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the largest dataset of the store has none of their pictures, they go on sharing."""
+    kept = Kept(disk)
+    kept.save(dataset(*range(20, 30)))
+    uris, joined = [], dataset(0)
+    for number in range(1, 4):
+        joined = joined.join(dataset(number))
+        uris.append(kept.save(joined))
+    compacted(kept, monkeypatch)
+    assert len({digest for uri in uris for digest in kept.load(uri).shards}) == 1
+
+
+def test_where_nothing_is_packed_it_is_said_what_would_be(
+    disk: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of versions, how many shards it takes, and what makes one small."""
+    kept = Kept(disk)
+    for _ in range(2):
+        kept.save(dataset(1, 2))
+    (said,) = compacted(kept, monkeypatch).reasons
+    assert "1 versions were examined" in said
+    assert "two or more shards of which it needs under 32 MB" in said
 
 
 def shard_files(disk: BaseArtifactStore) -> list[Path]:
@@ -95,11 +151,11 @@ def test_a_dataset_of_one_shard_is_left_alone(store: BaseArtifactStore) -> None:
     kept = Kept(store)
     uri = kept.save(dataset(1, 2))
     before = kept.paths()
-    assert compact_dataset(store, uri)[0] is None
+    assert compact_dataset(store, uri) is None
     assert kept.paths() == before
     other = grown(kept)
     compact_dataset(store, other)
-    assert compact_dataset(store, other)[0] is None
+    assert compact_dataset(store, other) is None
 
 
 def _compact_and_die(kept: Kept, uri: str, after: int) -> None:
@@ -132,7 +188,7 @@ def test_a_compaction_that_was_killed_is_finished_by_the_next(disk: LocalArtifac
     assert child.exitcode == -signal.SIGKILL
     interrupted = kept.load(uri)
     assert (len(interrupted.shards), interrupted.pictures(ids)) == (5, before.pictures(ids))
-    assert compact_dataset(disk, uri)[0] is not None
+    assert compact_dataset(disk, uri) is not None
     after_all = kept.load(uri)
     assert (len(after_all.shards), after_all.version) == (1, before.version)
     assert after_all.pictures(ids) == before.pictures(ids)

@@ -22,6 +22,8 @@ from pipelines.config import Config
 from pipelines.results import PipelineResult
 from pipelines.session import dashboard
 
+SHOWN_DIGITS = 12
+"""Of a data version, as ``--data`` and ``--data-diff`` take it."""
 COLOURS = {"passed": "green", "refused": "red", "not_assessed": "yellow"}
 
 
@@ -104,6 +106,8 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
     console.print(line)
     for reason in result.reasons:
         console.print(f"  {in_full(reason, command)}")
+    if result.data is not None:
+        console.print(f"  data: {result.data[:SHOWN_DIGITS]}")
     if result.release is not None and result.release["url"] and result.status == "completed":
         console.print(f"  live in {result.release['environment']}: {result.release['url']}")
 
@@ -133,7 +137,8 @@ def _(result: ActionResult, console: Console, command: str) -> None:
 @_show.register
 def _(result: Status, console: Console, command: str) -> None:
     console.print(f"stack: {result.stack}, model: {result.model}")
-    versions = Table("version", "aliases", "verdict", "accuracy", "decision", box=None, pad_edge=False)
+    columns = ("version", "aliases", "verdict", "accuracy", "data", "decision")
+    versions = Table(*columns, box=None, pad_edge=False)
     for model in result.models:
         aliases = ", ".join(model["aliases"]) or "–"
         versions.add_row(
@@ -141,9 +146,12 @@ def _(result: Status, console: Console, command: str) -> None:
             aliases,
             model["verdict"],
             "–" if model["metrics"]["accuracy"] is None else f"{model['metrics']['accuracy']:.4f}",
+            result.data.get(model["version"], "–")[:SHOWN_DIGITS],
             result.decisions.get(model["version"], "–"),
         )
     console.print(versions if result.models else "no versions yet")
+    if result.last_data is not None:
+        console.print(f"last accepted data: {result.last_data[:SHOWN_DIGITS]}")
     for live in result.deployments:
         health = "healthy" if live["healthy"] else "NOT healthy"
         console.print(f"{live['environment']}: version {live['version']}, {health}, {live['url']}")
@@ -181,13 +189,13 @@ def _show_data_act(result: ActionResult, console: Console) -> None:
         table = Table("data", "shards before", "after", "bytes written", box=None, pad_edge=False)
         for row in details["datasets"]:
             numbers = (row["shards_before"], row["shards_after"], row["bytes_written"])
-            table.add_row(row["version"][:12], *(f"{number:,}" for number in numbers))
+            table.add_row(row["version"][:SHOWN_DIGITS], *(f"{number:,}" for number in numbers))
         console.print(table)
     if result.action == "forget" and details.get("models"):
         table = Table("model", "version", "data", "aliases", box=None, pad_edge=False)
         for row in details["models"]:
             aliases = ", ".join(row["aliases"]) or "–"
-            table.add_row(row["model"], str(row["version"]), row["data"][:12], aliases)
+            table.add_row(row["model"], str(row["version"]), row["data"][:SHOWN_DIGITS], aliases)
         console.print(table)
 
 

@@ -15,10 +15,13 @@ from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from pipelines.config import Config
 from pipelines.orchestrator import find_orchestrator
+from steps.data.parent import last_version
 from steps.deployment.conclude import live_alias
 from steps.deployment.deployer import active_deployer
 
 SHOWN_RUNS = 10
+DATA = "data_version"
+"""The registry tag that names the data which a version learnt from."""
 
 
 class Status(Record):
@@ -32,6 +35,10 @@ class Status(Record):
     model: str = Field(exclude=True)
     decisions: dict[int, str] = Field(exclude=True, default_factory=dict)
     """What a person last decided, by version."""
+    data: dict[int, str] = Field(exclude=True, default_factory=dict)
+    """The data version that each version learnt from."""
+    last_data: str | None = Field(exclude=True, default=None)
+    """The data version that the next delivery is joined to."""
     others: tuple[str, ...] = Field(exclude=True, default=())
     """What is live of other models on the same stack, one sentence each."""
     differences: tuple[str, ...] = Field(exclude=True, default=())
@@ -58,6 +65,8 @@ def read_status(config: Config) -> Status:
         schedules=schedules,
         model=name,
         decisions={entry.version: entry.tag(DECISION) for entry in versions if DECISION in entry.tags},
+        data={entry.version: entry.tag(DATA) for entry in versions if DATA in entry.tags},
+        last_data=last_version(name),
         others=tuple(_other(release) for release in live if release.model_name != name),
         differences=(*notes, *unfired),
         exit_code=exit_code,

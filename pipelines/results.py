@@ -48,6 +48,8 @@ class PipelineResult(Record):
     decision: dict[str, Any] | None = None
     exit_code: int = Field(exclude=True, default=DONE)
     full_verdict: Verdict | None = Field(exclude=True, default=None)
+    data: str | None = Field(exclude=True, default=None)
+    """The version of the dataset that the run accepted; None where it accepted none, or asked for none."""
 
     @classmethod
     def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
@@ -157,6 +159,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         decision=decision.model_dump(mode="json") if decision else None,
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
+        data=data.data if data is not None and not refused_data else None,
     )
 
 

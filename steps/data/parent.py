@@ -74,9 +74,17 @@ def past_of(model_name: str, *, joined: bool) -> Past:
             f"The last splits are taken as absent: {damage}; pictures that only they knew are split anew, so "
             "that one may train now which tested an earlier version."
         )
-    version = None if artifact is None else str(artifact.run_metadata["digest"])
     here = artifact is not None and artifact.artifact_store_id == active_store().id
-    return Past(dataset, dataset if here else None, version, splits, damages)
+    return Past(dataset, dataset if here else None, _version(artifact), splits, damages)
+
+
+def last_version(model_name: str) -> str | None:
+    """The version of the newest dataset that this registered model may learn from, whether it can be read."""
+    return _version(_last_artifact(model_name))
+
+
+def _version(artifact: ArtifactVersionResponse | None) -> str | None:
+    return None if artifact is None else str(artifact.run_metadata["digest"])
 
 
 def last_dataset(model_name: str) -> ImageDataset | None:

@@ -45,7 +45,7 @@ def test_a_message_names_the_command_with_the_callers_own_flags() -> None:
 
 
 def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[str]) -> None:
-    """A version that is live and was rejected since says both."""
+    """A version that is live and was rejected since says both, and what it learnt from."""
     metrics = {"accuracy": 0.96, "f1_macro": 0.96, "latency_p99_ms": 4.0}
     versions = [
         {"version": number, "aliases": list(aliases), "verdict": "passed", "metrics": metrics}
@@ -59,6 +59,8 @@ def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[st
         runs=(),
         schedules=(),
         decisions={1: "rejected by Ada: trousers are missed"},
+        data={1: "ab" * 32},
+        last_data="cd" * 32,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "__stdout__", sys.stdout)
@@ -66,6 +68,8 @@ def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("1 ") and "champion" in line and "rejected by Ada" in line for line in lines)
     assert any(line.startswith("2 ") and line.rstrip().endswith("–") for line in lines)
+    assert any(line.startswith("1 ") and " abababababab " in line for line in lines)
+    assert "last accepted data: cdcdcdcdcdcd" in lines
     assert "decisions" not in status.model_dump(mode="json")  # what --json prints is the design's
 
 
@@ -154,6 +158,12 @@ def test_the_names_of_classes_are_printed_as_they_are(monkeypatch: pytest.Monkey
     assert f"recall of {NAME}" in text
     assert "training: completed, version 3, verdict passed" in text
     assert text.count(NAME) == 2
+
+
+def test_a_run_tells_the_version_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many digits as ``--data`` and ``--data-diff`` take; nothing where it accepted none."""
+    assert "  data: abababababab\n" in shown(result("training", data="ab" * 32), monkeypatch)
+    assert "data:" not in shown(result("deployment"), monkeypatch)
 
 
 OBEYED = "bag\x1b[2J\r\x07\u202egnp"

@@ -92,8 +92,16 @@ def test_a_refused_release_of_a_passed_model_has_its_own_reasons() -> None:
 def test_refused_data_are_a_refusal() -> None:
     """Exit code 3 and the checks' reasons."""
     result = _summarise("training", "r", {"data_report": data_report("refused", left=300)})
-    assert (result.status, result.exit_code) == ("refused", 3)
+    assert (result.status, result.exit_code, result.data) == ("refused", 3, None)
     assert "300 pictures are set aside" in result.reasons[0]
+
+
+def test_accepted_data_are_named_whatever_became_of_them() -> None:
+    """Also where the gate refused, for they are stored; not in JSON, whose fields are fixed."""
+    report = data_report()
+    result = _summarise("training", "r", {"data_report": report, "verdict": full_verdict("refused")})
+    assert result.data == report.data
+    assert "data" not in result.model_dump(mode="json")
 
 
 def test_refused_splits_are_a_refusal() -> None:

@@ -13,7 +13,14 @@ from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
 from steps.data.ingest import IngestSettings, ingest
-from steps.data.parent import find_dataset, first_stored_at, keep_readmitted, last_dataset, past_of
+from steps.data.parent import (
+    find_dataset,
+    first_stored_at,
+    keep_readmitted,
+    last_dataset,
+    last_version,
+    past_of,
+)
 from steps.data.split import SplitSettings, split
 from steps.data.validate import ValidateSettings, validate
 from tests.steps.data.arrivals import let_age
@@ -91,7 +98,9 @@ def test_what_a_person_readmitted_is_the_parent_until_the_next_run(
     assert splits is not None
     assert newest.version == joined.version != before.version
     assert set(splits.members["image_id"]) == set(before.index["image_id"])
+    assert last_version("readmitting") == newest.version
     assert last_dataset("readmitting-another") is None
+    assert last_version("readmitting-another") is None
     assert find_dataset(joined.version[:12]).version == joined.version
     run("readmitting", good_delivery(tmp_path / "second", per_class=35, first=1_000))
     after, _ = last_accepted("readmitting")

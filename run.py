@@ -70,7 +70,7 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--data-diff", nargs=2, metavar="A B", help="Show what dataset version B changed against A.")
 @click.option("--readmit", metavar="ID", help="Put a picture back that was set aside.")
-@click.option("--forget", is_flag=True, help="Erase the pictures ID … wherever they are stored.")
+@click.option("--forget", is_flag=True, help="Erase the pictures ID|PATH … wherever they are stored.")
 @click.option("--compact", is_flag=True, help="Pack small shards of the stored datasets into full ones.")
 @click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
 @click.option("--apply", is_flag=True, help="With --collect: remove it.")
@@ -97,7 +97,7 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--stack", metavar="NAME", help="Use this ZenML stack for this call.")
 @click.option("--no-cache", is_flag=True, help="Run every step anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@click.argument("photos", nargs=-1, metavar="[PHOTO …|ID …]")
+@click.argument("photos", nargs=-1, metavar="[PHOTO …|ID|PATH …]")
 def main(**flags: object) -> None:
     """Turn labelled product photographs into a classifier that serves traffic, behind a gate.
 

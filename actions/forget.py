@@ -71,12 +71,13 @@ def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
     """Erase pictures from the active artifact store, and keep the report that proves it.
 
     Args:
-        image_ids: their ids in datasets, or the digests of their bytes as delivered; or the beginnings.
+        image_ids: their ids in datasets, or the digests of their bytes as delivered; or the beginnings; or
+            the paths under which they were delivered.
         by: who asked for it.
         reason: why.
 
     Raises:
-        UsageError: nobody knows such a picture, or several begin like this.
+        UsageError: nobody knows such a picture, several begin like this, or were delivered under this path.
         DamagedArtifact: something cannot be read; the same command goes on once it is mended.
         ServiceUnreachable: the store or the registry does not answer.
     """
@@ -110,7 +111,7 @@ def erase(store: BaseArtifactStore, artifacts: list[KnownArtifact], image_ids: S
         image_ids: as given to :func:`forget`.
 
     Raises:
-        UsageError: nobody knows such a picture, or several begin like this.
+        UsageError: nobody knows such a picture, several begin like this, or were delivered under this path.
         DamagedArtifact: something cannot be read.
     """
     folders = dataset_folders(store, (artifact.uri for artifact in of_type(artifacts, ImageDataset)))

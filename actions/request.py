@@ -46,7 +46,7 @@ class Request:
     collect: bool = False
     apply: bool = False
     photos: tuple[str, ...] = ()
-    """Photographs to ask about, or the ids of pictures to forget."""
+    """Photographs to ask about, or the ids or paths of pictures to forget."""
     schedule: str | None = None
     schedules: bool = False
     pause: str | None = None
@@ -166,15 +166,16 @@ def _check_decision(request: Request) -> None:
 
 def _check_photos(request: Request) -> None:
     if request.predict and request.forget:
-        raise UsageError("--predict and --forget do not go together: one takes photographs, one their ids")
+        raise UsageError("--predict and --forget do not go together: both take pictures")
     if request.photos and not {*WITH_PICTURES}.intersection(request.wanted):
         raise UsageError(
-            f"Unexpected argument {request.photos[0]!r}: photographs go with --predict, ids with --forget"
+            f"Unexpected argument {request.photos[0]!r}: photographs go with --predict, ids and paths with "
+            "--forget"
         )
     if request.forget and not request.photos:
         raise UsageError(
-            'Which pictures? python run.py --forget IMAGE_ID … --by WHO --reason "…"; the ids stand in the '
-            "pages of datasets and quarantine"
+            'Which pictures? python run.py --forget ID|PATH … --by WHO --reason "…": the path as it was '
+            "delivered, such as images/a.jpg, or the id, as the page of a quarantine shows it"
         )
     if request.predict and not request.photos:
         raise UsageError("--predict takes photographs: python run.py --predict photo.jpg")

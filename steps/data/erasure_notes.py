@@ -16,8 +16,8 @@ from materializers.quarantine import StoredBlobs, decoded, read_rows
 from materializers.shards import held
 from materializers.thumbnails import thumbnail
 from materializers.traces import fingerprints, pixel_fingerprints
+from steps.data.delivered_paths import ids_at_paths
 from steps.data.erasing import shard_files, shard_pictures
-from steps.data.parent import PREFIX
 from steps.data.searching import shard_at
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ def take_notes(
     """Keep a note of each picture that is to be erased, before anything is.
 
     Raises:
-        UsageError: nobody knows such a picture, or several begin like this.
+        UsageError: nobody knows such a picture, several begin like this, or were delivered under this path.
     """
+    image_ids = ids_at_paths(store, folders, quarantines, image_ids)
     earlier = {note.name: note for note in read_notes(store)}
     names = _names(store, folders, quarantines, list(earlier.values()), image_ids)
     gathered = {name: _Gathered() for name in names}
@@ -152,7 +153,7 @@ def _names(
     image_ids: Sequence[str],
 ) -> list[str]:
     """The name of each picture's note: its ``image_id``, or the delivered digest where no dataset has it."""
-    known: dict[str, set[str]] = {_prefix(image_id): set() for image_id in image_ids}
+    known: dict[str, set[str]] = {image_id.strip().lower(): set() for image_id in image_ids}
     for folder in folders:
         _, index = read_version(store, folder)
         _add_beginning(known, index, "image_id")
@@ -177,16 +178,6 @@ def _add_beginning(known: dict[str, set[str]], index: pd.DataFrame, column: str)
     for prefix, names in known.items():
         begins = index[column].str.startswith(prefix).fillna(value=False).astype(bool)
         names.update(index.loc[begins, "image_id"])
-
-
-def _prefix(image_id: str) -> str:
-    prefix = image_id.strip().lower()
-    if not PREFIX.fullmatch(prefix):
-        raise UsageError(
-            f"{image_id!r} is no picture's id: it takes 8 to 64 hexadecimal digits of its digest. "
-            "Nothing was erased."
-        )
-    return prefix
 
 
 def _require_one(prefix: str, names: set[str]) -> None:

@@ -265,7 +265,7 @@ def test_a_report_does_not_show_any_more_what_was_set_aside(disk: LocalArtifactS
     [
         (["00000000"], "knows a picture 00000000"),
         ([GONE_ID, "11111111"], "knows a picture 11111111"),
-        (["a/b.jpg"], "no picture's id"),
+        (["a/b.jpg"], "has a picture 'a/b.jpg'"),
     ],
 )
 def test_a_picture_that_nobody_knows_is_wrong_use(
@@ -278,6 +278,17 @@ def test_a_picture_that_nobody_knows_is_wrong_use(
         world.erase(*ids)
     assert "Nothing was erased" in str(error.value)
     assert world.contents() == before
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "shop/2.jpg", "2.jpg"])
+def test_a_picture_is_forgotten_by_its_path(disk: LocalArtifactStore, path: str) -> None:
+    """Set aside under one and accepted under another, it is one picture, wherever it lies."""
+    world = World.made(disk)
+    erased = world.erase(path)
+    assert [note.name for note in erased.notes] == [GONE_ID]
+    assert erased.found.places == ()
+    assert world.shown() == set()
+    world.check_others()
 
 
 @pytest.mark.parametrize("name", [DELIVERED, GONE_ID])

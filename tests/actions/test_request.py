@@ -49,7 +49,7 @@ from tests.conftest import PROJECT
             {"forget": True, "predict": True, "photos": (__file__,), "by": "Ada", "reason": "asked"},
             "do not go together",
         ),
-        ({"status": True, "photos": ("5c0d1e7f",)}, "ids with --forget"),
+        ({"status": True, "photos": ("5c0d1e7f",)}, "ids and paths with --forget"),
         ({"status": True, "apply": True}, "--apply goes with --collect"),
         ({"collect": True, "schedule": "0 2 * * 1"}, "--schedule goes with exactly one"),
         ({"approve": 1, "by": "Ad\udce9", "reason": "fine"}, "is not UTF-8"),

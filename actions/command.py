@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actions.interrupts import noted_interrupts
-from actions.request import Request, check_flags
+from actions.request import CHANGES_DATA, Request, check_flags
 from materializers.redaction import visible
 
 if TYPE_CHECKING:
@@ -26,12 +26,10 @@ if TYPE_CHECKING:
     from pipelines.results import PipelineResult
 
 INTERRUPTED = 130
-CHANGES_DATA = frozenset({"readmit", "forget", "compact", "collect"})
-"""Acts that wait for a run that is going on: it may be about to store what they change."""
 PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
-DATA_ACTS = frozenset({"data-diff", "readmit", "forget", "compact", "collect"})
+DATA_ACTS = CHANGES_DATA | {"data-diff"}
 ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
@@ -43,6 +41,8 @@ class Account:
 
     act: str
     results: list[Any] = field(default_factory=list)
+    begun: bool = False
+    """Whether any of them was begun."""
 
 
 class Visible(logging.Formatter):
@@ -158,6 +158,8 @@ def _explain(message: str, request: Request, account: Account, exit_code: int) -
 
     message = in_full(message, _command(request))
     _tell(message)
+    if account.begun:
+        _say_left_out(request.wanted, account.act)
     account.results.append(_fault(account.act, message, exit_code))
 
 
@@ -181,7 +183,7 @@ def _carry_out(request: Request, account: Account) -> int:
     prepare(request.stack)
     finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
-        account.act = name
+        account.act, account.begun = name, True
         with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
         account.results.append(result)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHEETS = 60
 """Sheets of up to 12 thumbnails that a report has room for."""
 ARTIFACT = "data_diff"
+FLAG = "--data-diff"
 
 
 def compare_data(before: str, after: str) -> ActionResult:
@@ -35,7 +36,7 @@ def compare_data(before: str, after: str) -> ActionResult:
     """
     from zenml import save_artifact
 
-    first, second = find_dataset(before), find_dataset(after)
+    first, second = (find_dataset(version, flag=FLAG) for version in (before, after))
     report = difference_report(first, second)
     stored = save_artifact(report, name=ARTIFACT)
     return ActionResult(

@@ -11,6 +11,8 @@ from materializers.errors import UsageError
 PIPELINES = ("train", "deploy", "continuous", "infer")
 PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
 """What a named person decides."""
+CHANGES_DATA = frozenset({"readmit", "forget", "compact", "collect"})
+"""Acts that wait for a run that is going on: it may be about to store what they change."""
 WITH_PICTURES = ("predict", "forget")
 """What takes the arguments that stand without a flag."""
 NOT_REPEATED = frozenset({"assignments", "schedule", "compile", "stack", "as_json", "photos"})
@@ -122,6 +124,12 @@ def check_flags(request: Request) -> None:
         raise UsageError("--version goes with --deploy")
     if request.apply and not request.collect:
         raise UsageError("--apply goes with --collect: without it, --collect only shows what it would remove")
+    changing = [f"--{name}" for name in request.wanted if name in CHANGES_DATA]
+    if request.data_diff is not None and changing:
+        raise UsageError(
+            f"--data-diff and {' and '.join(changing)} do not go together: one looks at stored versions, "
+            "the other changes what is stored. Ask for one after the other"
+        )
     _check_decision(request)
     _check_photos(request)
     _check_schedule(request)

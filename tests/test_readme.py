@@ -64,10 +64,10 @@ ELSEWHERE = {
         "test_a_picture_is_readmitted_and_the_next_training_has_it",
         "trained.shop.run(data_diff=(trained.data[:12], details['data'][:12]))",
     ),
-    'python run.py --config configs/demo --forget IMAGE_ID --by "Ada" --reason "the customer asked"': (
+    'python run.py --config configs/demo --forget images/a.jpg --by "Ada" --reason "the customer asked"': (
         "tests/whole/test_data_acts.py",
         "test_a_forgotten_picture_is_gone_and_the_model_is_still_released",
-        "shop.run(forget=True, photos=(trained.gone[:12],), by='Ada', reason='the customer asked')",
+        "shop.run(forget=True, photos=(path,), by='Ada', reason='the customer asked')",
     ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 DATASET = "dataset"
+READMITTED = "readmitted:"
+"""Before the model's name: the tag of a dataset that a readmission made."""
 PREFIX = re.compile("[0-9a-f]{8,64}")
 LISTED = 10
 
@@ -158,11 +160,12 @@ def _newest_splits(model_name: str) -> tuple[Splits | None, DamagedArtifact | No
     return None, damage
 
 
-def find_dataset(version: str) -> ImageDataset:
+def find_dataset(version: str, *, flag: str = "--data") -> ImageDataset:
     """The stored dataset of this version.
 
     Args:
         version: the digest (64 hex digits) or its first 8 or more.
+        flag: which was given it, as a message names it.
 
     Raises:
         UsageError: there is none, or several begin like this.
@@ -173,8 +176,8 @@ def find_dataset(version: str) -> ImageDataset:
     wanted = version.strip().lower()
     if not PREFIX.fullmatch(wanted):
         raise UsageError(
-            f"{version!r} is no data version: it takes 8 to 64 hexadecimal digits, as the metadata "
-            f"'digest' of a dataset shows them. {_known_versions()}"
+            f"{version!r} is no data version: it takes 8 to 64 hexadecimal digits, as the end of a run "
+            f"tells them. {_known_versions(flag)}"
         )
     # Metadata are stored as JSON: a text begins with its quotation mark.
     page = Client().list_artifact_versions(
@@ -184,7 +187,7 @@ def find_dataset(version: str) -> ImageDataset:
     for artifact in page.items:
         found.setdefault(str(artifact.run_metadata["digest"]), []).append(artifact)
     if not found:
-        raise UsageError(f"There is no dataset of version {wanted}. {_known_versions()}")
+        raise UsageError(f"There is no dataset of version {wanted}. {_known_versions(flag)}")
     if len(found) > 1:
         names = ", ".join(sorted(name[:16] for name in found))
         raise UsageError(f"{len(found)} datasets begin with {wanted}: {names}. Give more digits.")
@@ -223,7 +226,7 @@ def _readmitted(model_name: str) -> ArtifactVersionResponse | None:
 
 
 def _readmission_tags(model_name: str) -> list[str]:
-    return [f"readmitted:{model_name}"]
+    return [f"{READMITTED}{model_name}"]
 
 
 def _accepted_runs(model_name: str) -> Iterator[PipelineRunResponse]:
@@ -278,15 +281,30 @@ def _not_from_the_cache(artifact: ArtifactVersionResponse) -> None:
         Client().update_step_run(artifact.producer_step_run_id, cache_expires_at=utc_now())
 
 
-def _known_versions() -> str:
+def _known_versions(flag: str) -> str:
     from zenml.client import Client
 
     page = Client().list_artifact_versions(
         artifact=DATASET, sort_by="desc:created", size=LISTED, hydrate=True
     )
-    names = dict.fromkeys(
-        str(a.run_metadata["digest"])[:12] for a in page.items if "digest" in a.run_metadata
-    )
-    if not names:
+    newest: dict[str, ArtifactVersionResponse] = {}
+    for artifact in page.items:
+        if "digest" in artifact.run_metadata:
+            newest.setdefault(str(artifact.run_metadata["digest"])[:12], artifact)
+    if not newest:
         return "Nothing is stored yet: python run.py --train --source PATH"
-    return f"The newest there are: {', '.join(names)}. Give one of them: --data {next(iter(names))}"
+    there = "; ".join(f"{name} ({_about(artifact)})" for name, artifact in newest.items())
+    return f"The newest there are: {there}. Give {flag} one of them."
+
+
+def _about(artifact: ArtifactVersionResponse) -> str:
+    """Of which model a dataset is, what stored it, when, and how many pictures it has."""
+    from zenml.client import Client
+
+    tags, stored_by = [tag.name for tag in artifact.tags], "readmitted"
+    if artifact.producer_pipeline_run_id is not None:
+        run = Client().get_pipeline_run(artifact.producer_pipeline_run_id)
+        tags, stored_by = [tag.name for tag in run.tags], run.pipeline.name if run.pipeline else run.name
+    models = [name.partition(":")[2] for name in tags if name.startswith(("model:", READMITTED))]
+    pictures = f"{artifact.run_metadata['pictures']:,} pictures"
+    return ", ".join([*models, stored_by, f"{artifact.created:%Y-%m-%d %H:%M} UTC", pictures])

@@ -279,3 +279,11 @@ def test_a_fault_before_any_act_is_told_of_the_first(flags: dict[str, Any], told
     assert outcome.exit_code == WRONG_USE
     [entry] = outcome.results
     assert (entry.get("pipeline") or entry["action"], entry["status"]) == (told, "failed")
+
+
+def test_what_is_not_begun_after_a_fault_is_named(local_stack: Client) -> None:
+    """An act that was begun and could not be done leaves those after it; wrong flags begin nothing."""
+    outcome = SHOP.run(readmit="00000000", compact=True, status=True)
+    assert outcome.exit_code == WRONG_USE
+    assert outcome.stderr.endswith("Not done, because of this: --compact, --status\n")
+    assert "Not done" not in SHOP.run(readmit="00000000", data_diff=("a", "b")).stderr

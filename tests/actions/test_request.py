@@ -51,6 +51,8 @@ from tests.conftest import PROJECT
         ),
         ({"status": True, "photos": ("5c0d1e7f",)}, "ids and paths with --forget"),
         ({"status": True, "apply": True}, "--apply goes with --collect"),
+        ({"data_diff": ("a", "b"), "readmit": "5c0d1e7f"}, "--data-diff and --readmit do not go together"),
+        ({"data_diff": ("a", "b"), "compact": True, "collect": True}, "--data-diff and --compact and --coll"),
         ({"collect": True, "schedule": "0 2 * * 1"}, "--schedule goes with exactly one"),
         ({"approve": 1, "by": "Ad\udce9", "reason": "fine"}, "is not UTF-8"),
         ({"train": True, "source": "caf\udce9.zip"}, "is not UTF-8"),
@@ -83,7 +85,7 @@ def test_flags_that_cannot_be_meant_are_refused(flags: dict[str, Any], said: str
         {"pause": "a", "unschedule": "b", "schedules": True, "status": True},
         {"scheduler": True},
         {"forget": True, "photos": ("5c0d1e7f", "77aa88bb"), "by": "Ada", "reason": "asked"},
-        {"readmit": "5c0d1e7f", "data_diff": ("a", "b"), "compact": True, "collect": True, "apply": True},
+        {"readmit": "5c0d1e7f", "compact": True, "collect": True, "apply": True},
     ],
     ids=str,
 )

@@ -136,7 +136,7 @@ def test_a_stored_version_is_trained_on_again(local_stack: Client, tmp_path: Pat
 
 
 def test_a_version_that_is_not_stored_is_wrong_use(local_stack: Client, tmp_path: Path) -> None:
-    """The message names versions that there are."""
+    """The message names versions that there are, of which model, from what, when, and the flag."""
     run("known", good_delivery(tmp_path / "delivery", per_class=39))
     dataset, _ = last_accepted("known")
     assert dataset is not None
@@ -148,7 +148,15 @@ def test_a_version_that_is_not_stored_is_wrong_use(local_stack: Client, tmp_path
     for version, said in wrong.items():
         with pytest.raises(UsageError, match=said) as error:
             find_dataset(version)
-        assert dataset.version[:12] in str(error.value)
+        about = f"{dataset.version[:12]} (known, data_steps, {datetime.now(UTC):%Y-%m-}"
+        assert about in str(error.value)
+        assert f"UTC, {len(dataset)} pictures)" in str(error.value)
+        assert str(error.value).endswith("Give --data one of them.")
+    readmitted = dataset.join(dataset_of(["toys"]))
+    keep_readmitted(readmitted, "known")
+    with pytest.raises(UsageError, match="Give --data-diff one of them") as error:
+        find_dataset("00000000", flag="--data-diff")
+    assert f"{readmitted.version[:12]} (known, readmitted, " in str(error.value)
 
 
 def test_a_version_is_as_old_as_its_first_copy(local_stack: Client, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ The files carry the product's values; ``--config`` lays a file or a folder of di
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -31,6 +32,19 @@ from steps.training.settings import TrainSettings
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MOST_HOURS = 87_600
 """Ten years: a store that keeps everything for longer is not collected at all."""
+SURELY_MEANT = 0.8
+"""How alike (of 1) a key is to another that it is only a typo of it."""
+MAYBE_MEANT = 0.65
+"""Under it are 'limit' and 'split', or 'epochs' and 'policy'."""
+LISTED = 3
+SHAPES = {
+    "model_type": "keys with values",
+    "dict_type": "keys with values",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+"""In words of YAML what pydantic has a name for when a value has another shape."""
+EXAMPLE_KEYS = 3
 NO_YAML = (yaml.YAMLError, RecursionError, ValueError)
 """What reading text as YAML raises; ValueError where it is no UTF-8, or a date that no calendar has."""
 
@@ -133,7 +147,31 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         place = ".".join(str(part) for part in first["loc"])
         scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
         given = f" (given: {first['input']!r})" if scalar else ""
-        raise UsageError(f"configuration: {place}: {first['msg']}{given}") from error
+        said = _in_words(first["type"], tuple(first["loc"])) or first["msg"]
+        raise UsageError(f"configuration: {place}: {said}{given}") from error
+
+
+def _in_words(kind: str, place: tuple[int | str, ...]) -> str | None:
+    """What a key takes that was given something of another shape, with the product's value as an example.
+
+    Args:
+        kind: pydantic's name of the fault.
+        place: the key, part by part.
+
+    Returns:
+        None where its shape is not what is wrong.
+    """
+    if kind not in SHAPES:
+        return None
+    value: Any = _read_folder(CONFIGS)
+    for part in place:
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value = dict(list(value.items())[:EXAMPLE_KEYS])
+    if not value:
+        return f"it takes {SHAPES[kind]}"
+    shown = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf).strip()
+    return f"it takes {SHAPES[kind]}, as in --set '{'.'.join(map(str, place))}={shown}'"
 
 
 def _read_folder(folder: Path) -> dict[str, Any]:
@@ -224,12 +262,31 @@ def _refuse_unknown_keys(tree: dict[str, Any], model: type[BaseModel], path: tup
     fields = {info.alias or name: info.annotation for name, info in model.model_fields.items()}
     for key, value in tree.items():
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "known are: " + ", ".join(sorted(fields))
+            near = _nearest_keys(str(key), fields)
+            hint = f"did you mean {near}?" if near else "known are: " + ", ".join(sorted(fields))
             raise UsageError(f"configuration: unknown key {'.'.join((*path, str(key)))!r}; {hint}")
         inner = _model_of(fields[key])
         if inner is not None and isinstance(value, dict):
             _refuse_unknown_keys(value, inner, (*path, key))
+
+
+def _nearest_keys(key: str, fields: dict[str, Any]) -> str:
+    """The key of this section that was probably meant, or those of other sections that end like this."""
+    here = difflib.get_close_matches(key, fields, n=1, cutoff=SURELY_MEANT)
+    elsewhere = [known for known in _dotted_keys(Config) if known.rpartition(".")[2] == key]
+    if not here and len(elsewhere) in range(1, LISTED + 1):
+        return " or ".join(map(repr, elsewhere))
+    return "".join(map(repr, here or difflib.get_close_matches(key, fields, n=1, cutoff=MAYBE_MEANT)))
+
+
+def _dotted_keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every key of a model, and those below it, as ``--set`` takes them."""
+    for name, info in model.model_fields.items():
+        key = info.alias or name
+        yield key
+        inner = _model_of(info.annotation)
+        if inner is not None:
+            yield from (f"{key}.{below}" for below in _dotted_keys(inner))
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,41 @@ def test_set_wins_over_the_overlay() -> None:
         ("trian.epochs=3", "'train'"),
         ("product.source.nam=x", "'name'"),
         ("trigger.cooldown_hour=1", "'cooldown_hours'"),
+        ("epochs=3", r"'epochs'; did you mean 'train\.epochs'\?"),
+        ("split.epochs=3", r"'split\.epochs'; did you mean 'train\.epochs'\?"),
+        ("new_rows=3", r"did you mean 'trigger\.new_rows'\?"),
+        ("limit=3", "known are: deployment"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str) -> None:
-    """A typo is refused with the key that was probably meant."""
+    """A typo is refused with the key that was probably meant, a key without its section with the whole."""
     with pytest.raises(UsageError, match=named):
         load_config(None, (assignment,))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        (
+            "split.shares=[0.5,0.5]",
+            "split.shares: it takes keys with values, as in --set "
+            "'split.shares={train: 0.7, validation: 0.15, test: 0.15}'",
+        ),
+        (
+            "product.classes=bags",
+            "product.classes: it takes a list, as in --set "
+            "'product.classes=[electronics, clothing, home, books, toys]' (given: 'bags')",
+        ),
+        ("validate.rules=3", "validate.rules: it takes a list (given: 3)"),
+    ],
+)
+def test_a_value_of_another_shape_is_refused_with_an_example_in_yaml(assignment: str, said: str) -> None:
+    """Which can be copied: with it, the configuration is read."""
+    with pytest.raises(UsageError) as error:
+        load_config(None, (assignment,))
+    assert str(error.value) == f"configuration: {said}"
+    if (example := re.search(r"--set '(.+?)'", said)) is not None:
+        assert load_config(None, (example[1],)) == load_config(None, ())
 
 
 @pytest.mark.parametrize(

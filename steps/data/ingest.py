@@ -22,6 +22,7 @@ from materializers.report import Record
 from materializers.splits import Splits
 from serving.preprocess import Limits
 from steps.data.champion import champion_of, drift_from_champion
+from steps.data.checks.counts import check_stored_labels
 from steps.data.checks.delivery_drift import DriftSettings
 from steps.data.checks.freshness import FreshnessSettings, check_freshness
 from steps.data.checks.judging import not_assessed
@@ -159,6 +160,29 @@ class Intake:
         """The dataset under today's names of the classes."""
         return with_classes(dataset, self.class_changes.renamed, self.class_changes.retired)
 
+    def without_unconfigured(
+        self, joined: ImageDataset, stored: Sequence[ImageDataset | None], *, said: Collection[str] = ()
+    ) -> tuple[ImageDataset, list[Check]]:
+        """Leave out stored pictures whose class nobody configured (any more), and warn of them.
+
+        They are no fault of the delivery that joins them, and no part of its shares.
+
+        Args:
+            joined: under today's names of the classes.
+            stored: what was joined from the store; None where there was nothing.
+            said: the ``image_id`` of each picture whose label is the delivery's word.
+        """
+        holders = [dataset for dataset in stored if dataset is not None]
+        if self.classes is None or not holders:
+            return joined, []
+        index = joined.index
+        out = index.loc[~index["label"].isin(self.classes) & ~index["image_id"].isin(said)]
+        holder = next((one for one in holders if one.index["image_id"].isin(out["image_id"]).any()), None)
+        pipeline = "--train" if self.parent is None else "--continuous"
+        again = f"python run.py {pipeline} --data {(holder or holders[0]).version[:16]}"
+        checks = [check_stored_labels(out["label"], again)]
+        return joined.without(out["image_id"]) if len(out) else joined, checks
+
     def of_classes(self, dataset: ImageDataset) -> ImageDataset:
         """What validation keeps: its version is the one that was stored before."""
         if self.classes is None:
@@ -193,11 +217,12 @@ def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
         retired=intake.class_changes.retired,
     )
     joined, changes = join_delivery(intake.parent, read.dataset, read.labels, intake.source_name)
-    dataset = intake.named_today(joined)
+    said = {*read.dataset.index["image_id"], *read.labels.relabelled()}
+    dataset, left_out = intake.without_unconfigured(intake.named_today(joined), [intake.parent], said=said)
     screening = read.screening.model_copy(update={"changes": changes})
     # The same again is as old as it was; what is new came now.
     arrived_at = newest_arrival([intake.of_classes(dataset)]) or now
-    return Taken(dataset, screening, read.quarantine, checks, arrived_at)
+    return Taken(dataset, screening, read.quarantine, checks + left_out, arrived_at)
 
 
 def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:
@@ -244,11 +269,12 @@ def take_stored(version: str, intake: Intake) -> Taken:
     """
     found = find_dataset(version)
     joined = found if intake.parent is None else intake.parent.join(found)
+    dataset, left_out = intake.without_unconfigured(intake.named_today(joined), [found, intake.parent])
     return Taken(
-        dataset=intake.named_today(joined),
+        dataset=dataset,
         screening=screen_stored(found, intake.source_name),
         quarantine=QuarantineBuilder(intake.source_name, max_bytes=intake.settings.limits.max_bytes).build(),
-        checks=check_stored(found, intake.personal_data),
+        checks=check_stored(found, intake.personal_data) + left_out,
         arrived_at=newest_arrival([found, intake.parent]),
     )
 

@@ -89,6 +89,10 @@ class Labels:
         """
         return [row for row in self.rows if row.withdrawn]
 
+    def relabelled(self) -> set[str]:
+        """The ``image_id`` of each stored picture that a correction gives a label."""
+        return {str(row.image_id) for row in self.corrections if row.label is not None}
+
     def missing_values(self) -> dict[str, int]:
         """Rows without a value, per column, among those that bring a picture."""
         counts = dict.fromkeys(self.columns, 0)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from materializers.data_report import Check, Screening
+from materializers.report import counted
 from steps.data.checks.judging import judged
 from steps.data.checks.limits import CheckLimit
 from steps.data.groups import groups_of
@@ -20,6 +21,7 @@ DELIVER = "Deliver more pictures: python run.py --train --source PATH"
 CORRECT = "Correct the delivery"
 SHOWN = 5
 LABELS_SHOWN = 10
+NOT_ONE = CheckLimit(limit=0, severity="warn")
 
 
 def check_rows(index: pd.DataFrame, bound: CheckLimit) -> Check:
@@ -74,6 +76,26 @@ def check_unknown_labels(unknown: pd.DataFrame, screening: Screening, bound: Che
     )
     mend = f"{CORRECT}, add the label to product.classes, or raise validate.unknown_labels.limit."
     return judged("unknown_labels", share, bound, "at most", reason, mend)
+
+
+def check_stored_labels(left_out: pd.Series, again: str) -> Check:
+    """Whether stored pictures are left out for a class that nobody configured (any more); it never refuses.
+
+    Args:
+        left_out: the label of each.
+        again: the command that brings them back once their class is configured.
+    """
+    names = ", ".join(sorted(left_out.astype(str).unique())[:LABELS_SHOWN])
+    classes = f" ({names})" if names else ""
+    reason = (
+        f"{counted(len(left_out), 'stored picture')} left out, of a class that is not configured{classes}; "
+        "0 is expected."
+    )
+    mend = (
+        f"Name the class in product.classes to learn from them, and type {again}; or name it in "
+        "product.class_changes.retired to give them up."
+    )
+    return judged("stored_labels", len(left_out), NOT_ONE, "at most", reason, mend)
 
 
 def check_absent_classes(per_class: Mapping[str, int], bound: CheckLimit) -> Check:

@@ -114,6 +114,48 @@ def test_classes_that_were_renamed_since_do_not_make_a_stored_version_ageless(lo
     assert check(screening, "data_age").measured == 7
 
 
+def test_a_stored_picture_of_a_class_nobody_configured_is_left_out_and_refuses_no_delivery(
+    local_stack: Client, tmp_path: Path
+) -> None:
+    """It is told apart, with the version that has it; an unknown label of the delivery's own still counts."""
+    parent = dataset_of([*CLASSES, "hats", "shoes", "bags"])
+    keep_readmitted(parent, "unconfigured")
+    header = {"image_path": "", "label": "", "image_id": ""}
+    rows = [
+        header | {"image_path": "new.png", "label": "belts"},
+        header | {"image_id": picture_digest(photograph(4)), "label": "toys"},
+        header | {"image_id": picture_digest(photograph(5)), "label": "belts"},
+    ]
+    dataset, screening = ingested(
+        "unconfigured",
+        source=str(write_delivery(tmp_path, rows, {"new.png": photograph(950)})),
+        join_parent=True,
+        classes=CLASSES,
+    )
+    assert sorted(dataset.index["label"]) == sorted([*CLASSES, "toys", "belts", "belts"])
+    told = check(screening, "stored_labels")
+    assert (told.outcome, told.severity, told.measured) == ("warned", "warn", 1)
+    assert "1 stored picture left out, of a class that is not configured (hats)" in told.reason
+    assert f"python run.py --continuous --data {parent.version[:16]}" in told.reason
+    assert "product.class_changes.retired" in told.reason
+    save_artifact(parent, name="dataset")
+    hats = [*CLASSES, "hats"]
+    back, screening = ingested("unconfigured", data_version=parent.version, join_parent=True, classes=hats)
+    assert sorted(back.index["label"]) == sorted(hats)
+    assert "(bags, shoes)" in check(screening, "stored_labels").reason
+
+
+def test_a_stored_version_alone_leaves_out_what_nobody_configured(local_stack: Client) -> None:
+    """The command that brings it back is the one that was typed."""
+    stored = dataset_of([*CLASSES, "hats"])
+    save_artifact(stored, name="dataset")
+    dataset, screening = ingested("alone-unconfigured", data_version=stored.version, classes=CLASSES)
+    assert sorted(dataset.index["label"]) == sorted(CLASSES)
+    assert f"python run.py --train --data {stored.version[:16]}" in check(screening, "stored_labels").reason
+    _, screening = ingested("alone-unconfigured", data_version=stored.version, classes=[*CLASSES, "hats"])
+    assert check(screening, "stored_labels").outcome == "passed"
+
+
 def test_a_delivery_joins_the_parent_under_todays_names(local_stack: Client, tmp_path: Path) -> None:
     """What comes under an old name has the new one, and the quarantine does not take it for unknown."""
     keep_readmitted(dataset_of(["novels", "toys"]), "renaming-and-joining")

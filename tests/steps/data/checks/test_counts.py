@@ -16,6 +16,7 @@ from steps.data.checks.counts import (
     check_rows,
     check_set_aside,
     check_several_classes,
+    check_stored_labels,
     check_unknown_labels,
     check_unknown_pictures,
 )
@@ -144,6 +145,19 @@ def test_forgotten_pictures_that_come_again_are_no_fault_of_a_delivery() -> None
     check = check_set_aside(screening_of(100, set_aside=(*gone, *aside(3))), refusing(0.05))
     assert (check.outcome, check.measured) == ("refused", 3 / 40)
     assert check_set_aside(screening_of(60, set_aside=gone), refusing(0.05)).outcome == "passed"
+
+
+def test_stored_pictures_of_an_unconfigured_class_warn_and_never_refuse() -> None:
+    """Count, classes and both remedies; of none there is nothing to say."""
+    check = check_stored_labels(pd.Series(["hats", "belts", "hats"]), "python run.py --continuous --data ab")
+    assert (check.outcome, check.refuses, check.measured) == ("warned", False, 3)
+    for said in (
+        "3 stored pictures left out, of a class that is not configured (belts, hats); 0 is expected.",
+        "Name the class in product.classes to learn from them, and type python run.py --continuous --data ab",
+        "or name it in product.class_changes.retired to give them up.",
+    ):
+        assert said in check.reason
+    assert check_stored_labels(pd.Series([], dtype=str), "").outcome == "passed"
 
 
 def test_needed_columns_have_a_check_of_their_own() -> None:

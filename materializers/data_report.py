@@ -195,6 +195,12 @@ class DataReport(Report):
             "per_class": dict(self.per_class),
         }
 
+    @property
+    def to_deliver_again(self) -> int:
+        """Pictures that are set aside, were not forgotten, and cannot be put back from the quarantine."""
+        lost = sum(each.reason != "forgotten" for each in self.set_aside)
+        return max(0, lost - self.quarantined)
+
     def reasons(self) -> list[str]:
         """A sentence for each check that refuses."""
         return [check.reason for check in self.checks if check.refuses]

@@ -13,7 +13,7 @@ import io
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
     from zenml.metadata.metadata_types import MetadataType
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TEXT = ("source_digest", "path", "label", "group", "captured_at", "extra", "reason", "detail", "source")
 """Columns that say what was set aside and why: the digest covers them."""
 TIMES = ("at", "keep_until")
-COLUMNS = (*TEXT, *TIMES, "size", "kept")
+FIRST_COLUMNS = (*TEXT, *TIMES, "size", "kept")
+"""Of format 1."""
+COLUMNS = (*FIRST_COLUMNS, "mendable")
+MENDABLE = frozenset({"unknown_label"})
+"""Reasons that go when the configuration changes, whatever the limits: the bytes are screened as they are."""
 KEPT_DAYS = 30
 THUMBNAIL, SHOWN, LISTED = 72, 60, 200
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -120,7 +124,8 @@ class Quarantine:
             the bytes as delivered; missing where there were none), ``path`` in the delivery, ``label``,
             ``group``, ``captured_at``, ``extra`` (the delivery's other columns, as JSON), ``reason``,
             ``detail``, ``source`` (who delivered): text; ``at`` and ``keep_until``: UTC times; ``size`` in
-            bytes; ``kept``: whether the bytes were kept.
+            bytes; ``kept``: whether the bytes were kept; ``mendable``: whether a changed configuration takes
+            the same bytes.
         blobs: where the bytes are had.
     """
 
@@ -152,6 +157,11 @@ class Quarantine:
         """The digest of each picture whose bytes were kept, once each."""
         return list(dict.fromkeys(self.index.loc[self.index["kept"], "source_digest"]))
 
+    @property
+    def readmittable(self) -> pd.Series:
+        """Of each row, whether readmitting can put its picture back."""
+        return self.index["kept"] & self.index["mendable"]
+
     def without_bytes(self, source_digests: Iterable[str]) -> Quarantine:
         """The same rows, in which these pictures are not kept."""
         gone = self.index["source_digest"].isin(set(source_digests)).fillna(value=False)
@@ -165,7 +175,7 @@ class Quarantine:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """The first rows, as a page lists them."""
-        rows = self.index.head(LISTED).to_dict("records")
+        rows = self.index.assign(readmittable=self.readmittable).head(LISTED).to_dict("records")
         return [{str(name): None if pd.isna(value) else value for name, value in row.items()} for row in rows]
 
     def thumbnails(self) -> dict[str, bytes]:
@@ -192,13 +202,20 @@ class QuarantineBuilder:
         source: the configured name of who delivers.
         kept_days: how long the bytes are kept.
         max_bytes: a larger picture is only recorded.
+        mendable: reasons that a changed configuration mends.
         now: when they were set aside.
     """
 
     def __init__(
-        self, source: str, *, kept_days: float = KEPT_DAYS, max_bytes: int, now: datetime | None = None
+        self,
+        source: str,
+        *,
+        kept_days: float = KEPT_DAYS,
+        max_bytes: int,
+        mendable: Collection[str] = MENDABLE,
+        now: datetime | None = None,
     ) -> None:
-        self.source, self.max_bytes = source, max_bytes
+        self.source, self.max_bytes, self.mendable = source, max_bytes, mendable
         self.at = now or datetime.now(UTC)
         self.keep_until = self.at + timedelta(days=kept_days)
         self.rows: list[dict[str, Any]] = []
@@ -247,6 +264,7 @@ class QuarantineBuilder:
                 "keep_until": self.keep_until,
                 "size": len(data),
                 "kept": kept,
+                "mendable": label is not None and reason in self.mendable,
             }
         )
         return source_digest
@@ -332,8 +350,12 @@ def read_rows(store: BaseArtifactStore, uri: str) -> Quarantine:
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     about, frame.attrs = frame.attrs, {}
-    if about.get("format_version") != FORMAT_VERSION or list(frame.columns) != list(COLUMNS):
-        raise DamagedArtifact(f"The quarantine at {path} has another format than {FORMAT_VERSION}. {mend}")
+    if about.get("format_version") == 1 and list(frame.columns) == list(FIRST_COLUMNS):
+        frame["mendable"] = frame["label"].notna() & frame["reason"].isin(MENDABLE)
+    elif about.get("format_version") != FORMAT_VERSION or list(frame.columns) != list(COLUMNS):
+        raise DamagedArtifact(
+            f"The quarantine at {path} has another format than 1 and {FORMAT_VERSION}. {mend}"
+        )
     quarantine = Quarantine(_typed(frame), StoredBlobs(store))
     if quarantine.digest != about["digest"]:
         raise DamagedArtifact(
@@ -373,4 +395,4 @@ def _index(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     text = dict.fromkeys(TEXT, pd.StringDtype("pyarrow"))
     times = {name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]") for name in TIMES}
-    return frame.astype({**text, "size": "int64", "kept": "bool"}).assign(**times)
+    return frame.astype({**text, "size": "int64", "kept": "bool", "mendable": "bool"}).assign(**times)

@@ -15,9 +15,9 @@ from typing import TypeVar
 from materializers.data_report import Screening, SetAside
 from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from materializers.image_index import said_columns
-from materializers.quarantine import Quarantine, QuarantineBuilder
+from materializers.quarantine import MENDABLE, Quarantine, QuarantineBuilder
 from serving.bad_picture import BadPicture
-from serving.preprocess import Limits
+from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.examining import Examined, Examiner, examine, examiner, processes_for
 from steps.data.files import Source, Unreadable, inner_path
 from steps.data.labels import Labels, Row
@@ -27,6 +27,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FORGOTTEN, UNKNOWN_LABEL = "forgotten", "unknown_label"
+LIMITED_BY = {"too_small": "min_side", "too_many_pixels": "max_pixels", "odd_shape": "max_aspect_ratio"}
+"""Reasons that a wider limit mends, where it is narrower than what is served."""
 AT_ONCE = 4
 """Pictures that a thread reads before it has them examined: so many are in memory, and as many finished."""
 
@@ -162,7 +164,9 @@ def screen_delivery(
         ServiceUnreachable: the bucket does not answer.
     """
     labels = source.rows()
-    quarantine = QuarantineBuilder(source_name, kept_days=kept_days, max_bytes=limits.max_bytes)
+    quarantine = QuarantineBuilder(
+        source_name, kept_days=kept_days, max_bytes=limits.max_bytes, mendable=mendable_under(limits)
+    )
     findings = Screened(quarantine, classes)
 
     pictures = labels.pictures
@@ -188,6 +192,16 @@ def screen_delivery(
         {f"set aside {digest[:16]}": png for digest, png in kept.thumbnails().items()}
     )
     return Delivery(dataset, labels, screening, kept)
+
+
+def mendable_under(limits: Limits) -> frozenset[str]:
+    """The reasons for which a changed configuration takes the same bytes after all."""
+    narrower = (
+        reason
+        for reason, name in LIMITED_BY.items()
+        if getattr(limits, name) != getattr(DEFAULT_LIMITS, name)
+    )
+    return MENDABLE.union(narrower)
 
 
 def screen_stored(dataset: ImageDataset, source_name: str) -> Screening:

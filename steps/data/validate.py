@@ -260,7 +260,7 @@ def validate(
     known = set_unknown_aside(delivery, classes)[0]
     clustered = with_clusters(known, previous, settings.pictures.duplicates)
     findings = look_at(clustered, screening, settings.pictures)
-    findings = findings.model_copy(update={"quarantined": len(quarantine)})
+    findings = findings.model_copy(update={"quarantined": int(quarantine.readmittable.sum())})
     accepted, report = check_delivery(
         delivery, screening, classes, settings, findings=findings, previous=previous, renamed=renamed
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from materializers.data_report import Check, DataReport, Screening
+from materializers.data_report import Check, DataReport, Screening, SetAside
 from tests.materializers.examples import data_report, png, screening
 
 FIRST_FORMAT = {
@@ -96,8 +96,20 @@ def test_the_page_shows_what_looks_alike_and_what_looks_wrong() -> None:
     page = data_report().page()
     assert "1a1a1a1a · 2b2b2b2b" in page
     assert "tops? It looks like dresses (95 %)" in page
-    assert "python run.py --readmit IMAGE_ID" in page
     assert 'alt="set aside"' in page
+
+
+def test_the_page_offers_to_readmit_what_can_be_readmitted_and_to_deliver_the_rest() -> None:
+    """Each is counted by itself; what was forgotten is neither."""
+    some = data_report(left=20).model_copy(update={"quarantined": 3})
+    assert "has 3 pictures that can be put back" in some.page()
+    assert "python run.py --readmit IMAGE_ID" in some.page()
+    assert "Mend and deliver again: 17 pictures" in some.page()
+    none = some.model_copy(update={"quarantined": 0})
+    assert "--readmit" not in none.page()
+    assert "Mend and deliver again: 20 pictures" in none.page()
+    gone = SetAside(path="a.png", label="tops", reason="forgotten", detail="a person asked for its erasure")
+    assert "Mend and deliver" not in none.model_copy(update={"set_aside": (gone,)}).page()
 
 
 def test_the_page_of_many_classes_and_findings_stays_small() -> None:

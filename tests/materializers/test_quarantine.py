@@ -32,7 +32,9 @@ EVIL = '<script>alert("x")</script>'
 
 def quarantine(max_bytes: int = 1000) -> Quarantine:
     """One that decodes, one damaged, one too heavy, one row without bytes."""
-    builder = QuarantineBuilder("shop", kept_days=30, max_bytes=max_bytes, now=NOON)
+    builder = QuarantineBuilder(
+        "shop", kept_days=30, max_bytes=max_bytes, mendable={"odd_shape", "too_many_bytes"}, now=NOON
+    )
     builder.add(png(1, 64), path="a.png", label="tops", reason="odd_shape", group="p1", extra={"price": "9"})
     builder.add(png(2)[:40], path="b.png", label="tops", reason="truncated", detail="the picture ends early")
     builder.add(bytes(5000), path="c.png", label="bags", reason="too_many_bytes", detail="5,000 bytes")
@@ -124,9 +126,55 @@ def test_the_page_shows_what_decodes_and_names_the_rest(disk: LocalArtifactStore
     assert "4 pictures set aside" in page
     for said in ("a.png", "odd shape", "the picture ends early", "too many bytes", "not decodable"):
         assert said in page
-    assert f"--readmit {picture_digest(png(2)[:40])[:16]}" in page
+    assert page.count(f"--readmit {picture_digest(png(1, 64))[:16]}") == page.count("--readmit") - 1 == 1
+    assert "puts 1 picture back once the configuration takes them. 3 pictures can only be mended" in page
+    assert page.count("deliver it again") == 3
     assert "<script" not in page
     assert Reader(page).tags <= HARMLESS
+
+
+def test_the_page_offers_no_command_that_cannot_work() -> None:
+    """Of missing, damaged and unlabelled pictures none comes back; of 0 bytes none are kept until a day."""
+    builder = QuarantineBuilder("shop", max_bytes=1000)
+    builder.add(b"", path="gone.png", label="tops", reason="missing")
+    page = builder.build().page()
+    assert ("--readmit" in page, "are kept as they were delivered" in page) == (False, False)
+    assert "1 picture can only be mended and delivered again." in page
+    builder.add(png(1), path="nameless.png", label=None, reason="missing_label")
+    builder.add(png(2), path="cut.png", label="tops", reason="truncated")
+    page = builder.build().page()
+    assert ("--readmit" in page, "The bytes of 2 are kept as they were delivered" in page) == (False, True)
+    builder.add(png(3), path="hat.png", label="hats", reason="unknown_label")
+    page = builder.build().page()
+    assert "add its class to product.classes, then <code>python run.py --readmit" in page
+    builder.add(b"", path="erased.png", label="hats", reason="forgotten")
+    assert builder.build().page().count("deliver it again") == 3
+
+
+def test_bytes_that_are_gone_are_not_offered() -> None:
+    """An erased picture stays a row, and comes back by no command."""
+    before = quarantine()
+    assert before.readmittable.tolist() == [True, False, False, False]
+    assert not before.without_bytes([picture_digest(png(1, 64))]).readmittable.any()
+
+
+def test_a_quarantine_of_the_first_format_is_read(disk: LocalArtifactStore) -> None:
+    """Of its rows those with a label that nobody knew can come back."""
+    builder = QuarantineBuilder("shop", max_bytes=1000, now=NOON)
+    for number, reason in enumerate(("unknown_label", "too_small")):
+        builder.add(png(number), path=f"{number}.png", label="hats", reason=reason)
+    materializer = materializer_of(disk)
+    materializer.save(builder.build())
+    path = Path(materializer.uri) / "quarantine.parquet"
+    frame = pd.read_parquet(path)
+    first = frame.drop(columns="mendable")
+    first.attrs = {**frame.attrs, "format_version": 1}
+    first.to_parquet(path, index=False)
+    assert materializer.load(Quarantine).readmittable.tolist() == [True, False]
+    first.attrs["format_version"] = 3
+    first.to_parquet(path, index=False)
+    with pytest.raises(DamagedArtifact, match="another format than 1 and 2"):
+        materializer.load(Quarantine)
 
 
 def test_an_empty_quarantine_is_stored_too(store: BaseArtifactStore) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from materializers.errors import UsageError
 from materializers.image_dataset import picture_digest
+from serving.preprocess import Limits
 from steps.data.ingest import IngestSettings, read_delivery
-from steps.data.screening import AT_ONCE, Delivery, in_order, screen_stored
+from steps.data.screening import AT_ONCE, Delivery, in_order, mendable_under, screen_stored
 from steps.data.validate import ValidateSettings, check_delivery
 from tests.serving.pictures import bomb, encode, exif, gradient
 from tests.steps.data.deliveries import (
@@ -150,10 +151,19 @@ def test_the_quarantine_has_the_delivered_bytes_and_what_the_row_said(tmp_path: 
     for path, data in pictures.items():
         assert quarantine.picture(str(index["source_digest"][path])) == data
     assert index["kept"].tolist() == [True, True, False]
+    assert not quarantine.readmittable.any()
     assert set(index["source"]) == {"shop"}
     said = index.loc["text.png"]
     assert (said["label"], said["group"], said["captured_at"]) == ("toys", "7", "2026-11-21")
     assert json.loads(str(said["extra"])) == {"price": "007"}
+
+
+def test_what_a_wider_limit_would_take_can_come_back_and_nothing_else() -> None:
+    """Limits as wide as what is served can be no wider: of them alone nothing comes back."""
+    assert mendable_under(Limits()) == {"unknown_label"}
+    assert mendable_under(Limits(min_side=28)) == {"unknown_label", "too_small"}
+    narrow = Limits(min_side=28, max_pixels=1000, max_aspect_ratio=2, max_bytes=1000)
+    assert mendable_under(narrow) == {"unknown_label", "too_small", "too_many_pixels", "odd_shape"}
 
 
 def test_what_was_set_aside_and_decodes_is_shown(tmp_path: Path) -> None:
@@ -205,6 +215,7 @@ def test_pictures_of_an_unknown_class_are_kept_and_counted_by_validation(tmp_pat
     assert (row["path"], row["label"], row["reason"]) == ("hat.png", "hats", "unknown_label")
     assert "clothing, books, toys" in row["detail"]
     assert read_all.quarantine.picture(row["source_digest"]) == photograph(900)
+    assert read_all.quarantine.readmittable.tolist() == [True]
     assert read_all.screening.set_aside == ()
     accepted, report = check_delivery(read_all.dataset, read_all.screening, CLASSES, ValidateSettings())
     assert [(each.path, each.label, each.reason) for each in report.set_aside] == [

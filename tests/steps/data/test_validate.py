@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from materializers.data_report import Check, Corrections, DataReport, Screening, SetAside, SuspiciousLabel
 from materializers.image_dataset import ImageDataset
-from materializers.quarantine import QuarantineBuilder
+from materializers.quarantine import Quarantine, QuarantineBuilder
 from steps.data.checks.limits import ShareLimit
 from steps.data.findings import Findings
 from steps.data.validate import ValidateSettings, check_delivery, compare, sizes_of, validate
-from tests.steps.data.deliveries import CLASSES, dataset_of
+from tests.steps.data.deliveries import CLASSES, dataset_of, photograph
 
 GOOD = CLASSES * 40
 
@@ -184,11 +184,13 @@ def test_a_delivery_of_bad_pictures_only_is_refused() -> None:
     assert {"rows", "set_aside", "absent_classes", "several_classes"} <= refused(report).keys()
 
 
+NOTHING_ASIDE = QuarantineBuilder("shop", max_bytes=1000).build()
+
+
 def run_step(
-    delivery: ImageDataset, screening: Screening, classes: list[str]
+    delivery: ImageDataset, screening: Screening, classes: list[str], quarantine: Quarantine = NOTHING_ASIDE
 ) -> tuple[ImageDataset | None, DataReport]:
-    """Validate a first delivery of which nothing was set aside."""
-    quarantine = QuarantineBuilder("shop", max_bytes=1).build()
+    """Validate a first delivery."""
     ended: tuple[ImageDataset | None, DataReport] = validate.entrypoint(
         delivery, screening, quarantine, None, classes, {}, ValidateSettings(), "code"
     )
@@ -214,6 +216,15 @@ def test_the_step_returns_no_dataset_for_a_refused_delivery() -> None:
     dataset, report = run_step(dataset_of(CLASSES), screening_of(3), CLASSES)
     assert dataset is None
     assert report.outcome == "refused"
+
+
+def test_only_pictures_that_can_be_put_back_count_as_such() -> None:
+    """A file that was missing lies in the quarantine as a row, and no command brings it back."""
+    builder = QuarantineBuilder("shop", max_bytes=1000)
+    builder.add(b"", path="gone.png", label="toys", reason="missing")
+    builder.add(photograph(7), path="hat.png", label="hats", reason="unknown_label")
+    _, report = run_step(dataset_of(GOOD), screening_of(122), CLASSES, builder.build())
+    assert report.quarantined == 1
 
 
 def test_a_check_that_is_told_to_warn_refuses_nobody() -> None:

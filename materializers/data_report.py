@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import SerializerFunctionWrapHandler, field_serializer
 
-from materializers.report import Record, Report
+from materializers.report import Record, Report, counted
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
@@ -40,9 +41,18 @@ class SetAside(Record):
     detail: str
 
 
+ROWS_SINCE = 3
+"""The format of a screening that says how many rows correct or withdraw."""
+DIGEST = re.compile("[0-9a-f]{64}")
+NAMES_SHOWN = 5
+DIGEST_SHOWN = 12
+
+
 class Corrections(Record):
     """What a delivery says about pictures that earlier ones brought."""
 
+    asked: int = 0
+    """Rows that correct or withdraw a picture; those that ``unknown`` names matched none."""
     relabelled: int = 0
     """Pictures that have another label now."""
     amended: int = 0
@@ -55,18 +65,37 @@ class Corrections(Record):
 
     @property
     def rows(self) -> int:
-        """All of them."""
-        return self.relabelled + self.amended + self.withdrawn + len(self.unknown)
+        """All of them; of what was stored before rows were counted, as many as are known."""
+        return self.asked or self.relabelled + self.amended + self.withdrawn + len(self.unknown)
+
+    @property
+    def first_unknown(self) -> str:
+        """The first names that match no picture, digests cut short."""
+        first = self.unknown[:NAMES_SHOWN]
+        return ", ".join(name[:DIGEST_SHOWN] if DIGEST.fullmatch(name) else name for name in first)
+
+    @property
+    def said(self) -> str:
+        """What was asked, what it came to, and what matched nothing, in one line."""
+        done = {
+            "withdrawn": self.withdrawn,
+            "relabelled": self.relabelled,
+            "corrected in another value": self.amended,
+        }
+        came_to = [f"{count:,} {what}" for what, count in done.items() if count]
+        if self.unknown:
+            came_to.append(f"no stored picture matches {len(self.unknown):,} ({self.first_unknown})")
+        return f"{counted(self.rows, 'correction')}: {', '.join(came_to) or 'nothing changed'}"
 
 
 class Screening(Report):
     """What reading one delivery found, picture by picture, before anything is checked as a whole."""
 
     template: ClassVar[str] = "screening.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    formats: ClassVar[tuple[int, ...]] = (1, 2, 3)
     later_fields: ClassVar[dict[str, int]] = {"changes": 2, "checks": 2}
 
-    format_version: int = 2
+    format_version: int = 3
     source_name: str
     rows: int
     """Rows of ``labels.csv``."""
@@ -80,6 +109,16 @@ class Screening(Report):
     changes: Corrections = Corrections()
     checks: tuple[Check, ...] = ()
     """What only the reader of a delivery can judge, such as its age: later steps may answer from a cache."""
+
+    @field_serializer("changes", mode="wrap")
+    def _changes_in_their_format(
+        self, changes: Corrections, write: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """What the delivery says of stored pictures, without the rows where the report's format has none."""
+        written: dict[str, Any] = write(changes)
+        if self.format_version < ROWS_SINCE:
+            del written["asked"]
+        return written
 
     def headline(self) -> dict[str, MetadataType]:
         """The counts."""

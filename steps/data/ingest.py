@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 from zenml import step
 
-from materializers.data_report import Check, Screening
+from materializers.data_report import Check, Corrections, Screening
 from materializers.erasure import forgotten_ids
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
@@ -217,12 +217,19 @@ def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
         retired=intake.class_changes.retired,
     )
     joined, changes = join_delivery(intake.parent, read.dataset, read.labels, intake.source_name)
+    tell_corrections(changes)
     said = {*read.dataset.index["image_id"], *read.labels.relabelled()}
     dataset, left_out = intake.without_unconfigured(intake.named_today(joined), [intake.parent], said=said)
     screening = read.screening.model_copy(update={"changes": changes})
     # The same again is as old as it was; what is new came now.
     arrived_at = newest_arrival([intake.of_classes(dataset)]) or now
     return Taken(dataset, screening, read.quarantine, checks + left_out, arrived_at)
+
+
+def tell_corrections(changes: Corrections) -> None:
+    """Log what became of the rows that correct or withdraw: a warning where some matched nothing."""
+    if changes.rows:
+        logger.log(logging.WARNING if changes.unknown else logging.INFO, "ingest: %s", changes.said)
 
 
 def take_in(source: str, intake: Intake) -> tuple[Delivery, list[Check]]:

@@ -26,7 +26,8 @@ def join_delivery(
         parent: what was there; None for a delivery that is taken alone.
         delivery: the delivery's usable pictures.
         labels: all its rows.
-        source_name: of the delivery; a withdrawn ``image_path`` is one of this source.
+        source_name: of the delivery; a withdrawn ``image_path`` is one of this source, and may begin with its
+            name, as the index has it.
 
     Raises:
         UsageError: a withdrawn path leads out of the delivery.
@@ -41,6 +42,7 @@ def join_delivery(
     corrected = joined.amend(_frame(corrections)) if corrections else joined
     difference = joined.diff(corrected)
     return corrected, Corrections(
+        asked=len(labels.corrections) + len(labels.withdrawals),
         relabelled=len(difference.relabelled),
         amended=difference.changed["image_id"].nunique(),
         withdrawn=len(withdrawn),
@@ -68,7 +70,8 @@ def _withdrawn(parent: ImageDataset, rows: Sequence[Row], source_name: str) -> t
         if row.image_id is not None:
             meant = {row.image_id} & ids
         else:
-            meant = by_path.get(inner_path(str(row.image_path), source_name), set())
+            path = inner_path(str(row.image_path), source_name)
+            meant = by_path.get(path) or by_path.get(path.removeprefix(f"{source_name}/"), set())
         if not meant:
             unknown.append(str(row.image_id or row.image_path))
         found |= meant

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from materializers.data_report import Check, DataReport, Screening, SetAside
+from materializers.data_report import Check, Corrections, DataReport, Screening, SetAside
 from tests.materializers.examples import data_report, png, screening
 
 FIRST_FORMAT = {
@@ -157,6 +157,35 @@ def test_the_screening_counts_what_it_says_of_earlier_pictures() -> None:
     assert screening().changes.rows == 8
     assert "About pictures of earlier deliveries" in screening().page()
     assert "earlier deliveries" not in Screening.model_validate(FIRST_SCREENING).page()
+
+
+def test_the_screening_says_how_many_rows_matched_since_its_third_format() -> None:
+    """One of the second format is read, and written as it was."""
+    some = screening()
+    second = json.loads(some.model_dump_json()) | {"format_version": 2}
+    del second["changes"]["asked"]
+    assert json.loads(Screening.model_validate(second).model_dump_json()) == second
+    third = some.model_copy(update={"changes": Corrections(asked=9, withdrawn=2)})
+    assert json.loads(third.model_dump_json())["changes"]["asked"] == 9
+    assert '<span class="figure">9</span>asked for' in third.page()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (Corrections(asked=2), "2 corrections: nothing changed"),
+        (Corrections(asked=1, withdrawn=3), "1 correction: 3 withdrawn"),
+        (
+            Corrections(asked=5, withdrawn=1, relabelled=2, amended=1, unknown=("ab" * 32, "shop/a.jpg")),
+            "5 corrections: 1 withdrawn, 2 relabelled, 1 corrected in another value, no stored picture "
+            "matches 2 (abababababab, shop/a.jpg)",
+        ),
+        (Corrections(asked=1, unknown=("a.jpg",)), "1 correction: no stored picture matches 1 (a.jpg)"),
+    ],
+)
+def test_corrections_say_in_one_line_what_became_of_them(changes: Corrections, said: str) -> None:
+    """What was asked, what it came to, and the names that matched nothing."""
+    assert changes.said == said
 
 
 def test_the_screening_lists_fifty_conflicts_and_counts_the_rest() -> None:

@@ -170,14 +170,17 @@ def check_label_conflicts(screening: Screening, bound: CheckLimit) -> Check:
 
 def check_unknown_pictures(screening: Screening, bound: CheckLimit) -> Check:
     """Whether the delivery corrects or withdraws pictures that no earlier one brought."""
-    unknown = screening.changes.unknown
-    shown = f" ({', '.join(name[:12] for name in unknown[:SHOWN])})" if unknown else ""
+    changes = screening.changes
+    shown = f" ({changes.first_unknown})" if changes.unknown else ""
     reason = (
-        f"{len(unknown):,} rows correct or withdraw a picture that is not in the dataset{shown}; "
-        f"{bound.limit:,.0f} may."
+        f"No stored picture matches {len(changes.unknown):,} of {counted(changes.rows, 'correction')}"
+        f"{shown}; {bound.limit:,.0f} may be without."
     )
-    mend = "Name pictures by their image_id, as the index of the dataset has it."
-    return judged("unknown_pictures", len(unknown), bound, "at most", reason, mend)
+    mend = (
+        "Name pictures by their image_id, as the index of the dataset has it, or by the image_path of their "
+        "delivery, and deliver with --continuous, which joins to what is stored."
+    )
+    return judged("unknown_pictures", len(changes.unknown), bound, "at most", reason, mend)
 
 
 def check_missing_values(screening: Screening, bound: CheckLimit) -> list[Check]:

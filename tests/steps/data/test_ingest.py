@@ -306,6 +306,29 @@ def test_personal_data_in_a_correction_are_found_and_masked(local_stack: Client,
         assert (screening.changes.relabelled, screening.changes.amended) == (1, 1)
 
 
+def test_the_log_says_what_became_of_corrections(
+    local_stack: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning where one matched nothing, a line where all did, no word where there was none."""
+    keep_readmitted(dataset_of(["toys", "books"]), "told")
+    known = {"image_path": "", "label": "books", "image_id": picture_digest(photograph(0))}
+    rows = [known, known | {"image_id": "ab" * 32}]
+    caplog.set_level("INFO", "shutterline")
+    for number, (some, level, said) in enumerate(
+        (
+            (rows, "WARNING", "2 corrections: 1 relabelled, no stored picture matches 1 (abababababab)"),
+            (rows[:1], "INFO", "1 correction: 1 relabelled"),
+        )
+    ):
+        caplog.clear()
+        ingested("told", source=str(write_delivery(tmp_path / str(number), some, {})), join_parent=True)
+        told = [(each.levelname, each.message) for each in caplog.records if "correction" in each.message]
+        assert told == [(level, f"ingest: {said}")]
+    caplog.clear()
+    ingested("told", source=str(good_delivery(tmp_path / "new", per_class=2, first=970)), join_parent=True)
+    assert "correction" not in caplog.text
+
+
 def test_a_delivery_that_brings_no_picture_is_compared_with_nothing(
     local_stack: Client, tmp_path: Path
 ) -> None:

@@ -70,7 +70,7 @@ def test_without_a_parent_the_delivery_is_taken_alone() -> None:
     later = dataset({2: "books"})
     joined, changes = join_delivery(None, later, rows(withdrawn(1)), "shop")
     assert joined.version == later.version
-    assert changes == Corrections(unknown=(identity(1),))
+    assert changes == Corrections(asked=1, unknown=(identity(1),))
 
 
 def test_a_label_is_corrected_by_image_id() -> None:
@@ -80,7 +80,7 @@ def test_a_label_is_corrected_by_image_id() -> None:
     )
     assert labels_of(joined) == {identity(1): "toys", identity(2): "toys"}
     assert joined.index["price"].tolist() == ["7", "7"]
-    assert changes == Corrections(relabelled=1)
+    assert changes == Corrections(asked=1, relabelled=1)
 
 
 def test_a_correction_that_says_what_is_there_changes_nothing() -> None:
@@ -88,7 +88,7 @@ def test_a_correction_that_says_what_is_there_changes_nothing() -> None:
     before = dataset({1: "books"})
     joined, changes = join_delivery(before, NOTHING, rows(corrected(1, "books", price="7")), "shop")
     assert joined.version == before.version
-    assert changes == Corrections()
+    assert changes == Corrections(asked=1)
 
 
 def test_other_columns_are_corrected_and_counted_by_picture() -> None:
@@ -99,7 +99,7 @@ def test_other_columns_are_corrected_and_counted_by_picture() -> None:
     columns = ["label", "group", "price", "colour"]
     assert index.loc[[identity(1)], columns].to_numpy().tolist() == [["books", "vase", "9", "red"]]
     assert index.loc[[identity(2)], ["group", "colour"]].isna().to_numpy().all()
-    assert changes == Corrections(amended=1)
+    assert changes == Corrections(asked=1, amended=1)
 
 
 def test_of_two_corrections_of_a_picture_the_later_row_stands() -> None:
@@ -120,7 +120,7 @@ def test_a_picture_is_withdrawn_by_image_id() -> None:
     """Whoever delivered it."""
     before = dataset({1: "books"}, source="another")
     joined, changes = join_delivery(before, NOTHING, rows(withdrawn(1)), "shop")
-    assert (len(joined), changes) == (0, Corrections(withdrawn=1))
+    assert (len(joined), changes) == (0, Corrections(asked=1, withdrawn=1))
 
 
 @pytest.mark.parametrize("came_as", ["{}.png", "./{}.png"])
@@ -129,7 +129,17 @@ def test_a_picture_is_withdrawn_by_the_path_under_which_it_came(came_as: str, pa
     """With or without ``./`` on either side."""
     before = dataset({1: "books", 2: "toys"}, path=came_as)
     joined, changes = join_delivery(before, NOTHING, rows(withdrawn(path=path)), "shop")
-    assert (labels_of(joined), changes) == ({identity(2): "toys"}, Corrections(withdrawn=1))
+    assert (labels_of(joined), changes) == ({identity(2): "toys"}, Corrections(asked=1, withdrawn=1))
+
+
+def test_a_withdrawn_path_may_begin_with_the_name_of_its_source() -> None:
+    """As the index writes it; where a path of the delivery itself begins like that, it is meant."""
+    before = dataset({1: "books", 2: "toys"})
+    joined, changes = join_delivery(before, NOTHING, rows(withdrawn(path="shop/1.png")), "shop")
+    assert (labels_of(joined), changes.unknown) == ({identity(2): "toys"}, ())
+    inside = before.join(dataset({3: "toys"}, path="shop/1.png"))
+    joined, _ = join_delivery(inside, NOTHING, rows(withdrawn(path="shop/1.png")), "shop")
+    assert labels_of(joined) == {identity(1): "books", identity(2): "toys"}
 
 
 def test_another_suppliers_picture_of_the_same_path_stays() -> None:
@@ -138,7 +148,7 @@ def test_another_suppliers_picture_of_the_same_path_stays() -> None:
     joined, _ = join_delivery(before, NOTHING, rows(withdrawn(path="1.png")), "shop")
     assert labels_of(joined) == {identity(1): "books"}
     _, changes = join_delivery(before, NOTHING, rows(withdrawn(path="another/1.png")), "shop")
-    assert changes == Corrections(unknown=("another/1.png",))
+    assert changes == Corrections(asked=1, unknown=("another/1.png",))
     longer = dataset({3: "toys"}, source="shop/1.png")
     joined, changes = join_delivery(longer, NOTHING, rows(withdrawn(path="1.png")), "shop")
     assert (len(joined), changes.unknown) == (1, ("1.png",))
@@ -162,7 +172,7 @@ def test_a_picture_is_replaced_under_the_same_path() -> None:
     before, later = dataset({1: "books"}, path="a.png"), dataset({2: "books"}, path="a.png")
     labels = rows(Row("a.png", "books"), withdrawn(path="a.png"))
     joined, changes = join_delivery(before, later, labels, "shop")
-    assert (labels_of(joined), changes) == ({identity(2): "books"}, Corrections(withdrawn=1))
+    assert (labels_of(joined), changes) == ({identity(2): "books"}, Corrections(asked=1, withdrawn=1))
 
 
 def test_pictures_that_nobody_knows_are_counted_and_nothing_else_happens() -> None:
@@ -171,14 +181,14 @@ def test_pictures_that_nobody_knows_are_counted_and_nothing_else_happens() -> No
     labels = rows(withdrawn(7), withdrawn(path="./gone.png"), corrected(8, "toys"))
     joined, changes = join_delivery(before, NOTHING, labels, "shop")
     assert joined.version == before.version
-    assert changes == Corrections(unknown=(identity(7), "./gone.png", identity(8)))
+    assert changes == Corrections(asked=3, unknown=(identity(7), "./gone.png", identity(8)))
 
 
 def test_a_picture_that_is_withdrawn_and_corrected_is_withdrawn() -> None:
     """The correction has nothing left to correct."""
     labels = rows(corrected(1, "toys"), withdrawn(1))
     joined, changes = join_delivery(dataset({1: "books"}), NOTHING, labels, "shop")
-    assert (len(joined), changes) == (0, Corrections(withdrawn=1, unknown=(identity(1),)))
+    assert (len(joined), changes) == (0, Corrections(asked=2, withdrawn=1, unknown=(identity(1),)))
 
 
 def test_an_erased_picture_does_not_come_back() -> None:

@@ -108,8 +108,13 @@ BEYOND = {
         "2 rows give a picture another label than an earlier row (a.png, b.png); the later row stands; 1",
     ),
     "unknown pictures": (
-        check_unknown_pictures(screening_of(9, changes=Corrections(unknown=("ab" * 32,))), refusing(0)),
-        "1 rows correct or withdraw a picture that is not in the dataset (abababababab); 0 may.",
+        check_unknown_pictures(
+            screening_of(9, changes=Corrections(asked=4, unknown=("ab" * 32, "shop/shoes/x.jpg"))),
+            refusing(0),
+        ),
+        "No stored picture matches 2 of 4 corrections (abababababab, shop/shoes/x.jpg); 0 may be without. "
+        "Name pictures by their image_id, as the index of the dataset has it, or by the image_path of their "
+        "delivery, and deliver with --continuous",
     ),
     "missing values": (
         check_missing_values(screening_of(100, missing_values={"p": 10}), refusing(0.1))[0],

@@ -16,6 +16,7 @@ from materializers.data_report import Screening, SetAside
 from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from materializers.image_index import said_columns
 from materializers.quarantine import MENDABLE, Quarantine, QuarantineBuilder
+from materializers.report import counted
 from serving.bad_picture import BadPicture
 from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.examining import Examined, Examiner, examine, examiner, processes_for
@@ -104,6 +105,15 @@ class Screened:
             self.conflicts.append(path)
         self.labels[picture.image_id] = picture.label
 
+    @property
+    def said(self) -> str:
+        """How many pictures can be used and how many are set aside, as the report counts them."""
+        known = self.labels.values()
+        unknown = 0 if self.classes is None else sum(label not in self.classes for label in known)
+        for_label = f" ({unknown:,} for a label that is not configured)" if unknown else ""
+        usable = counted(len(known) - unknown, "picture")
+        return f"{usable}, {len(self.set_aside) + unknown:,} set aside{for_label}"
+
     def _keep(self, row: Row, data: bytes, reason: str, detail: str) -> None:
         self.quarantine.add(
             data,
@@ -178,7 +188,7 @@ def screen_delivery(
         usable = _usable(in_order(screen_some.rows, pictures, threads), findings, meter)
         dataset = ImageDataset.from_pictures(usable, stored=stored)
         source.check_unchanged()
-        meter.note(f"{len(dataset):,} pictures, {len(findings.set_aside):,} set aside")
+        meter.note(findings.said)
     screening = Screening(
         source_name=source_name,
         rows=len(labels.rows),

@@ -204,6 +204,22 @@ def test_a_forgotten_picture_that_cannot_be_used_any_more_leaves_no_byte_either(
     assert read_one.quarantine.kept_digests() == []
 
 
+def test_the_closing_line_counts_as_the_report_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A picture of an unknown class, delivered twice, is one that is set aside; of one there is no plural."""
+    caplog.set_level("INFO", "shutterline")
+    paths = {"a.png": "toys", "b.png": "toys", "hat.png": "hats", "again.png": "hats", "gone.png": "toys"}
+    pictures = {"a.png": photograph(1), "b.png": photograph(2), "hat.png": photograph(3)}
+    pictures["again.png"] = photograph(3)
+    rows = [{"image_path": path, "label": label} for path, label in paths.items()]
+    read_all = read(write_delivery(tmp_path, rows, pictures), classes=CLASSES)
+    _, report = check_delivery(read_all.dataset, read_all.screening, CLASSES, ValidateSettings())
+    assert (report.accepted, len(report.set_aside)) == (2, 2)
+    said = "ingest: 2 pictures, 2 set aside (1 for a label that is not configured)"
+    assert caplog.messages[-1].startswith(said)
+    read(of_one(tmp_path / "one", "a.png", photograph(1)), classes=CLASSES)
+    assert caplog.messages[-1].startswith("ingest: 1 picture, 0 set aside (")
+
+
 def test_pictures_of_an_unknown_class_are_kept_and_counted_by_validation(tmp_path: Path) -> None:
     """They can come back with their class; validation sees them and sets them aside."""
     folder = good_delivery(tmp_path, per_class=40)

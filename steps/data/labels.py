@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -23,6 +24,10 @@ MOST_COLUMNS = 1_000
 MOST_CHARACTERS = 131_072
 """Of a value; more is what follows a quotation mark that was never closed."""
 IMAGE_ID = re.compile("[0-9a-f]{64}")
+SEPARATORS = {";": ("semicolons", ";"), "\t": ("tabs", "\\t")}
+"""What spreadsheet programs write in the place of commas: what it is called, and how Python writes it."""
+PICTURE_NAME = re.compile(r"\.(jpe?g|png|webp)$", re.IGNORECASE)
+FIXED = "labels.csv > fixed.csv, and put fixed.csv in its place"
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
@@ -135,13 +140,31 @@ def read_labels(data: bytes) -> Labels:
 
 
 def _check_encoding(data: bytes) -> None:
+    if encoding := _utf_16(data):
+        raise UsageError(
+            f"labels.csv is {encoding}, not UTF-8: it begins with bytes {data[:4].hex(' ')}. Convert it: "
+            f"iconv -f {encoding} -t UTF-8 {FIXED}."
+        )
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"labels.csv is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}. Convert it, for "
-            "example: iconv -f WINDOWS-1252 -t UTF-8 labels.csv"
+            f"labels.csv is not UTF-8: byte {error.start:,} is 0x{data[error.start]:02x}. Convert it, "
+            f"for example: iconv -f WINDOWS-1252 -t UTF-8 {FIXED}."
         ) from error
+
+
+def _utf_16(data: bytes) -> str | None:
+    """The encoding, as iconv names it, of a text whose characters take two bytes; None of any other.
+
+    Without a byte order mark it is known by the zero beside its first letter.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    first, second = data[:1] == b"\0", data[1:2] == b"\0"
+    if first == second:
+        return None
+    return "UTF-16BE" if first else "UTF-16LE"
 
 
 def _columns(header: list[str]) -> tuple[str, ...]:
@@ -155,8 +178,7 @@ def _columns(header: list[str]) -> tuple[str, ...]:
     absent = [name for name in NEEDED if name not in names and not stands_in[name] & set(names)]
     if absent:
         raise UsageError(
-            f"labels.csv has no column {' and no column '.join(absent)}: its columns are {', '.join(names)}; "
-            f"{' and '.join(NEEDED)} are needed, separated by commas. Rename them."
+            f"labels.csv has no column {' and no column '.join(absent)}: {_instead_of_columns(names)}"
         )
     columns = own_columns(names, known=KNOWN)
     if twice := names_to_change(columns):
@@ -165,6 +187,27 @@ def _columns(header: list[str]) -> tuple[str, ...]:
             "Each needs one of its own: rename or remove them."
         )
     return columns
+
+
+def _instead_of_columns(names: list[str]) -> str:
+    """What a first line without the needed columns is, and what mends it."""
+    line = ",".join(names)
+    for separator, (called, written) in SEPARATORS.items():
+        if len(line.split(separator)) > len(names):
+            return (
+                f"its values are separated by {called}, and commas are needed. Save it with commas, or type "
+                "python -c 'import csv, sys; csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, "
+                f'delimiter="{written}"))\' < {FIXED}.'
+            )
+    if any(PICTURE_NAME.search(name) for name in names):
+        return (
+            f"its first line is a row ({line}) and not the names of its columns. Put a line above it that "
+            f"names them, such as {','.join(NEEDED)}"
+        )
+    return (
+        f"its columns are {', '.join(names)}; {' and '.join(NEEDED)} are needed, separated by commas. Rename "
+        "them."
+    )
 
 
 def check_column_count(where: str, count: int) -> None:

@@ -64,7 +64,10 @@ def test_quoted_commas_and_lines_belong_to_the_value() -> None:
         (b"image_path,label\na.png,books,toys\n", "line 2 has 3 values"),
         (b'image_path,label\na.png,"books\n', "no CSV"),
         ("image_path,label\na.png,b\xfccher\n".encode("latin-1"), "not UTF-8: byte 24 is 0xfc"),
-        ("image_path,label\na.png,books\n".encode("utf-16"), "not UTF-8: byte 0 is 0xff"),
+        (
+            "image_path,label\na.png,books\n".encode("utf-16"),
+            "is UTF-16, not UTF-8: it begins with bytes ff fe",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(data: bytes, said: str) -> None:
@@ -73,6 +76,52 @@ def test_what_cannot_be_used_is_refused_in_one_line(data: bytes, said: str) -> N
         read_labels(data)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("separator", "called"), [(";", "semicolons"), ("\t", "tabs")])
+def test_the_command_for_another_separator_gives_a_file_that_is_read(
+    tmp_path: Path, separator: str, called: str
+) -> None:
+    """Values with commas and quotation marks in them are what they were; no column is to be renamed."""
+    written = io.StringIO(newline="")
+    rows = [("image_path", "label", "size, colour"), ("a.png", "books", 'large, "red"')]
+    csv.writer(written, delimiter=separator).writerows(rows)
+    (tmp_path / "labels.csv").write_text(written.getvalue(), encoding="utf-8", newline="")
+    with pytest.raises(UsageError, match=f"separated by {called}, and commas are needed") as refused:
+        read_labels(written.getvalue().encode())
+    assert "Rename" not in str(refused.value)
+    fixed = as_advised(tmp_path, str(refused.value))
+    assert read_labels(fixed).rows[0].extra == {"size, colour": 'large, "red"'}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_the_command_for_another_encoding_gives_a_file_that_is_read(tmp_path: Path, encoding: str) -> None:
+    """With or without a byte order mark; the file is converted, not shown."""
+    data = "image_path,label\na.png,bücher\n".encode(encoding)
+    (tmp_path / "labels.csv").write_bytes(data)
+    with pytest.raises(UsageError, match="not UTF-8") as refused:
+        read_labels(data)
+    assert read_labels(as_advised(tmp_path, str(refused.value))).rows[0].label == "bücher"
+
+
+def as_advised(folder: Path, message: str) -> bytes:
+    """The file that the command in a message writes."""
+    command = re.search(r"((?:python|iconv) -.* > fixed\.csv), and put fixed\.csv in its place", message)
+    assert command is not None
+    typed = command[1].replace("python ", f"{sys.executable} ", 1)
+    subprocess.run(["/bin/sh", "-c", typed], cwd=folder, check=True)
+    return (folder / "fixed.csv").read_bytes()
+
+
+def test_a_file_without_a_header_is_told_so() -> None:
+    """Its first row is shown, and nobody is asked to rename a picture."""
+    with pytest.raises(UsageError) as refused:
+        read_labels(b"images/1.JPG,shoes\nimages/2.jpg,hats\n")
+    assert "its first line is a row (images/1.JPG,shoes) and not the names of its columns" in str(
+        refused.value
+    )
+    assert "such as image_path,label" in str(refused.value)
+    assert "Rename" not in str(refused.value)
 
 
 FIRST, SECOND = "a" * 64, "0123456789abcdef" * 4

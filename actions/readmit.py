@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
 LISTED = 5
-DELIVER = f"{COMMAND} --train --source PATH"
+DELIVER_FIRST = f"{COMMAND} --train --source PATH"
+DELIVER = f"{COMMAND} --continuous --source PATH"
+"""One picture alone is too few for ``--train``: it is joined."""
 
 
 def readmit(config: Config, image_id: str) -> ActionResult:
@@ -48,7 +50,7 @@ def readmit(config: Config, image_id: str) -> ActionResult:
     if parent is None:
         raise UsageError(
             f"{config.product.model} has no accepted dataset that the picture could be joined to: deliver "
-            f"first: {DELIVER}"
+            f"first: {DELIVER_FIRST}"
         )
     delivered, _, checks = treat_personal_data(
         ImageDataset.from_pictures([picture], stored=parent),

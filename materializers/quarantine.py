@@ -344,7 +344,7 @@ def read_rows(store: BaseArtifactStore, uri: str) -> Quarantine:
         ServiceUnreachable: the store does not answer.
     """
     path = f"{uri}/quarantine.parquet"
-    mend = "Deliver again what was set aside: python run.py --train --source PATH"
+    mend = "Deliver again what was set aside: python run.py --continuous --source PATH"
     try:
         frame = pd.read_parquet(io.BytesIO(read_blob(store, path)))
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from materializers.erasure import forgotten_ids
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.quarantine import KEPT_DAYS, Quarantine, QuarantineBuilder
-from materializers.report import Record
+from materializers.report import Record, counted
 from materializers.splits import Splits
 from serving.preprocess import Limits
 from steps.data.champion import champion_of, drift_from_champion
@@ -204,10 +204,12 @@ def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
     """Read a delivery, treat its personal data, compare it with what is live, and join it.
 
     Raises:
-        UsageError: it cannot be used.
+        UsageError: it cannot be used, or it brings no picture and is joined to nothing.
         ServiceUnreachable: the bucket, the artifact store or the registry does not answer.
     """
     read, checks = take_in(source, intake)
+    if intake.parent is None and read.labels.rows and not read.labels.pictures:
+        raise UsageError(_nothing_but_corrections(source, len(read.labels.rows), intake.past.version))
     checks += drift_from_champion(
         read.dataset,
         None if intake.past.version is None else champion_of(intake.model_name),
@@ -224,6 +226,21 @@ def take_delivery(source: str, intake: Intake, *, now: datetime) -> Taken:
     # The same again is as old as it was; what is new came now.
     arrived_at = newest_arrival([intake.of_classes(dataset)]) or now
     return Taken(dataset, screening, read.quarantine, checks + left_out, arrived_at)
+
+
+def _nothing_but_corrections(source: str, rows: int, stored: str | None) -> str:
+    """Why a delivery that brings no picture cannot be taken alone, and what is typed instead."""
+    if stored is None:
+        go_on = (
+            "Nothing is stored yet that they could correct. Deliver pictures first: python run.py --train "
+            "--source PATH"
+        )
+    else:
+        go_on = f"They are joined to what is stored: python run.py --continuous --source {source}"
+    return (
+        f"{source} has {counted(rows, 'row')} to correct or withdraw stored pictures and 0 that bring one; "
+        f"1 is needed at least where a delivery is taken alone. {go_on}"
+    )
 
 
 def tell_corrections(changes: Corrections) -> None:

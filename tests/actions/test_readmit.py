@@ -65,8 +65,11 @@ def test_a_picture_that_still_fails_is_refused_with_measure_and_limit(disk: Loca
     kept = Kept(disk)
     digest = set_aside(kept, photograph(1))
     before = kept.paths()
-    with pytest.raises(Refused, match=r"too_small: the picture has 64 × 64 pixels; each side needs 100"):
+    with pytest.raises(
+        Refused, match=r"too_small: the picture has 64 × 64 pixels; each side needs 100"
+    ) as refused:
         again(kept, digest, Limits(min_side=100))
+    assert "deliver it again: python run.py --continuous --source PATH" in str(refused.value)
     assert kept.paths() == before
     assert again(kept, digest).data == photograph(1)
 

@@ -306,6 +306,27 @@ def test_personal_data_in_a_correction_are_found_and_masked(local_stack: Client,
         assert (screening.changes.relabelled, screening.changes.amended) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("known", "joined", "said"),
+    [
+        (True, False, "They are joined to what is stored: python run.py --continuous --source"),
+        (False, False, "Nothing is stored yet that they could correct"),
+        (False, True, "Nothing is stored yet that they could correct"),
+    ],
+)
+def test_a_delivery_of_nothing_but_corrections_is_not_taken_alone(
+    local_stack: Client, tmp_path: Path, known: bool, joined: bool, said: str
+) -> None:
+    """One sentence says where corrections go, in the place of a refusal by every check that counts."""
+    model = f"alone-{known}-{joined}".lower()
+    if known:
+        keep_readmitted(dataset_of(["toys", "books"]), model)
+    rows = [{"image_path": "", "label": "books", "image_id": picture_digest(photograph(0))}]
+    with pytest.raises(UsageError, match="has 1 row to correct or withdraw") as refused:
+        ingested(model, source=str(write_delivery(tmp_path, rows, {})), join_parent=joined)
+    assert said in str(refused.value)
+
+
 def test_the_log_says_what_became_of_corrections(
     local_stack: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

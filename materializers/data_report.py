@@ -171,7 +171,7 @@ class Comparison(Record):
     added: dict[str, int]
     """New pictures per class."""
     withdrawn: dict[str, int]
-    """Pictures that are no longer there, per class that they had."""
+    """Pictures that are not in this one, per class that they had: of a delivery taken alone, all it lacks."""
     relabelled: tuple[Relabelled, ...]
     renamed: dict[str, str]
     """Old name → new name of a class."""

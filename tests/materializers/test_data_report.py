@@ -59,6 +59,14 @@ def test_the_page_shows_the_counts_of_every_class_and_every_check() -> None:
     assert page.count("<img ") == 8
 
 
+def test_a_refused_report_calls_no_picture_accepted() -> None:
+    """What could be used is counted, and nobody takes it for data to train on."""
+    page = data_report("refused", left=420).page()
+    assert "Nobody trains on this data: it was refused, though 2,580 pictures could be used." in page
+    assert "accepted" not in page
+    assert "This data may be trained on: 2,997 pictures accepted." in data_report(left=3).page()
+
+
 def test_what_refuses_comes_before_what_warns_and_what_passed() -> None:
     """Who opens the page of a refused delivery reads the reason first."""
     page = data_report("refused", left=420).page()
@@ -84,8 +92,10 @@ def test_what_must_be_assessed_and_was_not_refuses() -> None:
 
 
 def test_the_page_compares_with_the_dataset_before() -> None:
-    """What is new, withdrawn, relabelled, renamed or empty now; nothing where none was before."""
+    """What is new, absent, relabelled, renamed or empty now; nothing where none was before."""
     page = data_report().page()
+    assert '<span class="figure">−4</span>not in this one' in page
+    assert "withdrawn" not in page
     for said in ("+31", "−4", ">17<", "shoes is called footwear now.", "hats has no pictures any more."):
         assert said in page
     assert "Against the dataset before" not in data_report().model_copy(update={"changes": None}).page()

@@ -13,7 +13,8 @@ import tempfile
 import zipfile
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, cast
 
@@ -54,6 +55,9 @@ class ArchiveSource(PictureFiles):
         super().__init__(address, limits)
         self.path, self.stamp = path, stamp_of(path.stat())
         self.folders: set[str] = set()
+        self.hidden: list[tuple[str, Any]] = []
+        """Members that are no part of the delivery: one of the same name came later, or they lie beside the
+        one top folder."""
 
     def rows(self) -> Labels:
         """As of any files; without ``labels.csv``, one folder around all class folders is no class."""
@@ -78,6 +82,16 @@ class ArchiveSource(PictureFiles):
                 raise
         return file
 
+    def every_file(self, *, but: Collection[str] = ()) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Each file that was packed with how to read it, those that are no part of the delivery among them.
+
+        Args:
+            but: paths below the source that are left out.
+        """
+        seen = ((name, member) for name, member in self.members.items() if name not in but)
+        for name, member in (*seen, *self.hidden):
+            yield name, partial(self._bytes, name, member)
+
     def check_unchanged(self) -> None:
         """Compare the archive with the one that was opened."""
         try:
@@ -95,10 +109,23 @@ class ArchiveSource(PictureFiles):
             self._strip(f"{PurePosixPath(tops[0]).parent}/")
 
     def _strip(self, top: str) -> None:
+        self.hidden += [each for each in self.members.items() if not each[0].startswith(top)]
         self.members = {
             n.removeprefix(top): member for n, member in self.members.items() if n.startswith(top)
         }
         self.folders = {name.removeprefix(top) for name in self.folders if name.startswith(top)}
+
+    def _add(self, name: str, member: Any) -> None:
+        """List a member; of two with one name the later one is the delivery's."""
+        if name in self.members:
+            self.hidden.append((name, self.members[name]))
+        self.members[name] = member
+
+    def _read(self, path: str) -> bytes:
+        return self._bytes(path, self._member(path))
+
+    @abstractmethod
+    def _bytes(self, path: str, member: Any) -> bytes: ...
 
     @abstractmethod
     def _copy(self, path: str, target: BinaryIO) -> None: ...
@@ -159,15 +186,15 @@ class ZipSource(ArchiveSource):
             if member.filename.endswith("/"):  # is_dir() stumbles over a member without a name
                 self.folders.add(name)
             else:
-                self.members[name] = member
-        unpacked = sum(member.file_size for member in self.members.values())
+                self._add(name, member)
+        every = (*self.members.values(), *(member for _, member in self.hidden))
+        unpacked = sum(member.file_size for member in every)
         if unpacked > limits.unpacked_bytes:
             self.close()
             raise self._too_large(f"{unpacked:,}")
         self._find_top()
 
-    def _read(self, path: str) -> bytes:
-        member = self._member(path)
+    def _bytes(self, path: str, member: zipfile.ZipInfo) -> bytes:
         self._check_size(path, member.file_size)  # zipfile reads no more than this, whatever the data says
         try:
             return self.archive.read(member)
@@ -218,7 +245,7 @@ class TarSource(ArchiveSource):
             for member in archive:
                 name = self._checked(member)
                 if member.isreg():
-                    self.members[name] = (member.offset_data, member.size)
+                    self._add(name, (member.offset_data, member.size))
             end = archive.offset
         if os.pread(self.file.fileno(), TAR_BLOCK, end) != bytes(TAR_BLOCK):
             raise tarfile.ReadError("its end marker is missing")
@@ -241,9 +268,9 @@ class TarSource(ArchiveSource):
         if not member.isreg():
             return
         if member.size > self.limits.of(name):
-            self.members[name] = (-1, member.size)
+            self._add(name, (-1, member.size))
             return
-        self.members[name] = (self.file.tell(), member.size)
+        self._add(name, (self.file.tell(), member.size))
         content = archive.extractfile(member)
         if content is not None:
             shutil.copyfileobj(content, self.file, CHUNK)
@@ -256,8 +283,8 @@ class TarSource(ArchiveSource):
             self.folders.add(name)
         return name
 
-    def _read(self, path: str) -> bytes:
-        offset, size = self._member(path)
+    def _bytes(self, path: str, member: tuple[int, int]) -> bytes:
+        offset, size = member
         self._check_size(path, size)
         return os.pread(self.file.fileno(), size, offset)
 

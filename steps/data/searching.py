@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from materializers.store_files import DELIVERIES, StoredFile, relative, walk_fil
 from materializers.traces import Searched, finds, search_file
 from serving.bad_picture import BadPicture
 from serving.strip_metadata import strip_metadata
-from steps.data.files import PARQUET_SUFFIX, PictureFiles, Source, SourceLimits, Unreadable
+from steps.data.archives import ArchiveSource
+from steps.data.files import PARQUET_SUFFIX, Source, SourceLimits, Unreadable
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, open_source
 from steps.progress import progress
@@ -138,20 +140,32 @@ def shard_at(place: str) -> str | None:
 
 
 def _search_source(source: Source, marks: Collection[int], digests: Collection[str]) -> Searched:
-    paths = source.watch() if isinstance(source, PictureFiles) else source.pictures()
     passed_over = list[str]()
-    for path in paths:
-        if path.rpartition("/")[2] == LABELS_FILE:
-            continue
-        if isinstance(source, PictureFiles) and path.lower().endswith(PACKED):
-            passed_over.append(f"{path}: what is packed inside an archive is not unpacked")
-            continue
+    for path, read in _files_of(source):
         try:
-            if is_one_of(source.read(path), marks, digests):
+            if is_one_of(read(), marks, digests):
                 return Searched(True, tuple(passed_over))
         except Unreadable as error:
             passed_over.append(f"{path}: {error}")
     return Searched(False, tuple(passed_over))
+
+
+def _files_of(source: Source) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """All that is in an archive or a table, with how to read it, not only what the delivery has of it."""
+    from steps.data.parquet_source import ParquetSource
+
+    files, tables = (source.files, source.names) if isinstance(source, ParquetSource) else (source, ())
+    if isinstance(source, ParquetSource):
+        yield from ((path, partial(source.read, path)) for path in source.pictures())
+    if not isinstance(files, ArchiveSource):
+        return
+    for path, read in files.every_file(but=tables):
+        if path.rpartition("/")[2] != LABELS_FILE:
+            yield path, _packed if path.lower().endswith(PACKED) else read
+
+
+def _packed() -> bytes:
+    raise Unreadable("packed", "what is packed inside an archive is not unpacked")
 
 
 @contextmanager

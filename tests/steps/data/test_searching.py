@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +84,61 @@ def test_a_picture_is_found_in_every_kind_of_archive(
     assert (found.places, found.passed_over) == ((place,), ())
     other = search(disk, planted_jpeg(2, gradient(80, 60, 2)).data)
     assert (other.places, other.archives, other.passed_over) == ((), 1, ())
+
+
+def packed_one_by_one(target: Path, *members: tuple[str, bytes]) -> Path:
+    """Pack members in this order, whatever their names; the name says how."""
+    if target.suffix == ".zip":
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members:
+                archive.writestr(name, data)
+        return target
+    with tarfile.open(target, "w:gz") as tar:
+        for name, data in members:
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            tar.addfile(about, io.BytesIO(data))
+    return target
+
+
+OTHER = encode(gradient(50, 50))
+LABELS = b"image_path,label\na.png,toys\n"
+
+
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar.gz"])
+def test_a_picture_beside_the_one_top_folder_is_found(
+    tmp_path: Path, disk: LocalArtifactStore, name: str
+) -> None:
+    """The delivery has only what lies in the folder of labels.csv; the archive has the picture, too."""
+    members = ("top/labels.csv", LABELS), ("top/a.png", OTHER), ("extra/b.jpg", PLAIN)
+    place = kept(disk, packed_one_by_one(tmp_path / name, *members))
+    assert search(disk, PLAIN).places == (place,)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar.gz"])
+def test_a_picture_that_a_later_member_of_its_name_replaces_is_found(
+    tmp_path: Path, disk: LocalArtifactStore, name: str
+) -> None:
+    """As when somebody appends to an archive: the earlier bytes stay in it."""
+    members = ("labels.csv", LABELS), ("a.png", PLAIN), ("a.png", OTHER)
+    place = kept(disk, packed_one_by_one(tmp_path / name, *members))
+    assert search(disk, PLAIN).places == (place,)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["delivery.zip", "delivery.tar.gz"])
+def test_a_picture_beside_a_table_in_an_archive_is_found(
+    tmp_path: Path, disk: LocalArtifactStore, name: str
+) -> None:
+    """Under a name that says no picture; a table that a later one replaces is told, as it is not opened."""
+    rows = {"image": [OTHER], "label": ["toys"]}
+    table = write_parquet(tmp_path / "a.parquet", rows).read_bytes()
+    beside = kept(disk, packed_one_by_one(tmp_path / name, ("a.parquet", table), ("b", PLAIN)))
+    assert search(disk, PLAIN).places == (beside,)
+    twice = kept(disk, packed_one_by_one(tmp_path / f"2{name}", ("a.parquet", table), ("a.parquet", table)))
+    (passed,) = search(disk, TELLING).passed_over
+    assert (passed.place, passed.number) == (twice, 1)
 
 
 def test_a_picture_is_found_in_an_archive_of_a_bucket(

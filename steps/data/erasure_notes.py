@@ -18,7 +18,7 @@ from materializers.thumbnails import thumbnail
 from materializers.traces import fingerprints, pixel_fingerprints
 from steps.data.delivered_paths import ids_at_paths
 from steps.data.erasing import shard_files, shard_pictures
-from steps.data.searching import shard_at
+from steps.data.searching import known_as, shard_at
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -40,15 +40,16 @@ def take_notes(
     gathered = {name: _Gathered() for name in names}
     for note in (earlier[name] for name in names if name in earlier):
         gathered[note.name].add(note)
-    for _ in range(2):  # by what one dataset says of a picture, another one's is known
-        known = _by_digest(gathered)
+    known: dict[str, _Gathered] = {}
+    while len(known) < len(
+        found := _by_digest(gathered)
+    ):  # what one place says of a picture leads to another
+        known = found
+        for digest, about in known.items():
+            about.add_delivered(digest, StoredBlobs(store))
         for folder in folders:
             _gather_from(ImageDatasetMaterializer(folder, store).load(ImageDataset), known)
-    _gather_from_shards(store, _by_digest(gathered))
-    blobs = StoredBlobs(store)
-    for name, each in gathered.items():
-        for digest in {name, *each.source_digests}:
-            each.add_delivered(blobs.read(digest))
+    _gather_from_shards(store, known)
     notes = [each.note(name) for name, each in gathered.items()]
     for note in notes:
         if note != earlier.get(note.name):
@@ -65,7 +66,9 @@ class _Gathered:
     shards: set[str] = field(default_factory=set)
     plain: bool = False
     looked_at: set[str] = field(default_factory=set)
-    """The ids under which its bytes were had in this call."""
+    """The ids under which its bytes in a dataset were had in this call."""
+    delivered: set[str] = field(default_factory=set)
+    """The digests under which its bytes in the quarantine were had in this call."""
 
     def add(self, note: Forgotten) -> None:
         """What an earlier call noted."""
@@ -80,10 +83,16 @@ class _Gathered:
         self._mark(pixel_fingerprints(thumbnail(data, orientation)))
         self.looked_at.add(image_id)
 
-    def add_delivered(self, data: bytes | None) -> None:
-        """Take the fingerprints of the bytes in the quarantine, and of their thumbnail where they decode."""
-        if data is None:
+    def add_delivered(self, digest: str, blobs: StoredBlobs) -> None:
+        """Take what is to be known of the bytes in the quarantine, if it has these and they were not had yet.
+
+        That are their digest without metadata, their fingerprints, and those of their thumbnail where they
+        decode.
+        """
+        if digest in self.delivered or (data := blobs.read(digest)) is None:
             return
+        self.delivered.add(digest)
+        self.source_digests |= known_as(data)
         self._mark_bytes(data)
         small = decoded(data)
         if small is not None:

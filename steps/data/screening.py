@@ -22,6 +22,7 @@ from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.examining import Examined, Examiner, examine, examiner, processes_for
 from steps.data.files import Source, Unreadable, inner_path
 from steps.data.labels import Labels, Row
+from steps.data.searching import known_as
 from steps.progress import Meter, progress
 
 Item = TypeVar("Item")
@@ -296,7 +297,7 @@ class _Screen:
     ) -> tuple[bytes, Picture | SetAside]:
         found: Picture | SetAside
         if isinstance(examined, BadPicture):
-            digests = {picture_digest(data)}
+            digests = known_as(data)
             found = _set_aside(row, examined.reason, examined.message)
         else:
             found = picture = described(examined, data, row, self.source_name)

@@ -125,10 +125,15 @@ def search_delivery(
 
 def is_one_of(data: bytes, marks: Collection[int], digests: Collection[str]) -> bool:
     """Whether this is one of the pictures, as it was delivered or with other metadata, or has it inside."""
-    known_as = {picture_digest(data)}
+    return not known_as(data).isdisjoint(digests) or finds(data, marks)
+
+
+def known_as(data: bytes) -> set[str]:
+    """The digests of a picture: of its bytes as delivered, and without metadata where they can be cut out."""
+    digests = {picture_digest(data)}
     with suppress(BadPicture):
-        known_as.add(picture_digest(strip_metadata(data).data))
-    return not known_as.isdisjoint(digests) or finds(data, marks)
+        digests.add(picture_digest(strip_metadata(data).data))
+    return digests
 
 
 def shard_at(place: str) -> str | None:

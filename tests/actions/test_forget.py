@@ -35,11 +35,12 @@ from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMa
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.store_files import remove_file, walk_files
+from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
 from tests.materializers.examples import data_report, png
 from tests.serving.pictures import base64_of, bomb
-from tests.steps.data.deliveries import tarred, write_delivery
+from tests.steps.data.deliveries import opened, tarred, write_delivery
 
 GONE = 2
 """The photograph that is forgotten."""
@@ -240,6 +241,41 @@ def test_a_picture_that_only_the_quarantine_has_is_erased(store: BaseArtifactSto
     page = read_blob(store, f"{world.quarantine}/page.html").decode()
     assert page.count("<img ") == 1
     assert len(world.kept.bytes_found(middle(GONE))) == 2
+
+
+def test_a_picture_that_only_the_quarantine_had_does_not_come_back_without_its_metadata(
+    disk: LocalArtifactStore, tmp_path: Path
+) -> None:
+    """Nor under others: it is known by its digest without any, too, and set aside as forgotten."""
+    kept = Kept(disk)
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(with_metadata(photograph(40)), path="a.jpg", label=None, reason="missing_label")
+    kept.save(builder.build())
+    erase(disk, kept.artifacts, (picture_digest(with_metadata(photograph(40))),))
+    pictures = {
+        "a.jpg": photograph(40),
+        "b.jpg": with_metadata(photograph(40), b"other"),
+        "c.jpg": photograph(41),
+    }
+    folder = write_delivery(tmp_path, [{"image_path": path, "label": "tops"} for path in pictures], pictures)
+    with opened(folder) as source:
+        again = read_delivery(source, "shop", IngestSettings(), forgotten=forgotten_ids(disk))
+    assert [(each.path, each.reason) for each in again.screening.set_aside] == [
+        ("a.jpg", "forgotten"),
+        ("b.jpg", "forgotten"),
+    ]
+    assert again.dataset.index["image_id"].tolist() == [picture_digest(photograph(41))]
+
+
+def test_what_the_quarantine_has_leads_to_the_same_picture_in_a_dataset(disk: LocalArtifactStore) -> None:
+    """Set aside without a label, stored with one and without metadata, plain: both copies are erased."""
+    kept = Kept(disk)
+    uri = with_plain(kept)
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(with_metadata(PLAIN), path="a.jpg", label=None, reason="missing_label")
+    kept.save(builder.build())
+    erased = erase(disk, kept.artifacts, (picture_digest(with_metadata(PLAIN)),))
+    assert (erased.found.places, kept.bytes_found(PLAIN), len(kept.load(uri))) == ((), set(), 2)
 
 
 def test_a_report_does_not_show_any_more_what_was_set_aside(disk: LocalArtifactStore) -> None:

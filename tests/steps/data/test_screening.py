@@ -14,6 +14,7 @@ import pytest
 from materializers.errors import UsageError
 from materializers.image_dataset import picture_digest
 from serving.preprocess import Limits
+from serving.strip_metadata import strip_metadata
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.screening import AT_ONCE, Delivery, in_order, mendable_under, screen_stored
 from steps.data.validate import ValidateSettings, check_delivery
@@ -196,10 +197,14 @@ def test_a_forgotten_picture_stays_out_and_leaves_no_byte(tmp_path: Path, known_
     assert read_again.quarantine.kept_digests() == []
 
 
-def test_a_forgotten_picture_that_cannot_be_used_any_more_leaves_no_byte_either(tmp_path: Path) -> None:
-    """Limits that became narrower do not bring it into the quarantine."""
-    small = encode(gradient(2, 60))
-    read_one = read(of_one(tmp_path, "a.png", small), forgotten=frozenset({picture_digest(small)}))
+@pytest.mark.parametrize("known_as", ["delivered", "stored"])
+def test_a_forgotten_picture_that_cannot_be_used_any_more_leaves_no_byte_either(
+    tmp_path: Path, known_as: str
+) -> None:
+    """Limits that became narrower do not bring it into the quarantine, under other metadata neither."""
+    small = planted_jpeg(1, gradient(2, 60)).data
+    digest = picture_digest(small if known_as == "delivered" else strip_metadata(small).data)
+    read_one = read(of_one(tmp_path, "a.jpg", small), forgotten=frozenset({digest}))
     assert [each.reason for each in read_one.screening.set_aside] == ["forgotten"]
     assert read_one.quarantine.kept_digests() == []
 

@@ -27,7 +27,7 @@ class Forgotten(Record):
 
     format_version: Literal[1] = 1
     name: str
-    """Its ``image_id``; of one that no dataset ever held, the digest of its bytes as delivered."""
+    """Its ``image_id``; of one that no dataset had when it was first forgotten, its digest as delivered."""
     source_digests: tuple[str, ...]
     """The digests of its bytes as delivered, and of those before a part of it was masked."""
     marks: tuple[str, ...]

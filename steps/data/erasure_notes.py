@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
 LISTED = 5
+DIGESTS = ["image_id", "source_digest", "unmasked_digest"]
+"""The columns by which a dataset knows a picture: as stored, as delivered, before a part of it was masked."""
 
 
 def take_notes(
@@ -36,10 +39,11 @@ def take_notes(
     """
     image_ids = ids_at_paths(store, folders, quarantines, image_ids)
     earlier = {note.name: note for note in read_notes(store)}
-    names = _names(store, folders, quarantines, list(earlier.values()), image_ids)
-    gathered = {name: _Gathered() for name in names}
-    for note in (earlier[name] for name in names if name in earlier):
-        gathered[note.name].add(note)
+    pictures = _pictures(store, folders, quarantines, list(earlier.values()), image_ids)
+    gathered = {name: _Gathered(set(digests - {name})) for name, digests in pictures.items()}
+    for name, digests in pictures.items():
+        for known_as_well in digests & earlier.keys():
+            gathered[name].add(earlier[known_as_well])
     known: dict[str, _Gathered] = {}
     while len(known) < len(
         found := _by_digest(gathered)
@@ -124,12 +128,11 @@ def _by_digest(gathered: dict[str, _Gathered]) -> dict[str, _Gathered]:
 
 
 def _gather_from(dataset: ImageDataset, known: dict[str, _Gathered]) -> None:
-    rows = dataset.index[dataset.index["image_id"].isin(list(known))]
-    for row in rows.itertuples(index=False):
-        image_id, about = str(row.image_id), known[str(row.image_id)]
-        about.source_digests.add(str(row.source_digest))
-        if pd.notna(row.unmasked_digest):
-            about.source_digests.add(str(row.unmasked_digest))
+    named = dataset.index[DIGESTS].isin(list(known)).any(axis="columns")
+    for row in dataset.index[named].itertuples(index=False):
+        image_id, digests = str(row.image_id), _digests_of(getattr(row, name) for name in DIGESTS)
+        about = known[min(digests & known.keys())]
+        about.source_digests |= digests
         about.shards.add(str(row.shard))
         if image_id not in about.looked_at:
             (data,) = dataset.pictures([image_id])
@@ -154,48 +157,85 @@ def _gather_from_shards(store: BaseArtifactStore, known: dict[str, _Gathered]) -
                 known[image_id].add_stored(image_id, bytes(data), orientation=1)
 
 
-def _names(
+class _Match(NamedTuple):
+    """A row or a note that has a digest which begins like one that was given."""
+
+    name: str
+    digests: frozenset[str]
+    noted: bool = False
+
+    def begins(self, prefix: str) -> bool:
+        """Whether one of its digests begins like this."""
+        return any(digest.startswith(prefix) for digest in self.digests)
+
+
+def _pictures(
     store: BaseArtifactStore,
     folders: list[str],
     quarantines: list[str],
     earlier: list[Forgotten],
     image_ids: Sequence[str],
-) -> list[str]:
-    """The name of each picture's note: its ``image_id``, or the delivered digest where no dataset has it."""
-    known: dict[str, set[str]] = {image_id.strip().lower(): set() for image_id in image_ids}
+) -> dict[str, frozenset[str]]:
+    """The digests of each picture, by the name of its note.
+
+    That is the name of an earlier note of it, else its ``image_id``, or the delivered digest where no dataset
+    has it. What shares a digest is one picture, as before and after a part of it was masked.
+    """
+    prefixes = [image_id.strip().lower() for image_id in image_ids]
+    notes = (_Match(note.name, note.digests, noted=True) for note in earlier)
+    matches = {note for note in notes if any(map(note.begins, prefixes))}
     for folder in folders:
-        _, index = read_version(store, folder)
-        _add_beginning(known, index, "image_id")
-        _add_beginning(known, index, "source_digest")
-    for prefix, names in known.items():
-        names.update(note.name for note in earlier if any(each.startswith(prefix) for each in note.digests))
-    unknown = {prefix: names for prefix, names in known.items() if not names}
-    for uri in quarantines if unknown else ():
-        index = read_rows(store, uri).index
-        _add_beginning(unknown, index.assign(image_id=index["source_digest"]), "source_digest")
-    if not all(known.values()):
+        matches |= _matches(prefixes, read_version(store, folder)[1][DIGESTS])
+    if unknown := _unknown(prefixes, matches):
+        for uri in quarantines:
+            matches |= _matches(unknown, read_rows(store, uri).index[["source_digest"]])
+    if unknown := _unknown(prefixes, matches):
         places = (f"{store.path}/{place}" for place in shard_files(store))
         hidden = [image_id for place in places for image_id in held(store, place)]
-        _add_beginning(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"), "image_id")
-    for prefix, names in known.items():
-        _require_one(prefix, names)
-    return list(dict.fromkeys(next(iter(names)) for names in known.values()))
+        matches |= _matches(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"))
+    pictures = _sharing_a_digest(matches)
+    meant = (_only_one(prefix, pictures) for prefix in prefixes)
+    return {_name_of(picture): frozenset().union(*(each.digests for each in picture)) for picture in meant}
 
 
-def _add_beginning(known: dict[str, set[str]], index: pd.DataFrame, column: str) -> None:
-    """Add the ids of the pictures of which a digest begins like one of these."""
-    for prefix, names in known.items():
-        begins = index[column].str.startswith(prefix).fillna(value=False).astype(bool)
-        names.update(index.loc[begins, "image_id"])
+def _matches(prefixes: Sequence[str], rows: pd.DataFrame) -> set[_Match]:
+    """The rows of which a digest begins like one of these; they are named by the first column."""
+    begins = [rows[column].str.startswith(tuple(prefixes)).fillna(value=False) for column in rows]
+    found = rows[pd.concat(begins, axis="columns").astype(bool).any(axis="columns")]
+    return {_Match(str(row[0]), _digests_of(row)) for row in found.itertuples(index=False, name=None)}
 
 
-def _require_one(prefix: str, names: set[str]) -> None:
-    if not names:
+def _unknown(prefixes: Sequence[str], matches: Collection[_Match]) -> list[str]:
+    return [prefix for prefix in prefixes if not any(match.begins(prefix) for match in matches)]
+
+
+def _digests_of(values: Iterable[Any]) -> frozenset[str]:
+    return frozenset(str(value) for value in values if pd.notna(value))
+
+
+def _sharing_a_digest(matches: Iterable[_Match]) -> list[list[_Match]]:
+    """Those together that share a digest: each is one picture."""
+    pictures: list[list[_Match]] = []
+    for match in matches:
+        same = [each for each in pictures if any(match.digests & other.digests for other in each)]
+        pictures = [each for each in pictures if each not in same]
+        pictures.append([match, *chain.from_iterable(same)])
+    return pictures
+
+
+def _name_of(picture: list[_Match]) -> str:
+    return min((not match.noted, match.name) for match in picture)[1]
+
+
+def _only_one(prefix: str, pictures: list[list[_Match]]) -> list[_Match]:
+    found = [picture for picture in pictures if any(match.begins(prefix) for match in picture)]
+    if not found:
         raise UsageError(
             f"No dataset and no quarantine of this store knows a picture {prefix}. Nothing was erased."
         )
-    if len(names) > 1:
-        shown = ", ".join(name[:20] for name in sorted(names)[:LISTED])
+    if len(found) > 1:
+        shown = ", ".join(name[:20] for name in sorted(map(_name_of, found))[:LISTED])
         raise UsageError(
-            f"{len(names)} pictures begin with {prefix}: {shown}. Give more digits. Nothing was erased."
+            f"{len(found)} pictures begin with {prefix}: {shown}. Give more digits. Nothing was erased."
         )
+    return found[0]

@@ -557,6 +557,50 @@ def test_a_masked_picture_is_known_by_what_it_was_before(disk: LocalArtifactStor
     assert kept.load(other).index["image_id"].tolist() == [picture_digest(photograph(1))]
 
 
+@pytest.mark.parametrize("asked_for", ["before", "masked"])
+def test_a_picture_that_a_dataset_has_masked_and_unmasked_is_one(
+    disk: LocalArtifactStore, asked_for: str
+) -> None:
+    """By either's full digest or its beginning both are erased, with one note, and so again."""
+    kept = Kept(disk)
+    before = picture_digest(photograph(8))
+    masked = picture(GONE, source_digest=before, measures={"masked": 1, "unmasked_digest": before})
+    uri = kept.save(ImageDataset.from_pictures([masked, picture(8), picture(1)]))
+    for digits in (64, 8):
+        asked = (before if asked_for == "before" else GONE_ID)[:digits]
+        (note,) = erase(disk, kept.artifacts, (asked,)).notes
+        assert note.digests == {before, GONE_ID}
+    assert kept.bytes_found(middle(GONE)) == kept.bytes_found(middle(8)) == set()
+    assert kept.load(uri).index["image_id"].tolist() == [picture_digest(photograph(1))]
+
+
+def test_a_forgotten_picture_that_a_dataset_has_later_is_the_same_one(disk: LocalArtifactStore) -> None:
+    """Its note is named by the delivered digest; by that the dataset's copy is erased, and proven."""
+    kept = Kept(disk)
+    delivered = with_metadata(photograph(GONE))
+    builder = QuarantineBuilder("shop", max_bytes=10**6)
+    builder.add(delivered, path="a.jpg", label=None, reason="missing_label")
+    kept.save(builder.build())
+    erase(disk, kept.artifacts, (DELIVERED,))
+    uri = kept.save(ImageDataset.from_pictures([picture(GONE, source_digest=DELIVERED), picture(1)]))
+    erased = erase(disk, kept.artifacts, (DELIVERED,))
+    assert [(note.name, note.searchable) for note in erased.notes] == [(DELIVERED, True)]
+    assert (erased.found.places, len(kept.load(uri))) == ((), 1)
+    assert kept.bytes_found(middle(GONE)) == set()
+
+
+def test_digits_that_two_pictures_begin_with_are_refused(disk: LocalArtifactStore) -> None:
+    """They share no digest, so that nobody can say which is meant; with all digits, one is."""
+    kept = Kept(disk)
+    digests = ["ab" * 32, "ab" * 30 + "cdef"]
+    kept.save(ImageDataset.from_pictures(picture(n, source_digest=each) for n, each in enumerate(digests)))
+    with pytest.raises(UsageError, match=r"2 pictures begin with abababab: .* Nothing was erased"):
+        erase(disk, kept.artifacts, ("ab" * 4,))
+    assert [note.name for note in erase(disk, kept.artifacts, (digests[1],)).notes] == [
+        picture_digest(photograph(1))
+    ]
+
+
 def _erase_and_die(world: World, after: int) -> None:
     """Erase, but have this process killed before its ``after``-th rename or removal in the store."""
     root, done = str(world.kept.store.path), 0

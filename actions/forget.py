@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 ARTIFACT = "erasure"
 LISTED = 5
+LISTINGS = 5
+"""Rounds in which datasets are looked for that runs, on other machines too, saved since the last one."""
 AGAIN = f'{COMMAND} --forget IMAGE_ID … --by WHO --reason "…"'
 
 
@@ -57,6 +59,8 @@ class Erased:
     """What an erasure came to."""
 
     notes: list[Forgotten]
+    folders: list[str] = field(default_factory=list)
+    """Of all datasets of the store, when they were listed last."""
     found: Found = field(default_factory=lambda: Found(0, 0, ()))
     datasets: dict[str, ErasedDataset] = field(default_factory=dict)
     """By their folders."""
@@ -116,15 +120,15 @@ def erase(store: BaseArtifactStore, artifacts: list[KnownArtifact], image_ids: S
     """
     folders = dataset_folders(store, (artifact.uri for artifact in of_type(artifacts, ImageDataset)))
     quarantines = [artifact.uri for artifact in of_type(artifacts, Quarantine)]
-    erased = Erased(take_notes(store, folders, quarantines, image_ids))
-    _erase_once(store, artifacts, folders, quarantines, erased)
+    erased = Erased(take_notes(store, folders, quarantines, image_ids), folders)
+    _erase_once(store, artifacts, quarantines, erased)
     found = found_in_shards(store, erased.found.places, marks_of(erased.notes))
-    named = _named(store, folders) if found else set()
+    named = _named(store, erased.folders) if found else set()
     hidden = [(digest, image_id) for digest, image_id in found if image_id not in named]
     if hidden:
         # No row leads there: whoever withdrew the picture shares its shard all the same.
         _note_more(store, erased, digests={each[1] for each in hidden}, shards={each[0] for each in hidden})
-        _erase_once(store, artifacts, folders, quarantines, erased)
+        _erase_once(store, artifacts, quarantines, erased)
     found = found_in_shards(store, erased.found.places, marks_of(erased.notes))
     erased.alike = sorted({image_id for _, image_id in found})
     return erased
@@ -133,7 +137,6 @@ def erase(store: BaseArtifactStore, artifacts: list[KnownArtifact], image_ids: S
 def _erase_once(
     store: BaseArtifactStore,
     artifacts: list[KnownArtifact],
-    folders: list[str],
     quarantines: list[str],
     erased: Erased,
 ) -> None:
@@ -141,11 +144,8 @@ def _erase_once(
     if unknown := set(copies) - digests_of(erased.notes):
         # The same picture with other metadata: delivered again, it is known by that digest, too.
         _note_more(store, erased, digests=unknown)
-    repacked: dict[str, Repacked] = {}
-    for folder in folders:
-        if (held := erase_from_dataset(store, folder, erased.notes, repacked)) is not None:
-            erased.datasets[folder] = held
-    erased.shards += remove_shards(store, folders, erased.notes)
+    _erase_from_datasets(store, erased)
+    erased.shards += remove_shards(store, erased.folders, erased.notes)
     removed, pages = erase_from_quarantine(store, quarantines, copies, erased.notes)
     erased.blobs += removed
     erased.pages += pages
@@ -158,6 +158,23 @@ def _erase_once(
     erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
     if remove_parts(store, erased.found.places):
         erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
+
+
+def _erase_from_datasets(store: BaseArtifactStore, erased: Erased) -> None:
+    """Write every dataset anew, also those that runs saved meanwhile: a shard that they need may go next.
+
+    After ``LISTINGS`` such rounds they are only listed: then their shards stay, and the search finds them.
+    """
+    repacked: dict[str, Repacked] = {}
+    written: set[str] = set()
+    for _ in range(LISTINGS):
+        for folder in sorted(set(erased.folders) - written):
+            if (held := erase_from_dataset(store, folder, erased.notes, repacked)) is not None:
+                erased.datasets[folder] = held
+        written.update(erased.folders)
+        erased.folders = dataset_folders(store, erased.folders)
+        if written.issuperset(erased.folders):
+            break
 
 
 def _note_more(

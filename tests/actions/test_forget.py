@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -35,6 +36,7 @@ from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMa
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.store_files import remove_file, walk_files
+from steps.data.erasing import set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
@@ -599,6 +601,31 @@ def test_digits_that_two_pictures_begin_with_are_refused(disk: LocalArtifactStor
     assert [note.name for note in erase(disk, kept.artifacts, (digests[1],)).notes] == [
         picture_digest(photograph(1))
     ]
+
+
+@pytest.mark.parametrize("holds_it", [True, False])
+def test_a_dataset_that_a_run_saves_meanwhile_loses_none_of_its_pictures(
+    store: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch, holds_it: bool
+) -> None:
+    """Where no lock holds, as between machines: it is written anew before a shard goes that it needs."""
+    world = World.made(store)
+    saving = world.kept.load(world.datasets[0 if holds_it else 2])
+    saved = list[str]()
+
+    def saving_first(*arguments: Any) -> list[str]:
+        if not saved:
+            saved.append(world.kept.save(saving))
+            world.kept.lose(saved[0])
+        return set_aside_copies(*arguments)
+
+    monkeypatch.setattr(action, "set_aside_copies", saving_first)
+    erased = world.erase()
+    assert (erased.found.places, saved[0] in erased.datasets) == ((), holds_it)
+    loaded = world.kept.load(saved[0])
+    assert loaded.version == saving.version
+    ids = list(loaded.index["image_id"])
+    assert set(ids) == set(saving.index["image_id"]) - {GONE_ID}
+    assert [picture_digest(data) for data in loaded.pictures(ids)] == ids
 
 
 def _erase_and_die(world: World, after: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from materializers.errors import ServiceUnreachable, UsageError
-from stacks.http_service import HttpService, without_user
+from stacks.http_service import HttpService, is_loopback, without_user
 
 NO_AUTHENTICATION = "NO_AUTH"
 NO_SECRETS = "none"
@@ -41,6 +42,8 @@ def connection() -> Connection:
 def check_server(place: Connection, *, remote: bool) -> str | None:
     """Require a server that takes the client's credentials and, for a remote stack, that others reach.
 
+    The one that `zenml login --local` starts asks nobody: on loopback it may carry a stack of this machine.
+
     Args:
         place: what the client is connected to.
         remote: the steps of the stack run on other machines.
@@ -49,7 +52,7 @@ def check_server(place: Connection, *, remote: bool) -> str | None:
         What was found; None for a database of this machine, which a stack of this machine may have.
 
     Raises:
-        UsageError: a remote stack without such a server, or a server without authentication or secrets.
+        UsageError: a remote stack without such a server, or a server that asks nobody or keeps no secrets.
         ServiceUnreachable: it does not answer, or refuses the credentials.
     """
     if place.address is None:
@@ -64,18 +67,33 @@ def check_server(place: Connection, *, remote: bool) -> str | None:
     told = server.json("/api/v1/info")
     if "secrets_store_type" not in told:
         raise UsageError(f"{server.shown} is not ZenML: zenml login https://… names another")
-    if told.get("auth_scheme") == NO_AUTHENTICATION:
-        raise UsageError(
-            f"{server.shown} asks nobody for credentials: unset ZENML_SERVER_AUTH_SCHEME where it runs, and "
-            "start it again"
-        )
+    own, asks_nobody = _is_local(told), told.get("auth_scheme") == NO_AUTHENTICATION
+    if asks_nobody:
+        _refuse_open_door(server, own=own)
     account = _account(server)
-    if remote and _is_local(told):
+    if remote and own:
         raise UsageError(
             f"{server.shown} is the one that `zenml login --local` started, with the database of this "
             "machine, and steps elsewhere do not reach it: zenml login https://… names another"
         )
+    if asks_nobody:
+        account += ", without asking: it listens to this machine alone"
     return f"{server.shown} takes {account}; {_secrets(server, str(told['secrets_store_type']))}"
+
+
+def _refuse_open_door(server: HttpService, *, own: bool) -> None:
+    """Let a server ask nobody only where it is this machine's own and nobody else reaches it.
+
+    Raises:
+        UsageError: it is neither, or one of both.
+    """
+    if own and is_loopback(urlsplit(server.address).hostname):
+        return
+    if own:
+        mend = "zenml logout --local, then zenml login --local without --ip-address"
+    else:
+        mend = "unset ZENML_SERVER_AUTH_SCHEME where it runs, and start it again"
+    raise UsageError(f"{server.shown} asks nobody for credentials: {mend}")
 
 
 def _is_local(told: dict[str, Any]) -> bool:

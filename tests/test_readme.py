@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from benchmarks.main.home import free_port
+from benchmarks.main.home import free_port, own_variables
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
 from tests.terminal import run_py
 
@@ -298,14 +298,22 @@ def test_nothing_is_printed_after_the_next_commands(reader: Reader) -> None:
 
 
 def test_the_dashboard_starts_says_where_and_stops(tmp_path: Path) -> None:
-    """``make dashboard`` comes back with an address that answers, until ``zenml logout --local``."""
+    """``make dashboard`` comes back with an address that answers, until ``zenml logout --local``.
+
+    While it runs, ``make stack``, which every other target begins with, and ``make dashboard`` go through it.
+    """
     port = free_port()
-    own = {"ZENML_CONFIG_PATH": str(tmp_path), "ZENML_AUTO_OPEN_DASHBOARD": "false"}
+    own = {**own_variables(tmp_path), "ZENML_AUTO_OPEN_DASHBOARD": "false"}
     try:
         code, printed = run_shell(f"{make_recipe('dashboard')} --port {port}", **own)
         assert code == 0, printed
         assert f"http://127.0.0.1:{port}" in printed
         assert "<title>ZenML Dashboard" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        for said in ("stack local: (none) → ", "local: no change"):
+            code, printed = run_shell(make_recipe("stack"), **own)
+            assert (code, said in printed) == (0, True), printed
+        code, printed = run_shell(f"{make_recipe('dashboard')} --port {port}", **own)
+        assert (code, f"http://127.0.0.1:{port}" in printed) == (0, True), printed
     finally:
         code, printed = run_shell("zenml logout --local", **own)
     assert code == 0, printed

@@ -6,6 +6,7 @@ A real one, and a revoked API key, are in tests/kubeflow/test_registrar.py.
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from zenml.client import Client
@@ -95,3 +96,34 @@ def test_the_server_of_this_machine_carries_a_local_stack_only() -> None:
     assert "takes the user" in str(with_account(own, remote=False))
     with pytest.raises(UsageError, match="zenml login --local"):
         with_account(own)
+
+
+OPEN = {"auth_scheme": "NO_AUTH"}
+
+
+@pytest.mark.usefixtures("zenml_client")
+def test_the_server_of_this_machine_may_ask_nobody() -> None:
+    """As `zenml login --local` starts it: said for a local stack, and a remote one hears why it is none."""
+    own = {"id": str(GlobalConfiguration().user_id), **OPEN}
+    said = str(with_account(own, remote=False))
+    assert "takes the user" in said and "without asking: it listens to this machine alone" in said
+    with pytest.raises(UsageError, match="steps elsewhere do not reach it"):
+        with_account(own)
+
+
+@pytest.mark.usefixtures("zenml_client")
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_shared_server_that_asks_nobody_is_refused(remote: bool) -> None:
+    """On loopback too: a tunnel leads there, and whoever reaches its other end changes what is live."""
+    with pytest.raises(UsageError, match="asks nobody for credentials: unset ZENML_SERVER_AUTH_SCHEME"):
+        with_account({"id": str(uuid4()), **OPEN}, remote=remote)
+
+
+@pytest.mark.usefixtures("zenml_client")
+def test_the_server_of_this_machine_on_every_address_is_refused() -> None:
+    """`zenml login --local --ip-address 0.0.0.0` lets the network in."""
+    own = {"id": str(GlobalConfiguration().user_id), **OPEN}
+    with answering({"/api/v1/info": Answer(200, {**INFO, **own})}) as server:
+        everywhere = Connection(server.url.replace("127.0.0.1", "0.0.0.0"), verify=True)  # noqa: S104 - only asked
+        with pytest.raises(UsageError, match="asks nobody for credentials: zenml logout --local, then"):
+            check_server(everywhere, remote=False)

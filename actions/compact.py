@@ -1,20 +1,22 @@
 """Pack the small shards of the stored datasets into full ones; every dataset keeps its version.
 
+A dataset that names a shard which is gone finds its pictures where another dataset has them.
 New shards are written first, then a dataset's index, last its manifest, so that a reader has the one or the
 other. The old shards are left to ``--collect``: a reader that has them open goes on reading.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from actions.result import COMMAND, ActionResult
 from materializers import shards
-from materializers.blobs import write_blob
+from materializers.blobs import list_folder, write_blob
 from materializers.image_dataset import COMPACT_SHARE, ImageDataset, ImageDatasetMaterializer
 from materializers.image_index import is_among
 from materializers.image_manifest import read_manifest
-from materializers.shards import shard_uri
+from materializers.shards import MEND, SHARDS_FOLDER, shard_uri
 from materializers.store_files import stored_file
 from steps.data.stored import SUPERSEDED, active_store, known_artifacts, of_type, store_errors
 
@@ -35,16 +37,25 @@ def compact() -> ActionResult:
         manifests = {uri: read_manifest(store, uri) for uri in uris}
         done: list[dict[str, Any]] = []
         packed: list[ImageDataset] = []
-        # The largest first: it has the pictures of those that it grew from.
-        for uri in sorted(uris, key=lambda uri: manifests[uri].rows, reverse=True):
-            entry = compact_dataset(store, uri, packed)
+        there = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
+        lost = {
+            uri: {digest for digest in manifest.shards if f"{digest}.arrow" not in there}
+            for uri, manifest in manifests.items()
+        }
+        # The largest first: it has the pictures of those that it grew from; and those that lack some, last.
+        for uri in sorted(uris, key=lambda uri: (bool(lost[uri]), -manifests[uri].rows)):
+            entry = compact_dataset(store, uri, packed, lost=lost[uri])
             if entry is not None:
                 done.append(entry)
     return _result(done, examined=len({manifest.version for manifest in manifests.values()}))
 
 
 def compact_dataset(
-    store: BaseArtifactStore, uri: str, packed: list[ImageDataset] | None = None
+    store: BaseArtifactStore,
+    uri: str,
+    packed: list[ImageDataset] | None = None,
+    *,
+    lost: Collection[str] = frozenset(),
 ) -> dict[str, Any] | None:
     """Pack the small shards of the dataset at ``uri``.
 
@@ -53,9 +64,11 @@ def compact_dataset(
         uri: the folder of the dataset.
         packed: datasets that were packed before: of pictures that the nearest has, no second copy is made.
             This one is added, unless one of them has all of its pictures.
+        lost: shards of it that are not there any more.
 
     Returns:
-        What that came to, None where there was nothing to do.
+        What that came to, None where there was nothing to do. A dataset of which pictures are nowhere is left
+        as it is, and said to lack them.
 
     Raises:
         DamagedArtifact: the dataset or a shard cannot be read.
@@ -65,7 +78,10 @@ def compact_dataset(
     materializer = ImageDatasetMaterializer(uri, store)
     before = materializer.load(ImageDataset)
     nearest, shared = _nearest(before, packed)
-    after = before.compacted(packed=nearest)
+    whole = before if nearest is None else before.found_in(nearest, lost)
+    if lacking := lost & whole.shards.keys():
+        return {"version": before.version, "lacks": sorted(lacking)}
+    after = whole.compacted(packed=nearest)
     if shared < len(before):
         packed.append(after)
     if set(after.shards) == set(before.shards):
@@ -78,6 +94,7 @@ def compact_dataset(
     sizes = [stored_file(store, shard_uri(store, digest)) for digest in new if digest not in there]
     return {
         "version": before.version,
+        "mended": bool(lost),
         "shards_before": len(before.shards),
         "shards_after": len(after.shards),
         "bytes_written": sum(file.size for file in sizes if file is not None),
@@ -101,25 +118,43 @@ def _result(done: list[dict[str, Any]], *, examined: int) -> ActionResult:
         done: the entries of all datasets that were rewritten.
         examined: how many versions there are.
     """
+    damaged = {entry["version"]: entry["lacks"] for entry in done if "lacks" in entry}
     versions: dict[str, dict[str, Any]] = {}
-    for entry in done:
+    for entry in (each for each in done if "lacks" not in each):
         first = versions.setdefault(entry["version"], {**entry, "bytes_written": 0})
         first["bytes_written"] += entry["bytes_written"]
     fewer = [entry for entry in versions.values() if entry["shards_after"] < entry["shards_before"]]
-    written = sum(entry["bytes_written"] for entry in done)
+    mended = [entry["version"] for entry in versions.values() if entry["mended"]]
+    written = sum(entry["bytes_written"] for entry in versions.values())
+    details = {
+        "datasets": fewer,
+        "examined": examined,
+        "bytes_written": written,
+        "mended": mended,
+        "damaged": sorted(damaged),
+    }
+    said = _said(len(versions), len(fewer), len(mended), examined, written)
+    for version, lacks in damaged.items():
+        said.append(
+            f"Version {version[:16]} lacks {len(lacks):,} shards, such as {lacks[0][:16]}, of which no other "
+            f"version has all pictures: it was left as it is. {MEND}"
+        )
+    return ActionResult(action="compact", status="done", reasons=tuple(said), details=details)
+
+
+def _said(rewritten: int, fewer: int, mended: int, examined: int, written: int) -> list[str]:
+    """What became of the versions that are whole now."""
     small = f"shards of which it needs under {COMPACT_SHARE * shards.SHARD_BYTES / 2**20:.0f} MB"
-    if done:
-        also = len(versions) - len(fewer)
-        said = [
-            f"{len(fewer):,} of {examined:,} versions have fewer shards"
-            + (f", and {also:,} read shards of theirs now" if also else "")
-            + f"; {written:,} bytes were written.",
-            f"The old shards are nobody's once their grace time is over: {COMMAND} --collect",
-        ]
-    else:
-        said = [
+    if not rewritten:
+        return [
             f"Nothing to pack: {examined:,} versions were examined. A version is packed that has two or more "
             f"{small}; one that a larger version keeps stays as it is."
         ]
-    details = {"datasets": fewer, "examined": examined, "bytes_written": written}
-    return ActionResult(action="compact", status="done", reasons=tuple(said), details=details)
+    also = rewritten - fewer
+    return [
+        f"{fewer:,} of {examined:,} versions have fewer shards"
+        + (f", and {also:,} read shards of theirs now" if also else "")
+        + f"; {written:,} bytes were written.",
+        *([f"{mended:,} of them lacked shards, and find those pictures elsewhere now."] if mended else []),
+        f"The old shards are nobody's once their grace time is over: {COMMAND} --collect",
+    ]

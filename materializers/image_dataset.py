@@ -360,7 +360,7 @@ class ImageDataset:
                 them, so that versions go on sharing shards.
         """
         chosen = set(self._sparse() if shards is None else shards)
-        start = self if packed is None else self._placed_as(packed, chosen)
+        start = self if packed is None else self.found_in(packed, chosen)
         if packed is not None:
             chosen -= set(packed.shards)
         moved = start.index["shard"].isin(chosen).to_numpy(dtype=bool)
@@ -372,6 +372,19 @@ class ImageDataset:
             image_ids.append(image_id)
         packer.finish()
         return start._moved(image_ids, packer)
+
+    def found_in(self, other: ImageDataset, shards: Collection[str]) -> ImageDataset:
+        """The same version, whose pictures of these shards lie where another version has them, if it does.
+
+        Args:
+            other: a version of the same store.
+            shards: digests; the pictures are looked for in the other's index, and none is read.
+        """
+        here = self.index["shard"].isin(shards).to_numpy(dtype=bool) & self._among(other.index["image_id"])
+        rows = np.flatnonzero(here)
+        theirs = other.index.iloc[other._lookup.rows(self.index["image_id"].iloc[rows].tolist())]
+        columns = {name: _replaced(self.index[name], rows, theirs[name].tolist()) for name in PLACE_COLUMNS}
+        return self._made(self.index.assign(**columns), {**self.shards, **other.shards}, self.tombstones)
 
     def forget(
         self,
@@ -417,14 +430,6 @@ class ImageDataset:
             stays = theirs[name].notna() & (alike | (name in OF_THE_BYTES))
             columns[name] = rows[name].mask(stays, theirs[name])
         return self._made(rows.assign(**columns), self.shards, tombstone_rows())
-
-    def _placed_as(self, packed: ImageDataset, chosen: Collection[str]) -> ImageDataset:
-        """The dataset whose pictures of these shards lie where another version has them, if it does."""
-        here = self.index["shard"].isin(chosen).to_numpy(dtype=bool) & self._among(packed.index["image_id"])
-        rows = np.flatnonzero(here)
-        theirs = packed.index.iloc[packed._lookup.rows(self.index["image_id"].iloc[rows].tolist())]
-        columns = {name: _replaced(self.index[name], rows, theirs[name].tolist()) for name in PLACE_COLUMNS}
-        return self._made(self.index.assign(**columns), {**self.shards, **packed.shards}, self.tombstones)
 
     def _moved(self, image_ids: Sequence[str], packer: Packer, only: set[str] | None = None) -> ImageDataset:
         """The dataset with these pictures where a packer put them, in the order of ``image_ids``."""

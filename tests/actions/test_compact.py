@@ -18,6 +18,7 @@ from actions.compact import compact, compact_dataset
 from actions.result import ActionResult
 from materializers import blobs
 from materializers.image_dataset import ImageDataset
+from materializers.shards import shard_uri
 from tests.actions.kept import Kept, dataset
 from tests.actions.test_collect import LATER, apply, found
 
@@ -192,3 +193,25 @@ def test_a_compaction_that_was_killed_is_finished_by_the_next(disk: LocalArtifac
     after_all = kept.load(uri)
     assert (len(after_all.shards), after_all.version) == (1, before.version)
     assert after_all.pictures(ids) == before.pictures(ids)
+
+
+def test_a_version_whose_shard_is_gone_finds_its_pictures_in_another(
+    disk: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is readable again; one with a picture that no other has stays as it is, and is named."""
+    kept = Kept(disk)
+    old, alone = dataset(0, 1), dataset(8, 9)
+    uris = {each.version: kept.save(each) for each in (old, alone)}
+    newer = dataset(0, 1, 2)
+    kept.save(newer)
+    for each in (old, alone):
+        (digest,) = each.shards
+        Path(shard_uri(disk, digest)).unlink()
+    done = compacted(kept, monkeypatch)
+    mended = kept.load(uris[old.version])
+    assert (mended.version, mended.shards.keys()) == (old.version, newer.shards.keys())
+    assert dict(mended.scan()) == dict(old.scan())
+    assert done.details["mended"] == [old.version]
+    assert done.details["damaged"] == [alone.version]
+    assert f"Version {alone.version[:16]} lacks 1 shards" in done.reasons[-1]
+    assert kept.load(uris[alone.version]).shards.keys() == alone.shards.keys()

@@ -12,6 +12,8 @@ import pandas as pd
 from actions.result import ActionResult
 from materializers.data_diff import LISTED, ChangedPicture, ClassDifference, DataDiff, Move
 from materializers.image_dataset import THUMBNAILS_PER_CLASS, ImageDataset, thumbnail_sheet
+from pipelines.data_diff import data_diff
+from pipelines.showing import show_in_run
 from steps.data.parent import find_dataset
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 SHEETS = 60
 """Sheets of up to 12 thumbnails that a report has room for."""
-ARTIFACT = "data_diff"
 FLAG = "--data-diff"
 
 
@@ -38,14 +39,15 @@ def compare_data(before: str, after: str) -> ActionResult:
 
     first, second = (find_dataset(version, flag=FLAG) for version in (before, after))
     report = difference_report(first, second)
-    stored = save_artifact(report, name=ARTIFACT)
+    stored = save_artifact(report, name=data_diff.name)
     return ActionResult(
         action="data-diff",
         status="done",
         reasons=(
             f"{report.added:,} added, {report.withdrawn:,} withdrawn, {report.relabelled:,} relabelled: "
             f"{report.rows_before:,} pictures before, {report.rows_after:,} after.",
-            f"Thumbnails: artifact {ARTIFACT}, version {stored.version}, in the dashboard.",
+            f"Stored as artifact {data_diff.name}, version {stored.version}.",
+            show_in_run(data_diff, stored),
         ),
         details={**report.model_dump(mode="json"), "digest": report.digest},
     )

@@ -20,6 +20,8 @@ from materializers.image_dataset import ImageDataset, Repacked
 from materializers.image_manifest import read_version
 from materializers.quarantine import Quarantine
 from materializers.store_files import DELIVERIES
+from pipelines.erasure import erasure
+from pipelines.showing import show_in_run
 from steps.data.erasing import (
     dataset_folders,
     digests_of,
@@ -47,7 +49,6 @@ from steps.data.stored import (
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
-ARTIFACT = "erasure"
 LISTED = 5
 LISTINGS = 5
 """Rounds in which datasets are looked for that runs, on other machines too, saved since the last one."""
@@ -96,11 +97,15 @@ def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
     versions.update(recorded_digest(artifact) or "" for artifact in held)
     models = tuple(_trained_on(versions))
     outcome = _report(erased, models, by=by, actor=Client().active_user.name, reason=reason)
-    stored = save_artifact(outcome, name=ARTIFACT)
+    stored = save_artifact(outcome, name=erasure.name)
     return ActionResult(
         action="forget",
         status="done" if outcome.outcome == "erased" else "failed",
-        reasons=(*_said(erased, outcome), f"The proof: artifact {ARTIFACT}, version {stored.version}."),
+        reasons=(
+            *_said(erased, outcome),
+            f"The proof: artifact {erasure.name}, version {stored.version}.",
+            show_in_run(erasure, stored),
+        ),
         details={**outcome.model_dump(mode="json"), "digest": outcome.digest, "alike": erased.alike},
         exit_code=0 if outcome.outcome == "erased" else 1,
     )

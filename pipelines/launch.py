@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache as computed_once
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from zenml.client import Client
 from zenml.enums import ExecutionMode
@@ -27,7 +26,7 @@ from pipelines.notification import notify_failed_runs
 from pipelines.orchestrator import find_orchestrator
 from pipelines.results import PipelineResult, exit_code_of, read_result
 from pipelines.scheduling import Repetition, keep_schedule
-from pipelines.session import PROJECT, close_run
+from pipelines.session import PROJECT, close_run, new_run_name
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
 from steps.deployment.candidate import run_output
@@ -91,7 +90,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         KeyboardInterrupt: after the run was closed.
     """
     name = pipeline.name
-    run_name = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+    run_name = new_run_name(name)
     configured = pipeline.with_options(
         run_name=run_name,
         enable_cache=how.cache,

@@ -31,7 +31,7 @@ StepName = Literal[
     "champion",
     "predict",
 ]
-"""Every step of every pipeline."""
+"""Every step that the stack is given to run."""
 
 
 class Retries(Record):

@@ -8,8 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from materializers.carried_run import end_as_failed
 from materializers.errors import ServiceUnreachable, UsageError
@@ -101,6 +103,11 @@ def _choose_stack(name: str) -> None:
             "stacks/NAME.yaml registers one, where its ZenML server is the one of this terminal"
         )
     os.environ[ENV_ZENML_ACTIVE_STACK_ID] = str(known[name])
+
+
+def new_run_name(pipeline: str) -> str:
+    """A name for a run that no other run has."""
+    return f"{pipeline}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
 
 
 def dashboard() -> str:

@@ -455,6 +455,7 @@ def outcome(world: World, monkeypatch: pytest.MonkeyPatch, *image_ids: str) -> A
     monkeypatch.setattr(action, "_trained_on", lambda _: iter(()))
     monkeypatch.setattr("zenml.save_artifact", lambda *_, **__: SimpleNamespace(version="1"))
     monkeypatch.setattr("zenml.client.Client", lambda: someone)
+    monkeypatch.setattr(action, "show_in_run", lambda *_: "shown")
     return action.forget(image_ids, by="Ada", reason="asked")
 
 

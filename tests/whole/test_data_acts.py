@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -81,6 +82,17 @@ def keep_set_aside(data: bytes, *, label: str | None, reason: str) -> str:
     return digest
 
 
+def shown_in_a_run(outcome: Outcome, pipeline: str) -> str:
+    """The digest of the report that the run shows which an act names."""
+    from zenml.client import Client
+
+    named = re.search(rf"Its page: the artifact report of run ({pipeline}-\S+), Visualization", outcome.said)
+    assert named, outcome.said
+    run = Client().get_pipeline_run(named[1])
+    assert (str(run.status), run.pipeline.name if run.pipeline else None) == ("completed", pipeline)
+    return str(run.steps["show"].inputs["report"][0].run_metadata["digest"])
+
+
 def test_a_picture_is_readmitted_and_the_next_training_has_it(trained: Trained) -> None:
     """A new version, the newest parent, one picture more; the same again changes nothing."""
     from steps.data.parent import find_dataset, last_dataset
@@ -105,6 +117,21 @@ def test_a_picture_is_readmitted_and_the_next_training_has_it(trained: Trained) 
     assert counts["bags"] == (1, 0)
     assert sum(sum(each) for each in counts.values()) == 1
     assert compared.last["details"]["pictures_named"][0]["image_id"] == digest
+    assert shown_in_a_run(compared, "data_diff") == compared.last["details"]["digest"]
+
+
+def test_a_comparison_that_no_run_can_show_is_done(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0 with the counts; beside them stands why the dashboard has no page, and where it lies."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("the server takes no run")
+
+    monkeypatch.setattr("pipelines.showing.create_placeholder_run", refuse)
+    outcome = trained.shop.run(data_diff=(trained.data[:12], trained.data[:12]))
+    assert (outcome.exit_code, outcome.last["status"]) == (0, "done")
+    assert "0 added, 0 withdrawn, 0 relabelled" in outcome.said
+    assert "(the server takes no run)" in outcome.said
+    assert "Nothing changed" in Path(outcome.said.rpartition("open ")[2]).read_text()
 
 
 def test_a_picture_that_still_fails_is_refused_and_nothing_changes(trained: Trained) -> None:
@@ -213,6 +240,7 @@ def test_a_forgotten_picture_is_gone_and_the_model_is_still_released(trained: Tr
     models = {(each["model"], each["version"]) for each in details["models"]}
     assert models == {("acts", 1)}
     assert trained.gone in forgotten_ids(active_store())
+    assert shown_in_a_run(outcome, "erasure") == details["digest"]
 
     dataset = find_dataset(trained.data)
     assert dataset.version == trained.data

@@ -9,7 +9,7 @@ every picture, is no proof, and is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from actions.result import COMMAND, ActionResult
 from materializers.erasure import ErasedDataset, Erasure, Forgotten, TrainedModel, write_note
 from materializers.image_dataset import ImageDataset, Repacked
-from materializers.image_manifest import read_version
+from materializers.image_manifest import lost_shards, read_manifest, read_version
 from materializers.quarantine import Quarantine
+from materializers.shards import MEND
 from materializers.store_files import DELIVERIES
 from pipelines.erasure import erasure
 from pipelines.showing import show_in_run
@@ -70,6 +71,8 @@ class Erased:
     pages: int = 0
     alike: list[str] = field(default_factory=list)
     """Other pictures whose bytes have the same data in them."""
+    lost: list[str] = field(default_factory=list)
+    """Shards that these datasets name and the store lacks; what else was in them is damaged as before."""
 
 
 def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
@@ -106,7 +109,12 @@ def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
             f"The proof: artifact {erasure.name}, version {stored.version}.",
             show_in_run(erasure, stored),
         ),
-        details={**outcome.model_dump(mode="json"), "digest": outcome.digest, "alike": erased.alike},
+        details={
+            **outcome.model_dump(mode="json"),
+            "digest": outcome.digest,
+            "alike": erased.alike,
+            "lost": erased.lost,
+        },
         exit_code=0 if outcome.outcome == "erased" else 1,
     )
 
@@ -136,6 +144,7 @@ def erase(store: BaseArtifactStore, artifacts: list[KnownArtifact], image_ids: S
         _erase_once(store, artifacts, quarantines, erased)
     found = found_in_shards(store, erased.found.places, marks_of(erased.notes))
     erased.alike = sorted({image_id for _, image_id in found})
+    erased.lost = sorted(lost_shards(store, _shards_of(store, erased.datasets)))
     return erased
 
 
@@ -205,6 +214,12 @@ def _named(store: BaseArtifactStore, folders: list[str]) -> set[str]:
     return named
 
 
+def _shards_of(store: BaseArtifactStore, folders: Iterable[str]) -> Iterator[str]:
+    """Every shard that these datasets name."""
+    for folder in folders:
+        yield from read_manifest(store, folder).shards
+
+
 def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor: str, reason: str) -> Erasure:
     not_searchable = tuple(note.name for note in erased.notes if not note.searchable)
     unproven = not_searchable or erased.found.passed_over
@@ -251,6 +266,12 @@ def _said(erased: Erased, outcome: Erasure) -> Iterator[str]:
         kept = f"{len(outcome.datasets):,} datasets that held it keep their versions"
         yield f"{what} erased{where}: {searched}, 0 hold or show it. {kept}."
     yield from _not_proven(outcome)
+    if erased.lost:
+        shown = ", ".join(digest[:16] for digest in erased.lost[:LISTED])
+        yield (
+            f"{len(erased.lost):,} shards of these datasets are missing from the store: {shown}. The other "
+            f"pictures in them are as damaged as before. {MEND}"
+        )
     if outcome.models:
         named = ", ".join(f"{each.model} {each.version}" for each in outcome.models[:LISTED])
         yield f"{len(outcome.models):,} versions learnt from data that held it: {named}."

@@ -391,6 +391,7 @@ class ImageDataset:
         image_ids: Iterable[str],
         holding: Iterable[str] = (),
         repacked: dict[str, Repacked] | None = None,
+        lost: Collection[str] = (),
     ) -> ImageDataset:
         """Erase pictures: their rows become tombstones, and shards that held them are written without them.
 
@@ -402,10 +403,11 @@ class ImageDataset:
             holding: digests of shards that hold them, besides those that this version's rows name.
             repacked: by their digests, shards that were written without these pictures for other versions
                 already; those of this one are added.
+            lost: digests of shards that are nowhere any more: they hold nothing, and their rows stay.
         """
         gone = set(image_ids)
         erased = self._among(gone)
-        holders = {*self.index["shard"][erased], *holding} & set(self.shards)
+        holders = {*self.index["shard"][erased], *holding} & set(self.shards) - set(lost)
         rest = self._made(self.index[~erased], self.shards, self.tombstones)
         repacked = {} if repacked is None else repacked
         for digest in sorted(holders):
@@ -644,10 +646,14 @@ class ImageDatasetMaterializer(BaseMaterializer):
         shards = {digest: stored_shard(self.artifact_store, digest) for digest in manifest.shards}
         return ImageDataset(index, shards, manifest.tombstone_rows(), as_it_is=True)
 
-    def rewrite(self, dataset: ImageDataset) -> None:
+    def rewrite(self, dataset: ImageDataset, *, lost: Collection[str] = ()) -> None:
         """Store the same version anew in the same place: other shards, fewer pictures, other measures.
 
         Until the manifest is replaced, readers see what was there before; the old index goes last.
+
+        Args:
+            dataset: the version as it is to be.
+            lost: digests of its shards that are nowhere any more, so that they cannot be written.
 
         Raises:
             ValueError: it is another version than the one that is stored.
@@ -660,7 +666,7 @@ class ImageDatasetMaterializer(BaseMaterializer):
                 f"{self.uri} holds version {stored[:12]}; {dataset.version[:12]} cannot take its place."
             )
         before = read_manifest(self.artifact_store, self.uri)
-        after = self._write(dataset)
+        after = self._write(dataset, lost)
         if before.index_file != after.index_file:
             remove_file(self.artifact_store, f"{self.uri}/{before.index_file}")
 
@@ -692,6 +698,6 @@ class ImageDatasetMaterializer(BaseMaterializer):
         left = version_of(dataset.index["row_digest"])
         return hashlib.sha256(f"{dataset.version} {left}".encode()).hexdigest()
 
-    def _write(self, dataset: ImageDataset) -> Manifest:
+    def _write(self, dataset: ImageDataset, lost: Collection[str] = ()) -> Manifest:
         index, tombstones = dataset.index, dataset.tombstones
-        return write_version(self.artifact_store, self.uri, index, tombstones, dataset.shards)
+        return write_version(self.artifact_store, self.uri, index, tombstones, dataset.shards, lost=lost)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -69,8 +69,18 @@ def write_version(
     index: pd.DataFrame,
     tombstones: pd.DataFrame,
     shards: Mapping[str, Shard],
+    *,
+    lost: Collection[str] = (),
 ) -> Manifest:
     """Write the shards that the store lacks, then the index, then the manifest.
+
+    Args:
+        store: where to.
+        uri: the version's folder.
+        index: its rows.
+        tombstones: those of erased pictures.
+        shards: what the rows name, by digest.
+        lost: of these, those that are nowhere any more; they are named all the same.
 
     Raises:
         DamagedArtifact: a shard that has to be written is missing or damaged where it is.
@@ -78,6 +88,8 @@ def write_version(
     """
     stored = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
     for digest, shard in shards.items():
+        if digest in lost:
+            continue
         if not _is_stored(shard, stored) or _may_be_collected(store, shard):
             write_blob(store, shard_uri(store, digest), shard.pieces())
     data = encode_index(index)
@@ -145,6 +157,16 @@ def read_version(store: BaseArtifactStore, uri: str) -> tuple[Manifest, pd.DataF
             f"names {manifest.rows:,} in {len(manifest.shards):,}, or others: it was altered. {MEND}"
         )
     return manifest, index
+
+
+def lost_shards(store: BaseArtifactStore, digests: Iterable[str]) -> set[str]:
+    """Those of these shards that a store does not have.
+
+    Raises:
+        OSError: the store cannot be read.
+    """
+    stored = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
+    return {digest for digest in digests if f"{digest}.arrow" not in stored}
 
 
 def check_shards(store: BaseArtifactStore, index: pd.DataFrame) -> None:

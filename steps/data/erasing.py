@@ -12,7 +12,7 @@ from materializers.blobs import PART, read_blob, write_blob
 from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
-from materializers.image_manifest import MANIFEST, read_manifest
+from materializers.image_manifest import MANIFEST, lost_shards, read_manifest
 from materializers.picture_sheet import erase_from_sheet, may_show
 from materializers.quarantine import blobs_folder, page_uri, read_rows, write_rows
 from materializers.report import Report, ReportMaterializer
@@ -59,6 +59,8 @@ def erase_from_dataset(
 ) -> ErasedDataset | None:
     """Write a dataset anew without these pictures, in its place and under its version.
 
+    A shard that the store lacks holds nothing; what other rows say of it stays.
+
     Args:
         store: where it lies.
         uri: its folder.
@@ -75,15 +77,16 @@ def erase_from_dataset(
     materializer = ImageDatasetMaterializer(uri, store)
     dataset = materializer.load(ImageDataset)
     if dataset.index["image_id"].isin(digests).any() or holding & set(dataset.shards):
-        dataset = dataset.forget(digests, holding=holding, repacked=repacked)
-        materializer.rewrite(dataset)
+        lost = lost_shards(store, dataset.shards)
+        dataset = dataset.forget(digests, holding=holding, repacked=repacked, lost=lost)
+        materializer.rewrite(dataset, lost=lost)
     erased = int(dataset.tombstones["image_id"].isin(digests).sum())
     if not erased:
         return None
     _remove_old_indices(store, uri)
     sheet = f"{uri}/{THUMBNAILS_FILE}"
     if stored_file(store, sheet) is not None and may_show(read_blob(store, sheet), digests):
-        write_blob(store, sheet, thumbnail_sheet(dataset))
+        write_blob(store, sheet, thumbnail_sheet(_readable(store, dataset)))
     return ErasedDataset(uri=uri, version=dataset.version, pictures=erased)
 
 
@@ -226,6 +229,12 @@ def shard_files(store: BaseArtifactStore) -> list[str]:
     """The paths of all shards, below the root; not what a killed save left."""
     files = walk_files(store, f"{store.path}/{SHARDS_FOLDER}")
     return [place for file in files if shard_at(place := relative(store, file.uri))]
+
+
+def _readable(store: BaseArtifactStore, dataset: ImageDataset) -> ImageDataset:
+    """The dataset without the pictures whose shards the store lacks."""
+    lost = lost_shards(store, dataset.shards)
+    return dataset.without(dataset.index["image_id"][dataset.index["shard"].isin(lost)])
 
 
 def _remove_old_indices(store: BaseArtifactStore, uri: str) -> None:

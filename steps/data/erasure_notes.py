@@ -12,7 +12,7 @@ import pandas as pd
 from materializers.erasure import Forgotten, read_notes, write_note
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
-from materializers.image_manifest import read_version
+from materializers.image_manifest import lost_shards, read_version
 from materializers.quarantine import StoredBlobs, decoded, read_rows
 from materializers.shards import held
 from materializers.thumbnails import thumbnail
@@ -52,7 +52,7 @@ def take_notes(
         for digest, about in known.items():
             about.add_delivered(digest, StoredBlobs(store))
         for folder in folders:
-            _gather_from(ImageDatasetMaterializer(folder, store).load(ImageDataset), known)
+            _gather_from(store, ImageDatasetMaterializer(folder, store).load(ImageDataset), known)
     _gather_from_shards(store, known)
     notes = [each.note(name) for name, each in gathered.items()]
     for note in notes:
@@ -127,14 +127,14 @@ def _by_digest(gathered: dict[str, _Gathered]) -> dict[str, _Gathered]:
     return delivered | gathered
 
 
-def _gather_from(dataset: ImageDataset, known: dict[str, _Gathered]) -> None:
+def _gather_from(store: BaseArtifactStore, dataset: ImageDataset, known: dict[str, _Gathered]) -> None:
     named = dataset.index[DIGESTS].isin(list(known)).any(axis="columns")
     for row in dataset.index[named].itertuples(index=False):
         image_id, digests = str(row.image_id), _digests_of(getattr(row, name) for name in DIGESTS)
         about = known[min(digests & known.keys())]
         about.source_digests |= digests
         about.shards.add(str(row.shard))
-        if image_id not in about.looked_at:
+        if image_id not in about.looked_at and not lost_shards(store, [str(row.shard)]):
             (data,) = dataset.pictures([image_id])
             (orientation,) = dataset.orientations([image_id])
             about.add_stored(image_id, data, orientation)

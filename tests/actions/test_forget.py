@@ -35,6 +35,7 @@ from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
+from materializers.shards import shard_uri
 from materializers.store_files import remove_file, walk_files
 from steps.data.erasing import set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
@@ -602,6 +603,45 @@ def test_digits_that_two_pictures_begin_with_are_refused(disk: LocalArtifactStor
     assert [note.name for note in erase(disk, kept.artifacts, (digests[1],)).notes] == [
         picture_digest(photograph(1))
     ]
+
+
+def test_a_picture_whose_shard_is_lost_is_erased(
+    store: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tombstone for its row; the shard's other rows stay, damaged as they were, and that is told."""
+    world = World.made(store)
+    versions = world.versions()
+    loaded = world.kept.load(world.datasets[1])
+    (lost,) = {loaded.index.set_index("image_id")["shard"][GONE_ID]}
+    assert remove_file(store, shard_uri(store, lost))
+    result = outcome(world, monkeypatch, GONE_ID)
+    assert (result.details["found"], result.details["lost"]) == ([], [lost])
+    assert f"1 shards of these datasets are missing from the store: {lost[:16]}" in " ".join(result.reasons)
+    assert world.versions() == versions
+    assert GONE_ID in forgotten_ids(store)
+    after = world.kept.load(world.datasets[1])
+    assert after.tombstones["image_id"].tolist() == [GONE_ID]
+    assert set(after.index["image_id"]) == set(loaded.index["image_id"]) - {GONE_ID}
+    there = after.index["image_id"][after.index["shard"] != lost].tolist()
+    assert len(there) == 4
+    assert [picture_digest(data) for data in after.pictures(there)] == there
+    with pytest.raises(DamagedArtifact, match=lost):
+        after.pictures([picture_digest(photograph(0))])
+
+
+def test_a_picture_beside_a_lost_shard_is_erased(disk: LocalArtifactStore) -> None:
+    """Its own shard is written without it, though another one of the dataset is nowhere any more."""
+    world = World.made(disk)
+    loaded = world.kept.load(world.datasets[1])
+    shards = loaded.index.set_index("image_id")["shard"]
+    lost, gone = shards[picture_digest(photograph(5))], picture_digest(photograph(3))
+    assert remove_file(disk, shard_uri(disk, lost))
+    assert world.erase(gone).lost == [lost]
+    assert world.kept.bytes_found(middle(3)) == set()
+    after = world.kept.load(world.datasets[1])
+    there = after.index["image_id"][after.index["shard"] != lost].tolist()
+    assert (len(there), after.version) == (4, loaded.version)
+    assert [picture_digest(data) for data in after.pictures(there)] == there
 
 
 @pytest.mark.parametrize("holds_it", [True, False])

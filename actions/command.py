@@ -194,6 +194,8 @@ def _carry_out(request: Request, account: Account) -> int:
         else:
             _show(result, request)
         if result.exit_code:
+            if not request.as_json:
+                _show_next([result], config, request)
             _say_left_out(request.wanted, name)
             return int(result.exit_code)
     if not request.as_json:

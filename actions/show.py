@@ -235,10 +235,17 @@ def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
     """What one would type after this result: what it is for, and the command; empty where nothing follows."""
     if isinstance(result, ActionResult):
         return _after_act(result)
-    if not isinstance(result, PipelineResult) or result.exit_code or result.version is None:
+    if not isinstance(result, PipelineResult):
         return []
+    if result.exit_code:
+        return [(f"see the reports of {result.run}", dashboard())] if result.run is not None else []
+    return [] if result.version is None else _after_version(result, result.version, config)
+
+
+def _after_version(result: PipelineResult, version: int, config: Config) -> list[tuple[str, str]]:
+    """What follows on a version that was made or released."""
     if result.pipeline == "training" and result.verdict == "passed":
-        return [("release it to staging", f"{COMMAND} --deploy --version {result.version}")]
+        return [("release it to staging", f"{COMMAND} --deploy --version {version}")]
     if result.release is None or result.release["url"] is None:
         return []
     if result.release["environment"] == "production":
@@ -253,9 +260,9 @@ def next_commands(result: Any, config: Config) -> list[tuple[str, str]]:
         ("see data, reports and verdict", dashboard()),
         (
             "approve it for production",
-            f'{COMMAND} --approve {result.version} --by "YOUR NAME" --reason "…"',
+            f'{COMMAND} --approve {version} --by "YOUR NAME" --reason "…"',
         ),
-        *_to_production(result.version),
+        *_to_production(version),
         *_further_delivery(result, config),
         *_LOOK_AND_STOP,
     ]

@@ -79,16 +79,20 @@ def test_a_passed_version_may_go_to_staging(config: Config) -> None:
     assert commands(found) == "python run.py --deploy --version 3"
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"verdict": "refused", "exit_code": 3, "status": "refused"},
-        {"verdict": "passed", "version": None},
-    ],
-)
-def test_what_was_refused_is_not_proposed_for_release(config: Config, values: dict[str, Any]) -> None:
-    """A refused run, and one that made no version, propose nothing."""
-    assert next_commands(result("training", **values), config) == []
+def test_a_version_that_was_not_made_is_not_proposed_for_release(config: Config) -> None:
+    """A run that made none proposes nothing."""
+    assert next_commands(result("training", verdict="passed", version=None), config) == []
+
+
+@pytest.mark.parametrize("pipeline", ["training", "continuous", "deployment"])
+@pytest.mark.parametrize(("status", "exit_code"), [("refused", 3), ("failed", 1)])
+def test_after_a_refusal_or_a_fault_the_reports_of_the_run_are_next(
+    config: Config, pipeline: str, status: str, exit_code: int
+) -> None:
+    """And no release; where no run began, the reason alone says what mends it."""
+    found = result(pipeline, status=status, exit_code=exit_code, verdict="refused", run="training-1")
+    assert next_commands(found, config) == [("see the reports of training-1", "make dashboard")]
+    assert next_commands(found.model_copy(update={"run": None}), config) == []
 
 
 def test_staging_proposes_an_approval_before_production(config: Config) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache as computed_once
 from pathlib import Path
@@ -32,7 +34,7 @@ from steps.data.sources import find_source
 from steps.deployment.candidate import run_output
 from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
-from steps.monitoring.failure import notify_failure, settle
+from steps.monitoring.failure import headline, notify_failure, settle
 from steps.registry.change import unapproved_change
 from steps.training.settings import check_trainable
 
@@ -104,6 +106,13 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         return write_compiled(configured, arguments, how.compile_to)
     if how.repetition is not None:
         return keep_schedule(configured, arguments, model=config.product.model, repetition=how.repetition)
+    with _told_by_the_result(name, run_name):
+        return _run(configured, arguments, config, run_name)
+
+
+def _run(configured: Any, arguments: dict[str, Any], config: Config, run_name: str) -> PipelineResult:
+    """Run a configured pipeline to its end, and say what it came to."""
+    name = configured.name
     try:
         configured(**arguments)
     except KeyboardInterrupt:
@@ -119,6 +128,24 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         # What could not tell it itself, such as a container that ended before Python started.
         notify_failed_runs(config.product.model)
     return result
+
+
+@contextmanager
+def _told_by_the_result(name: str, run_name: str) -> Iterator[None]:
+    """Keep this process's log from saying that this run failed, and why: its result says it.
+
+    An alerter without targets writes into the log; those that have some are told all the same.
+    """
+    said = headline(name, run_name)
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(said)
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def _options(config: Config) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def tell_of_lost_run(alerter: BaseAlerter, lost: LostRun) -> bool:
     if claim is None:
         return False
     message = (
-        f"Pipeline {lost.pipeline} failed: run {lost.name} of its schedule\n"
+        f"{headline(lost.pipeline, lost.name)} of its schedule\n"
         "No container of it started Python: look at its pod, its image and its secrets"
     )
     taken = _post(alerter, claim, message)
@@ -133,6 +133,11 @@ def is_settled(run: PipelineRunResponse) -> bool:
     return any(tag.name == _tag_name(run.id) for tag in run.tags)
 
 
+def headline(pipeline: str, run: str) -> str:
+    """How every message about a failed run begins."""
+    return f"Pipeline {pipeline} failed: run {run}"
+
+
 def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reason: str) -> str:
     from zenml.utils.dashboard_utils import get_run_url
 
@@ -142,7 +147,7 @@ def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reaso
         said = f"{said[:LONGEST_REASON]}…"
     url = get_run_url(run)
     lines = (
-        f"Pipeline {pipeline} failed: run {run.name}" + (f", step {step}" if step else ""),
+        headline(pipeline, run.name) + (f", step {step}" if step else ""),
         ": ".join(part for part in (kind, said) if part),
         f"Look at it: {url}" if url else "Look at it in the dashboard: make dashboard",
     )

@@ -11,13 +11,13 @@ from zenml.client import Client
 from zenml.orchestrators import SubmissionResult
 from zenml.orchestrators.step_runner import StepRunner
 
-from materializers.errors import RunGoesOn, ServiceUnreachable
+from materializers.errors import RunGoesOn, ServiceUnreachable, UsageError
 from pipelines import launch
 from pipelines.config import load_config
 from pipelines.notification import notify_failed_runs
 from pipelines.session import close_run
 from stacks.local_orchestrator.orchestrator import ShutterlineLocalOrchestrator
-from steps.monitoring.failure import is_settled
+from steps.monitoring.failure import headline, is_settled
 
 
 def test_a_run_that_cannot_be_closed_hides_nothing(
@@ -60,6 +60,34 @@ def test_a_fault_that_no_step_recorded_is_told_by_itself(
     assert (result.status, result.exit_code) == ("failed", 1)
     assert result.reasons == ("the step could not be prepared",)
     assert str(local_stack.get_pipeline_run(result.run or "").status) == "failed"
+
+
+@step(enable_cache=False)
+def broken_step() -> None:
+    """Fail."""
+    raise UsageError("There is no such source")
+
+
+@pipeline
+def failing() -> None:
+    """One step that fails."""
+    broken_step()
+
+
+def test_a_fault_is_told_by_the_result_and_not_by_the_log_as_well(
+    local_stack: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The alerter was given the message, and writes into the log; other messages still stand there."""
+    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
+    config = load_config(None, ("running.retries.count=0",))
+    with caplog.at_level(logging.WARNING, logger="shutterline"):
+        result = launch.start(failing, config, {})
+        logging.getLogger("shutterline").warning("%s as said later", headline("failing", result.run or ""))
+    assert result.reasons == ("There is no such source",)
+    assert [line for line in caplog.messages if "failed: run" in line] == [
+        f"Pipeline failing failed: run {result.run} as said later"
+    ]
+    assert is_settled(local_stack.get_pipeline_run(result.run or ""))
 
 
 def test_an_interrupted_run_is_told_to_nobody(local_stack: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from materializers.erasure import ErasedDataset, Erasure, Forgotten, TrainedMode
 from materializers.image_dataset import ImageDataset, Repacked
 from materializers.image_manifest import lost_shards, read_manifest, read_version
 from materializers.quarantine import Quarantine
+from materializers.report import ReportMaterializer
 from materializers.shards import MEND
 from materializers.store_files import DELIVERIES
 from pipelines.erasure import erasure
@@ -95,6 +96,7 @@ def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
     store, artifacts = active_store(), known_artifacts()
     with store_errors("erase everything"):
         erased = erase(store, artifacts, image_ids)
+        again = _erased_before(store, artifacts, erased)
     held = [artifact for artifact in artifacts if artifact.uri in erased.datasets]
     versions = {each.version for each in erased.datasets.values()}
     versions.update(recorded_digest(artifact) or "" for artifact in held)
@@ -105,6 +107,7 @@ def forget(image_ids: Sequence[str], *, by: str, reason: str) -> ActionResult:
         action="forget",
         status="done" if outcome.outcome == "erased" else "failed",
         reasons=(
+            *again,
             *_said(erased, outcome),
             f"The proof: artifact {erasure.name}, version {stored.version}.",
             show_in_run(erasure, stored),
@@ -252,6 +255,20 @@ def _trained_on(versions: set[str]) -> Iterator[TrainedModel]:
         for entry in read_versions(name):
             if (data := entry.tags.get("data_version")) in versions:
                 yield TrainedModel(model=name, version=entry.version, data=data, aliases=entry.aliases)
+
+
+def _erased_before(store: BaseArtifactStore, artifacts: list[KnownArtifact], erased: Erased) -> list[str]:
+    """A sentence for each picture that an earlier call forgot, from the first record of it."""
+    first: dict[str, Erasure] = {}
+    for artifact in of_type(artifacts, Erasure):
+        earlier = ReportMaterializer(artifact.uri, store).load(Erasure)
+        first |= {image_id: first.get(image_id, earlier) for image_id in earlier.image_ids}
+    return [
+        f"{note.name[:16]} was forgotten already on {first[note.name].at:%Y-%m-%d %H:%M} UTC by "
+        f"{first[note.name].by}; the store was searched again."
+        for note in erased.notes
+        if note.name in first
+    ]
 
 
 def _said(erased: Erased, outcome: Erasure) -> Iterator[str]:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ from actions.forget import Erased, erase
 from actions.result import ActionResult
 from materializers.blobs import read_blob, write_blob
 from materializers.data_report import DataReport, Screening
-from materializers.erasure import forgotten_ids, notes_folder
+from materializers.erasure import Erasure, forgotten_ids, notes_folder
 from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset, picture_digest, thumbnail, thumbnail_sheet
 from materializers.picture_sheet import places_of
@@ -458,6 +459,24 @@ def outcome(world: World, monkeypatch: pytest.MonkeyPatch, *image_ids: str) -> A
     monkeypatch.setattr("zenml.client.Client", lambda: someone)
     monkeypatch.setattr(action, "show_in_run", lambda *_: "shown")
     return action.forget(image_ids, by="Ada", reason="asked")
+
+
+def test_it_is_said_that_a_picture_was_forgotten_before(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First of all, when and by whom it was for the first time; of another picture nothing of the kind."""
+    world = World.made(disk)
+    first = outcome(world, monkeypatch, GONE_ID)
+    assert first.reasons[0].startswith("The picture erased: ")
+    fields = {name: value for name, value in first.details.items() if name in Erasure.model_fields}
+    record = Erasure.model_validate(fields | {"at": "2026-03-01T10:00:00Z", "by": "Grace"})
+    later = record.model_copy(update={"at": datetime(2026, 4, 1, tzinfo=UTC), "by": "Ada"})
+    for report in (record, later):
+        world.kept.save(report)
+    again = outcome(world, monkeypatch, GONE_ID, picture_digest(photograph(5)))
+    said = f"{GONE_ID[:16]} was forgotten already on 2026-03-01 10:00 UTC by Grace; the store was searched"
+    assert again.reasons[0].startswith(said)
+    assert again.reasons[1].startswith("2 pictures erased: ")
 
 
 def test_a_plain_picture_is_never_said_to_be_proven(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from materializers.errors import UsageError
+from materializers.report import counted
 from steps.data.labels import LABELS_FILE, Labels, Row
 
 LIKE_PICTURES = frozenset(
@@ -46,8 +47,8 @@ def label_by_folder(address: str, paths: Iterable[str], folders: Iterable[str]) 
     empty = sorted({name for name in folders if not is_hidden(name)} - {path.split("/")[0] for path in found})
     if empty:
         raise UsageError(
-            f"{address} is refused as a whole: without {LABELS_FILE} each folder is a class, and "
-            f"{len(empty):,} without a picture were found, such as {printable(empty[0])}. Upload its "
+            f"{address} is refused as a whole: without {LABELS_FILE} each folder is a class; "
+            f"{counted(len(empty), 'folder')} without a picture, such as {printable(empty[0])}. Upload its "
             "pictures, or remove it."
         )
     _refuse_written_alike(address, found)
@@ -93,7 +94,9 @@ def _refuse_written_alike(address: str, paths: list[str]) -> None:
 
 
 def _lie_beside(paths: list[str]) -> str:
-    return f"{len(paths):,} pictures lie in no folder, such as {printable(paths[0])}"
+    return (
+        f"not each picture is in a folder ({counted(len(paths), 'picture')}, such as {printable(paths[0])})"
+    )
 
 
 def _row(path: str) -> Row:

@@ -143,7 +143,7 @@ def data_report(outcome: Literal["passed", "refused"] = "passed", left: int = 3)
             outcome=outcome,
             measured=share,
             limit=0.05,
-            reason=f"{left} pictures are set aside: {share:.1%} of the delivery; at most 5.0% may be.",
+            reason=f"{left} pictures set aside: {share:.1%} of the delivery; at most 5.0% may be.",
         ),
         Check(
             name="captured_at",

@@ -36,7 +36,7 @@ def test_a_refused_report_gives_the_reasons_of_its_refused_checks_alone() -> Non
     """A warning is in the table, not among the reasons."""
     refused = data_report("refused", left=420)
     assert refused.reasons() == [
-        "420 pictures are set aside: 14.0% of the delivery; at most 5.0% may be.",
+        "420 pictures set aside: 14.0% of the delivery; at most 5.0% may be.",
     ]
     assert data_report().reasons() == []
     assert refused.reasons()[0] in refused.page()

@@ -93,7 +93,7 @@ def test_refused_data_are_a_refusal() -> None:
     """Exit code 3 and the checks' reasons."""
     result = _summarise("training", "r", {"data_report": data_report("refused", left=300)})
     assert (result.status, result.exit_code, result.data) == ("refused", 3, None)
-    assert "300 pictures are set aside" in result.reasons[0]
+    assert "300 pictures set aside" in result.reasons[0]
 
 
 def test_accepted_data_are_named_whatever_became_of_them() -> None:

@@ -131,7 +131,7 @@ def test_a_source_that_cannot_be_used_is_wrong_use(
 
 
 REFUSED_DATA: dict[str, tuple[Callable[[], Mapping[str, tuple[str, bytes | None]]], str]] = {
-    "one class only": (lambda: whole_delivery(150, ["tops"]), "1 classes have pictures"),
+    "one class only": (lambda: whole_delivery(150, ["tops"]), "Classes with pictures: 1;"),
     "a class with two pictures": (
         lambda: {**whole_delivery(40, CLASSES[:4]), **dict(list(whole_delivery(2).items())[-2:])},
         "bags has 2",

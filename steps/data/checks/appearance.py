@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from materializers.data_report import Check
-from materializers.report import Record
+from materializers.report import Record, counted
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
 
@@ -21,12 +21,12 @@ MEASURED = {
 }
 """Check → the column that it needs."""
 SHOWN = {
-    "too_dark": "are too dark",
-    "too_bright": "are too bright",
-    "blurred": "are blurred",
-    "flat": "show nearly nothing but one colour",
-    "odd_size": "are far larger or smaller than most",
-    "near_monochrome": "have nearly no colour, where most have",
+    "too_dark": "too dark",
+    "too_bright": "too bright",
+    "blurred": "blurred",
+    "flat": "of nearly one colour alone",
+    "odd_size": "far larger or smaller than most",
+    "near_monochrome": "with nearly no colour, where most have some",
 }
 
 
@@ -111,6 +111,8 @@ def _share(name: str, odd: pd.Series, measured: pd.Series, settings: AppearanceS
         reason = f"None of the {len(odd):,} pictures was measured when it arrived; deliver them again."
         return not_assessed(name, bound, reason)
     share = float(odd.sum() / measured.sum())
-    reason = f"{odd.sum():,} pictures {SHOWN[name]}, {share:.1%}; at most {bound.limit:.1%} may."
+    reason = (
+        f"{counted(int(odd.sum()), 'picture')} {SHOWN[name]}, {share:.1%}; at most {bound.limit:.1%} may be."
+    )
     mend = f"Look at them, or raise validate.pictures.appearance.{name}.limit."
     return judged(name, share, bound, "at most", reason, mend)

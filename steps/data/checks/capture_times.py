@@ -3,6 +3,7 @@
 import pandas as pd
 
 from materializers.data_report import Check
+from materializers.report import counted
 from steps.data.checks.judging import judged
 from steps.data.checks.limits import NeededLimit
 
@@ -19,7 +20,7 @@ def check_capture_times(index: pd.DataFrame) -> Check:
     """Refuse to split by time where a picture has none."""
     undated = int(capture_times(index).isna().sum())
     reason = (
-        f"{undated:,} of {len(index):,} pictures have no readable time in captured_at; "
+        f"No readable time in captured_at: {undated:,} of {counted(len(index), 'picture')}; "
         "split by time, every picture needs one."
     )
     mend = "Fill it in labels.csv, like 2026-11-21T14:00:00Z, or split by groups: --set split.by=groups."

@@ -26,14 +26,14 @@ NOT_ONE = CheckLimit(limit=0, severity="warn")
 
 def check_rows(index: pd.DataFrame, bound: CheckLimit) -> Check:
     """Whether there are pictures enough at all."""
-    reason = f"{len(index):,} pictures can be used; at least {bound.limit:,.0f} are needed."
+    reason = f"{counted(len(index), 'picture')} can be used; at least {bound.limit:,.0f} are needed."
     return judged("rows", len(index), bound, "at least", reason, f"{DELIVER}.")
 
 
 def check_needed_values(index: pd.DataFrame, bound: CheckLimit) -> Check:
     """Whether every picture has a label and a path."""
     missing = int(index["label"].isna().sum() + index["source"].isna().sum())
-    reason = f"{missing:,} pictures in the dataset have no label or path; {bound.limit:,.0f} may."
+    reason = f"{counted(missing, 'picture')} in the dataset without label or path; {bound.limit:,.0f} may be."
     return judged("needed_values", missing, bound, "at most", reason, f"{CORRECT}.")
 
 
@@ -50,11 +50,11 @@ def check_set_aside(screening: Screening, bound: CheckLimit) -> Check:
     counts = pd.Series([each.reason for each in set_aside], dtype=str).value_counts()
     reasons = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
     reason = (
-        f"{len(set_aside):,} pictures are set aside ({reasons}): {share:.1%} of the delivery's "
-        f"{rows:,} rows; at most {bound.limit:.1%} may be."
+        f"{counted(len(set_aside), 'picture')} set aside ({reasons}): {share:.1%} of the delivery's "
+        f"{counted(rows, 'row')}; at most {bound.limit:.1%} may be."
     )
     if forgotten:
-        reason += f" {forgotten:,} more were forgotten, and are not counted."
+        reason += f" Not counted: {counted(forgotten, 'forgotten picture')}."
     mend = f"{CORRECT}, or raise validate.set_aside.limit."
     return judged("set_aside", share, bound, "at most", reason, mend)
 
@@ -71,8 +71,8 @@ def check_unknown_labels(unknown: pd.DataFrame, screening: Screening, bound: Che
     names = ", ".join(sorted(unknown["label"].astype(str).unique())[:LABELS_SHOWN])
     labels = f" ({names})" if names else ""
     reason = (
-        f"{len(unknown):,} pictures have a label that is not configured{labels}: {share:.1%} of the "
-        f"delivery's {screening.rows:,} rows; at most {bound.limit:.1%} may."
+        f"{counted(len(unknown), 'picture')} with a label that is not configured{labels}: {share:.1%} of the "
+        f"delivery's {counted(screening.rows, 'row')}; at most {bound.limit:.1%} may be."
     )
     mend = f"{CORRECT}, add the label to product.classes, or raise validate.unknown_labels.limit."
     return judged("unknown_labels", share, bound, "at most", reason, mend)
@@ -103,7 +103,9 @@ def check_absent_classes(per_class: Mapping[str, int], bound: CheckLimit) -> Che
     absent = [name for name, count in per_class.items() if not count]
     named = f" (missing: {', '.join(absent)})" if absent else ""
     present = len(per_class) - len(absent)
-    reason = f"{present} of {len(per_class)} configured classes have pictures{named}; all must."
+    reason = (
+        f"Pictures of {present} of {len(per_class)} configured classes{named}; of all there must be some."
+    )
     mend = f"{DELIVER}, or take the class out of product.classes."
     return judged("absent_classes", len(absent), bound, "at most", reason, mend)
 
@@ -111,7 +113,7 @@ def check_absent_classes(per_class: Mapping[str, int], bound: CheckLimit) -> Che
 def check_several_classes(per_class: Mapping[str, int], bound: CheckLimit) -> Check:
     """Whether there is anything to tell apart."""
     present = sum(count > 0 for count in per_class.values())
-    reason = f"{present} classes have pictures; at least {bound.limit:,.0f} are needed to tell apart."
+    reason = f"Classes with pictures: {present}; at least {bound.limit:,.0f} are needed to tell apart."
     return judged("several_classes", present, bound, "at least", reason, f"{DELIVER}.")
 
 
@@ -135,9 +137,11 @@ def check_class_balance(per_class: Mapping[str, int], bound: CheckLimit) -> Chec
         return judged("class_balance", 1, bound, "at most", "No class has pictures.", f"{DELIVER}.")
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     ratio = counts[largest] / counts[smallest]
+    pictures = counted(counts[largest], "picture")
     compared = (
-        f"{largest} has {counts[largest]:,} pictures, {smallest} {counts[smallest]:,}: {ratio:,.1f} times as "
-        "many"
+        f"Each class has {pictures}"
+        if ratio == 1
+        else f"{largest} has {pictures}, {smallest} {counts[smallest]:,}: {ratio:,.1f} times as many"
     )
     reason = f"{compared}; at most {bound.limit:,.1f} times is expected."
     mend = f"Deliver more pictures of {smallest}, or raise validate.class_balance.limit."
@@ -151,7 +155,8 @@ def check_groups_of_one_label(index: pd.DataFrame, bound: CheckLimit) -> Check:
     mixed = [str(name) for name in labels[labels > 1].index]
     shown = f" ({', '.join(mixed[:SHOWN])})" if mixed else ""
     reason = (
-        f"{len(mixed):,} groups have pictures of more than one label{shown}; {bound.limit:,.0f} may have."
+        f"{counted(len(mixed), 'group')} with pictures of more than one label{shown}; "
+        f"{bound.limit:,.0f} may be."
     )
     mend = "Look at them: a group is one product."
     return judged("groups_of_one_label", len(mixed), bound, "at most", reason, mend)
@@ -162,8 +167,8 @@ def check_label_conflicts(screening: Screening, bound: CheckLimit) -> Check:
     paths = screening.conflicts
     shown = f" ({', '.join(paths[:SHOWN])})" if paths else ""
     reason = (
-        f"{len(paths):,} rows give a picture another label than an earlier row{shown}; the later row "
-        f"stands; {bound.limit:,.0f} may."
+        f"{counted(len(paths), 'row')} with another label for a picture than an earlier row has{shown}; the "
+        f"later row stands; {bound.limit:,.0f} may be."
     )
     return judged("label_conflicts", len(paths), bound, "at most", reason, "Remove one of the two rows.")
 
@@ -191,8 +196,8 @@ def check_missing_values(screening: Screening, bound: CheckLimit) -> list[Check]
             continue
         share = _share(missing, screening.rows)
         reason = (
-            f"Column {name} has no value in {missing:,} rows, {share:.1%}; under {bound.limit:.1%} is "
-            "expected."
+            f"Column {name} has no value in {counted(missing, 'row')}, {share:.1%}; under "
+            f"{bound.limit:.1%} is expected."
         )
         mend = "Fill it in labels.csv, or raise validate.missing_values.limit."
         checks.append(judged(f"missing_values: {name}", share, bound, "under", reason, mend))

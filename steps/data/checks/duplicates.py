@@ -4,7 +4,7 @@ import pandas as pd
 from pydantic import Field
 
 from materializers.data_report import Check
-from materializers.report import Record
+from materializers.report import Record, counted
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
 from steps.data.near_duplicates import MAX_DIFFERENCE, MAX_DISTANCE
@@ -41,7 +41,7 @@ def exact_duplicates(duplicate_rows: int, rows: int, bound: CheckLimit) -> Check
         return not_assessed("exact_duplicates", bound, "The delivery has no rows.")
     share = duplicate_rows / rows
     reason = (
-        f"{duplicate_rows:,} of {rows:,} rows repeat a picture and its label, {share:.1%}; "
+        f"Rows that repeat a picture and its label: {duplicate_rows:,} of {rows:,}, {share:.1%}; "
         f"at most {bound.limit:.1%} may. They count once."
     )
     return judged("exact_duplicates", share, bound, "at most", reason, "Remove them from the delivery.")
@@ -65,7 +65,8 @@ def near_duplicates(index: pd.DataFrame, bound: CheckLimit) -> Check:
     repeated = len(clusters) - clusters.nunique()
     share = repeated / len(index)
     reason = (
-        f"{repeated:,} pictures nearly repeat another one, in {clusters.nunique():,} clusters, {share:.1%}; "
+        f"Pictures that nearly repeat another one: {repeated:,}, in "
+        f"{counted(clusters.nunique(), 'cluster')}, {share:.1%}; "
         f"at most {bound.limit:.1%} may. A cluster stays in one split."
     )
     mend = "Look at them side by side, and withdraw what is too much."
@@ -89,7 +90,7 @@ def near_two_labels(index: pd.DataFrame, bound: CheckLimit) -> Check:
     )
     shown = f" ({named})" if named else ""
     found = mixed["cluster"].nunique()
-    reason = f"{found:,} clusters of pictures that look the same have more than one label{shown}."
+    reason = f"{counted(found, 'cluster')} of pictures that look the same, with more than one label{shown}."
     return judged("near_two_labels", found, bound, "at most", reason, "Look at them, and correct the label.")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from materializers.data_report import Check, Severity
-from materializers.report import Record
+from materializers.report import Record, counted
 from steps.data.checks.capture_times import capture_times
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit, NeededLimit
@@ -87,8 +87,8 @@ def check_data_age(
         return not_assessed("data_age", bound, f"{reason} {STALE_MEND}")
     age = max(0, (now - newest) // DAY)
     reason = (
-        f"The newest picture {said} on {newest:%Y-%m-%d}, {age:,} days ago; the limit is {bound.limit:,.0f} "
-        "days."
+        f"The newest picture {said} on {newest:%Y-%m-%d}, {counted(age, 'day')} ago; the limit is "
+        f"{bound.limit:,.0f} days."
     )
     return judged("data_age", age, bound, "at most", reason, STALE_MEND)
 
@@ -100,8 +100,8 @@ def check_delivery_interval(last_delivery_at: datetime | None, bound: CheckLimit
         return judged(DELIVERY_INTERVAL, 0, bound, "at most", reason, "")
     hours = max(0, (now - last_delivery_at) // HOUR)
     reason = (
-        f"The last new delivery came on {last_delivery_at:%Y-%m-%d %H:%M %Z}, {hours:,} hours ago; one is "
-        f"expected every {bound.limit:,.0f} hours."
+        f"The last new delivery came on {last_delivery_at:%Y-%m-%d %H:%M %Z}, "
+        f"{counted(hours, 'hour')} ago; one is expected every {bound.limit:,.0f} hours."
     )
     mend = "Ask the supplier where the next one is, or change validate.freshness.delivery_interval.limit."
     return judged(DELIVERY_INTERVAL, hours, bound, "at most", reason, mend)
@@ -112,7 +112,7 @@ def check_times(index: pd.DataFrame, bound: CheckLimit) -> Check:
     wrong = index["captured_at"][index["captured_at"].notna() & capture_times(index).isna()]
     shown = f" (such as {str(wrong.iloc[0])!r})" if len(wrong) else ""
     reason = (
-        f"{len(wrong):,} values of captured_at are no ISO 8601 time{shown}; {bound.limit:,.0f} may be none."
+        f"Values of captured_at that are no ISO 8601 time: {len(wrong):,}{shown}; {bound.limit:,.0f} may be."
     )
     mend = "Write them like 2026-11-21T14:00:00Z."
     return judged("captured_at", len(wrong), bound, "at most", reason, mend)

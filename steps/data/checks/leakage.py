@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from materializers.data_report import Check
+from materializers.report import counted
 from materializers.splits import APART, TEST, TRAIN, Splits
 from steps.data.checks.capture_times import capture_times
 from steps.data.checks.judging import judged, not_assessed
@@ -51,15 +52,17 @@ def check_leakage(index: pd.DataFrame, splits: Splits) -> list[Check]:
     if "source_digest" in index:
         files = column("source_digest").fillna(files)
     return [
-        _refused_if_any("group_leakage", leaking("group"), "groups have pictures"),
-        _refused_if_any("cluster_leakage", leaking("cluster"), "clusters of near-duplicates have pictures")
+        _refused_if_any("group_leakage", leaking("group"), "Groups with pictures"),
+        _refused_if_any("cluster_leakage", leaking("cluster"), "Clusters of near-duplicates with pictures")
         if "cluster" in index and ("phash" not in index or index["phash"].notna().any())
         else not_assessed(
             "cluster_leakage",
             CheckLimit(limit=0, severity="warn"),
             "No picture has a hash (they are under 64 pixels, or flat): only equal ones are found.",
         ),
-        _refused_if_any("duplicate_leakage", _on_several_sides(files, sides), "pictures are there twice,"),
+        _refused_if_any(
+            "duplicate_leakage", _on_several_sides(files, sides), "Pictures that are there twice,"
+        ),
     ]
 
 
@@ -76,7 +79,7 @@ def check_time_leakage(index: pd.DataFrame, splits: Splits) -> Check:
     oldest = tested.min()
     newer = int((learnt > oldest).sum()) if len(tested) else 0
     since = f", {oldest.isoformat()}" if len(tested) else ""
-    reason = f"{newer:,} training pictures are newer than the oldest test picture{since}; 0 may be."
+    reason = f"{counted(newer, 'training picture')} newer than the oldest test picture{since}; 0 may be."
     mend = (
         "What is in a split stays there: split by groups (split.by), or give the model another name "
         "(product.model), so that it is split anew."
@@ -95,5 +98,5 @@ def _on_several_sides(values: pd.Series, sides: npt.NDArray[np.intp]) -> list[st
 
 def _refused_if_any(name: str, found: list[str], what: str) -> Check:
     shown = f" ({', '.join(found[:SHOWN])})" if found else ""
-    reason = f"{len(found):,} {what} in more than one split{shown}; 0 may."
+    reason = f"{what} in more than one split: {len(found):,}{shown}; 0 may be."
     return judged(name, len(found), NONE, "at most", reason, MEND)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from materializers.data_report import Check
+from materializers.report import counted
 from materializers.splits import APART, SPLITS
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
@@ -60,6 +61,8 @@ def check_set_apart(counts: pd.DataFrame, limit: CheckLimit) -> Check:
     """Whether too much of the dataset is set apart, as by a group that stands for a whole supplier."""
     apart, rows = int(counts[APART].sum()), int(counts.to_numpy().sum())
     share = apart / rows if rows else 0.0
-    reason = f"{apart:,} pictures are set apart: {share:.1%} of {rows:,}; at most {limit.limit:.1%} may be."
+    reason = (
+        f"{counted(apart, 'picture')} set apart: {share:.1%} of {rows:,}; at most {limit.limit:.1%} may be."
+    )
     mend = "Correct the groups in labels.csv, where one is no single product, or raise split.set_apart."
     return judged("set_apart", share, limit, "at most", reason, mend)

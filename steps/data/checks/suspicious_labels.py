@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from materializers.data_report import Check
-from materializers.report import Record
+from materializers.report import Record, counted
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
 from steps.data.near_duplicates import Thumbnail, thumbnail
@@ -67,18 +67,19 @@ def suspicious_labels(
     bound = settings.suspicious_labels
     first = np.argsort(index["image_id"].to_numpy(dtype=object), kind="stable")[: settings.sample]
     rows = index.iloc[first]
-    if len(rows) < max(LEAST, settings.neighbours + 1) or rows["label"].nunique() <= 1:
+    needed = max(LEAST, settings.neighbours + 1)
+    if len(rows) < needed or rows["label"].nunique() <= 1:
         reason = (
-            f"{len(rows):,} pictures of {rows['label'].nunique()} labels are too few to doubt a label; "
-            f"{LEAST} of 2 are needed."
+            f"Too little to doubt a label: {counted(len(rows), 'picture')} of "
+            f"{counted(rows['label'].nunique(), 'label')}; at least {needed} pictures of 2 labels are needed."
         )
         return not_assessed("suspicious_labels", bound, reason), _found(rows[:0], [], [])
     features = thumbnail_features(rows, load) if embeddings is None else embeddings[first]
     found = doubted(rows, features, settings)
     share = len(found) / len(rows)
     reason = (
-        f"{len(found):,} of {len(rows):,} pictures look like pictures of another label, {share:.1%}; "
-        f"at most {bound.limit:.1%} may."
+        f"{len(found):,} of {counted(len(rows), 'picture')} with the look of another label, {share:.1%}; "
+        f"at most {bound.limit:.1%} may be."
     )
     mend = "Look at them, and correct what is wrong: a row with image_id and label in the next labels.csv."
     return judged("suspicious_labels", share, bound, "at most", reason, mend), found

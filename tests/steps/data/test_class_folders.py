@@ -61,8 +61,12 @@ def test_files_that_programs_leave_behind_are_passed_over() -> None:
     [
         ((), (), "no folder of it holds a picture"),
         (("readme.txt", "books/readme.txt"), ("books",), "no folder of it holds a picture"),
-        (("a.png", "b.png", "books/c.png"), ("books",), "2 pictures lie in no folder, such as a.png"),
-        (("books/c.png",), ("books", "toys", "games"), "2 without a picture were found, such as games"),
+        (
+            ("a.png", "b.png", "books/c.png"),
+            ("books",),
+            "not each picture is in a folder (2 pictures, such as a.png)",
+        ),
+        (("books/c.png",), ("books", "toys", "games"), "2 folders without a picture, such as games"),
     ],
 )
 def test_what_is_no_such_layout_is_wrong_use(
@@ -148,7 +152,7 @@ def test_an_empty_class_folder_refuses_the_delivery(tmp_path: Path, bucket: Buck
     ):
         with (
             opened(each) as source,
-            pytest.raises(UsageError, match="1 without a picture were found, such as games"),
+            pytest.raises(UsageError, match="1 folder without a picture, such as games"),
         ):
             source.rows()
 

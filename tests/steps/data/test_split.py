@@ -262,7 +262,7 @@ def test_refused_splits_are_none() -> None:
     )
     splits, report = split_dataset(index, "v", previous, SplitSettings())
     assert (splits, report.outcome, report.set_apart_count) == (None, "refused", 49)
-    assert report.reasons()[0].startswith("49 pictures are set apart: 49.0% of 100")
+    assert report.reasons()[0].startswith("49 pictures set apart: 49.0% of 100")
 
 
 def test_without_times_nothing_is_split_by_time() -> None:
@@ -278,7 +278,7 @@ def test_splits_by_groups_that_leak_in_time_are_refused_by_time() -> None:
     previous = splits_of(index, ["test", "validation"] + ["train"] * 8)
     splits, report = split_dataset(index, "v", previous, SplitSettings(by="time"))
     assert splits is None
-    assert report.reasons()[0].startswith("8 training pictures are newer than the oldest test picture")
+    assert report.reasons()[0].startswith("8 training pictures newer than the oldest test picture")
 
 
 def pictures_named(name: str, size: int) -> ImageDataset:

@@ -108,7 +108,7 @@ def test_many_bad_pictures_are_refused() -> None:
     dataset = dataset_of(GOOD[:-6])
     _, report = check_delivery(dataset, screening_of(114, set_aside=bad), CLASSES, ValidateSettings())
     assert refused(report).keys() == {"set_aside"}
-    assert "6 pictures are set aside (truncated 6): 5.3%" in report.reasons()[0]
+    assert "6 pictures set aside (truncated 6): 5.3%" in report.reasons()[0]
     _, report = check_delivery(dataset, screening_of(120, set_aside=bad), CLASSES, ValidateSettings())
     assert report.outcome == "passed"
 

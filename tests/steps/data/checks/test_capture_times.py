@@ -23,7 +23,7 @@ def test_a_picture_without_a_time_is_refused(missing: str | None) -> None:
     index = pd.DataFrame({"image_id": ["a", "b"], "captured_at": ["2026-11-21", missing]})
     check = check_capture_times(index)
     assert (check.outcome, check.measured) == ("refused", 1)
-    assert "1 of 2 pictures have no readable time in captured_at" in check.reason
+    assert "No readable time in captured_at: 1 of 2 pictures" in check.reason
     assert "--set split.by=groups" in check.reason
 
 

@@ -69,23 +69,26 @@ BEYOND = {
     "rows": (check_rows(index_of(["a"] * 99), refusing(100)), "99 pictures can be used; at least 100"),
     "needed values": (
         check_needed_values(index_of(["a", None]), refusing(0)),
-        "1 pictures in the dataset have no label or path; 0 may. Correct the delivery.",
+        "1 picture in the dataset without label or path; 0 may be. Correct the delivery.",
     ),
     "set aside": (
         check_set_aside(screening_of(100, set_aside=aside(6)), refusing(0.05)),
-        "6 pictures are set aside (truncated 6): 6.0% of the delivery's 100 rows; at most 5.0% may be. "
+        "6 pictures set aside (truncated 6): 6.0% of the delivery's 100 rows; at most 5.0% may be. "
         "Correct the delivery, or raise validate.set_aside.limit.",
     ),
     "unknown labels": (
         check_unknown_labels(index_of(["x"] * 6), screening_of(100), refusing(0.05)),
-        "(x): 6.0% of the delivery's 100 rows; at most 5.0% may. Correct the delivery, add the label to "
+        "(x): 6.0% of the delivery's 100 rows; at most 5.0% may be. Correct the delivery, add the label to "
         "product.classes, or raise validate.unknown_labels.limit.",
     ),
     "absent classes": (
         check_absent_classes({"a": 1, "b": 0}, refusing(0)),
-        "1 of 2 configured classes have pictures (missing: b); all must.",
+        "Pictures of 1 of 2 configured classes (missing: b); of all there must be some.",
     ),
-    "several classes": (check_several_classes({"a": 1, "b": 0}, refusing(2)), "1 classes have pictures"),
+    "several classes": (
+        check_several_classes({"a": 1, "b": 0}, refusing(2)),
+        "Classes with pictures: 1; at least 2 are needed to tell apart.",
+    ),
     "pictures per class": (
         check_pictures_per_class({"a": 6, "b": 9}, refusing(7)),
         "Every class needs at least 7 pictures; a has 6. Deliver more pictures",
@@ -101,11 +104,12 @@ BEYOND = {
     ),
     "groups of one label": (
         check_groups_of_one_label(index_of(["a", "b"], ["g", "g"]), refusing(0)),
-        "1 groups have pictures of more than one label (g); 0 may have. Look at them",
+        "1 group with pictures of more than one label (g); 0 may be. Look at them",
     ),
     "label conflicts": (
         check_label_conflicts(screening_of(9, conflicts=("a.png", "b.png")), refusing(1)),
-        "2 rows give a picture another label than an earlier row (a.png, b.png); the later row stands; 1",
+        "2 rows with another label for a picture than an earlier row has (a.png, b.png); the later row "
+        "stands; 1 may be.",
     ),
     "unknown pictures": (
         check_unknown_pictures(
@@ -145,8 +149,8 @@ def test_forgotten_pictures_that_come_again_are_no_fault_of_a_delivery() -> None
     )
     check = check_set_aside(screening_of(100, set_aside=(*gone, *aside(2))), refusing(0.05))
     assert (check.outcome, check.measured) == ("passed", 2 / 40)
-    assert "2 pictures are set aside (truncated 2): 5.0% of the delivery's 40 rows" in check.reason
-    assert "60 more were forgotten, and are not counted." in check.reason
+    assert "2 pictures set aside (truncated 2): 5.0% of the delivery's 40 rows" in check.reason
+    assert "Not counted: 60 forgotten pictures." in check.reason
     check = check_set_aside(screening_of(100, set_aside=(*gone, *aside(3))), refusing(0.05))
     assert (check.outcome, check.measured) == ("refused", 3 / 40)
     assert check_set_aside(screening_of(60, set_aside=gone), refusing(0.05)).outcome == "passed"
@@ -163,6 +167,22 @@ def test_stored_pictures_of_an_unconfigured_class_warn_and_never_refuse() -> Non
     ):
         assert said in check.reason
     assert check_stored_labels(pd.Series([], dtype=str), "").outcome == "passed"
+
+
+def test_classes_of_one_size_are_said_to_be() -> None:
+    """The largest class is not compared with itself."""
+    check = check_class_balance({"tops": 720, "bags": 720}, refusing(20))
+    assert check.reason == "Each class has 720 pictures; at most 20.0 times is expected."
+    assert check_class_balance({"tops": 1}, refusing(20)).reason.startswith("Each class has 1 picture;")
+
+
+def test_one_is_no_plural() -> None:
+    """Of one picture and one row the sentence says so."""
+    check = check_unknown_labels(index_of(["x"]), screening_of(1), refusing(0.05))
+    assert check.reason.startswith(
+        "1 picture with a label that is not configured (x): 100.0% of the delivery's 1 row; at most"
+    )
+    assert check_rows(index_of(["x"]), refusing(100)).reason.startswith("1 picture can be used;")
 
 
 def test_needed_columns_have_a_check_of_their_own() -> None:

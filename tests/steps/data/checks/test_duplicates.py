@@ -31,7 +31,9 @@ def test_repeated_rows_beyond_the_limit_warn() -> None:
     assert exact_duplicates(5, 100, LIMITS.exact_duplicates).outcome == "passed"
     check = exact_duplicates(6, 100, LIMITS.exact_duplicates)
     assert (check.outcome, check.measured) == ("warned", 0.06)
-    assert check.reason.startswith("6 of 100 rows repeat a picture and its label, 6.0%; at most 5.0% may.")
+    assert check.reason.startswith(
+        "Rows that repeat a picture and its label: 6 of 100, 6.0%; at most 5.0% may."
+    )
     assert exact_duplicates(1, 100, STRICT).outcome == "refused"
     assert exact_duplicates(0, 0, STRICT).outcome == "not_assessed"
 

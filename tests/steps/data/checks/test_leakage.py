@@ -34,8 +34,16 @@ def test_whole_groups_do_not_leak() -> None:
 @pytest.mark.parametrize(
     ("sides", "leaking", "named"),
     [
-        (["train", "test", "test", "train"], "group_leakage", "1 groups have pictures .*vase"),
-        (["train", "train", "test", "train"], "cluster_leakage", "1 clusters of near-duplicates .*alike"),
+        (
+            ["train", "test", "test", "train"],
+            "group_leakage",
+            "Groups with pictures in more than one split: 1 .*vase",
+        ),
+        (
+            ["train", "train", "test", "train"],
+            "cluster_leakage",
+            "Clusters of near-duplicates with pictures in more than one split: 1 .*alike",
+        ),
         (["validation", "train", "train", "train"], "group_leakage", "vase"),
     ],
 )
@@ -76,7 +84,7 @@ def test_a_training_picture_newer_than_a_test_picture_is_refused() -> None:
     """The future is not learnt from; the oldest test picture's time is named."""
     leaking = check_time_leakage(INDEX, splits_of(INDEX, ["train", "test", "validation", "train"]))
     assert (leaking.outcome, leaking.measured) == ("refused", 1)
-    assert "1 training pictures are newer than the oldest test picture, 2026-01-02" in leaking.reason
+    assert "1 training picture newer than the oldest test picture, 2026-01-02" in leaking.reason
     in_order = check_time_leakage(INDEX, splits_of(INDEX, ["train", "train", "validation", "test"]))
     assert in_order.outcome == "passed"
     assert check_time_leakage(INDEX, splits_of(INDEX, ["train"] * 4)).outcome == "passed"

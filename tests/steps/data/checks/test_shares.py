@@ -52,6 +52,6 @@ def test_too_many_set_apart_are_refused() -> None:
     check = check_set_apart(counts(a=(70, 10, 10, 10)), limit)
     assert check.outcome == "refused"
     assert check.measured == pytest.approx(0.1)
-    assert "10 pictures are set apart: 10.0% of 100; at most 5.0% may be" in check.reason
+    assert "10 pictures set apart: 10.0% of 100; at most 5.0% may be" in check.reason
     assert check_set_apart(counts(a=(70, 10, 15, 5)), limit).outcome == "passed"
     assert check_set_apart(counts(), limit).measured == 0

@@ -38,7 +38,8 @@ def find_source(address: str) -> Path | None:
         raise UsageError(f"The source {address} cannot be looked at: {error.strerror}.") from error
     if not there:
         raise UsageError(
-            f"There is no source {address}. Give a folder, a .zip or .tar archive, or s3://bucket/prefix."
+            f"There is no source {address}. Give a folder, a .zip or .tar archive, a "
+            f"{PARQUET_SUFFIX} file, or s3://bucket/prefix."
         )
     if path.is_file() and not path.name.lower().endswith((*ARCHIVE_SUFFIXES, PARQUET_SUFFIX)):
         raise UsageError(

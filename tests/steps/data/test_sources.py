@@ -22,9 +22,12 @@ def test_the_pictures_of_a_source_are_listed(tmp_path: Path, name: str) -> None:
 
 
 def test_a_source_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
-    """The message says what a source can be."""
-    with pytest.raises(UsageError, match="There is no source"):
+    """The message says what a source can be, as docs/data.md shows it."""
+    with pytest.raises(UsageError, match="There is no source") as refused:
         screened(tmp_path / "absent.zip")
+    shown = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    said = str(refused.value).replace(str(tmp_path / "absent.zip"), "data/third-delivery.zip")
+    assert f"\n```\n{said}\n```\n" in shown
 
 
 def test_a_file_of_another_kind_is_wrong_use(tmp_path: Path) -> None:

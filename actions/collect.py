@@ -20,7 +20,7 @@ from materializers.errors import DamagedArtifact, Refused
 from materializers.image_dataset import ImageDataset
 from materializers.image_manifest import MANIFEST, read_manifest
 from materializers.quarantine import Quarantine, read_rows
-from materializers.shards import SHARDS_FOLDER
+from materializers.shards import SHARDS_FOLDER, digest_of_name
 from materializers.store_files import (
     StoredFile,
     forget_listings,
@@ -139,9 +139,8 @@ def find_garbage(
     named = _named_shards(store, artifacts, found.folders, {garbage.uri for garbage in left})
     kept_until = _kept_until(store, artifacts)
     # Who loaded a manifest before it was replaced still reads the shards that it named.
-    replaced = {
-        file.uri.rpartition("/")[2].removesuffix(".arrow") for file in found.notes if file.changed >= oldest
-    }
+    young = (file.uri.rpartition("/")[2] for file in found.notes if file.changed >= oldest)
+    replaced = {digest for digest in map(digest_of_name, young) if digest is not None}
     return [
         *_unfinished(found.parts, oldest),
         *_replaced_indices(store, artifacts, found.folders, oldest),
@@ -247,7 +246,7 @@ def _kept_until(store: BaseArtifactStore, artifacts: list[KnownArtifact]) -> dic
 def _unnamed(shards: list[StoredFile], named: set[str], oldest: datetime) -> Iterator[Garbage]:
     for file in shards:
         name = file.uri.rpartition("/")[2]
-        if file.changed < oldest and name.removesuffix(".arrow") not in named:
+        if file.changed < oldest and digest_of_name(name) not in named:
             yield Garbage("shard", file.uri, (file,), "no dataset names it")
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from actions.result import COMMAND, ActionResult
 from materializers import shards
-from materializers.blobs import list_folder, write_blob
+from materializers.blobs import write_blob
 from materializers.image_dataset import COMPACT_SHARE, ImageDataset, ImageDatasetMaterializer
 from materializers.image_index import is_among
-from materializers.image_manifest import read_manifest
-from materializers.shards import MEND, SHARDS_FOLDER, shard_uri
+from materializers.image_manifest import lost_shards, read_manifest
+from materializers.shards import MEND, shard_name, shard_uri
 from materializers.store_files import stored_file
 from steps.data.stored import SUPERSEDED, active_store, known_artifacts, of_type, store_errors
 
@@ -37,11 +37,8 @@ def compact() -> ActionResult:
         manifests = {uri: read_manifest(store, uri) for uri in uris}
         done: list[dict[str, Any]] = []
         packed: list[ImageDataset] = []
-        there = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
-        lost = {
-            uri: {digest for digest in manifest.shards if f"{digest}.arrow" not in there}
-            for uri, manifest in manifests.items()
-        }
+        gone = lost_shards(store, {digest for each in manifests.values() for digest in each.shards})
+        lost = {uri: gone.intersection(manifest.shards) for uri, manifest in manifests.items()}
         # The largest first: it has the pictures of those that it grew from; and those that lack some, last.
         for uri in sorted(uris, key=lambda uri: (bool(lost[uri]), -manifests[uri].rows)):
             entry = compact_dataset(store, uri, packed, lost=lost[uri])
@@ -89,7 +86,7 @@ def compact_dataset(
     new = [digest for digest in after.shards if digest not in before.shards]
     there = [digest for digest in new if stored_file(store, shard_uri(store, digest)) is not None]
     for digest in set(before.shards) - set(after.shards):
-        write_blob(store, f"{store.path}/{SUPERSEDED}{digest}.arrow", b"")
+        write_blob(store, f"{store.path}/{SUPERSEDED}{shard_name(digest)}", b"")
     materializer.rewrite(after)  # refuses another version
     sizes = [stored_file(store, shard_uri(store, digest)) for digest in new if digest not in there]
     return {

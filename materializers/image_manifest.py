@@ -30,7 +30,7 @@ from materializers.image_index import (
     version_of,
 )
 from materializers.report import Record
-from materializers.shards import MEND, SHARDS_FOLDER, Shard, picture_digest, shard_uri, unreadable
+from materializers.shards import MEND, SHARDS_FOLDER, Shard, picture_digest, shard_name, shard_uri, unreadable
 from materializers.store_files import stored_file
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def lost_shards(store: BaseArtifactStore, digests: Iterable[str]) -> set[str]:
         OSError: the store cannot be read.
     """
     stored = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
-    return {digest for digest in digests if f"{digest}.arrow" not in stored}
+    return {digest for digest in digests if shard_name(digest) not in stored}
 
 
 def check_shards(store: BaseArtifactStore, index: pd.DataFrame) -> None:
@@ -179,7 +179,7 @@ def check_shards(store: BaseArtifactStore, index: pd.DataFrame) -> None:
     stored = list_folder(store, f"{store.path}/{SHARDS_FOLDER}")
     ends = (index["shard_offset"] + index["byte_count"]).groupby(index["shard"]).max()
     for digest, end in ends.items():
-        uri, name = shard_uri(store, str(digest)), f"{digest}.arrow"
+        uri, name = shard_uri(store, str(digest)), shard_name(str(digest))
         if name not in stored:
             raise DamagedArtifact(f"Shard {uri} is missing. {MEND}")
         size = stored[name]
@@ -191,7 +191,7 @@ def check_shards(store: BaseArtifactStore, index: pd.DataFrame) -> None:
 
 def _is_stored(shard: Shard, stored: Mapping[str, int | None]) -> bool:
     """Whether a store has the shard; one of another size was cut, and is written again."""
-    name = f"{shard.digest}.arrow"
+    name = shard_name(shard.digest)
     return name in stored and (None in (shard.size, stored[name]) or shard.size == stored[name])
 
 

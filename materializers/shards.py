@@ -37,6 +37,7 @@ MEND = (
 )
 SHARD_BYTES = 64 * 2**20
 """Large enough that a bucket's latency does not count."""
+SHARD_SUFFIX = ".arrow"
 SHARDS_FOLDER = "datasets/shards"
 """Below the artifact store's root; all versions share it."""
 ROOM_BEFORE = 2**19
@@ -59,9 +60,21 @@ def picture_digest(data: bytes | bytearray) -> str:
     return blake3(data).hexdigest()
 
 
+def shard_name(digest: str) -> str:
+    """The name of a shard's file."""
+    return f"{digest}{SHARD_SUFFIX}"
+
+
+def digest_of_name(name: str) -> str | None:
+    """The digest of the shard whose file has this name; None where it is no shard's, or one half written."""
+    if name.startswith(".") or not name.endswith(SHARD_SUFFIX):
+        return None
+    return name.removesuffix(SHARD_SUFFIX)
+
+
 def shard_uri(store: BaseArtifactStore, digest: str) -> str:
     """Where a store keeps a shard."""
-    return f"{store.path}/{SHARDS_FOLDER}/{digest}.arrow"
+    return f"{store.path}/{SHARDS_FOLDER}/{shard_name(digest)}"
 
 
 def stored_shard(store: BaseArtifactStore, digest: str) -> Shard:
@@ -174,7 +187,7 @@ class MemoryShard(Shard):
     """A shard that was packed and is stored nowhere yet."""
 
     def __init__(self, digest: str, data: bytearray) -> None:
-        super().__init__(digest, f"{digest}.arrow (in memory)")
+        super().__init__(digest, f"{shard_name(digest)} (in memory)")
         self._data = data
 
     @property
@@ -397,7 +410,7 @@ class Packer:
             before, after = framing(self._image_ids, self._ends, pictures)
             digest = blake3(before).update(pictures).update(after).hexdigest()
             if self._spool is not None:
-                path = self._spool.folder / f"{digest}.arrow"
+                path = self._spool.folder / shard_name(digest)
                 with room_for("a shard of pictures"), path.open("wb") as file:
                     file.writelines([before, pictures, after])
                 self.shards[digest] = FileShard(digest, path, self._spool)

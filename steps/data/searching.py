@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from materializers.blobs import download_blob, is_on_disk
 from materializers.erasure import PassedOver
 from materializers.errors import UsageError
-from materializers.shards import SHARDS_FOLDER, held, picture_digest
+from materializers.shards import SHARDS_FOLDER, digest_of_name, held, picture_digest
 from materializers.store_files import DELIVERIES, StoredFile, relative, walk_files
 from materializers.traces import Searched, finds, search_file
 from serving.bad_picture import BadPicture
@@ -32,7 +32,6 @@ from steps.progress import progress
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
-SHARD_SUFFIX = ".arrow"
 OPENED = (*ARCHIVE_SUFFIXES, PARQUET_SUFFIX)
 PACKED = (*OPENED, ".gz", ".bz2", ".xz", ".7z", ".rar")
 """What is not searched by reading it, where it lies inside an archive."""
@@ -139,9 +138,7 @@ def known_as(data: bytes) -> set[str]:
 def shard_at(place: str) -> str | None:
     """The digest of the shard that lies there, below the root; None where there is none."""
     folder, _, name = place.rpartition("/")
-    if folder != SHARDS_FOLDER or not name.endswith(SHARD_SUFFIX) or name.startswith("."):
-        return None
-    return name.removesuffix(SHARD_SUFFIX)
+    return digest_of_name(name) if folder == SHARDS_FOLDER else None
 
 
 def _search_source(source: Source, marks: Collection[int], digests: Collection[str]) -> Searched:

@@ -15,7 +15,16 @@ from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 from materializers import shards
 from materializers.blobs import write_blob
 from materializers.errors import DamagedArtifact
-from materializers.shards import FileShard, Packer, Wanted, held, layout, picture_digest
+from materializers.shards import (
+    FileShard,
+    Packer,
+    Wanted,
+    digest_of_name,
+    held,
+    layout,
+    picture_digest,
+    shard_name,
+)
 from tests.materializers.examples import png
 
 PICTURES = st.lists(st.binary(max_size=300), unique=True, max_size=12)
@@ -28,6 +37,14 @@ def packed(pictures: list[bytes]) -> Packer:
         packer.add(picture_digest(data), data)
     packer.finish()
     return packer
+
+
+def test_the_name_of_a_shard_says_its_digest() -> None:
+    """And no other file's name says one, nor that of a shard which a killed save left half written."""
+    digest = "ab" * 32
+    assert digest_of_name(shard_name(digest)) == digest
+    half = f".{shard_name(digest)}.0123.part"
+    assert [digest_of_name(name) for name in (half, "notes.txt", f"{digest}.json")] == [None, None, None]
 
 
 @settings(deadline=None, max_examples=80)

@@ -185,7 +185,7 @@ class Quarantine:
             if len(shown) == SHOWN:
                 break
             data = self.picture(source_digest)
-            picture = thumbnail(data) if data is not None else None
+            picture = set_aside_thumbnail(data) if data is not None else None
             if picture is not None:
                 shown[source_digest] = picture
         return shown
@@ -365,7 +365,7 @@ def read_rows(store: BaseArtifactStore, uri: str) -> Quarantine:
     return quarantine
 
 
-def thumbnail(data: bytes) -> bytes | None:
+def set_aside_thumbnail(data: bytes) -> bytes | None:
     """A small PNG of a picture that may be damaged or hostile; None where it does not decode."""
     small = decoded(data)
     if small is None:

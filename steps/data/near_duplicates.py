@@ -198,11 +198,11 @@ def _thumbnails(
     for start in range(0, len(asked), BLOCK):
         block = asked.index[start : start + BLOCK]
         for position, data in zip(block, load(list(names[block])), strict=True):
-            made[int(position)] = thumbnail(data, int(orientations[position]))
+            made[int(position)] = compared_thumbnail(data, int(orientations[position]))
     return made.__getitem__
 
 
-def thumbnail(data: bytes, orientation: int = 1) -> Thumbnail:
+def compared_thumbnail(data: bytes, orientation: int = 1) -> Thumbnail:
     """A stored picture at 32 × 32 pixels, upright.
 
     Raises:

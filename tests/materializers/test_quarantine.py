@@ -21,7 +21,7 @@ from materializers.quarantine import (
     QuarantineMaterializer,
     blob_uri,
     page_uri,
-    thumbnail,
+    set_aside_thumbnail,
 )
 from materializers.store_files import walk_files
 from tests.materializers.examples import NOON, png
@@ -206,9 +206,9 @@ def test_a_bomb_is_not_decoded_for_its_thumbnail() -> None:
     """A picture of 400 million pixels in a few bytes has no thumbnail, and costs nothing."""
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
-    assert thumbnail(buffer.getvalue()) is None
-    assert thumbnail(b"text") is None
-    assert thumbnail(png(1)) is not None
+    assert set_aside_thumbnail(buffer.getvalue()) is None
+    assert set_aside_thumbnail(b"text") is None
+    assert set_aside_thumbnail(png(1)) is not None
 
 
 @pytest.mark.parametrize("size", [(4000, 20), (1, 65535), (20, 4000)])
@@ -216,7 +216,7 @@ def test_a_banner_has_a_thumbnail(size: tuple[int, int]) -> None:
     """Its shorter side is a pixel at least: one such picture does not stop a delivery."""
     buffer = io.BytesIO()
     Image.new("RGB", size, "red").save(buffer, "PNG")
-    png = thumbnail(buffer.getvalue())
+    png = set_aside_thumbnail(buffer.getvalue())
     assert png is not None
     with Image.open(io.BytesIO(png)) as small:
         assert (min(small.size), max(small.size)) == (1, 72)

@@ -15,7 +15,7 @@ from materializers.data_report import Check
 from materializers.report import Record, counted
 from steps.data.checks.judging import judged, not_assessed
 from steps.data.checks.limits import CheckLimit
-from steps.data.near_duplicates import Thumbnail, thumbnail
+from steps.data.near_duplicates import Thumbnail, compared_thumbnail
 
 Features = NDArray[np.float32]
 """``(n, d)`` float32; the closer two rows, the more alike the pictures."""
@@ -134,7 +134,7 @@ def thumbnail_features(rows: pd.DataFrame, load: Callable[[list[str]], list[byte
     for start in range(0, len(rows), BLOCK):
         loaded = load(names[start : start + BLOCK])
         for row, data in enumerate(loaded, start):
-            features[row] = _feature(thumbnail(data, orientations[row]))
+            features[row] = _feature(compared_thumbnail(data, orientations[row]))
     return features
 
 

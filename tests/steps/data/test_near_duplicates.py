@@ -14,7 +14,7 @@ from PIL import Image
 
 from serving.preprocess import UPRIGHT
 from steps.data import near_duplicates
-from steps.data.near_duplicates import clusters, confirm, find_clusters, propose_pairs, thumbnail
+from steps.data.near_duplicates import clusters, compared_thumbnail, confirm, find_clusters, propose_pairs
 from steps.data.picture_measures import measure
 from tests.steps.data.scenes import copies, cropped, jpeg, scene
 
@@ -115,7 +115,7 @@ print(len(pairs), time.process_time() - begun, peak_memory_mb())
 
 def of(pictures: list[Image.Image]) -> Callable[[int], NDArray[np.uint8]]:
     """The thumbnails of these pictures."""
-    return lambda position: thumbnail(jpeg(pictures[position]))
+    return lambda position: compared_thumbnail(jpeg(pictures[position]))
 
 
 def test_the_thumbnails_decide() -> None:
@@ -174,7 +174,7 @@ def test_a_chain_of_real_pictures_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     links = [
         sorted((positions[one], positions[other])) for one, other in named.dropna().items() if one != other
     ]
-    thumbnails = [thumbnail(pictures[name]) for name in index["image_id"]]
+    thumbnails = [compared_thumbnail(pictures[name]) for name in index["image_id"]]
     assert len(confirm(np.array(links), thumbnails.__getitem__)) == len(links) > 20
 
 

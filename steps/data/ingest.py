@@ -180,8 +180,11 @@ class Intake:
         holder = next((one for one in holders if one.index["image_id"].isin(out["image_id"]).any()), None)
         pipeline = "--train" if self.parent is None else "--continuous"
         again = f"python run.py {pipeline} --data {(holder or holders[0]).version[:16]}"
-        checks = [check_stored_labels(out["label"], again)]
-        return joined.without(out["image_id"]) if len(out) else joined, checks
+        check = check_stored_labels(out["label"], again)
+        if out.empty:
+            return joined, [check]
+        logger.warning("ingest: %s", check.reason)
+        return joined.without(out["image_id"]), [check]
 
     def of_classes(self, dataset: ImageDataset) -> ImageDataset:
         """What validation keeps: its version is the one that was stored before."""

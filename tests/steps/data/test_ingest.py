@@ -145,14 +145,19 @@ def test_a_stored_picture_of_a_class_nobody_configured_is_left_out_and_refuses_n
     assert "(bags, shoes)" in check(screening, "stored_labels").reason
 
 
-def test_a_stored_version_alone_leaves_out_what_nobody_configured(local_stack: Client) -> None:
-    """The command that brings it back is the one that was typed."""
+def test_a_stored_version_alone_leaves_out_what_nobody_configured(
+    local_stack: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The command that brings it back is the one that was typed; the log says it too."""
     stored = dataset_of([*CLASSES, "hats"])
     save_artifact(stored, name="dataset")
     dataset, screening = ingested("alone-unconfigured", data_version=stored.version, classes=CLASSES)
     assert sorted(dataset.index["label"]) == sorted(CLASSES)
     assert f"python run.py --train --data {stored.version[:16]}" in check(screening, "stored_labels").reason
+    assert "ingest: 1 stored picture left out, of a class that is not configured (hats)" in caplog.text
+    caplog.clear()
     _, screening = ingested("alone-unconfigured", data_version=stored.version, classes=[*CLASSES, "hats"])
+    assert "left out" not in caplog.text
     assert check(screening, "stored_labels").outcome == "passed"
 
 

@@ -239,7 +239,7 @@ def _exclusive(name: str, request: Request) -> Iterator[None]:
     from pipelines.session import one_run_at_a_time
 
     runs = name in PIPELINES and request.schedule is None and request.compile is None
-    with one_run_at_a_time() if runs or name in CHANGES_DATA else contextlib.nullcontext():
+    with one_run_at_a_time(f"--{name}") if runs or name in CHANGES_DATA else contextlib.nullcontext():
         yield
 
 

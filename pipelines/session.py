@@ -175,8 +175,12 @@ def _close_tracked(run: PipelineRunResponse) -> None:
 
 
 @contextmanager
-def one_run_at_a_time() -> Iterator[None]:
-    """Hold the store's run lock; while another process holds it, say so and wait."""
+def one_run_at_a_time(act: str) -> Iterator[None]:
+    """Hold the store's run lock; while another process holds it, say what and since when, and wait.
+
+    Args:
+        act: what it is held for, as others are told it.
+    """
     from zenml.config.global_config import GlobalConfiguration
 
     path = Path(GlobalConfiguration().config_directory) / "shutterline-run.lock"
@@ -186,9 +190,13 @@ def one_run_at_a_time() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            print(f"Another run is going (process {lock.read().strip()}); waiting for it.", file=sys.stderr)  # noqa: T201
+            said = (
+                f"Another run is going: {lock.read().strip()}. {act} begins once it has ended; "
+                "Ctrl-C gives up, and nothing of it was begun."
+            )
+            print(said, file=sys.stderr)  # noqa: T201
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{act}, process {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         lock.flush()
         yield

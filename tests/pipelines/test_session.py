@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,15 +117,22 @@ def test_a_run_of_another_stack_is_not_judged(
 
 
 def test_a_second_run_waits_for_the_first(zenml_client: Client) -> None:
-    """While one process holds the lock, another says who holds it and goes on when it is free."""
-    code = "from pipelines.session import one_run_at_a_time\nwith one_run_at_a_time():\n    print('ran')"
-    with one_run_at_a_time():
+    """While one process holds the lock, another says what holds it, and goes on when it is free."""
+    code = (
+        "from pipelines.session import one_run_at_a_time\n"
+        "with one_run_at_a_time('--collect'):\n    print('ran')"
+    )
+    with one_run_at_a_time("--train"):
         other = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert other.stderr is not None
         said = other.stderr.readline()
-        assert str(os.getpid()) in said
+        begin = f"Another run is going: --train, process {os.getpid()}, since {datetime.now(UTC):%Y}-"
+        assert said.startswith(begin)
+        assert re.search(
+            r"-\d\d-\d\d \d\d:\d\d:\d\d UTC\. --collect begins once it has ended; Ctrl-C gives up", said
+        )
         assert other.poll() is None
     out, _ = other.communicate(timeout=60)
     assert out.strip() == "ran"

@@ -195,7 +195,7 @@ def test_ctrl_c_closes_the_run_and_leaves_what_is_served(training: Story, contin
 def test_two_commands_at_once_wait_for_each_other(continuous: Story) -> None:
     """The same command in two processes: one waits, both end with 0, there is one new version."""
     assert [outcome.exit_code for outcome in continuous.twice] == [0, 0], continuous.twice
-    assert any("waiting for it" in outcome.log for outcome in continuous.twice)
+    assert any("Another run is going" in outcome.log for outcome in continuous.twice)
     state = continuous.states["twice at once"]
     assert [version["version"] for version in state["versions"]] == [3, 2, 1]
     assert [live["version"] for live in state["live"]] == [3]

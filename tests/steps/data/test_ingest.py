@@ -149,6 +149,7 @@ def test_a_stored_version_alone_leaves_out_what_nobody_configured(
     local_stack: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The command that brings it back is the one that was typed; the log says it too."""
+    caplog.set_level("WARNING", "shutterline")
     stored = dataset_of([*CLASSES, "hats"])
     save_artifact(stored, name="dataset")
     dataset, screening = ingested("alone-unconfigured", data_version=stored.version, classes=CLASSES)

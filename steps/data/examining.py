@@ -26,7 +26,8 @@ from steps.data.picture_measures import PictureMeasures, measure
 FEW = 4_000
 """Pictures that one process has examined before others have begun: each takes a second to start."""
 MOST_PROCESSES = 8
-"""A container often sees more cores than it may use; each process has some 100 MB."""
+"""A container often sees more cores than it may use; each process has some 100 MB, and up to 800 MB while it
+decodes a picture of 50 million pixels."""
 
 
 class Examined(NamedTuple):

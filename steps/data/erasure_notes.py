@@ -128,13 +128,14 @@ def _by_digest(gathered: dict[str, _Gathered]) -> dict[str, _Gathered]:
 
 
 def _gather_from(store: BaseArtifactStore, dataset: ImageDataset, known: dict[str, _Gathered]) -> None:
-    named = dataset.index[DIGESTS].isin(list(known)).any(axis="columns")
-    for row in dataset.index[named].itertuples(index=False):
+    rows = dataset.index[dataset.index[DIGESTS].isin(list(known)).any(axis="columns")]
+    lost = lost_shards(store, rows["shard"].unique()) if len(rows) else set()
+    for row in rows.itertuples(index=False):
         image_id, digests = str(row.image_id), _digests_of(getattr(row, name) for name in DIGESTS)
         about = known[min(digests & known.keys())]
         about.source_digests |= digests
         about.shards.add(str(row.shard))
-        if image_id not in about.looked_at and not lost_shards(store, [str(row.shard)]):
+        if image_id not in about.looked_at and row.shard not in lost:
             (data,) = dataset.pictures([image_id])
             (orientation,) = dataset.orientations([image_id])
             about.add_stored(image_id, data, orientation)

@@ -271,9 +271,14 @@ def _refuse_unknown_keys(tree: dict[str, Any], model: type[BaseModel], path: tup
 
 
 def _nearest_keys(key: str, fields: dict[str, Any]) -> str:
-    """The key of this section that was probably meant, or those of other sections that end like this."""
+    """The key of this section that was probably meant, or those of other sections that end like this.
+
+    Of keys that lie differently deep, as those of a step and of one phase of it, the outermost ones count.
+    """
     here = difflib.get_close_matches(key, fields, n=1, cutoff=SURELY_MEANT)
-    elsewhere = [known for known in _dotted_keys(Config) if known.rpartition(".")[2] == key]
+    alike = [known for known in _dotted_keys(Config) if known.rpartition(".")[2] == key]
+    outermost = min((known.count(".") for known in alike), default=0)
+    elsewhere = [known for known in alike if known.count(".") == outermost]
     if not here and len(elsewhere) in range(1, LISTED + 1):
         return " or ".join(map(repr, elsewhere))
     return "".join(map(repr, here or difflib.get_close_matches(key, fields, n=1, cutoff=MAYBE_MEANT)))

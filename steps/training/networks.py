@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from materializers.errors import ServiceUnreachable, UsageError
 
 if TYPE_CHECKING:
-    from steps.training.settings import Architecture, TrainSettings
+    from steps.training.settings import TrainSettings
 
 SMALL_CNN_CHANNELS = (32, 64, 128)
 DOWNLOAD_SECONDS = 60
@@ -155,7 +155,7 @@ def _download(source: str) -> bytes:
     return answer.content
 
 
-def _backbone(architecture: Architecture) -> tuple[nn.Module, int]:
+def _backbone(architecture: str) -> tuple[nn.Module, int]:
     """A backbone without weights, and the length of its vector."""
     if architecture == "small_cnn":
         return _small_cnn(SMALL_CNN_CHANNELS), SMALL_CNN_CHANNELS[-1]

@@ -10,10 +10,13 @@ from materializers.errors import UsageError
 from materializers.report import Record
 from serving.model_directory import Preprocessing
 
-Architecture = Literal["small_cnn", "resnet18", "resnet50"]
 Colour = tuple[float, float, float]
-SMALLEST_SIDE = {"small_cnn": 8, "resnet18": 32, "resnet50": 32}
+SMALLEST_SIDE = {"small_cnn": 8}
 """Below it nothing is left after the network's poolings, pixels."""
+SMALLEST_OTHER_SIDE = 32
+"""The same of every other network."""
+PACKAGE = "package"
+"""In place of an address: the weights that an installed package carries, whose digest the code knows."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -29,54 +32,115 @@ class Augmentation(Record):
     brightness: float = Field(default=0.2, ge=0, lt=1)
     contrast: float = Field(default=0.2, ge=0, lt=1)
     """Factors are drawn from 1 − value to 1 + value."""
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+    """The largest turn of the colour circle either way, in turns."""
+    rand_augment: int = Field(default=0, ge=0, le=10)
+    """Operations that RandAugment draws for a batch (Cubuk et al. 2020); 0: none."""
+    rand_augment_magnitude: int = Field(default=9, ge=0, le=30)
 
     @property
     def active(self) -> bool:
         """Whether anything changes at all."""
-        return bool(self.flip or self.rotation or self.crop < 1 or self.brightness or self.contrast)
+        colour = self.brightness or self.contrast or self.saturation or self.hue
+        return bool(self.flip or self.rotation or self.crop < 1 or colour or self.rand_augment)
+
+
+class FineTuning(Record):
+    """The second phase: the last blocks of a backbone that was frozen learn too."""
+
+    blocks: int = Field(default=0, ge=0, le=100)
+    """How many, counted from the head; 0: no second phase."""
+    learning_rate: float = Field(default=0.0001, gt=0, le=1)
+    epochs: int = Field(default=10, ge=1, le=10_000)
+
+
+class Learning(Record):
+    """When a training is given up, because nothing is learnt."""
+
+    after_epochs: int = Field(default=5, ge=1)
+    times_chance: float = Field(default=1.2, ge=0)
+    """The validation accuracy to reach by then, in times of what guessing gives."""
+    floor: float = Field(default=0.1, ge=0, le=1)
+    """The same as an accuracy: the larger of both counts."""
+    loss_limit: float = Field(default=10.0, gt=1)
+    """The training loss of an epoch that is an explosion, in times of what guessing gives."""
+
+
+class Features(Record):
+    """What a frozen backbone makes of pictures, computed once."""
+
+    runtime: Literal["onnxruntime", "openvino", "torch"] = "onnxruntime"
+    """What computes them; part of their name, because another one gives other last digits."""
 
 
 class TrainSettings(Record):
     """What is trained and how."""
 
-    architecture: Architecture = "resnet50"
+    architecture: str = "resnet50"
+    """small_cnn, efficientnet_lite0, or a classifier of torchvision by its registered name."""
     weights: str | None = None
-    """A safetensors file: a path, a file:// or an http(s):// URL; None: random."""
+    """A safetensors file: a path, a file://, http(s):// or s3:// URL; ``package``: those that an installed
+    package carries, for efficientnet_lite0; None: random."""
     weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     freeze_backbone: bool = True
-    """Whether the head alone learns."""
+    """Whether the head alone learns, on features that are computed once."""
+    fine_tuning: FineTuning = FineTuning()
+    features: Features = Features()
     preprocessing: Preprocessing = Preprocessing(height=224, width=224)
     mean: Colour = IMAGENET_MEAN
     deviation: Colour = IMAGENET_DEVIATION
     """Of red, green and blue, from 0 to 1."""
+    head: Literal["mlp", "linear", "ridge"] = "mlp"
+    """mlp: dropout, linear, ReLU, dropout, linear; linear: dropout, linear; ridge: linear, in closed form."""
     hidden: int = Field(default=512, ge=1, le=65_536)
     dropout: float = Field(default=0.3, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     batch_size: int = Field(default=32, ge=2, le=65_536)
-    optimizer: Literal["adam"] = "adam"
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float = Field(default=0.001, gt=0, le=1)
+    schedule: Literal["plateau", "cosine"] = "plateau"
     epochs: int = Field(default=50, ge=1, le=10_000)
     plateau_patience: int = Field(default=5, ge=0)
     plateau_factor: float = Field(default=0.1, gt=0, lt=1)
     early_stopping_patience: int = Field(default=10, ge=1)
+    class_balance: Literal["none", "weights", "sampling"] = "none"
+    """weights: a picture counts as the inverse of its class's share; sampling: it is drawn as often."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Alpha of the beta distribution that mixes pairs of pictures (Zhang et al. 2018); 0: none are mixed."""
+    gradient_clip: float | None = Field(default=None, gt=0)
+    """The largest norm of all gradients together; None: any."""
+    mixed_precision: bool = False
+    """bfloat16 where it suffices; slower on a CPU that computes it in float32."""
+    channels_last: bool = False
+    learning: Learning = Learning()
+    processes: int = Field(default=1, ge=1, le=64)
+    """Data-parallel ones; each takes its share of a batch."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     threads: int = Field(default=2, ge=1, le=1024)
     """Of a CPU; part of the configuration, because another number gives other weights."""
     memory_mb: int = Field(default=4096, ge=0)
     """What a split's decoded pictures may take; above it they are decoded batch by batch."""
+    checkpoint_seconds: float = Field(default=60, ge=0)
+    """How long a training goes on before it is written down again, beside the end of every epoch."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.weights is None) != (self.weights_sha256 is None):
+        if self.weights != PACKAGE and (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError("weights and weights_sha256 go together: nothing is loaded unchecked")
+        smallest = SMALLEST_SIDE.get(self.architecture, SMALLEST_OTHER_SIDE)
         side = min(self.preprocessing.height, self.preprocessing.width)
-        if side < SMALLEST_SIDE[self.architecture]:
+        if side < smallest:
             raise ValueError(
                 f"preprocessing gives pictures of {side} pixels; {self.architecture} needs "
-                f"{SMALLEST_SIDE[self.architecture]} at least"
+                f"{smallest} at least"
             )
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")
+        if self.head == "ridge" and not self.freeze_backbone:
+            raise ValueError("head is ridge, which is fitted to features: freeze_backbone must be true")
         return self
 
 

@@ -22,7 +22,6 @@ def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"architecture": "resnet51"}, "architecture"),
         ({"learning_rate": 0}, "learning_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"dropout": 1.0}, "dropout"),

@@ -10,29 +10,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from materializers.classifier import EpochMetrics
-from materializers.errors import ShutterlineError
 from steps.training.augment import augment
 
 if TYPE_CHECKING:
-    from steps.training.batches import Pictures
-    from steps.training.networks import Network
+    from steps.training.checkpoints import PhaseCheckpoints
+    from steps.training.examples import Examples
     from steps.training.settings import TrainSettings
 
-
-class TrainingDiverged(ShutterlineError):
-    """The loss is no number any more."""
+PICTURES_DIMENSIONS = 4
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What training measured; the network then holds the weights of ``best_epoch`` (the first is 1)."""
+    """What training measured; the model then holds the weights of the best epoch.
+
+    Attributes:
+        epochs: what each measured.
+        best_epoch: the first is 1; 0: there was none, and the model has the weights that it began with.
+        failure: why the training was given up, in one sentence; None: it was not.
+    """
 
     epochs: tuple[EpochMetrics, ...]
     best_epoch: int
+    failure: str | None = None
 
 
 @contextmanager
@@ -54,11 +58,12 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
 
 
 def fit(
-    network: Network,
-    train: Pictures,
-    validation: Pictures,
+    model: nn.Module,
+    train: Examples,
+    validation: Examples,
     settings: TrainSettings,
     *,
+    checkpoints: PhaseCheckpoints | None = None,
     on_batch: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda epoch: None,
 ) -> Fit:
@@ -66,42 +71,50 @@ def fit(
 
     The best epoch is the one with the highest validation accuracy, the lower loss among equals.
 
-    Raises:
-        TrainingDiverged: the loss is not finite.
+    Args:
+        model: inputs to logits ``(n, classes)`` and embedding ``(n, features)``.
+        train: what is learnt from; pictures, ``(n, height, width, 3)`` uint8, are augmented.
+        validation: what chooses the epoch.
+        settings: how.
+        checkpoints: where the training is written down; None: nowhere.
+        on_batch: called after each batch.
+        on_epoch: called after each epoch; what it raises ends the training.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=settings.learning_rate)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer, patience=settings.plateau_patience, factor=settings.plateau_factor
     )
     epochs: list[EpochMetrics] = []
-    best_state = network.state_dict()
+    failure = None
+    best_state = copy.deepcopy(model.state_dict())
     best, best_epoch = (-1.0, 0.0), 0
     for number in range(1, settings.epochs + 1):
         rate: float = optimizer.param_groups[0]["lr"]
-        trained = _train_epoch(network, train, optimizer, settings, generator, on_batch)
-        checked = measure(network, validation, settings.batch_size)
+        trained = _train_epoch(model, train, optimizer, settings, generator, on_batch)
+        checked = measure(model, validation, settings.batch_size)
         if not math.isfinite(trained.loss) or not math.isfinite(checked.loss):
-            raise TrainingDiverged(
+            failure = (
                 f"Epoch {number}: the training loss is {trained.loss}, the validation loss {checked.loss}, "
                 f"at learning rate {rate:g}. Lower it: --set train.learning_rate={rate / 10:g}"
             )
+            break
         plateau.step(checked.loss)
         epochs.append(_epoch_metrics(number, rate, trained, checked))
         on_epoch(epochs[-1])
         if (checked.accuracy, -checked.loss) > best:
             best, best_epoch = (checked.accuracy, -checked.loss), number
-            best_state = copy.deepcopy(network.state_dict())
+            best_state = copy.deepcopy(model.state_dict())
         elif number - best_epoch >= settings.early_stopping_patience:
             break
-    network.load_state_dict(best_state)
-    return Fit(tuple(epochs), best_epoch)
+    model.load_state_dict(best_state)
+    return Fit(tuple(epochs), best_epoch, failure)
 
 
 @dataclass
 class Tally:
-    """Loss and confusion over some pictures; in ``confusion`` a row is a true class."""
+    """Loss and confusion over some examples; in ``confusion`` a row is a true class."""
 
     confusion: Tensor
     loss_sum: float = 0.0
@@ -115,12 +128,12 @@ class Tally:
 
     @property
     def loss(self) -> float:
-        """The mean loss of a picture."""
+        """The mean loss of an example."""
         return self.loss_sum / max(1, int(self.confusion.sum()))
 
     @property
     def accuracy(self) -> float:
-        """The share of pictures that were right."""
+        """The share of examples that were right."""
         return float(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
 
     def macro(self) -> tuple[float, float, float]:
@@ -132,34 +145,34 @@ class Tally:
         return float(precision.mean()), float(recall.mean()), float(f1_score.mean())
 
 
-def measure(network: Network, pictures: Pictures, batch_size: int) -> Tally:
-    """Loss and confusion of the network as it will be served: nothing dropped, nothing augmented."""
-    tally = Tally(torch.zeros(pictures.classes, pictures.classes, dtype=torch.int64))
-    device = next(network.parameters()).device
-    network.eval()
+def measure(model: nn.Module, examples: Examples, batch_size: int) -> Tally:
+    """Loss and confusion of the model as it will be served: nothing dropped, nothing augmented."""
+    tally = Tally(torch.zeros(examples.classes, examples.classes, dtype=torch.int64))
+    device = next(model.parameters()).device
+    model.eval()
     with torch.inference_mode():
-        for images, labels in pictures.batches(torch.arange(len(pictures)), batch_size):
-            logits, _ = network(images.to(device))
+        for inputs, labels in examples.batches(torch.arange(len(examples)), batch_size):
+            logits, _ = model(inputs.to(device))
             tally.add(functional.cross_entropy(logits, labels.to(device)).item(), logits, labels)
     return tally
 
 
 def _train_epoch(
-    network: Network,
-    pictures: Pictures,
+    model: nn.Module,
+    examples: Examples,
     optimizer: torch.optim.Optimizer,
     settings: TrainSettings,
     generator: torch.Generator,
     on_batch: Callable[[], None],
 ) -> Tally:
-    tally = Tally(torch.zeros(pictures.classes, pictures.classes, dtype=torch.int64))
-    device = next(network.parameters()).device
-    order = torch.randperm(len(pictures), generator=generator)
-    if len(order) % settings.batch_size == 1:
+    tally = Tally(torch.zeros(examples.classes, examples.classes, dtype=torch.int64))
+    device = next(model.parameters()).device
+    model.train()
+    order = torch.randperm(len(examples), generator=generator)
+    if len(order) % settings.batch_size == 1 and _normalises_batches(model):
         order = order[:-1]  # batch normalisation cannot learn from a batch of one
-    network.train()
-    for images, labels in pictures.batches(order, settings.batch_size):
-        logits, _ = network(augment(images.to(device), settings.augmentation, generator))
+    for inputs, labels in examples.batches(order, settings.batch_size):
+        logits, _ = model(_varied(inputs.to(device), settings, generator))
         loss = functional.cross_entropy(logits, labels.to(device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -167,6 +180,19 @@ def _train_epoch(
         tally.add(loss.item(), logits, labels)
         on_batch()
     return tally
+
+
+def _varied(inputs: Tensor, settings: TrainSettings, generator: torch.Generator) -> Tensor:
+    """Pictures are augmented; features are those of pictures as they came."""
+    if inputs.dim() == PICTURES_DIMENSIONS and inputs.dtype == torch.uint8:
+        return augment(inputs, settings.augmentation, generator)
+    return inputs
+
+
+def _normalises_batches(model: nn.Module) -> bool:
+    return any(
+        isinstance(each, nn.modules.batchnorm._BatchNorm) and each.training for each in model.modules()
+    )
 
 
 def _epoch_metrics(number: int, rate: float, trained: Tally, checked: Tally) -> EpochMetrics:

@@ -45,7 +45,6 @@ def train_classifier(
     Raises:
         UsageError: the settings can never learn, or the weights are not what was configured.
         ServiceUnreachable: the server that keeps the weights does not answer.
-        TrainingDiverged: the loss is not finite.
         ExportDiffers: the exported model does not answer as the trained one.
     """
     check_trainable(settings)

@@ -1,17 +1,33 @@
 """The training loop: what it keeps, when it slows down, when it stops."""
 
+import copy
 import itertools
+import re
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from materializers.classifier import EpochMetrics
 from steps.training.batches import Pictures
-from steps.training.loop import Tally, TrainingDiverged, fit, measure, reproducible
+from steps.training.examples import Rows
+from steps.training.loop import Tally, fit, measure, reproducible
 from steps.training.networks import Network, build_network
 from steps.training.settings import Augmentation, TrainSettings
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
+
+
+class Features(torch.nn.Module):
+    """A linear model of three features; they are the embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 3)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.linear(features), features
+
 
 PLAIN = Augmentation(flip=0, rotation=0, crop=1, brightness=0, contrast=0)
 
@@ -61,13 +77,27 @@ def test_the_learning_rate_falls_on_a_plateau() -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
-    """It names the epoch and the command that mends it; no model comes out."""
+    """It names the epoch and the command that mends it; the model has the weights that it began with."""
     chosen = settings(learning_rate=1.0)
     network = build_network(chosen, len(CLASSES))
-    torch.nn.init.constant_(network.get_parameter("head.4.bias"), float("nan"))
+    before = copy.deepcopy(network.state_dict())
     pictures = given("validation", chosen)
-    with pytest.raises(TrainingDiverged, match=r"Epoch 1.*--set train.learning_rate=0.1"):
-        fit(network, pictures, pictures, chosen)
+    endless = Rows(torch.full((16, 16, 16, 3), torch.inf), torch.zeros(16, dtype=torch.int64), 3)
+    result = fit(network, endless, pictures, chosen)
+    assert result.failure is not None
+    assert re.match(r"Epoch 1.*--set train.learning_rate=0.1", result.failure)
+    assert (result.best_epoch, result.epochs) == (0, ())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_features_are_learnt_from_as_they_are() -> None:
+    """A model of features is trained like one of pictures, and a last batch of one counts."""
+    chosen = settings(batch_size=8, epochs=2, learning_rate=0.1)
+    labels = torch.arange(17) % 3
+    rows = Rows(torch.nn.functional.one_hot(labels, 3).float(), labels, 3)
+    done: list[None] = []
+    fit(Features(), rows, rows, chosen, on_batch=lambda: done.append(None))
+    assert len(done) == 2 * 3
 
 
 def test_a_last_batch_of_one_picture_is_left_out() -> None:

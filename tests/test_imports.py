@@ -38,6 +38,7 @@ LOCAL_PATH = re.compile(r"(/(tmp|home|root|var|opt|usr|etc|mnt|app|srv|data)(/|$
 # Law 7: what the product must not do. The tests plant such files, the benchmarks measure peers that use them.
 PICKLING_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 PICKLING_CALLS = {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}
+READS_KNOWN_BYTES = "steps/training/weights.py"  # a package's file whose sha256 stands there; tensors only
 UNSAFE_KEYWORDS = {("weights_only", False), ("allow_pickle", True)}
 
 
@@ -105,6 +106,12 @@ def stack_questions(path: str, tree: ast.AST, stack_names: set[str]) -> Iterator
                 yield f"{path}:{node.lineno}: names a path of one machine, {text!r}"
 
 
+def is_load_of_tensors(call: ast.Call) -> bool:
+    """Whether this is ``torch.load(…, weights_only=True)``, which takes nothing but tensors."""
+    given = [(each.arg, getattr(each.value, "value", None)) for each in call.keywords]
+    return dotted(call.func) == "torch.load" and ("weights_only", True) in given
+
+
 def pickling(path: str, tree: ast.AST) -> Iterator[str]:
     """Find what stores or loads objects that execute."""
     if part_of(path) in ("tests", "benchmarks"):
@@ -114,6 +121,8 @@ def pickling(path: str, tree: ast.AST) -> Iterator[str]:
             yield f"{path}:{line}: imports {module}"
     for node in ast.walk(tree):
         match node:
+            case ast.Call() if path == READS_KNOWN_BYTES and is_load_of_tensors(node):
+                pass
             case ast.Call(func=func) if dotted(func) in PICKLING_CALLS or dotted(func).endswith(".to_pickle"):
                 yield f"{path}:{node.lineno}: calls {dotted(func)}"
             case ast.keyword(arg=str(name), value=ast.Constant(value=value)) if (
@@ -177,6 +186,8 @@ def test_the_project_keeps_its_laws() -> None:
         ("materializers/classifier.py", "import pickle"),
         ("stacks/apply.py", "from joblib import dump"),
         ("steps/training/train.py", "torch.load(path, weights_only=True)"),
+        ("steps/training/weights.py", "torch.load(path)"),
+        ("steps/training/weights.py", "torch.load(path, weights_only=chosen)"),
         ("steps/training/train.py", "from torch import load"),
         ("steps/training/train.py", "read(path, weights_only=False)"),
         ("steps/training/train.py", "np.load(path, allow_pickle=True)"),
@@ -201,6 +212,7 @@ def test_a_planted_violation_is_found(path: str, source: str) -> None:
         ("tests/test_run.py", "import run\nimport stacks.apply\nimport pickle"),
         ("run.py", '"""Runs on kubeflow and on a local stack."""\nlocal = isinstance(x, dict)'),
         ("steps/training/train.py", "loaded = safetensors.torch.load(content)"),
+        ("steps/training/weights.py", "torch.load(file, weights_only=True)"),
         ("actions/status.py", "shown = client.active_stack_model.name"),
         ("steps/inference/predict.py", "url = base + '/health/status'\nname = model.name"),
     ],

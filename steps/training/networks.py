@@ -1,4 +1,4 @@
-"""Networks by name: a backbone that ends in one vector a picture, and a head.
+"""A backbone that ends in one vector a picture, and a head on it.
 
 The whole network takes pictures as serving hands them over, ``(n, height, width, 3)`` uint8, and normalises
 inside, so that nothing about its input can differ between training and serving.
@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import torch
 from torch import Tensor, nn
 
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.errors import UsageError
+from steps.training.backbones import blocks, build_backbone
+from steps.training.weights import load_weights
 
 if TYPE_CHECKING:
     from steps.training.settings import TrainSettings
-
-SMALL_CNN_CHANNELS = (32, 64, 128)
-DOWNLOAD_SECONDS = 60
-"""How long a server that keeps weights may stay silent."""
 
 
 class Network(nn.Module):
@@ -32,7 +28,7 @@ class Network(nn.Module):
         backbone: ``(n, 3, height, width)`` float32 to ``(n, features)``.
         features: the length of the backbone's vector.
         classes: the number of classes.
-        settings: dropout, hidden units, and the mean and deviation of each colour in [0, 1].
+        settings: the head, and the mean and deviation of each colour in [0, 1].
     """
 
     mean: Tensor
@@ -41,25 +37,36 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, features: int, classes: int, settings: TrainSettings) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Sequential(
-            nn.Dropout(settings.dropout),
-            nn.Linear(features, settings.hidden),
-            nn.ReLU(),
-            nn.Dropout(settings.dropout),
-            nn.Linear(settings.hidden, classes),
-        )
+        self.head = build_head(settings, features, classes)
         self.frozen = settings.freeze_backbone
+        self.learning_layers: list[nn.Module] = []
+        """Of a frozen backbone, those that learn all the same."""
         if self.frozen:
             self.backbone.requires_grad_(False)
         self.register_buffer("mean", _per_colour(settings.mean))
         self.register_buffer("deviation", _per_colour(settings.deviation))
 
     def train(self, mode: bool = True) -> Network:
-        """Switch the mode; a frozen backbone keeps the statistics that it was trained with."""
+        """Switch the mode; what is frozen keeps the statistics that it was trained with."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+            for layer in self.learning_layers:
+                layer.train(mode)
         return self
+
+    def embed(self, images: Tensor) -> Tensor:
+        """The backbone's vectors.
+
+        Args:
+            images: ``(n, height, width, 3)`` uint8, RGB.
+
+        Returns:
+            ``(n, features)`` float32.
+        """
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        embedding: Tensor = self.backbone((pixels - self.mean) / self.deviation)
+        return embedding
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Classify.
@@ -70,9 +77,24 @@ class Network(nn.Module):
         Returns:
             Logits ``(n, classes)`` and the embedding, the backbone's vector ``(n, features)``, float32.
         """
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        embedding = self.backbone((pixels - self.mean) / self.deviation)
+        embedding = self.embed(images)
         return self.head(embedding), embedding
+
+
+class HeadOnly(nn.Module):
+    """A network's head on features that were computed before; both share its parameters.
+
+    Args:
+        head: ``(n, features)`` float32 to ``(n, classes)``.
+    """
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``(n, classes)`` and the features ``(n, features)`` as they came, float32."""
+        return self.head(features), features
 
 
 def build_network(settings: TrainSettings, classes: int) -> Network:
@@ -82,110 +104,69 @@ def build_network(settings: TrainSettings, classes: int) -> Network:
         UsageError: the weights are missing, have another digest or belong to another network.
         ServiceUnreachable: the server that keeps them does not answer.
     """
-    backbone, features = _backbone(settings.architecture)
-    if settings.weights is not None and settings.weights_sha256 is not None:
-        load_weights(backbone, read_weights(settings.weights, settings.weights_sha256), settings.weights)
-    return Network(backbone, features, classes, settings)
+    preprocessing = settings.preprocessing
+    backbone = build_backbone(settings.architecture, preprocessing.height, preprocessing.width)
+    if settings.weights is not None:
+        load_weights(backbone, settings.architecture, settings.weights, settings.weights_sha256)
+    return Network(backbone.module, backbone.features, classes, settings)
 
 
-def read_weights(source: str, sha256: str) -> bytes:
-    """Fetch a weights file and check it before anything looks inside.
+def build_head(settings: TrainSettings, features: int, classes: int) -> nn.Module:
+    """What turns features into logits, initialised from torch's random state.
 
     Args:
-        source: a path, a ``file://`` or an ``http(s)://`` URL of a safetensors file.
-        sha256: the digest, hex, that its bytes must have.
+        settings: ``head``, ``hidden`` and ``dropout``.
+        features: the length of a vector.
+        classes: the number of classes.
+
+    Returns:
+        ``(n, features)`` float32 to ``(n, classes)``; for ``ridge`` an ``nn.Linear``, which
+        :func:`steps.training.ridge.fit_ridge` fits.
+    """
+    if settings.head == "ridge":
+        return nn.Linear(features, classes)
+    if settings.head == "linear":
+        return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(features, classes))
+    return nn.Sequential(
+        nn.Dropout(settings.dropout),
+        nn.Linear(features, settings.hidden),
+        nn.ReLU(),
+        nn.Dropout(settings.dropout),
+        nn.Linear(settings.hidden, classes),
+    )
+
+
+def unfreeze_last(network: Network, count: int) -> None:
+    """Let the last blocks of a frozen backbone learn, for fine-tuning; the others stay as they are.
+
+    Args:
+        network: its backbone is frozen.
+        count: of blocks, from the head; all of them: the whole backbone.
 
     Raises:
-        UsageError: there is no such file, or its bytes have another digest.
-        ServiceUnreachable: the server does not answer.
+        UsageError: the backbone has fewer.
     """
-    url = urlsplit(source)
-    if url.scheme in ("http", "https"):
-        data = _download(source)
-    else:
-        path = Path(unquote(url.path) if url.scheme == "file" else source)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UsageError(
-                f"The weights {source} cannot be read ({error.strerror}). Correct train.weights."
-            ) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256.lower():
+    found = blocks(network.backbone)
+    if count > len(found):
         raise UsageError(
-            f"The weights {source} have sha256 {found}, train.weights_sha256 is {sha256}: the file is not "
-            "the one that was configured, and nothing was loaded."
+            f"train.fine_tuning.blocks is {count}, and the backbone has {len(found)}. Ask for as many at "
+            f"most: --set train.fine_tuning.blocks={len(found)}"
         )
-    return data
+    network.backbone.requires_grad_(count == len(found))
+    network.learning_layers = [layer for block in found[len(found) - count :] for layer in block]
+    for layer in network.learning_layers:
+        layer.requires_grad_(True)
+    network.train(network.training)
 
 
-def load_weights(backbone: nn.Module, data: bytes, source: str) -> None:
-    """Load safetensors bytes into a backbone; a classification layer ``fc`` in the file is left out.
-
-    Raises:
-        UsageError: the file is no safetensors file, or its tensors are not the backbone's.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise UsageError(
-            f"The weights {source} are no safetensors file ({error}). A .pth file can execute code when it "
-            "is read, so convert it once: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
-        ) from error
-    try:
-        backbone.load_state_dict({name: t for name, t in tensors.items() if not name.startswith("fc.")})
-    except RuntimeError as error:
-        raise UsageError(f"The weights {source} do not fit train.architecture: {error}") from error
-
-
-def _download(source: str) -> bytes:
-    import httpx
-
-    try:
-        answer = httpx.get(source, follow_redirects=True, timeout=DOWNLOAD_SECONDS)
-    except httpx.HTTPError as error:
-        raise ServiceUnreachable(f"The weights {source} cannot be fetched: {error}") from error
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        raise UsageError(f"There are no weights at {source} (HTTP 404). Correct train.weights.")
-    if not answer.is_success:
-        raise ServiceUnreachable(f"The weights {source} cannot be fetched: HTTP {answer.status_code}")
-    return answer.content
-
-
-def _backbone(architecture: str) -> tuple[nn.Module, int]:
-    """A backbone without weights, and the length of its vector."""
-    if architecture == "small_cnn":
-        return _small_cnn(SMALL_CNN_CHANNELS), SMALL_CNN_CHANNELS[-1]
-    import torchvision
-
-    backbone: nn.Module = torchvision.models.get_model(architecture, weights=None)
-    features: int = backbone.fc.in_features  # type: ignore[assignment, union-attr]
-    backbone.fc = nn.Identity()
-    return backbone, features
-
-
-def _small_cnn(channels: Sequence[int]) -> nn.Sequential:
-    """Three blocks of convolution, pooling, batch normalisation and ReLU, for pictures of about 28 pixels.
-
-    Pooling comes before normalisation, which then has a quarter of the values to work on: a training step
-    takes 14 % less time.
-    """
-    blocks: list[nn.Module] = []
-    before = 3
-    for after in channels:
-        blocks += [
-            nn.Conv2d(before, after, 3, padding=1, bias=False),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-        ]
-        before = after
-    # The last block normalises every place before it takes their mean.
-    del blocks[-3]
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+def backbone_digest(network: Network) -> str:
+    """The sha256 (hex) of all that decides what the backbone makes of pictures, by name, type and shape."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not name.startswith("head."):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _per_colour(values: Sequence[float]) -> Tensor:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from materializers.errors import UsageError
 from materializers.report import Record
 from serving.model_directory import Preprocessing
+from steps.training.backbone_names import check_name, check_size
+from steps.training.weights import PACKAGE, check_source
 
 Colour = tuple[float, float, float]
-SMALLEST_SIDE = {"small_cnn": 8}
-"""Below it nothing is left after the network's poolings, pixels."""
-SMALLEST_OTHER_SIDE = 32
-"""The same of every other network."""
-PACKAGE = "package"
-"""In place of an address: the weights that an installed package carries, whose digest the code knows."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -77,7 +73,7 @@ class Features(Record):
 class TrainSettings(Record):
     """What is trained and how."""
 
-    architecture: str = "resnet50"
+    architecture: Annotated[str, AfterValidator(check_name)] = "resnet50"
     """small_cnn, efficientnet_lite0, or a classifier of torchvision by its registered name."""
     weights: str | None = None
     """A safetensors file: a path, a file://, http(s):// or s3:// URL; ``package``: those that an installed
@@ -130,13 +126,7 @@ class TrainSettings(Record):
     def _consistent(self) -> Self:
         if self.weights != PACKAGE and (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError("weights and weights_sha256 go together: nothing is loaded unchecked")
-        smallest = SMALLEST_SIDE.get(self.architecture, SMALLEST_OTHER_SIDE)
-        side = min(self.preprocessing.height, self.preprocessing.width)
-        if side < smallest:
-            raise ValueError(
-                f"preprocessing gives pictures of {side} pixels; {self.architecture} needs "
-                f"{smallest} at least"
-            )
+        check_size(self.architecture, self.preprocessing.height, self.preprocessing.width)
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")
         if self.head == "ridge" and not self.freeze_backbone:
@@ -148,9 +138,11 @@ def check_trainable(settings: TrainSettings) -> None:
     """Refuse what could never learn, before anything starts.
 
     Raises:
-        UsageError: the backbone is frozen and has no weights.
+        UsageError: the backbone is frozen and has no weights, or no installed package carries them.
     """
-    if settings.freeze_backbone and settings.weights is None:
+    if settings.weights is not None:
+        check_source(settings.architecture, settings.weights)
+    elif settings.freeze_backbone:
         raise UsageError(
             f"train.freeze_backbone is true and train.weights is not set: the backbone of a random "
             f"{settings.architecture} learns nothing. Name pretrained weights with their sha256, or train it "

@@ -106,6 +106,20 @@ def test_the_demo_overrides_only_what_it_names() -> None:
     assert demo.product.experiment == product.product.experiment
 
 
+def test_the_overlay_of_a_backbone_sets_what_its_weights_expect() -> None:
+    """EfficientNet-Lite0 with its package's weights: bicubic pictures of 224 pixels, (x - 127) / 128."""
+    config, product = (
+        load_config(CONFIGS / "backbones" / "efficientnet_lite0.yaml", ()),
+        load_config(None, ()),
+    )
+    train = config.train
+    assert (train.architecture, train.weights) == ("efficientnet_lite0", "package")
+    assert (train.preprocessing.height, train.preprocessing.width) == (224, 224)
+    assert train.preprocessing.resample == "bicubic"
+    assert [round(value * 255, 9) for value in (*train.mean, *train.deviation)] == [127] * 3 + [128] * 3
+    assert config.model_copy(update={"train": product.train}) == product
+
+
 def test_every_line_of_the_demo_is_a_difference() -> None:
     """A value that ``configs/demo`` repeats from the product's would be a second place to change it."""
     import yaml

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, read_metadata
 from serving.predictor import Predictor
-from steps.training.export import ExportDiffers, compare, export
+from steps.training.export import ExportDiffers, compare, export, onnx_bytes
 from steps.training.networks import Network, build_network
 from tests.steps.training.examples import CLASSES, settings
 
@@ -22,7 +22,17 @@ def network_and_metadata(architecture: str, side: int) -> tuple[Network, ModelMe
     return network, metadata
 
 
-@pytest.mark.parametrize(("architecture", "side"), [("small_cnn", 28), ("resnet18", 32)])
+@pytest.mark.parametrize(
+    ("architecture", "side"),
+    [
+        ("small_cnn", 28),
+        ("resnet18", 32),
+        ("efficientnet_lite0", 33),
+        ("mobilenet_v3_small", 32),
+        ("convnext_tiny", 32),
+        ("squeezenet1_1", 32),
+    ],
+)
 def test_the_served_model_answers_as_the_trained_one(tmp_path: Path, architecture: str, side: int) -> None:
     """For batches of 1, 2 and 7 all agree to 1e-4, although the network came in training mode."""
     network, metadata = network_and_metadata(architecture, side)
@@ -35,6 +45,13 @@ def test_the_served_model_answers_as_the_trained_one(tmp_path: Path, architectur
             expected = network.eval()(torch.from_numpy(images))
         for ours, served in zip(expected, predictor.scores(images), strict=True):
             np.testing.assert_allclose(served, ours.numpy(), atol=1e-4, rtol=1e-4)
+
+
+def test_an_export_says_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    """What the exporter warns of, such as a size that is a constant from now on, is meant."""
+    network, metadata = network_and_metadata("efficientnet_lite0", 32)
+    onnx_bytes(network.eval(), metadata)
+    assert not [str(each.message) for each in recwarn]
 
 
 def test_an_export_that_answers_differently_is_refused(tmp_path: Path) -> None:

@@ -1,62 +1,30 @@
-"""Networks by name, and the weights that they may load."""
+"""Networks: what they answer, what of them learns, and what they are known by."""
 
-import hashlib
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+from __future__ import annotations
+
+import copy
 
 import pytest
 import torch
-from safetensors.torch import save
+from torch import nn
 
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.errors import UsageError
 from serving.model_directory import Preprocessing
+from steps.training.batches import Pictures
 from steps.training.loop import fit
-from steps.training.networks import build_network, read_weights
+from steps.training.networks import (
+    HeadOnly,
+    Network,
+    backbone_digest,
+    build_head,
+    build_network,
+    unfreeze_last,
+)
 from tests.steps.training.examples import CLASSES, dataset, settings
 
 PICTURES = (
     torch.arange(2 * 32 * 32 * 3, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(2, 32, 32, 3)
 )
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Weights of another small network, with a classification layer that nobody wants."""
-    torch.manual_seed(7)
-    state = {name: t.contiguous() for name, t in build_network(settings(), 9).backbone.state_dict().items()}
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(save({**state, "fc.weight": torch.zeros(9, 3)}))
-    return path
-
-
-@pytest.fixture
-def server(weights: Path) -> Iterator[str]:
-    """An HTTP server that keeps the weights at /weights.safetensors and breaks at /broken."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status = {"/weights.safetensors": 200, "/broken": 503}.get(self.path, 404)
-            self.send_response(status)
-            self.end_headers()
-            if status == 200:
-                self.wfile.write(weights.read_bytes())
-
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
-    httpd = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -81,70 +49,126 @@ def test_the_network_normalises_with_the_configured_statistics() -> None:
     torch.testing.assert_close(seen, expected)
 
 
-@pytest.mark.parametrize("form", ["path", "file URL", "http URL"])
-def test_weights_are_loaded_from_a_path_or_url(weights: Path, server: str, form: str) -> None:
-    """The backbone then has the file's tensors."""
-    sources = {
-        "path": str(weights),
-        "file URL": weights.as_uri(),
-        "http URL": f"{server}/weights.safetensors",
-    }
-    network = build_network(settings(weights=sources[form], weights_sha256=sha256(weights)), 3)
+def frozen(architecture: str = "small_cnn", side: int = 16) -> Network:
+    """A network whose backbone is frozen, as pretrained weights would leave it."""
     torch.manual_seed(7)
-    expected = build_network(settings(), 9).backbone.state_dict()
-    for name, tensor in network.backbone.state_dict().items():
-        assert torch.equal(tensor, expected[name]), name
+    preprocessing = Preprocessing(height=side, width=side)
+    chosen = settings(architecture=architecture, preprocessing=preprocessing, freeze_backbone=True)
+    return build_network(chosen, len(CLASSES))
 
 
-def test_weights_with_another_digest_are_refused(weights: Path) -> None:
-    """One changed byte, and nothing is loaded."""
-    right = sha256(weights)
-    data = bytearray(weights.read_bytes())
-    data[-1] ^= 1
-    weights.write_bytes(data)
-    with pytest.raises(UsageError, match=right):
-        build_network(settings(weights=str(weights), weights_sha256=right), 3)
-
-
-def test_missing_weights_are_refused(tmp_path: Path, server: str) -> None:
-    """Neither a path nor a URL without a file is taken for no weights."""
-    for source in (str(tmp_path / "none.safetensors"), f"{server}/none"):
-        with pytest.raises(UsageError, match="none"):
-            read_weights(source, "0" * 64)
-
-
-def test_a_server_that_fails_is_a_service_out_of_reach(server: str) -> None:
-    """A 503 and a closed port are not the configuration's fault."""
-    for source in (f"{server}/broken", "http://127.0.0.1:1/weights"):
-        with pytest.raises(ServiceUnreachable):
-            read_weights(source, "0" * 64)
-
-
-def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
-    """A file in a format that could execute code is not opened, whatever its digest."""
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"PK\x03\x04 a zip with a pickle in it")
-    with pytest.raises(UsageError, match="no safetensors"):
-        build_network(settings(weights=str(path), weights_sha256=sha256(path)), 3)
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    """Missing and unexpected tensors are named."""
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(save({"conv1.weight": torch.zeros(1)}))
-    with pytest.raises(UsageError, match=r"conv1\.weight"):
-        build_network(settings(weights=str(path), weights_sha256=sha256(path)), 3)
-
-
-def test_a_frozen_backbone_stays_as_it_was(weights: Path) -> None:
-    """Training moves the head and leaves the backbone alone, its batch statistics too."""
-    from steps.training.batches import Pictures
-
-    chosen = settings(freeze_backbone=True, weights=str(weights), weights_sha256=sha256(weights), epochs=1)
-    network = build_network(chosen, len(CLASSES))
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+def changed_by_training(network: Network) -> set[str]:
+    """Train for an epoch, and name the tensors that are not as they were."""
+    chosen = settings(freeze_backbone=True, epochs=1)
+    before = copy.deepcopy(network.state_dict())
     pictures = dataset(4)
     given = Pictures(pictures, pictures.index["image_id"].tolist(), CLASSES, chosen)
     fit(network, given, given, chosen)
-    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    return {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def test_a_frozen_backbone_stays_as_it_was() -> None:
+    """Training moves the head and leaves the backbone alone, its batch statistics too."""
+    changed = changed_by_training(frozen())
     assert changed == {"head.1.weight", "head.1.bias", "head.4.weight", "head.4.bias"}
+
+
+def test_the_last_block_learns_and_the_others_stay() -> None:
+    """Weights and batch statistics of the last block move, no other of the backbone."""
+    network = frozen()
+    unfreeze_last(network, 1)
+    changed = {name for name in changed_by_training(network) if name.startswith("backbone.")}
+    normalised = {f"backbone.9.{name}" for name in ("weight", "bias", "running_mean", "running_var")}
+    assert changed == {"backbone.8.weight", "backbone.9.num_batches_tracked", *normalised}
+
+
+def test_the_statistics_of_frozen_blocks_are_not_learnt() -> None:
+    """In training mode a frozen block answers as in evaluation, a learning one does not."""
+    network = frozen("resnet18", 32)
+    unfreeze_last(network, 2)
+    network.train()
+    modes = {name for name, layer in network.backbone.named_modules() if layer.training and name}
+    assert {name.split(".")[0] for name in modes} == {"layer4"}
+    network.eval()
+    assert not any(layer.training for layer in network.modules())
+
+
+def test_unfreezing_fewer_blocks_freezes_the_others_again() -> None:
+    """The last word counts, and none at all is the frozen backbone."""
+    network = frozen()
+    counts = []
+    for count in (3, 1, 0):
+        unfreeze_last(network, count)
+        counts.append(sum(parameter.requires_grad for parameter in network.backbone.parameters()))
+    assert counts == [9, 3, 0]
+
+
+def test_all_blocks_are_the_whole_backbone() -> None:
+    """What belongs to no layer, such as a transformer's positions, then learns too."""
+    network = frozen("vit_b_32", 32)
+    unfreeze_last(network, 12)
+    assert not network.backbone.get_parameter("class_token").requires_grad
+    unfreeze_last(network, 13)
+    assert all(parameter.requires_grad for parameter in network.backbone.parameters())
+
+
+def test_more_blocks_than_there_are_is_refused() -> None:
+    """How many there are is named, and nothing has changed."""
+    network = frozen()
+    with pytest.raises(UsageError, match=r"blocks is 4, and the backbone has 3.*fine_tuning.blocks=3"):
+        unfreeze_last(network, 4)
+    assert not any(parameter.requires_grad for parameter in network.backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("head", "layers"),
+    [
+        ("mlp", [nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]),
+        ("linear", [nn.Dropout, nn.Linear]),
+        ("ridge", []),
+    ],
+)
+def test_each_head_turns_features_into_logits(head: str, layers: list[type[nn.Module]]) -> None:
+    """One logit a class; the closed form gets a bare linear layer to fit."""
+    built = build_head(settings(head=head, freeze_backbone=True, dropout=0.25), features=6, classes=4)
+    assert built(torch.zeros(2, 6)).shape == (2, 4)
+    assert [type(layer) for layer in built.children()] == layers
+    assert isinstance(built, nn.Sequential if layers else nn.Linear)
+    assert {layer.p for layer in built.modules() if isinstance(layer, nn.Dropout)} <= {0.25}
+
+
+def test_the_head_alone_answers_as_the_network() -> None:
+    """On the features that the network gives for pictures, to the bit."""
+    network = frozen("small_cnn", 32).eval()
+    logits, features = network(PICTURES)
+    assert torch.equal(network.embed(PICTURES), features)
+    alone = HeadOnly(network.head).eval()(features)
+    assert torch.equal(alone[0], logits)
+    assert torch.equal(alone[1], features)
+
+
+def test_what_the_head_learns_alone_the_network_knows() -> None:
+    """Both share the parameters."""
+    network = frozen()
+    head = HeadOnly(network.head)
+    with torch.no_grad():
+        head.head[4].bias.fill_(3.0)  # type: ignore[index]
+    assert torch.equal(network.get_parameter("head.4.bias"), torch.full((3,), 3.0))
+
+
+def test_the_digest_of_a_backbone_ignores_the_head() -> None:
+    """Two heads on the same backbone share its features."""
+    network = frozen()
+    before = backbone_digest(network)
+    nn.init.zeros_(network.get_parameter("head.4.weight"))
+    assert backbone_digest(network) == before
+    assert backbone_digest(frozen()) == before
+
+
+@pytest.mark.parametrize("name", ["backbone.0.weight", "backbone.2.running_var", "mean", "deviation"])
+def test_the_digest_of_a_backbone_notices_every_tensor(name: str) -> None:
+    """Weights, batch statistics, and what pictures are normalised with."""
+    network = frozen()
+    before = backbone_digest(network)
+    network.state_dict()[name].view(-1)[0] += 1e-3
+    assert backbone_digest(network) != before

@@ -39,3 +39,17 @@ def test_a_wrong_setting_is_refused_by_name(wrong: dict[str, Any], named: str) -
     """The error names the key, so that a typo is found before anything runs."""
     with pytest.raises(ValidationError, match=named):
         TrainSettings(**wrong)
+
+
+def test_a_network_that_does_not_exist_is_refused_with_the_nearest_name() -> None:
+    """Before its size is looked at, which nobody can know."""
+    with pytest.raises(ValidationError, match="did you mean 'resnet18'"):
+        TrainSettings.model_validate(
+            {"architecture": "resnet_18", "preprocessing": {"height": 8, "width": 8}}
+        )
+
+
+def test_weights_that_no_package_carries_are_refused_before_anything_starts() -> None:
+    """The network whose weights a package carries is named."""
+    with pytest.raises(UsageError, match="only of efficientnet_lite0"):
+        check_trainable(TrainSettings(architecture="resnet18", weights="package"))

@@ -169,7 +169,8 @@ def list_folder(store: BaseArtifactStore, folder: str) -> dict[str, int | None]:
         if not Path(folder).is_dir():
             return {}
         with os.scandir(folder) as found:
-            return {entry.name: entry.stat().st_size for entry in found if not entry.name.startswith(".")}
+            sizes = {entry.name: _size(entry) for entry in found if not entry.name.startswith(".")}
+        return {name: size for name, size in sizes.items() if size is not None}
     if (files := _file_system(store)) is not None:
         files.invalidate_cache(folder)  # what others wrote since
         try:
@@ -179,6 +180,14 @@ def list_folder(store: BaseArtifactStore, folder: str) -> dict[str, int | None]:
         return {str(each["name"]).rpartition("/")[2]: each["size"] for each in listed}
     names = store.listdir(folder) if store.exists(folder) else []
     return {Path(str(name)).name: None for name in names}
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """In bytes; None where the file went since it was listed."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read_piece(store: BaseArtifactStore, uri: str, offset: int, size: int) -> bytes:

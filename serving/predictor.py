@@ -80,16 +80,8 @@ class Predictor:
                 f"the model directory {directory} has digest {digest}; the release names {expected_digest}"
             )
         metadata = parse_metadata(files[METADATA_FILE])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        options.log_severity_level = ERRORS_ONLY
         try:
-            session = onnxruntime.InferenceSession(
-                files[MODEL_FILE], sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            session = open_session(files[MODEL_FILE], threads)
         except Exception as error:  # onnxruntime has a dozen unrelated exception classes
             raise ModelDirectoryError(f"{directory / MODEL_FILE} cannot be loaded: {error}") from error
         _check_network(session, metadata)
@@ -165,6 +157,22 @@ class Predictor:
             probabilities=by_class,
             abstained=by_class[label] < self.metadata.abstention_threshold,
         )
+
+
+def open_session(model: bytes, threads: int) -> Any:
+    """An onnxruntime session on the CPU; threads may share it.
+
+    Args:
+        model: an ONNX file.
+        threads: of one call.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = ERRORS_ONLY
+    return onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
 
 
 def _check_network(session: Any, metadata: ModelMetadata) -> None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import nn
 
 from materializers.blobs import write_file
 from materializers.classifier import WEIGHTS
@@ -67,20 +70,29 @@ def onnx_bytes(network: Network, metadata: ModelMetadata) -> bytes:
     writes source paths into the file. It leaves a network in the mode in which it found its outermost module,
     so that ``network`` must be in ``eval()``.
     """
-    images = _pictures(2, metadata)
-    names = (INPUT, *OUTPUTS)
+    return to_onnx(network, _pictures(2, metadata), OUTPUTS)
+
+
+def to_onnx(module: nn.Module, images: NDArray[np.uint8], outputs: Sequence[str]) -> bytes:
+    """A module in ``eval()`` as ONNX with ``images`` in and these outputs; see :func:`onnx_bytes`.
+
+    Args:
+        module: on the CPU.
+        images: an example ``(n, height, width, 3)``; n stays free.
+        outputs: the names of what it returns.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # That it is an old exporter, and that sizes become constants: meant, and answers are compared.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            module,
             (torch.from_numpy(images),),
             buffer,  # type: ignore[arg-type]  # the tracing exporter writes to a file object too
             dynamo=False,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: BATCH_AXIS for name in names},
+            output_names=list(outputs),
+            dynamic_axes={name: BATCH_AXIS for name in (INPUT, *outputs)},
             opset_version=OPSET,
         )
     return buffer.getvalue()
@@ -98,15 +110,23 @@ def compare(network: Network, serving: Path) -> None:
         with torch.inference_mode():
             trained = network(torch.from_numpy(images))
         for name, ours, served in zip(OUTPUTS, trained, predictor.scores(images), strict=True):
-            expected = ours.numpy()
-            difference = float(np.max(np.abs(expected - served) / np.maximum(1, np.abs(expected))))
-            if not difference <= PARITY_LIMIT:  # NaN is no agreement
-                raise ExportDiffers(
-                    f"For a batch of {count} the exported {name} differ from the trained network's by "
-                    f"{difference:.2g}; the limit is {PARITY_LIMIT:g}. Nothing was stored."
-                )
+            check_parity(name, ours.numpy(), served)
 
 
-def _pictures(count: int, metadata: ModelMetadata) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def check_parity(name: str, expected: NDArray[np.float32], served: NDArray[np.float32]) -> None:
+    """Compare what two runtimes answer for the same batch, ``(n, …)`` each.
+
+    Raises:
+        ExportDiffers: an element differs by more than 1e-4.
+    """
+    difference = float(np.max(np.abs(expected - served) / np.maximum(1, np.abs(expected))))
+    if not difference <= PARITY_LIMIT:  # NaN is no agreement
+        raise ExportDiffers(
+            f"For a batch of {len(expected)} the exported {name} differ from the trained network's by "
+            f"{difference:.2g}; the limit is {PARITY_LIMIT:g}. Nothing was stored."
+        )
+
+
+def _pictures(count: int, metadata: ModelMetadata) -> NDArray[np.uint8]:
     shape = (count, metadata.preprocessing.height, metadata.preprocessing.width, 3)
     return np.random.default_rng(count).integers(0, 256, shape, dtype=np.uint8)

@@ -2,9 +2,9 @@
 
 First a note of each is kept, digests and fingerprints alone, so that whoever is killed at any point is taken
 up again by the same command. Then every dataset that holds one is written anew without it, in its place and
-under its version: a tombstone stands for the row. Then shards, the quarantine's copies, thumbnails and pages
-go. Last, every file below the store's root is read and searched. What could not be searched, or not for
-every picture, is no proof, and is said.
+under its version: a tombstone stands for the row. Then shards, cached features, the quarantine's copies,
+thumbnails and pages go. Last, every file below the store's root is read and searched. What could not be
+searched, or not for every picture, is no proof, and is said.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from steps.data.erasing import (
     dataset_folders,
     digests_of,
     erase_from_dataset,
+    erase_from_features,
     erase_from_quarantine,
     erase_from_report,
     found_in_shards,
@@ -69,6 +70,8 @@ class Erased:
     """By their folders."""
     shards: int = 0
     blobs: int = 0
+    features: int = 0
+    """What was computed of the pictures and cached."""
     pages: int = 0
     alike: list[str] = field(default_factory=list)
     """Other pictures whose bytes have the same data in them."""
@@ -163,6 +166,7 @@ def _erase_once(
         _note_more(store, erased, digests=unknown)
     _erase_from_datasets(store, erased)
     erased.shards += remove_shards(store, erased.folders, erased.notes)
+    erased.features += erase_from_features(store, erased.notes)
     removed, pages = erase_from_quarantine(store, quarantines, copies, erased.notes)
     erased.blobs += removed
     erased.pages += pages
@@ -236,6 +240,7 @@ def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor:
         datasets=tuple(erased.datasets.values()),
         shards_removed=erased.shards,
         quarantine_removed=erased.blobs,
+        features_removed=erased.features,
         pages=erased.pages,
         scanned_files=erased.found.files,
         scanned_bytes=erased.found.size,

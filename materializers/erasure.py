@@ -80,10 +80,15 @@ class Erasure(Report):
     """What was erased, on whose word, and the proof that it is nowhere any more."""
 
     template: ClassVar[str] = "erasure.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2)
-    later_fields: ClassVar[dict[str, int]] = {"archives": 2, "not_searchable": 2, "passed_over": 2}
+    formats: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    later_fields: ClassVar[dict[str, int]] = {
+        "archives": 2,
+        "not_searchable": 2,
+        "passed_over": 2,
+        "features_removed": 3,
+    }
 
-    format_version: int = 2
+    format_version: int = 3
     outcome: Literal["erased", "found", "not_proven"]
     """``found``: something below the store's root still holds or shows a picture. ``not_proven``: nothing
     that was searched does, but not everything could be searched, or not for every picture."""
@@ -95,6 +100,8 @@ class Erasure(Report):
     datasets: tuple[ErasedDataset, ...]
     shards_removed: int
     quarantine_removed: int
+    features_removed: int = 0
+    """What frozen backbones made of the pictures, each counted as often as it was computed in another way."""
     pages: int
     """Pages, sheets and pictures that were drawn again without them, or removed."""
     scanned_files: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -287,11 +287,13 @@ def pictures_in(store: BaseArtifactStore, uri: str) -> list[str]:
 
 
 def names_one_of(store: BaseArtifactStore, uri: str, image_ids: Collection[str]) -> bool:
-    """Whether a file says the id of one of these pictures, as whole and as half written or damaged parts do.
+    """Whether a part is of one of these pictures; one that is damaged, or half written, by its bytes.
 
     Raises:
         OSError: it is not there, or the store cannot be read.
     """
+    with suppress(DamagedArtifact):
+        return not set(pictures_in(store, uri)).isdisjoint(image_ids)
     wanted = [image_id.encode() for image_id in image_ids]
     overlap = max(map(len, wanted), default=1) - 1
     return any(each in piece for piece in read_overlapping(store, uri, overlap=overlap) for each in wanted)

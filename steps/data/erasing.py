@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from materializers.blobs import PART, read_blob, write_blob
 from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
+from materializers.feature_cache import FeatureCache
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
 from materializers.image_manifest import MANIFEST, lost_shards, read_manifest
 from materializers.picture_sheet import erase_from_sheet, may_show
@@ -141,6 +142,15 @@ def erase_from_quarantine(
         write_blob(store, page_uri(uri), after.page().encode())
         pages += 1
     return removed, pages
+
+
+def erase_from_features(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:
+    """Write the cached features anew without those of these pictures, and count what went.
+
+    Raises:
+        OSError: the store cannot be read or written.
+    """
+    return FeatureCache(store).erase(digests_of(notes))
 
 
 def erase_from_report(

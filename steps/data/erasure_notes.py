@@ -11,6 +11,7 @@ import pandas as pd
 
 from materializers.erasure import Forgotten, read_notes, write_note
 from materializers.errors import UsageError
+from materializers.feature_cache import part_files, pictures_in
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from materializers.image_manifest import lost_shards, read_version
 from materializers.quarantine import StoredBlobs, decoded, read_rows
@@ -193,6 +194,7 @@ def _pictures(
     if unknown := _unknown(prefixes, matches):
         places = (f"{store.path}/{place}" for place in shard_files(store))
         hidden = [image_id for place in places for image_id in held(store, place)]
+        hidden += [image_id for uri in part_files(store) for image_id in pictures_in(store, uri)]
         matches |= _matches(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"))
     pictures = _sharing_a_digest(matches)
     meant = (_only_one(prefix, pictures) for prefix in prefixes)

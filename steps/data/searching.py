@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from materializers.blobs import download_blob, is_on_disk
 from materializers.erasure import PassedOver
 from materializers.errors import UsageError
+from materializers.feature_cache import FEATURES_FOLDER, names_one_of
 from materializers.shards import SHARDS_FOLDER, digest_of_name, held, picture_digest
 from materializers.store_files import DELIVERIES, StoredFile, relative, walk_files
 from materializers.traces import Searched, finds, search_file
@@ -84,6 +85,9 @@ def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Coll
                     searched = search_delivery(store, file, marks, digests)
                 elif shard_at(place) is not None and not searched.found:
                     searched = Searched(not set(held(store, file.uri)).isdisjoint(digests))
+                elif place.startswith(f"{FEATURES_FOLDER}/") and not searched.found:
+                    # Made of a picture, they show nothing that a fingerprint knows: they say whose they are.
+                    searched = Searched(names_one_of(store, file.uri, digests))
             except FileNotFoundError:  # gone since it was listed
                 continue
             if searched.found:

@@ -31,6 +31,7 @@ from materializers.blobs import read_blob, write_blob
 from materializers.data_report import DataReport, Screening
 from materializers.erasure import Erasure, forgotten_ids, notes_folder
 from materializers.errors import DamagedArtifact, UsageError
+from materializers.feature_cache import FeatureCache, FeatureKey, FeatureRow
 from materializers.image_dataset import ImageDataset, picture_digest, thumbnail, thumbnail_sheet
 from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
@@ -38,7 +39,7 @@ from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import shard_uri
 from materializers.store_files import remove_file, walk_files
-from steps.data.erasing import set_aside_copies
+from steps.data.erasing import erase_from_features, set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
@@ -51,6 +52,33 @@ GONE = 2
 OTHERS = (0, 1, 3, 4, 5, 6)
 GONE_ID = picture_digest(photograph(GONE))
 INLINE = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
+
+
+KEYS = [
+    FeatureKey(backbone=each * 64, preprocessing={"version": 1}, runtime="any", length=4) for each in "ab"
+]
+"""Two ways in which features were computed."""
+
+
+def keep_features(store: BaseArtifactStore, key: FeatureKey, *seeds: int) -> None:
+    """Cache what a backbone makes of photographs."""
+    rows = [FeatureRow(picture_digest(photograph(seed)), 1) for seed in seeds]
+    FeatureCache(store).write(key, rows, np.array([[seed] * key.length for seed in seeds], np.float32))
+
+
+def kept_features(store: BaseArtifactStore) -> bytes:
+    """The cached features of the other photographs, in their order."""
+    rows = [FeatureRow(picture_digest(photograph(seed)), 1) for seed in OTHERS]
+    features = np.zeros((len(KEYS), len(rows), KEYS[0].length), np.float32)
+    for each, key in zip(features, KEYS, strict=True):
+        for places, found in FeatureCache(store).read(key, rows):
+            each[places] = found
+    return features.tobytes()
+
+
+def of_features(paths: set[str]) -> set[str]:
+    """Those of the paths that are cached features."""
+    return {path for path in paths if path.startswith("features/")}
 
 
 def with_metadata(data: bytes, comment: bytes = b"taken in the garden of Ada") -> bytes:
@@ -70,6 +98,8 @@ class World:
     quarantine: str
     report: str
     other_report: str
+    cached: bytes
+    """The features of the others, as they are before and after."""
 
     @classmethod
     def made(cls, store: BaseArtifactStore) -> World:
@@ -89,7 +119,10 @@ class World:
         about = DataReport.model_validate(data_report().model_dump() | {"data": second.version})
         report = kept.save(about.with_pictures(pictures), run=run)
         other = kept.save(data_report().with_pictures({"another": png(8, 64)}), run=uuid4())
-        return cls(kept, datasets, quarantine, report, other)
+        for key in KEYS:
+            for seeds in ((0, 1, GONE), (GONE,), (3, 4)):
+                keep_features(store, key, *seeds)
+        return cls(kept, datasets, quarantine, report, other, kept_features(store))
 
     def erase(self, *image_ids: str) -> Erased:
         """Forget pictures."""
@@ -101,6 +134,7 @@ class World:
 
     def check_others(self) -> None:
         """Every other picture is readable wherever it was, to the byte."""
+        assert kept_features(self.kept.store) == self.cached
         known = {picture_digest(photograph(seed)): photograph(seed) for seed in OTHERS}
         for uri, least in zip(self.datasets, (4, 6, 6), strict=True):
             loaded = self.kept.load(uri)
@@ -156,7 +190,9 @@ def test_not_a_byte_of_it_is_left(store: BaseArtifactStore) -> None:
     report = ReportMaterializer(world.report, store).load(DataReport)
     assert len(world.kept.bytes_found(middle(GONE))) == 2
     assert len(world.shown()) >= 4
+    assert len(of_features(world.kept.bytes_found(GONE_ID.encode()))) == 4
     erased = world.erase()
+    assert of_features(world.kept.bytes_found(GONE_ID.encode())) == set()
     assert world.kept.bytes_found(middle(GONE)) == set()
     assert world.kept.bytes_found(b"the garden of Ada") == set()
     assert world.shown() == set()
@@ -180,7 +216,7 @@ def test_what_was_erased_is_counted(disk: LocalArtifactStore) -> None:
     held = {uri: (each.version, each.pictures) for uri, each in erased.datasets.items()}
     versions = world.versions()
     assert held == {uri: (version, 1) for uri, version in zip(world.datasets[:2], versions[:2], strict=True)}
-    assert (erased.shards, erased.blobs) == (1, 1)
+    assert (erased.shards, erased.blobs, erased.features) == (1, 1, 4)
     assert erased.pages == 3  # the quarantine's page, a sheet of the report, the picture that does not say
 
 
@@ -206,7 +242,7 @@ def test_a_second_time_changes_nothing(store: BaseArtifactStore) -> None:
     assert {path for path in changed if not path.endswith((".parquet", "page.html"))} == set()
     assert second.found == first.found
     assert second.datasets == first.datasets
-    assert (second.shards, second.blobs) == (0, 0)
+    assert (second.shards, second.blobs, second.features) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -354,6 +390,50 @@ def test_what_a_killed_save_left_unfinished_goes_too(disk: LocalArtifactStore) -
     part.write_bytes(shard.read_bytes()[:-10])
     assert world.erase().found.places == ()
     assert not part.exists()
+
+
+def test_features_that_are_kept_meanwhile_are_found_and_go_the_next_time(
+    store: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run on another machine keeps what it computed: there is no proof, and the file is named."""
+    world = World.made(store)
+
+    def keeping_more(*arguments: Any) -> int:
+        erased = erase_from_features(*arguments)
+        keep_features(store, KEYS[0], 5, GONE)
+        return erased
+
+    with monkeypatch.context() as patch:
+        patch.setattr(action, "erase_from_features", keeping_more)
+        result = outcome(world, monkeypatch, GONE_ID)
+    (place,) = of_features(world.kept.bytes_found(GONE_ID.encode()))
+    assert (result.exit_code, result.details["found"]) == (1, [place])
+    again = outcome(world, monkeypatch, GONE_ID)
+    assert (again.exit_code, again.details["found"], again.details["features_removed"]) == (0, [], 1)
+
+
+def test_features_of_a_killed_process_that_were_half_written_go(disk: LocalArtifactStore) -> None:
+    """They say whose they are, and nobody reads them."""
+    world = World.made(disk)
+    keep_features(disk, KEYS[0], GONE, 6)
+    part = next(path for path in Path(disk.path, "features").rglob("*.arrow"))
+    half = part.with_name(f".{part.name}.0123.part")
+    half.write_bytes(b"ARROW1" + GONE_ID.encode())
+    assert world.erase().found.places == ()
+    assert not half.exists()
+
+
+def test_features_of_a_picture_that_no_dataset_has_any_more_are_erased(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its id; that its bytes were gone before, and copies cannot be searched, is said."""
+    world = World.made(disk)
+    keep_features(disk, KEYS[0], 70, 71)
+    result = outcome(world, monkeypatch, picture_digest(photograph(70)))
+    assert result.details["features_removed"] == 1
+    assert (result.details["outcome"], result.details["found"]) == ("not_proven", [])
+    assert of_features(world.kept.bytes_found(picture_digest(photograph(70)).encode())) == set()
+    assert len(of_features(world.kept.bytes_found(picture_digest(photograph(71)).encode()))) == 1
 
 
 def test_a_copy_that_nobody_explains_is_named(disk: LocalArtifactStore) -> None:

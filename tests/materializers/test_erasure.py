@@ -57,11 +57,23 @@ def test_a_picture_without_a_fingerprint_is_not_searchable() -> None:
 
 def test_an_erasure_of_the_first_format_is_read_as_it_was() -> None:
     """It knew nothing of what could not be searched, and its digest stays."""
-    later = ("archives", "not_searchable", "passed_over")
+    later = ("archives", "not_searchable", "passed_over", "features_removed")
     first = {name: value for name, value in erasure().model_dump(mode="json").items() if name not in later}
     read = Erasure.model_validate(first | {"format_version": 1})
     assert read.model_dump(mode="json") == first | {"format_version": 1}
     assert read.passed_over == ()
+
+
+def test_an_erasure_of_the_second_format_is_read_as_it_was() -> None:
+    """It knew nothing of features, and its digest stays."""
+    second = erasure().model_dump(mode="json") | {"format_version": 2}
+    del second["features_removed"]
+    assert Erasure.model_validate(second).model_dump(mode="json") == second
+
+
+def test_the_page_counts_the_features_that_went() -> None:
+    """What a backbone made of a picture is the picture's, too."""
+    assert '<td class="number">7</td>' in erasure(features_removed=7).page()
 
 
 def test_the_page_names_what_could_not_be_searched() -> None:

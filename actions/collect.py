@@ -1,4 +1,4 @@
-"""Remove what nothing refers to: shards, what killed runs and saves left, quarantine past its time.
+"""Remove what nothing refers to: shards, features, what killed runs and saves left, quarantine past its time.
 
 Whatever cannot be read stops the whole before anything is removed, and nothing is touched that is younger
 than a grace time, so that a save that is going on loses nothing. What is about to be removed is looked at
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from actions.result import COMMAND, ActionResult
 from materializers.blobs import PART
 from materializers.errors import DamagedArtifact, Refused
+from materializers.feature_cache import FEATURES_FOLDER, is_part, pictures_in
 from materializers.image_dataset import ImageDataset
-from materializers.image_manifest import MANIFEST, read_manifest
+from materializers.image_manifest import MANIFEST, read_manifest, read_version
 from materializers.quarantine import Quarantine, read_rows
 from materializers.shards import SHARDS_FOLDER, digest_of_name
 from materializers.store_files import (
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID}/[0-9a-f]{{8}})/")
 """How ZenML lays out its artifacts: by a person's act, or as a step's output."""
-SHARDS, BLOBS = f"{SHARDS_FOLDER}/", "quarantine/blobs/"
+SHARDS, BLOBS, FEATURES = f"{SHARDS_FOLDER}/", "quarantine/blobs/", f"{FEATURES_FOLDER}/"
 
-Kind = Literal["shard", "folder", "quarantine", "note", "part", "index"]
+Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features"]
 INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
 UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
 """How a file is called while it is written; see :func:`materializers.blobs.write_file`."""
@@ -94,7 +95,14 @@ def collect(config: Config, *, apply: bool) -> ActionResult:
     artifacts = known_artifacts()
     served = _served_folders()
     with store_errors("look everything through"):
-        found = find_garbage(store, artifacts, served=served, now=now, grace=grace)
+        found = find_garbage(
+            store,
+            artifacts,
+            served=served,
+            now=now,
+            grace=grace,
+            unused=timedelta(days=config.keeping.features_days),
+        )
     with store_errors("remove everything"):
         removed = sum(remove(store, each, older_than=now - grace) for each in found) if apply else 0
     return _result(store, found, now=now, removed=removed, apply=apply)
@@ -107,6 +115,7 @@ def find_garbage(
     served: Iterable[str] = (),
     now: datetime,
     grace: timedelta,
+    unused: timedelta,
 ) -> list[Garbage]:
     """Everything below the store's root that nothing refers to and that is older than the grace time.
 
@@ -116,9 +125,10 @@ def find_garbage(
         served: folders that the model registry refers to.
         now: the time.
         grace: what is younger stays.
+        unused: how long features stay that no training asks for.
 
     Raises:
-        DamagedArtifact: a manifest, or the rows of a quarantine, cannot be read.
+        DamagedArtifact: a manifest, an index, or the rows of a quarantine, cannot be read.
         Refused: ZenML knows nothing of what lies in this store.
     """
     known = {artifact.uri for artifact in artifacts}
@@ -136,7 +146,8 @@ def find_garbage(
             f"ZenML knows no artifact in {store.path}, and {len(left):,} folders of artifacts lie there: it "
             "is another ZenML server's. Nothing was removed; connect to the right one: zenml login"
         )
-    named = _named_shards(store, artifacts, found.folders, {garbage.uri for garbage in left})
+    datasets = _datasets(artifacts, found.folders, {garbage.uri for garbage in left})
+    named = _named_shards(store, datasets)
     kept_until = _kept_until(store, artifacts)
     # Who loaded a manifest before it was replaced still reads the shards that it named.
     young = (file.uri.rpartition("/")[2] for file in found.notes if file.changed >= oldest)
@@ -148,6 +159,7 @@ def find_garbage(
         *_outlived(found.notes, oldest),
         *left,
         *_outdated(found.blobs, kept_until, now=now, oldest=oldest),
+        *_spare_features(store, datasets, found.features, oldest=oldest, used_after=now - unused),
     ]
 
 
@@ -158,6 +170,7 @@ class Files:
     shards: list[StoredFile] = field(default_factory=list)
     blobs: list[StoredFile] = field(default_factory=list)
     notes: list[StoredFile] = field(default_factory=list)
+    features: list[StoredFile] = field(default_factory=list)
     parts: list[StoredFile] = field(default_factory=list)
     """What was not written to its end; in a folder of which ZenML does not know, it is one of its files."""
     folders: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -179,6 +192,8 @@ def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
             found.blobs.append(file)
         elif path.startswith(SUPERSEDED):
             found.notes.append(file)
+        elif path.startswith(FEATURES):
+            found.features.append(file)
     return found
 
 
@@ -200,20 +215,31 @@ def remove(store: BaseArtifactStore, garbage: Garbage, *, older_than: datetime) 
     return sum(file.size for file in present)
 
 
-def _named_shards(
-    store: BaseArtifactStore,
-    artifacts: list[KnownArtifact],
-    folders: Mapping[str, list[StoredFile]],
-    left: set[str],
-) -> set[str]:
-    """The digests of all shards that a dataset needs: of ZenML's, and of what may still become one."""
+def _datasets(
+    artifacts: list[KnownArtifact], folders: Mapping[str, list[StoredFile]], left: set[str]
+) -> dict[str, KnownArtifact | None]:
+    """The folders of all datasets: ZenML's, and None for what may still become one."""
     datasets = {artifact.uri: artifact for artifact in of_type(artifacts, ImageDataset)}
     unknown = {uri for uri in folders if uri not in left and uri not in {each.uri for each in artifacts}}
     saving = {uri for uri in unknown if any(file.uri == f"{uri}/{MANIFEST}" for file in folders[uri])}
+    return {uri: datasets.get(uri) for uri in sorted(datasets.keys() | saving)}
+
+
+def _named_shards(store: BaseArtifactStore, datasets: Mapping[str, KnownArtifact | None]) -> set[str]:
+    """The digests of all shards that a dataset needs."""
     named: set[str] = set()
-    for uri in sorted(datasets.keys() | saving):
-        with _needed(uri, datasets.get(uri)):
+    for uri, artifact in datasets.items():
+        with _needed(uri, artifact):
             named.update(read_manifest(store, uri).shards)
+    return named
+
+
+def _named_pictures(store: BaseArtifactStore, datasets: Mapping[str, KnownArtifact | None]) -> set[str]:
+    """The ids of all pictures that a dataset has."""
+    named: set[str] = set()
+    for uri, artifact in datasets.items():
+        with _needed(uri, artifact):
+            named.update(read_version(store, uri)[1]["image_id"])
     return named
 
 
@@ -287,6 +313,34 @@ def _outdated(
             continue
         why = "no quarantine names it" if until is None else f"it was kept until {until:%Y-%m-%d}"
         yield Garbage("quarantine", file.uri, (file,), why)
+
+
+def _spare_features(
+    store: BaseArtifactStore,
+    datasets: Mapping[str, KnownArtifact | None],
+    files: list[StoredFile],
+    *,
+    oldest: datetime,
+    used_after: datetime,
+) -> Iterator[Garbage]:
+    """Features that no training asked for in a long time, as of a backbone of before; and of no picture."""
+    folders: dict[str, list[StoredFile]] = {}
+    for file in files:
+        folders.setdefault(file.uri.rpartition("/")[0], []).append(file)
+    old = list[StoredFile]()
+    for uri, some in folders.items():
+        used = max(file.changed for file in some)
+        if used < min(oldest, used_after):
+            yield Garbage("features", uri, tuple(some), f"no training asked for them since {used:%Y-%m-%d}")
+        else:
+            old += [each for each in some if each.changed < oldest and is_part(each.uri.rpartition("/")[2])]
+    named = _named_pictures(store, datasets) if old else set()
+    for file in old:
+        try:
+            if named.isdisjoint(pictures_in(store, file.uri)):
+                yield Garbage("features", file.uri, (file,), "no dataset has one of their pictures")
+        except DamagedArtifact:
+            yield Garbage("features", file.uri, (file,), "they are damaged, and are computed again")
 
 
 def _served_folders() -> list[str]:

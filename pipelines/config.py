@@ -87,6 +87,8 @@ class KeepingSettings(Record):
 
     grace_hours: float = Field(default=24, ge=1, le=MOST_HOURS, allow_inf_nan=False)
     """``--collect`` takes nothing younger: a save that is going on is referred to by nothing yet."""
+    features_days: float = Field(default=30, ge=1, le=MOST_HOURS / 24, allow_inf_nan=False)
+    """How long the features of a backbone stay that no training asks for."""
 
 
 class Config(Record):

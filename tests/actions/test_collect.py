@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
@@ -19,6 +20,7 @@ from actions.collect import Garbage, find_garbage, remove
 from materializers import store_files
 from materializers.blobs import write_blob
 from materializers.errors import DamagedArtifact, Refused
+from materializers.feature_cache import FeatureCache, FeatureKey, FeatureRow, part_files
 from materializers.image_dataset import picture_digest
 from materializers.quarantine import QuarantineBuilder, blob_uri
 from materializers.store_files import relative
@@ -26,13 +28,24 @@ from tests.actions.kept import Kept, dataset, photograph
 from tests.materializers.examples import data_report
 
 GRACE = timedelta(hours=24)
+UNUSED = timedelta(days=30)
+FEATURES = FeatureKey(backbone="ab" * 32, preprocessing={"version": 1}, runtime="any", length=3)
 LATER = datetime.now(UTC) + timedelta(days=2)
 """When everything that is written now is older than the grace time."""
 
 
 def found(kept: Kept, now: datetime = LATER, **known: Any) -> list[Garbage]:
     """What nothing refers to."""
-    return find_garbage(kept.store, kept.artifacts, now=now, grace=GRACE, **known)
+    return find_garbage(kept.store, kept.artifacts, now=now, grace=GRACE, unused=UNUSED, **known)
+
+
+def keep_features(store: BaseArtifactStore, *seeds: int) -> str:
+    """Cache what a backbone makes of photographs, and give the path of the part."""
+    rows = [FeatureRow(picture_digest(photograph(seed)), 1) for seed in seeds]
+    before = set(part_files(store))
+    FeatureCache(store).write(FEATURES, rows, np.ones((len(rows), FEATURES.length), np.float32))
+    (part,) = set(part_files(store)) - before
+    return relative(store, part)
 
 
 def names(kept: Kept, garbage: list[Garbage]) -> set[tuple[str, str]]:
@@ -53,6 +66,7 @@ def test_everything_that_zenml_knows_stays(store: BaseArtifactStore) -> None:
     builder = QuarantineBuilder("shop", kept_days=30, max_bytes=10**6)
     builder.add(photograph(9), path="a", label="tops", reason="truncated")
     kept.save(builder.build())
+    keep_features(store, 1, 2)
     write_blob(store, f"{store.path}/mlflow.db", b"not an artifact")
     write_blob(store, f"{store.path}/logs/7b1f7d40-0000-4000-8000-000000000000.log", b"not an artifact")
     before = kept.paths()
@@ -149,6 +163,67 @@ def test_nothing_goes_before_its_grace_time_is_over(store: BaseArtifactStore) ->
     kept.lose(kept.save(dataset(2)))
     assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
     assert len(found(kept, now=datetime.now(UTC) + timedelta(hours=25))) == 2
+
+
+def test_features_of_pictures_that_no_dataset_has_go(store: BaseArtifactStore) -> None:
+    """Part by part, after the grace time; one picture that a dataset has keeps its part."""
+    kept = Kept(store)
+    kept.save(dataset(1, 2))
+    shared, alone = keep_features(store, 2, 3), keep_features(store, 4, 5)
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    garbage = found(kept)
+    assert names(kept, garbage) == {("features", alone)}
+    assert [each.why for each in garbage] == ["no dataset has one of their pictures"]
+    assert apply(kept) == garbage[0].size
+    assert alone not in kept.paths()
+    assert shared in kept.paths()
+    assert found(kept) == []
+
+
+def test_features_that_no_training_asks_for_go_after_their_time(store: BaseArtifactStore) -> None:
+    """Though their pictures are there: of a backbone of before, of an older runtime."""
+    kept = Kept(store)
+    kept.save(dataset(1, 2))
+    part = keep_features(store, 1, 2)
+    folder = part.rpartition("/")[0]
+    now = datetime.now(UTC)
+    assert found(kept, now=now + timedelta(days=29)) == []
+    (garbage,) = found(kept, now=now + timedelta(days=31))
+    assert names(kept, [garbage]) == {("features", folder)}
+    assert {relative(store, file.uri) for file in garbage.files} == {part, f"{folder}/key.json"}
+    assert f"since {now:%Y-%m-%d}" in garbage.why
+    assert apply(kept, now=now + timedelta(days=31)) == garbage.size
+    assert not any(path.startswith("features/") for path in kept.paths())
+
+
+def test_features_that_were_asked_for_since_stay(disk: LocalArtifactStore) -> None:
+    """A use makes them young, also between the list and the removal."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    part = keep_features(disk, 1)
+    old = (datetime.now(UTC) - timedelta(days=60)).timestamp()
+    for path in Path(disk.path, "features").rglob("*"):
+        os.utime(path, (old, old))
+    now = datetime.now(UTC)
+    (garbage,) = found(kept, now=now)
+    rows = [FeatureRow(picture_digest(photograph(1)), 1)]
+    assert len(list(FeatureCache(disk).read(FEATURES, rows))) == 1
+    assert remove(disk, garbage, older_than=now - GRACE) == 0
+    assert found(kept, now=now) == []
+    assert part in kept.paths()
+
+
+def test_damaged_features_go(disk: LocalArtifactStore) -> None:
+    """Nobody can say whose they are, and nothing is lost."""
+    kept = Kept(disk)
+    kept.save(dataset(1))
+    part = keep_features(disk, 1)
+    Path(disk.path, part).write_bytes(b"half of i")
+    (garbage,) = found(kept)
+    assert (names(kept, [garbage]), garbage.why) == (
+        {("features", part)},
+        "they are damaged, and are computed again",
+    )
 
 
 def test_shards_of_a_dataset_that_zenml_is_about_to_know_stay(disk: LocalArtifactStore) -> None:

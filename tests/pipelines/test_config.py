@@ -217,6 +217,7 @@ def test_a_value_of_another_shape_is_refused_with_an_example_in_yaml(assignment:
         "ingest.quarantine_days=0",
         "keeping.grace_hours=0.5",
         "keeping.grace_hours=.nan",
+        "keeping.features_days=0",
         "validate.pictures.duplicates.hash_distance=11",
         "validate.pictures.duplicates.hash_distance=-1",
         "validate.pictures.duplicates.thumbnail_difference=.inf",

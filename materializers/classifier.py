@@ -15,6 +15,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.utils.io_utils import is_remote
 
 from materializers.blobs import write_blob, write_file
+from materializers.drift_reference import REFERENCE_FILE, DriftReference
 from materializers.errors import DamagedArtifact, NoRoom, Refused, ServiceUnreachable
 from materializers.report import Record
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SERVING_FILES = ("model.onnx", "metadata.json")
 WEIGHTS = "weights.safetensors"
 CURVES = "curves.png"
+RELIABILITY, RISK_COVERAGE = "reliability.png", "risk_coverage.png"
+CHARTS = (CURVES, RELIABILITY, RISK_COVERAGE)
 
 
 class EpochMetrics(Record):
@@ -40,10 +43,39 @@ class EpochMetrics(Record):
     f1_score: float
 
 
-class TrainingRecord(Record):
-    """How a model was made. The digests are hex; the same four give the same model bytes."""
+class Calibration(Record):
+    """What was chosen on the n validation pictures, and what it comes to on them."""
 
-    format_version: Literal[1] = 1
+    temperature: float
+    threshold: float
+    """An answer less probable than this is an abstention."""
+    n: int
+    nll_before: float
+    nll_after: float
+    """Mean negative log-likelihood, nats, without and with the temperature."""
+    ece_before: float
+    ece_after: float
+    """Expected calibration error, 0 to 1."""
+    coverage: float
+    """The share of the pictures that get an answer."""
+    selective_risk: float
+    """The share of wrong answers among those given."""
+    risk_bound: float
+    """The upper confidence bound of ``selective_risk``."""
+    risk: float | None
+    """The limit that the threshold was chosen for; None: every picture gets an answer."""
+    confidence: float
+    notes: tuple[str, ...] = ()
+    """What these numbers do not say, and a limit that they do not meet."""
+
+
+class TrainingRecord(Record):
+    """How a model was made. The digests are hex; the same four give the same model bytes.
+
+    What is None by default came with format 2.
+    """
+
+    format_version: Literal[1, 2] = 2
     architecture: str
     classes: tuple[str, ...]
     threads: int
@@ -55,6 +87,18 @@ class TrainingRecord(Record):
     model_digest: str
     best_epoch: int
     epochs: tuple[EpochMetrics, ...]
+    calibration: Calibration | None = None
+    reference_rows: int | None = None
+    """Pictures in the drift reference when it was made; None: there is none."""
+    settings: dict[str, Any] | None = None
+    """All settings of the training, as they were after tuning."""
+    runtime: str | None = None
+    """What computed the features that the head learnt from; None where it learnt from pictures."""
+    lock: str | None = None
+    """sha256 over the names and bytes of both lock files."""
+    platform: str | None = None
+    """Processor family, device, and the versions of torch and onnxruntime: on another one the last digits
+    of the weights may differ."""
 
 
 def fetch_model_directory(uri: str, target: Path) -> None:
@@ -103,8 +147,9 @@ class Classifier:
     """A model on local disk.
 
     Args:
-        directory: holds ``serving/`` (``model.onnx``, ``metadata.json``), ``weights.safetensors`` and
-            ``curves.png``.
+        directory: holds ``serving/`` (``model.onnx``, ``metadata.json``), ``weights.safetensors``,
+            ``curves.png``, and what the record says there is: the charts of the calibration, the drift
+            reference.
         record: how it was made; ``record.model_digest`` is the digest of ``serving/``.
         uri: where the artifact store holds it; None before it is stored.
     """
@@ -125,6 +170,30 @@ class Classifier:
             raise DamagedArtifact("This classifier was not stored yet, so it has no address.")
         return f"{self.uri}/serving"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What belongs to it beside its record, as paths below ``directory``."""
+        record = self.record
+        charts = CHARTS if record.calibration is not None else (CURVES,)
+        reference = () if record.reference_rows is None else (REFERENCE_FILE,)
+        return (WEIGHTS, *charts, *reference, *(f"serving/{name}" for name in SERVING_FILES))
+
+    def reference(self) -> DriftReference | None:
+        """Its answers on the pictures that it did not learn from; None for a model of format 1.
+
+        Raises:
+            DamagedArtifact: the file is missing or damaged.
+        """
+        if self.record.reference_rows is None:
+            return None
+        try:
+            return DriftReference.from_bytes((self.directory / REFERENCE_FILE).read_bytes())
+        except (OSError, ValueError) as error:
+            raise DamagedArtifact(
+                f"The drift reference of the model {self.record.model_digest[:12]} cannot be read ({error}). "
+                "Train again: python run.py --train"
+            ) from error
+
 
 class ClassifierMaterializer(BaseMaterializer):
     """Stores a :class:`Classifier` file by file, its record last."""
@@ -133,12 +202,9 @@ class ClassifierMaterializer(BaseMaterializer):
     ASSOCIATED_ARTIFACT_TYPE = ArtifactType.MODEL
 
     def save(self, classifier: Classifier) -> None:
-        """Write weights, serving directory and curves, then the record."""
-        for name in (WEIGHTS, CURVES):
+        """Write its files, then the record."""
+        for name in classifier.files:
             write_blob(self.artifact_store, f"{self.uri}/{name}", (classifier.directory / name).read_bytes())
-        for name in SERVING_FILES:
-            data = (classifier.serving_directory / name).read_bytes()
-            write_blob(self.artifact_store, f"{self.uri}/serving/{name}", data)
         write_blob(
             self.artifact_store, f"{self.uri}/record.json", classifier.record.model_dump_json().encode()
         )
@@ -153,25 +219,27 @@ class ClassifierMaterializer(BaseMaterializer):
             directory = Path(folder)
         (directory / "serving").mkdir(parents=True)
         try:
-            for name in (WEIGHTS, CURVES, *(f"serving/{name}" for name in SERVING_FILES)):
-                with self.artifact_store.open(f"{self.uri}/{name}", "rb") as file:
-                    write_file(directory / name, file.read())
             with self.artifact_store.open(f"{self.uri}/record.json", "rb") as file:
                 record = TrainingRecord.model_validate_json(file.read())
+            classifier = Classifier(directory=directory, record=record, uri=self.uri)
+            for name in classifier.files:
+                with self.artifact_store.open(f"{self.uri}/{name}", "rb") as file:
+                    write_file(directory / name, file.read())
         except NoRoom:
             raise
         except (OSError, ValidationError) as error:
             raise DamagedArtifact(
                 f"The classifier at {self.uri} cannot be read ({error}). Train again: python run.py --train"
             ) from error
-        return Classifier(directory=directory, record=record, uri=self.uri)
+        return classifier
 
     def save_visualizations(self, classifier: Classifier) -> dict[str, VisualizationType]:
-        """Show the training curves, which are stored already."""
-        return {f"{self.uri}/{CURVES}": VisualizationType.IMAGE}
+        """Show the charts, which are stored already."""
+        shown = [name for name in classifier.files if name in CHARTS]
+        return {f"{self.uri}/{name}": VisualizationType.IMAGE for name in shown}
 
     def extract_metadata(self, classifier: Classifier) -> dict[str, MetadataType]:
-        """The digests, the architecture and the best epoch."""
+        """The digest, the architecture, the best epoch and the calibration."""
         record = classifier.record
         best = next((epoch for epoch in record.epochs if epoch.epoch == record.best_epoch), None)
         values: dict[str, MetadataType] = {
@@ -182,6 +250,13 @@ class ClassifierMaterializer(BaseMaterializer):
         }
         if best is not None:
             values["val_accuracy"] = best.val_accuracy
+        if (calibration := record.calibration) is not None:
+            values |= {
+                "temperature": calibration.temperature,
+                "abstention_threshold": calibration.threshold,
+                "expected_calibration_error": calibration.ece_after,
+                "coverage": calibration.coverage,
+            }
         return values
 
     def compute_content_hash(self, classifier: Classifier) -> str | None:

@@ -12,7 +12,43 @@ from materializers.classifier import SERVING_FILES, Classifier, ClassifierMateri
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from tests.materializers.examples import CLASSES, MODEL_DIGEST, classifier
 
-FILES = ("weights.safetensors", "curves.png", "serving/model.onnx", "serving/metadata.json", "record.json")
+FILES = (
+    "weights.safetensors",
+    "curves.png",
+    "reliability.png",
+    "risk_coverage.png",
+    "drift_reference.arrow",
+    "serving/model.onnx",
+    "serving/metadata.json",
+    "record.json",
+)
+FIRST_FORMAT = {
+    "format_version": 1,
+    "architecture": "small_cnn",
+    "classes": ["bags", "tops"],
+    "threads": 2,
+    "seed": 0,
+    "data": "d4" * 32,
+    "splits": "ab" * 32,
+    "configuration": "cd" * 32,
+    "code": "e5" * 32,
+    "model_digest": MODEL_DIGEST,
+    "best_epoch": 1,
+    "epochs": [
+        {
+            "epoch": 1,
+            "learning_rate": 0.001,
+            "loss": 0.5,
+            "accuracy": 0.8,
+            "val_loss": 0.4,
+            "val_accuracy": 0.9,
+            "precision": 0.9,
+            "recall": 0.9,
+            "f1_score": 0.9,
+        }
+    ],
+}
+"""A record as it was stored before there was a calibration."""
 
 
 def test_a_model_reads_back_byte_by_byte(store: BaseArtifactStore, tmp_path: Path) -> None:
@@ -42,7 +78,7 @@ def test_a_model_without_one_of_its_files_is_named(
         materializer.load(Classifier)
 
 
-@pytest.mark.parametrize("change", [{"format_version": 2}, {"accuracy": 1.0}, {"epochs": "many"}])
+@pytest.mark.parametrize("change", [{"format_version": 3}, {"accuracy": 1.0}, {"epochs": "many"}])
 def test_an_altered_record_is_named(
     change: dict[str, object], disk: LocalArtifactStore, tmp_path: Path
 ) -> None:
@@ -62,7 +98,7 @@ def test_a_model_that_was_not_stored_has_no_address(tmp_path: Path) -> None:
 
 
 def test_metadata_and_cache_key_name_the_served_directory(disk: LocalArtifactStore, tmp_path: Path) -> None:
-    """The dashboard shows digest, classes and the best epoch; its picture is the stored curves."""
+    """The dashboard shows digest, classes, the best epoch and the calibration, and the stored charts."""
     model = classifier(tmp_path / "trained")
     materializer = ClassifierMaterializer(f"{disk.path}/model/1", disk)
     materializer.save(model)
@@ -72,10 +108,47 @@ def test_metadata_and_cache_key_name_the_served_directory(disk: LocalArtifactSto
         "classes": list(CLASSES),
         "epochs": 2,
         "val_accuracy": 0.92,
+        "temperature": 1.734,
+        "abstention_threshold": 0.6125,
+        "expected_calibration_error": 0.0127,
+        "coverage": 0.9,
     }
     assert materializer.compute_content_hash(model) == MODEL_DIGEST
-    ((uri, kind),) = materializer.save_visualizations(model).items()
-    assert (Path(uri).is_file(), kind) == (True, VisualizationType.IMAGE)
+    shown = materializer.save_visualizations(model)
+    assert [Path(uri).name for uri in shown] == ["curves.png", "reliability.png", "risk_coverage.png"]
+    assert all(Path(uri).is_file() for uri in shown)
+    assert set(shown.values()) == {VisualizationType.IMAGE}
+
+
+def test_a_model_of_the_first_format_is_read(disk: LocalArtifactStore, tmp_path: Path) -> None:
+    """It has neither calibration nor reference, and nobody asks for their files."""
+    materializer = ClassifierMaterializer(f"{disk.path}/model/1", disk)
+    materializer.save(classifier(tmp_path / "trained"))
+    stored = Path(materializer.uri)
+    for name in ("reliability.png", "risk_coverage.png", "drift_reference.arrow"):
+        (stored / name).unlink()
+    (stored / "record.json").write_text(json.dumps(FIRST_FORMAT))
+    model = materializer.load(Classifier)
+    assert model.record.format_version == 1
+    assert (model.record.calibration, model.reference()) == (None, None)
+    assert (model.serving_directory / "model.onnx").read_bytes() == b"network"
+    assert len(materializer.save_visualizations(model)) == 1
+    assert "temperature" not in materializer.extract_metadata(model)
+
+
+def test_the_reference_comes_back_with_the_model(store: BaseArtifactStore, tmp_path: Path) -> None:
+    """Row by row; one that was damaged is named when it is asked for."""
+    materializer = ClassifierMaterializer(f"{store.path}/model/1", store)
+    before = classifier(tmp_path / "trained")
+    materializer.save(before)
+    after = materializer.load(Classifier)
+    ours, theirs = before.reference(), after.reference()
+    assert ours is not None
+    assert theirs is not None
+    assert (len(theirs), theirs.to_bytes()) == (6, ours.to_bytes())
+    (after.directory / "drift_reference.arrow").write_bytes(b"nothing")
+    with pytest.raises(DamagedArtifact, match=r"drift reference .*python run.py --train"):
+        after.reference()
 
 
 def test_a_model_directory_is_fetched_whole_or_said_to_be_unreachable(tmp_path: Path) -> None:

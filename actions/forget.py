@@ -3,8 +3,8 @@
 First a note of each is kept, digests and fingerprints alone, so that whoever is killed at any point is taken
 up again by the same command. Then every dataset that holds one is written anew without it, in its place and
 under its version: a tombstone stands for the row. Then shards, cached features, the quarantine's copies,
-thumbnails and pages go. Last, every file below the store's root is read and searched. What could not be
-searched, or not for every picture, is no proof, and is said.
+thumbnails, pages and what models answered on it go. Last, every file below the store's root is read and
+searched. What could not be searched, or not for every picture, is no proof, and is said.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from steps.data.erasing import (
     erase_from_dataset,
     erase_from_features,
     erase_from_quarantine,
+    erase_from_references,
     erase_from_report,
     found_in_shards,
     marks_of,
@@ -176,6 +177,7 @@ def _erase_once(
         erased.pages += erase_from_report(
             store, artifact.uri, kind, erased.notes, versions=versions, related=artifact.run_id in runs
         )
+    erased.pages += erase_from_references(store, erased.notes)
     erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
     if remove_parts(store, erased.found.places):
         erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))

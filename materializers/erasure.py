@@ -103,7 +103,7 @@ class Erasure(Report):
     features_removed: int = 0
     """What frozen backbones made of the pictures, each counted as often as it was computed in another way."""
     pages: int
-    """Pages, sheets and pictures that were drawn again without them, or removed."""
+    """Pages, sheets, pictures and drift references that were made again without them, or removed."""
     scanned_files: int
     scanned_bytes: int
     found: tuple[str, ...]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from materializers.blobs import PART, read_blob, write_blob
+from materializers.drift_reference import REFERENCE_FILE, read_reference
 from materializers.erasure import ErasedDataset, Forgotten
 from materializers.errors import DamagedArtifact
 from materializers.feature_cache import FeatureCache
@@ -202,6 +203,33 @@ def erase_from_report(
         else:
             write_blob(store, place, png)
     return len(touched)
+
+
+def erase_from_references(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:
+    """Take these pictures' rows out of every model's drift reference, also of those that runs left.
+
+    A reference lies beside its model and outside every digest: the models stay what they are.
+
+    Args:
+        store: where they lie.
+        notes: of the pictures.
+
+    Returns:
+        How many references were written anew.
+
+    Raises:
+        DamagedArtifact: one cannot be read.
+    """
+    digests, written = digests_of(notes), 0
+    for file in walk_files(store, str(store.path)):
+        if file.uri.rpartition("/")[2] != REFERENCE_FILE:
+            continue
+        before = read_reference(store, file.uri)
+        after = before.without(digests)
+        if len(after) < len(before):
+            write_blob(store, file.uri, after.to_bytes())
+            written += 1
+    return written
 
 
 def remove_parts(store: BaseArtifactStore, places: Iterable[str]) -> int:

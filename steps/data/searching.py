@@ -10,12 +10,13 @@ import errno
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from materializers.blobs import download_blob, is_on_disk
+from materializers.drift_reference import REFERENCE_FILE, read_reference
 from materializers.erasure import PassedOver
 from materializers.errors import UsageError
 from materializers.feature_cache import FEATURES_FOLDER, names_one_of
@@ -69,7 +70,7 @@ def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Coll
 
     Raises:
         OSError: a file cannot be read, so that nothing is proven.
-        DamagedArtifact: a shard cannot be read, so that nobody knows what it holds.
+        DamagedArtifact: a shard or a drift reference cannot be read: nobody knows what it holds.
     """
     files = list(walk_files(store, str(store.path)))
     places, passed_over, archives = list[str](), list[PassedOver](), 0
@@ -83,11 +84,8 @@ def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Coll
                 if packed and not searched.found:
                     archives += 1
                     searched = search_delivery(store, file, marks, digests)
-                elif shard_at(place) is not None and not searched.found:
-                    searched = Searched(not set(held(store, file.uri)).isdisjoint(digests))
-                elif place.startswith(f"{FEATURES_FOLDER}/") and not searched.found:
-                    # Made of a picture, they show nothing that a fingerprint knows: they say whose they are.
-                    searched = Searched(names_one_of(store, file.uri, digests))
+                elif not searched.found:
+                    searched = replace(searched, found=_names_one_of(store, file.uri, place, digests))
             except FileNotFoundError:  # gone since it was listed
                 continue
             if searched.found:
@@ -97,6 +95,21 @@ def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Coll
         meter.note(f"{len(places):,} of {len(files):,} files hold or show one")
     size = sum(file.size for file in files)
     return Found(len(files), size, tuple(places), archives, tuple(passed_over))
+
+
+def _names_one_of(store: BaseArtifactStore, uri: str, place: str, digests: Collection[str]) -> bool:
+    """Whether a shard, cached features or a drift reference say that they have something of these pictures.
+
+    What was made of a picture shows nothing that a fingerprint knows: it says whose it is.
+    """
+    if place.startswith(f"{FEATURES_FOLDER}/"):
+        return names_one_of(store, uri, digests)
+    named: Collection[str] = ()
+    if shard_at(place) is not None:
+        named = held(store, uri)
+    elif place.rpartition("/")[2] == REFERENCE_FILE:
+        named = read_reference(store, uri).rows["image_id"]
+    return not set(named).isdisjoint(digests)
 
 
 def search_delivery(

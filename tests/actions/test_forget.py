@@ -28,7 +28,9 @@ from actions.compact import compact_dataset
 from actions.forget import Erased, erase
 from actions.result import ActionResult
 from materializers.blobs import read_blob, write_blob
+from materializers.classifier import Classifier, ClassifierMaterializer
 from materializers.data_report import DataReport, Screening
+from materializers.drift_reference import REFERENCE_FILE, read_reference
 from materializers.erasure import Erasure, forgotten_ids, notes_folder
 from materializers.errors import DamagedArtifact, UsageError
 from materializers.feature_cache import FeatureCache, FeatureKey, FeatureRow
@@ -43,7 +45,7 @@ from steps.data.erasing import erase_from_features, set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
-from tests.materializers.examples import data_report, png
+from tests.materializers.examples import classifier, data_report, drift_reference, png
 from tests.serving.pictures import base64_of, bomb
 from tests.steps.data.deliveries import opened, tarred, write_delivery
 
@@ -229,6 +231,47 @@ def test_it_is_known_as_forgotten_by_every_digest(store: BaseArtifactStore) -> N
     assert [file.uri for file in walk_files(store, notes_folder(store))] == [
         f"{notes_folder(store)}/{GONE_ID}.json"
     ]
+
+
+def test_what_models_answered_on_it_goes_and_no_model_changes(
+    store: BaseArtifactStore, tmp_path: Path
+) -> None:
+    """Its row leaves the drift reference beside a model, also of a run that was killed; digests stay."""
+    world = World.made(store)
+    ids = sorted(picture_digest(photograph(seed)) for seed in (*OTHERS, GONE))
+    reference = drift_reference(*ids, embedded=len(ids))
+    model = classifier(tmp_path / "trained")
+    (model.directory / REFERENCE_FILE).write_bytes(reference.to_bytes())
+    materializer = ClassifierMaterializer(f"{store.path}/train/classifier/1", store)
+    materializer.save(model)
+    left = f"{store.path}/train/classifier/2/{REFERENCE_FILE}"
+    write_blob(store, left, reference.to_bytes())
+    untouched = f"{store.path}/train/classifier/3/{REFERENCE_FILE}"
+    write_blob(store, untouched, reference.without([GONE_ID]).to_bytes())
+    before = {path: data for path, data in world.contents().items() if "classifier" in path}
+    looked = search_store(store, (), {GONE_ID})
+    assert {place.rpartition("/")[2] for place in looked.places} >= {REFERENCE_FILE}
+    erased = world.erase()
+    assert erased.found.places == ()
+    assert erased.pages == 3 + 2
+    again = materializer.load(Classifier)
+    assert again.record == model.record
+    for found in (again.reference(), read_reference(store, left)):
+        assert found is not None
+        assert found.rows["image_id"].tolist() == [image_id for image_id in ids if image_id != GONE_ID]
+        assert found.scores.shape[0] == found.embeddings.shape[0] == len(OTHERS)
+    assert not {path for path in world.kept.bytes_found(GONE_ID.encode()) if "classifier" in path}
+    after = {path: data for path, data in world.contents().items() if "classifier" in path}
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {f"train/classifier/{number}/{REFERENCE_FILE}" for number in (1, 2)}
+
+
+def test_a_reference_that_cannot_be_read_stops_the_erasure(disk: LocalArtifactStore) -> None:
+    """Nobody knows whether it says something of the picture; the line names the file and what to do."""
+    world = World.made(disk)
+    write_blob(disk, f"{disk.path}/train/classifier/1/{REFERENCE_FILE}", b"damaged")
+    with pytest.raises(DamagedArtifact, match=r"classifier/1/drift_reference\.arrow is damaged .*remove"):
+        world.erase()
 
 
 def test_a_second_time_changes_nothing(store: BaseArtifactStore) -> None:

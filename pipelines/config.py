@@ -27,6 +27,7 @@ from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
+from steps.training.calibration import CalibrateSettings
 from steps.training.settings import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -101,6 +102,7 @@ class Config(Record):
     validate_: ValidateSettings = Field(alias="validate")
     split: SplitSettings
     train: TrainSettings
+    calibrate: CalibrateSettings
     evaluate: EvaluateSettings
     policy: Policy
     deployment: DeploymentSettings
@@ -112,7 +114,8 @@ class Config(Record):
     @property
     def training_digest(self) -> str:
         """The digest of everything that decides what a model becomes, apart from data, policy and code."""
-        sections = self.model_dump(mode="json", include={"validate_", "split", "train", "evaluate"})
+        deciding = {"validate_", "split", "train", "calibrate", "evaluate"}
+        sections = self.model_dump(mode="json", include=deciding)
         return json_digest({"classes": list(self.product.classes), **sections})
 
     @property

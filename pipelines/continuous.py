@@ -23,6 +23,6 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
     found = signals(dataset, model_name=model_name, change=config.change, settings=config.trigger)
     decision, training_dataset = decide(dataset, found, settings=config.trigger)
     version, verdict = learn(
-        training_dataset, data_report, previous_splits, config=config, code=inputs.code, origin="continuous"
+        training_dataset, data_report, previous_splits, config=config, inputs=inputs, origin="continuous"
     )
     staging(version, verdict, decision, model_name=model_name, policy_digest=config.policy.digest)

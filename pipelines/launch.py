@@ -52,9 +52,19 @@ def code_digest() -> str:
 
     Read once a process: what is edited afterwards is not what it runs.
     """
-    digest = hashlib.sha256()
     code = [path for folder in MODEL_MAKING for path in sorted((PROJECT / folder).rglob("*.py"))]
-    for path in [*code, *(PROJECT / lock for lock in LOCKS)]:
+    return _digest_of([*code, *(PROJECT / lock for lock in LOCKS)])
+
+
+@computed_once
+def lock_digest() -> str:
+    """The sha256 (hex) of both lock files, by path and content: the libraries, apart from our own code."""
+    return _digest_of([PROJECT / lock for lock in LOCKS])
+
+
+def _digest_of(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(PROJECT).as_posix()} {content}\n".encode())
     return digest.hexdigest()
@@ -208,7 +218,7 @@ def _train(
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
     reachable = None if source is None else _reachable(source)
-    inputs = TrainingInputs(source=reachable, data_version=data, code=code_digest())
+    inputs = TrainingInputs(source=reachable, data_version=data, code=code_digest(), lock=lock_digest())
     return start(pipeline, config, {"config": config, "inputs": inputs}, how=how)
 
 

@@ -24,13 +24,15 @@ class TrainingInputs(Record):
     data_version: str | None
     code: str
     """Digest of the code that decides what a model becomes."""
+    lock: str | None = None
+    """Digest of the lock files; None in a schedule of before there was one."""
 
 
 @pipeline(name="training")
 def training(config: Config, inputs: TrainingInputs) -> None:
     """Ingest, validate, split, train, evaluate, gate, register."""
     dataset, data_report, previous_splits = receive(config, inputs, join_parent=False)
-    learn(dataset, data_report, previous_splits, config=config, code=inputs.code, origin="train")
+    learn(dataset, data_report, previous_splits, config=config, inputs=inputs, origin="train")
 
 
 def receive(config: Config, inputs: TrainingInputs, *, join_parent: bool) -> tuple[Any, Any, Any]:
@@ -68,7 +70,7 @@ def learn(
     previous_splits: Any,
     *,
     config: Config,
-    code: str,
+    inputs: TrainingInputs,
     origin: Literal["train", "continuous"],
 ) -> tuple[Any, Any]:
     """The steps that make a judged version of a dataset: split, train, evaluate, gate, register.
@@ -76,7 +78,7 @@ def learn(
     Returns:
         The version, and the verdict that this run reached on it.
     """
-    product = config.product
+    product, code = config.product, inputs.code
     splits, _ = split(dataset, previous_splits, settings=config.split, code=code)
     classifier = train(
         dataset,
@@ -85,6 +87,8 @@ def learn(
         settings=config.train,
         configuration=config.training_digest,
         code=code,
+        calibration=config.calibrate,
+        lock=inputs.lock,
     )
     evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate)
     verdict = gate(

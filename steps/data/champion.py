@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("shutterline")
 
-BATCH = 32
 NOTHING_NEW = (
     "The delivery brings no picture that the dataset before lacks, so that embeddings are not compared again."
 )
@@ -152,18 +151,9 @@ def _predictor(champion: RegisteredVersion) -> Iterator[Predictor]:
 
 def embed(predictor: Predictor, dataset: ImageDataset, image_ids: Sequence[str]) -> NDArray[np.float32]:
     """The embeddings ``(n, d)`` of pictures, decoded as they would be served."""
-    from serving.preprocess import UNLIMITED, decode
+    from steps.training.reference import scored
 
-    parts = []
-    for start in range(0, len(image_ids), BATCH):
-        ids = image_ids[start : start + BATCH]
-        encoded = zip(dataset.pictures(ids), dataset.orientations(ids), strict=True)
-        images = [
-            decode(data, predictor.metadata.preprocessing, UNLIMITED, orientation=turn)
-            for data, turn in encoded
-        ]
-        parts.append(predictor.scores(np.stack(images))[1])
-    return np.concatenate(parts)
+    return scored(predictor, dataset, image_ids)[1]
 
 
 def _spread(index: pd.DataFrame, settings: DriftSettings) -> list[str]:

@@ -60,8 +60,9 @@ def answers(
         batch_size: pictures at a time.
 
     Returns:
-        The predicted class numbers ``(n,)`` and probabilities ``(n, k)``. A picture that the predictor
-        refuses is ``UNUSABLE`` and has the ``worst`` scores there are.
+        The predicted class numbers ``(n,)`` and probabilities ``(n, k)``. An abstention counts by its
+        label, as if it had been given: to abstain makes no metric better or worse. A picture that the
+        predictor refuses is ``UNUSABLE`` and has the ``worst`` scores there are.
     """
     from serving.predictor import Prediction
     from steps.evaluation.metrics import UNUSABLE, worst

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from steps.training.settings import TrainSettings
 
 EPOCH_METRICS = ("accuracy", "precision", "recall", "f1_score", "loss", "val_accuracy", "val_loss")
+CALIBRATION_METRICS = ("ece_before", "ece_after", "nll_before", "nll_after", "coverage", "selective_risk")
 SERVING_REQUIREMENTS = ("onnxruntime", "numpy", "pillow", "simplejpeg", "pydantic")
 
 
@@ -77,6 +78,13 @@ def _log_numbers(run_id: str, record: TrainingRecord, settings: TrainSettings) -
         "splits_digest": record.splits,
         "model_digest": record.model_digest,
     }
+    if (calibration := record.calibration) is not None:
+        parameters["temperature"] = calibration.temperature
+        parameters["abstention_threshold"] = calibration.threshold
+        metrics += [
+            Metric(f"val_{name}", getattr(calibration, name), now, record.best_epoch)
+            for name in CALIBRATION_METRICS
+        ]
     mlflow.MlflowClient().log_batch(
         run_id,
         metrics=metrics,

@@ -15,6 +15,7 @@ from materializers.classifier import CURVES, Classifier, TrainingRecord
 from materializers.image_dataset import ImageDataset
 from materializers.splits import TRAIN, VALIDATION, Splits
 from serving.model_directory import ModelMetadata
+from steps.training.calibration import DEFAULT_SETTINGS, CalibrateSettings
 from steps.training.settings import TrainSettings, check_trainable
 
 
@@ -27,20 +28,24 @@ def train_classifier(
     configuration: str,
     code: str,
     directory: Path,
+    calibration: CalibrateSettings = DEFAULT_SETTINGS,
+    lock: str | None = None,
 ) -> Classifier:
-    """Train, keep the best epoch, export it into ``directory``.
+    """Train, keep the best epoch, export it into ``directory``, calibrate what was exported.
 
     The same data, splits, classes and settings give the same bytes on the same kind of machine.
 
     Args:
         dataset: holds the pictures that ``splits`` names.
-        splits: training pictures are learnt from, validation pictures choose the epoch, test pictures stay
-            untouched.
+        splits: training pictures are learnt from, validation pictures choose epoch, temperature and
+            threshold, test pictures choose nothing: what the model answers on them is kept.
         classes: the names, in the order of the logits.
         settings: what is trained and how.
         configuration: digest of the run's configuration.
         code: digest of the code.
         directory: empty.
+        calibration: what validation pictures choose once the network is trained.
+        lock: digest of the lock files.
 
     Raises:
         UsageError: the settings can never learn, or the weights are not what was configured.
@@ -57,12 +62,15 @@ def train_classifier(
     from steps.training.batches import Pictures
     from steps.training.export import export
     from steps.training.loop import fit, reproducible
+    from steps.training.machine import describe_machine
     from steps.training.networks import build_network
+    from steps.training.reference import finish, unseen_answers
     from steps.training.tracking import curves
 
     with reproducible(settings.seed, settings.threads):
         network = build_network(settings, len(classes))
-        network.to("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        network.to(device)
         learnt = Pictures(dataset, splits.image_ids(TRAIN), classes, settings)
         checked = Pictures(dataset, splits.image_ids(VALIDATION), classes, settings)
         with progress("train", total=settings.epochs * -(-len(learnt) // settings.batch_size)) as bar:
@@ -79,7 +87,9 @@ def train_classifier(
         metadata = ModelMetadata(
             architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing
         )
-        digest = export(network, metadata, directory)
+        export(network, metadata, directory)
+    answers = unseen_answers(directory / "serving", dataset, splits, settings.seed, settings.threads)
+    calibrated, digest = finish(directory, answers, calibration)
     write_file(directory / CURVES, curves(result.epochs, result.best_epoch))
     record = TrainingRecord(
         architecture=settings.architecture,
@@ -93,6 +103,12 @@ def train_classifier(
         model_digest=digest,
         best_epoch=result.best_epoch,
         epochs=result.epochs,
+        calibration=calibrated,
+        reference_rows=len(answers.rows),
+        settings=settings.model_dump(mode="json"),
+        runtime=settings.features.runtime if settings.freeze_backbone else None,
+        lock=lock,
+        platform=describe_machine(device),
     )
     return Classifier(directory=directory, record=record)
 
@@ -105,6 +121,8 @@ def train(
     settings: TrainSettings,
     configuration: str,
     code: str,
+    calibration: CalibrateSettings = DEFAULT_SETTINGS,
+    lock: str | None = None,
 ) -> Annotated[Classifier | None, "classifier"]:
     """Train a classifier and log it; nothing to learn from, nothing learnt."""
     if dataset is None or splits is None:
@@ -120,6 +138,8 @@ def train(
         configuration=configuration,
         code=code,
         directory=Path(folder.name),
+        calibration=calibration,
+        lock=lock,
     )
     # The materializer copies the files when the step is over; then nobody holds the classifier any more.
     weakref.finalize(classifier, folder.cleanup)

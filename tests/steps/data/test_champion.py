@@ -23,9 +23,10 @@ from serving.model_directory import ModelMetadata, Preprocessing
 from serving.predictor import Predictor
 from serving.preprocess import decode
 from serving.strip_metadata import strip_metadata
-from steps.data.champion import BATCH, champion_of, drift_from_champion, embed
+from steps.data.champion import champion_of, drift_from_champion, embed
 from steps.data.checks.delivery_drift import DRIFT_CHECKS, DriftSettings
 from steps.data.picture_measures import measure
+from steps.training.reference import BATCH
 from tests.serving.pictures import encode, exif, gradient
 from tests.stacks.local_deployer.conftest import write_model
 from tests.whole.shop import altered
@@ -240,10 +241,10 @@ class Sees:
         architecture="none", classes=("a", "b"), preprocessing=Preprocessing(height=8, width=8)
     )
 
-    def scores(self, images: NDArray[np.uint8]) -> tuple[None, NDArray[np.uint8]]:
-        """The pixels."""
+    def scores(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Even logits, and the pixels."""
         assert len(images) <= BATCH
-        return None, images.reshape(len(images), -1)
+        return np.zeros((len(images), 2), np.float32), images.reshape(len(images), -1)
 
 
 def test_embeddings_are_of_pictures_as_they_are_served() -> None:

@@ -1,5 +1,6 @@
 """Evaluation runs the directory that would be served, on test pictures alone."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from materializers.errors import DamagedArtifact
 from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from materializers.splits import Splits
+from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Prediction, Predictor
 from serving.preprocess import decode
 from serving.strip_metadata import strip_metadata
@@ -59,6 +61,23 @@ def test_the_report_names_what_it_is_about(
     assert report.pictures.keys() == {"confusion_matrix", "roc_curves"}
     assert report.latency.n == 100
     assert 0 < report.latency.p50_ms <= report.latency.p99_ms
+
+
+def test_to_abstain_makes_no_metric_better(
+    classifier: Classifier, pictures: ImageDataset, groups: Splits, report: EvaluationReport, tmp_path: Path
+) -> None:
+    """A model that abstains from everything is as often right as the one that answers all."""
+    shutil.copytree(classifier.directory, tmp_path / "cautious")
+    serving = tmp_path / "cautious" / "serving"
+    write_metadata(serving, read_metadata(serving).model_copy(update={"abstention_threshold": 1.0}))
+    record = classifier.record.model_copy(update={"model_digest": model_digest(serving)})
+    cautious = Classifier(tmp_path / "cautious", record)
+    ids = groups.image_ids("test")
+    answered = Predictor.load(serving).predict(pictures.pictures(ids))
+    assert all(isinstance(each, Prediction) and each.abstained for each in answered)
+    found = evaluate_model(cautious, pictures, groups, QUICK)
+    assert (found.accuracy, found.f1_macro) == (report.accuracy, report.f1_macro)
+    assert (found.confusion, found.set_aside) == (report.confusion, 0)
 
 
 def test_the_numbers_are_what_serving_answers(

@@ -27,6 +27,12 @@ def test_parameters_metrics_curves_log_and_model_are_logged(tmp_path: Path) -> N
         for name in EPOCH_METRICS:
             logged = {point.step: point.value for point in client.get_metric_history(run_id, name)}
             assert logged == {e.epoch: pytest.approx(getattr(e, name)) for e in classifier.record.epochs}
+        calibration = classifier.record.calibration
+        assert calibration is not None
+        assert float(run.data.params["temperature"]) == calibration.temperature
+        assert float(run.data.params["abstention_threshold"]) == calibration.threshold
+        assert run.data.metrics["val_ece_after"] == pytest.approx(calibration.ece_after)
+        assert run.data.metrics["val_coverage"] == 1
         names = {file.path for file in client.list_artifacts(run_id)}
         assert {"curves.png", "training_logs.jsonl"} <= names
         log = Path(client.download_artifacts(run_id, "training_logs.jsonl")).read_text().splitlines()

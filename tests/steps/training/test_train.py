@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving.model_directory import Preprocessing, read_metadata
+from serving.model_directory import Preprocessing, model_digest, read_metadata
 from steps.training.train import train
 from tests.steps.training.examples import CLASSES, dataset, settings, splits, trained
 
@@ -81,8 +81,44 @@ def test_the_files_go_when_nobody_holds_the_classifier() -> None:
     assert not directory.exists()
 
 
-def test_test_pictures_are_not_looked_at(tmp_path: Path) -> None:
-    """A dataset without its test pictures trains to the same model."""
+def test_what_is_served_is_calibrated_on_validation_pictures(tmp_path: Path) -> None:
+    """The network of two epochs is not sure enough: its temperature is below 1, and more likely for it."""
+    classifier = trained(tmp_path, epochs=2)
+    found = classifier.record.calibration
+    assert found is not None
+    metadata = read_metadata(classifier.serving_directory)
+    assert (metadata.temperature, metadata.abstention_threshold) == (found.temperature, found.threshold)
+    assert found.temperature != 1
+    assert found.nll_after < found.nll_before
+    assert classifier.record.model_digest == model_digest(classifier.serving_directory)
+
+
+def test_the_reference_holds_validation_and_test_pictures_alone(tmp_path: Path) -> None:
+    """Exactly their ids, each with its split; no picture that was learnt from."""
+    reference = trained(tmp_path, epochs=1).reference()
+    assert reference is not None
+    groups = splits(dataset())
+    for split in ("validation", "test"):
+        rows = reference.rows[reference.rows["split"] == split]
+        assert rows["image_id"].tolist() == groups.image_ids(split)
+    assert not set(reference.rows["image_id"]) & set(groups.image_ids("train"))
+
+
+def test_the_record_says_what_reproduces_it(tmp_path: Path) -> None:
+    """All settings as they were used, the lock, and what the last digits depend on."""
+    record = trained(tmp_path, epochs=1, learning_rate=0.005).record
+    assert record.settings == settings(epochs=1, learning_rate=0.005).model_dump(mode="json")
+    assert record.platform is not None
+    assert "torch" in record.platform
+    assert record.runtime is None  # it learnt from pictures
+    classifier = train.entrypoint(
+        dataset(), splits(dataset()), CLASSES, settings(epochs=1), "conf", "code", lock="locks"
+    )
+    assert classifier.record.lock == "locks"
+
+
+def test_test_pictures_choose_nothing(tmp_path: Path) -> None:
+    """A dataset without its test pictures trains to the same model: they are answered, and choose nothing."""
     pictures = dataset()
     groups = splits(pictures)
     seen = pictures.select(groups.image_ids("train") + groups.image_ids("validation"))

@@ -250,3 +250,31 @@ def test_a_forgotten_picture_is_gone_and_the_model_is_still_released(trained: Tr
     assert shop.served() == (1, shop.versions()[1]["model_digest"])
     again = shop.run(forget=True, photos=(trained.gone,), by="Ada", reason="asked once more")
     assert (again.exit_code, again.last["details"]["shards_removed"]) == (0, 0)
+
+
+def test_a_forgotten_picture_leaves_the_reference_for_drift_and_no_digest_changes(trained: Trained) -> None:
+    """The model keeps answers on all validation and test pictures, until one of these is erased."""
+    from zenml.client import Client
+
+    from materializers.drift_reference import REFERENCE_FILE, DriftReference
+    from serving.model_directory import model_digest
+
+    shop = trained.shop
+    model = shop.stored(1, "model")
+
+    def kept() -> list[str]:
+        reference = DriftReference.from_bytes((model.parent / REFERENCE_FILE).read_bytes())
+        assert reference.model == shop.versions()[1]["model_digest"]
+        ids: list[str] = reference.rows["image_id"].tolist()
+        return ids
+
+    run = Client().get_pipeline_run(shop.versions()[1]["zenml_run"])
+    groups = run.steps["split"].outputs["splits"][0].load()
+    before = kept()
+    unseen = {*groups.image_ids("validation"), *groups.image_ids("test")} - {trained.gone}
+    assert set(before) - {trained.gone} == unseen
+    gone = min(before)
+    outcome = shop.run(forget=True, photos=(gone,), by="Ada", reason="the customer asked")
+    assert outcome.exit_code == 0, outcome.said
+    assert kept() == [image_id for image_id in before if image_id != gone]
+    assert model_digest(model) == shop.versions()[1]["model_digest"]

@@ -22,6 +22,9 @@ Examples:
   python run.py --config configs/demo --approve 2 --by "Ada" --reason "checked the report"
   python run.py --config configs/demo --deploy --version 2 --environment production
 \b
+  # does version 2 come to the same bytes again?
+  python run.py --config configs/demo --reproduce 2
+\b
   # what a delivery changed; a picture that was set aside and may come back; one that nobody may keep
   python run.py --config configs/demo --data-diff 3f2a91c04d5e 8b7710ce92aa
   python run.py --config configs/demo --readmit 05ede1f0f9a03c5d
@@ -68,6 +71,7 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
 @click.option("--by", metavar="WHO", help="Who decides.")
 @click.option("--reason", metavar="TEXT", help="Why.")
+@click.option("--reproduce", type=int, metavar="N", help="Train version N again: equal, or what differs.")
 @click.option("--data-diff", nargs=2, metavar="A B", help="Show what dataset version B changed against A.")
 @click.option("--readmit", metavar="ID", help="Put a picture back that was set aside.")
 @click.option("--forget", is_flag=True, help="Erase the pictures ID|PATH … wherever they are stored.")

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from pipelines.results import PipelineResult
 
 INTERRUPTED = 130
-PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
+PIPELINES = {
+    "train": "training",
+    "deploy": "deployment",
+    "continuous": "continuous",
+    "infer": "inference",
+    "reproduce": "reproduction",
+}
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff"}
@@ -296,6 +302,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
                 how=how,
             )
         ),
+        "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
         "rollback": lambda: roll_back(config, environment, finished=finished),
         "readmit": lambda: readmit(config, request.readmit or ""),
         "forget": lambda: forget(request.photos, by=by, reason=reason),

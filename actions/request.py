@@ -8,7 +8,7 @@ from typing import Literal
 
 from materializers.errors import UsageError
 
-PIPELINES = ("train", "deploy", "continuous", "infer")
+PIPELINES = ("train", "deploy", "continuous", "infer", "reproduce")
 PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
 """What a named person decides."""
 CHANGES_DATA = frozenset({"readmit", "forget", "compact", "collect"})
@@ -40,6 +40,7 @@ class Request:
     version: int | None = None
     input: str | None = None
     output: str | None = None
+    reproduce: int | None = None
     environment: Literal["staging", "production"] = "staging"
     data_diff: tuple[str, str] | None = None
     forget: bool = False
@@ -72,6 +73,7 @@ class Request:
             "deploy": self.deploy,
             "continuous": self.continuous,
             "infer": self.infer,
+            "reproduce": self.reproduce is not None,
             "rollback": self.rollback,
             "readmit": self.readmit is not None,
             "forget": self.forget,

@@ -26,6 +26,7 @@ from pipelines.deployment import deployment
 from pipelines.inference import inference
 from pipelines.notification import notify_failed_runs
 from pipelines.orchestrator import find_orchestrator
+from pipelines.reproduction import reproduction
 from pipelines.results import PipelineResult, exit_code_of, read_result
 from pipelines.scheduling import Repetition, keep_schedule
 from pipelines.session import PROJECT, close_run, new_run_name
@@ -36,6 +37,7 @@ from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
 from steps.monitoring.failure import headline, notify_failure, settle
 from steps.registry.change import unapproved_change
+from steps.training.recalling import recall
 from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -273,6 +275,22 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
         # Whoever asked writes to their own disk: where the steps ran, it may not be there.
         write_predictions(run_output(result.run, "predictions"), output)
     return result
+
+
+def reproduce(config: Config, *, version: int, how: How = NOW) -> PipelineResult:
+    """Train a registered version again, from what was recorded of it, and say whether it is equal.
+
+    Args:
+        config: names the model, and says how steps run; what is trained is recorded.
+        version: the registered version.
+        how: now, again and again, or not at all.
+
+    Raises:
+        UsageError: there is no such version.
+        Refused: what it was trained from is not all there any more.
+    """
+    recalled = recall(read_version(config.product.model, version))
+    return start(reproduction, config, {"recalled": recalled, "code": code_digest()}, how=how)
 
 
 def _refuse_unattended(output: str) -> None:

@@ -16,6 +16,7 @@ from materializers.evaluation_report import EvaluationReport
 from materializers.redaction import one_line
 from materializers.release import Release
 from materializers.report import Record
+from materializers.reproduction import Reproduction
 from materializers.split_report import SplitReport
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
@@ -39,7 +40,7 @@ class PipelineResult(Record):
 
     pipeline: str
     run: str | None
-    status: Literal["completed", "refused", "failed", "skipped", "compiled"]
+    status: Literal["completed", "refused", "failed", "skipped", "compiled", "differs"]
     version: int | None = None
     verdict: Literal["passed", "refused", "not_assessed"] | None = None
     reasons: tuple[str, ...] = ()
@@ -105,12 +106,19 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
     if not run.status.is_successful:
         reason = f"The run ended as {run.status}. Look at it in the dashboard: {dashboard()}"
         return PipelineResult.of_fault(pipeline, reason, FAILED, run=run.name)
-    return _summarise(pipeline, run.name, _outputs(run))
+    outputs = _outputs(run)
+    reproduction: Reproduction | None = outputs.get("reproduction")
+    if reproduction is not None:
+        return _of_reproduction(pipeline, run.name, reproduction)
+    return _summarise(pipeline, run.name, outputs)
 
 
 def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
     """The outputs that a result is derived from, by name."""
-    wanted = ("data_report", "split_report", "evaluation", "verdict", "version", "release", "decision")
+    wanted = (
+        *("data_report", "split_report", "evaluation", "verdict", "version", "release", "decision"),
+        "reproduction",
+    )
     return {
         name: artifacts[0].load()
         for step_run in run.steps.values()
@@ -160,6 +168,19 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
         data=data.data if data is not None and not refused_data else None,
+    )
+
+
+def _of_reproduction(pipeline: str, run: str, reproduction: Reproduction) -> PipelineResult:
+    """Equal is done. A difference is an answer, not a fault: nothing is broken that trying again may mend."""
+    equal = reproduction.outcome == "equal"
+    return PipelineResult(
+        pipeline=pipeline,
+        run=run,
+        status="completed" if equal else "differs",
+        version=reproduction.version,
+        reasons=reproduction.reasons,
+        exit_code=DONE if equal else REFUSED,
     )
 
 

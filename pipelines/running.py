@@ -30,6 +30,7 @@ StepName = Literal[
     "conclude",
     "champion",
     "predict",
+    "compare",
 ]
 """Every step that the stack is given to run."""
 

@@ -91,6 +91,7 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "--rollback", 0, "Version 1 is live in staging again"),
     ("", "--predict data/photos", 0, "predict: done"),
     ("", "--infer", 0, "predictions written to"),
+    ("", "--reproduce 1", 0, "Version 1 was trained again: equal"),
     ("", "--compact", 0, "compact: done"),
     ("", "--collect", 0, "collect: done"),
     ("", "--stop", 0, "staging: readme version"),

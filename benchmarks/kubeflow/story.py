@@ -111,6 +111,7 @@ class Story:
     approved: Told
     production: Told
     rejected: Told
+    reproduced: Told
     continuous: Told
     rolled_back: Told
     inferred: Told
@@ -144,6 +145,7 @@ def tell(teller: Teller, folder: Path) -> Story:
         continuous=teller.done("--continuous", "--source", str(second)),
         rolled_back=teller.done("--rollback"),
         rejected=teller.done("--reject", "2", *by),
+        reproduced=teller.done("--reproduce", "1"),
         inferred=teller.done("--infer", "--input", photos, "--output", str(predictions)),
         predicted=teller.done("--predict", *PHOTOS),
         status=teller.done("--status"),

@@ -63,7 +63,7 @@ def past_of(model_name: str, *, joined: bool) -> Past:
     dataset, damages = None, {}
     if artifact is not None:
         try:
-            dataset = _dataset(artifact)
+            dataset = load_whole(artifact)
         except DamagedArtifact as error:
             if joined:
                 raise DamagedArtifact(f"{error}; {_instead(model_name)}") from error
@@ -100,7 +100,7 @@ def last_dataset(model_name: str) -> ImageDataset | None:
     """
     artifact = _last_artifact(model_name)
     try:
-        return None if artifact is None else _dataset(artifact)
+        return None if artifact is None else load_whole(artifact)
     except DamagedArtifact as error:
         raise DamagedArtifact(f"{error}; {_instead(model_name)}") from error
 
@@ -199,7 +199,7 @@ def _first_whole(copies: Iterable[ArtifactVersionResponse]) -> ImageDataset:
     damages = []
     for artifact in copies:
         try:
-            return _dataset(artifact)
+            return load_whole(artifact)
         except DamagedArtifact as error:
             damages.append(error)
     raise damages[0]
@@ -256,8 +256,13 @@ def _output(run: PipelineRunResponse, step: str, name: str) -> ArtifactVersionRe
     return None
 
 
-def _dataset(artifact: ArtifactVersionResponse) -> ImageDataset:
-    """The dataset of an artifact, all of whose shards are there."""
+def load_whole(artifact: ArtifactVersionResponse) -> ImageDataset:
+    """The dataset of an artifact, all of whose shards are there.
+
+    Raises:
+        DamagedArtifact: it cannot be read, or a shard is missing; its step is not cached any more.
+        ServiceUnreachable: the artifact store does not answer.
+    """
     try:
         dataset = artifact.load()
         if not isinstance(dataset, ImageDataset):

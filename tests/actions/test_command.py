@@ -21,12 +21,19 @@ RUN = (sys.executable, str(PROJECT / "run.py"))
 FAILED, WRONG_USE, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 4, 130
 SHOP = Shop("never-trained", PROJECT / "data" / "first-delivery.zip")
 """No test here comes to a run."""
-PIPELINES = {"train": "training", "deploy": "deployment", "continuous": "continuous", "infer": "inference"}
+PIPELINES = {
+    "train": "training",
+    "deploy": "deployment",
+    "continuous": "continuous",
+    "infer": "inference",
+    "reproduce": "reproduction",
+}
 ASKED: dict[str, dict[str, Any]] = {
     "train": {"train": True, "source": str(SHOP.delivery)},
     "deploy": {"deploy": True},
     "continuous": {"continuous": True, "source": str(SHOP.delivery)},
     "infer": {"infer": True, "input": "data/photos", "output": "never-written.parquet"},
+    "reproduce": {"reproduce": 1},
 }
 
 
@@ -159,10 +166,11 @@ def test_acts_are_told_by_the_name_of_their_pipeline() -> None:
     from pipelines.continuous import continuous
     from pipelines.deployment import deployment
     from pipelines.inference import inference
+    from pipelines.reproduction import reproduction
     from pipelines.training import training
 
     assert command.PIPELINES == PIPELINES
-    pipelines: list[Any] = [training, deployment, continuous, inference]
+    pipelines: list[Any] = [training, deployment, continuous, inference, reproduction]
     assert [pipeline.name for pipeline in pipelines] == list(PIPELINES.values())
 
 
@@ -193,7 +201,7 @@ def test_what_cannot_be_trained_is_an_entry_of_the_pipeline(local_stack: Client,
     check_fault(outcome, act, WRONG_USE, "train.freeze_backbone is true")
 
 
-@pytest.mark.parametrize("act", ["train", "continuous"])
+@pytest.mark.parametrize("act", ["train", "continuous", "reproduce"])
 def test_a_registry_out_of_reach_is_an_entry_of_the_pipeline(local_stack: Client, act: str) -> None:
     """What is live is asked for before a run exists."""
     assert SHOP.versions() == {}  # makes the registry's file

@@ -20,6 +20,7 @@ CHAPTERS = {
     "continuous": 0,
     "rolled_back": 0,
     "rejected": 0,
+    "reproduced": 0,
     "inferred": 0,
     "predicted": 0,
     "status": 0,
@@ -59,7 +60,9 @@ def test_all_pipelines_ran_on_both_stacks(both: Both) -> None:
         for one in (both.local, both.kubeflow)
     ]
     assert told[0] == told[1]
-    assert {name for name, _ in told[0]} == {"training", "deployment", "continuous", "inference"}
+    assert {name for name, _ in told[0]} == {
+        *("training", "deployment", "continuous", "inference", "reproduction"),
+    }
     assert {status for _, status in told[0]} == {"completed"}
 
 
@@ -88,7 +91,8 @@ def test_the_models_are_the_same_to_the_byte(both: Both) -> None:
         ]
         for one in (both.local, both.kubeflow)
     ]
-    assert len(weights[0]) == 2, "a training and a retraining"
+    assert len(weights[0]) == 3, "a training, a retraining, and the first one again"
+    assert weights[0][2] == weights[0][0]
     assert weights[0] == weights[1]
 
 

@@ -37,6 +37,7 @@ from materializers.evaluation_report import ClassMetrics, EvaluationReport, Late
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.predictions import Predictions
 from materializers.release import Arm, Release
+from materializers.reproduction import Compared, Reproduction, TensorDifference, WeightsDifference
 from materializers.split_report import MergedGroup, PictureApart, SplitReport
 from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
@@ -264,6 +265,35 @@ def data_diff() -> DataDiff:
         columns={"price": 4},
         pictures_named=changes,
     ).with_pictures({"01 added tops": png(1, 56)})
+
+
+def reproduction(**known: Any) -> Reproduction:
+    """Version 3 trained again with other code, on a machine that nobody recorded; equal unless it is said."""
+    differs = known.get("outcome") == "differs"
+    model = MODEL_DIGEST if not differs else "f6" * 32
+    worst = TensorDifference(name="head.1.weight", shape=(512, 64), absolute=3.1e-05, relative=0.00042)
+    about: dict[str, Any] = {
+        "model_name": MODEL,
+        "version": 3,
+        "run": "training-2026-11-21",
+        "outcome": "equal",
+        "inputs": (
+            Compared(name="data", recorded=EVIDENCE.data, here=EVIDENCE.data),
+            Compared(name="code", recorded=EVIDENCE.code, here="0c" * 32),
+            Compared(name="platform", recorded=None, here="x86-64 with AVX-512"),
+        ),
+        "results": (Compared(name="model", recorded=MODEL_DIGEST, here=model),),
+        "weights": WeightsDifference(
+            tensors=30,
+            differing=24 if differs else 0,
+            absolute=worst.absolute if differs else 0.0,
+            relative=worst.relative if differs else 0.0,
+            worst=(worst,) if differs else (),
+            unmatched=("head.2.bias",) if differs else (),
+        ),
+        "reasons": ("Version 3 was trained again.", "The code is another one."),
+    }
+    return Reproduction(**(about | known))
 
 
 def erasure(**known: Any) -> Erasure:

@@ -36,6 +36,8 @@ REPORTS: dict[str, Report] = {
     "trigger decision": examples.trigger_decision(),
     "signals": examples.signals(),
     "data difference": examples.data_diff(),
+    "reproduction equal": examples.reproduction(),
+    "reproduction differs": examples.reproduction(outcome="differs"),
     "erasure": examples.erasure(),
     "erasure not proven": examples.erasure(outcome="found", found=("notes/letter.pdf",)),
     "erasure not searched": examples.erasure(
@@ -239,6 +241,7 @@ def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
         examples.trigger_decision().model_copy(update={"reasons": (EVIL,)}),
         examples.data_diff().model_copy(update={"columns": {EVIL: 1}}),
         examples.erasure(by=EVIL, reason=EVIL, found=(EVIL,)),
+        examples.reproduction(run=EVIL, reasons=(EVIL, EVIL)),
     ],
     ids=lambda report: type(report).__name__,
 )

@@ -9,8 +9,23 @@ import pytest
 
 from materializers.errors import Refused, UsageError
 from materializers.redaction import one_line
-from pipelines.results import NOTHING_REQUIRED, PipelineResult, _summarise, exit_code_of, reason_of
-from tests.materializers.examples import data_report, full_verdict, release, rule, split_report, verdict
+from pipelines.results import (
+    NOTHING_REQUIRED,
+    PipelineResult,
+    _of_reproduction,
+    _summarise,
+    exit_code_of,
+    reason_of,
+)
+from tests.materializers.examples import (
+    data_report,
+    full_verdict,
+    release,
+    reproduction,
+    rule,
+    split_report,
+    verdict,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,3 +133,16 @@ def test_a_message_of_a_database_is_one_line_without_its_sql() -> None:
     """What went wrong stays, the statement and its parameters do not."""
     said = "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO run VALUES (?)]"
     assert one_line(said) == "(sqlite3.OperationalError) database or disk is full"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "exit_code"), [("equal", "completed", 0), ("differs", "differs", 3)]
+)
+def test_a_reproduction_that_differs_is_an_answer_and_no_fault(
+    outcome: str, status: str, exit_code: int
+) -> None:
+    """Not exit code 1, which is of what is broken and may be tried again."""
+    report = reproduction(outcome=outcome)
+    result = _of_reproduction("reproduction", "r", report)
+    assert (result.status, result.exit_code, result.version) == (status, exit_code, 3)
+    assert result.reasons == report.reasons

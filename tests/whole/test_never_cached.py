@@ -23,6 +23,7 @@ NEVER_CACHED = {
     "staging",  # all of these four
     "champion",  # reads what is live
     "predict",  # reads a folder, writes a file
+    "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own
 }
 CACHED = {"validate", "split", "train", "gate"}

@@ -1,0 +1,32 @@
+"""Reproduction: a registered version trained again from what was recorded of it, beside the version."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+from zenml.client import Client
+
+from steps.training.compare import compare
+from steps.training.recalling import Recalled
+from steps.training.train import train
+
+
+@pipeline(name="reproduction")
+def reproduction(recalled: Recalled, code: str) -> None:
+    """Train, compare; nothing is registered, nothing is tracked, and nothing comes from the cache.
+
+    The artifacts of the version's run are the inputs themselves, so that no copy of them is stored.
+
+    Args:
+        recalled: what the version was trained from.
+        code: digest of the code that trains now.
+    """
+    stored = Client().get_artifact_version
+    trained = train.with_options(enable_cache=False, experiment_tracker=False)(
+        stored(recalled.dataset),
+        stored(recalled.splits),
+        classes=list(recalled.classes),
+        settings=recalled.settings,
+        configuration=recalled.configuration,
+        code=code,
+    )
+    compare(stored(recalled.classifier), trained, entry=recalled.entry, run=recalled.run)

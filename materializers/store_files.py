@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DELIVERIES = "deliveries"
 """Below a store's root: deliveries of a caller's disk that were brought to where the steps are."""
+CHECKPOINTS = "checkpoints"
+"""Below a store's root: trainings that go on, or were killed; a folder each."""
 PIECE_BYTES = 8 * 2**20
 CHANGED = ("LastModified", "last_modified", "mtime", "updated")
 """Under which name the clients of object stores say when an object was written."""

@@ -1,8 +1,7 @@
-"""The training loop: Adam, a lower learning rate on a plateau, early stopping, the best epoch's weights."""
+"""The training loop, in plain PyTorch: learn batch by batch, measure each epoch, keep the best one."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from materializers.classifier import EpochMetrics
 from steps.training.augment import augment
+from steps.training.chance import class_weights, mix
+from steps.training.learning import check_batch_size, enough_memory, not_finite
+from steps.training.measuring import measure
+from steps.training.training_state import Keeper, TrainingState
 
 if TYPE_CHECKING:
     from steps.training.checkpoints import PhaseCheckpoints
@@ -67,9 +69,10 @@ def fit(
     on_batch: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda epoch: None,
 ) -> Fit:
-    """Train until the epochs are over or validation accuracy stopped growing.
+    """Train until the epochs are over, validation accuracy stopped growing, or nothing is learnt.
 
-    The best epoch is the one with the highest validation accuracy, the lower loss among equals.
+    The best epoch is the one with the highest validation accuracy, the lower loss among equals. Killed at any
+    moment, the same call with the same ``checkpoints`` goes on, and ends with the same weights.
 
     Args:
         model: inputs to logits ``(n, classes)`` and embedding ``(n, features)``.
@@ -77,109 +80,72 @@ def fit(
         validation: what chooses the epoch.
         settings: how.
         checkpoints: where the training is written down; None: nowhere.
-        on_batch: called after each batch.
-        on_epoch: called after each epoch; what it raises ends the training.
+        on_batch: called after each batch, those that a checkpoint brought included.
+        on_epoch: called after each epoch, likewise; what it raises ends the training.
+
+    Raises:
+        UsageError: a batch has more examples than there are, or needs more memory than there is.
+        NoRoom: the disk takes no checkpoint; the one before is as it was.
+        ServiceUnreachable: the store of the checkpoints does not answer.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learning, lr=settings.learning_rate)
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, patience=settings.plateau_patience, factor=settings.plateau_factor
-    )
-    epochs: list[EpochMetrics] = []
-    failure = None
-    best_state = copy.deepcopy(model.state_dict())
-    best, best_epoch = (-1.0, 0.0), 0
-    for number in range(1, settings.epochs + 1):
-        rate: float = optimizer.param_groups[0]["lr"]
-        trained = _train_epoch(model, train, optimizer, settings, generator, on_batch)
-        checked = measure(model, validation, settings.batch_size)
-        if not math.isfinite(trained.loss) or not math.isfinite(checked.loss):
-            failure = (
-                f"Epoch {number}: the training loss is {trained.loss}, the validation loss {checked.loss}, "
-                f"at learning rate {rate:g}. Lower it: --set train.learning_rate={rate / 10:g}"
-            )
-            break
-        plateau.step(checked.loss)
-        epochs.append(_epoch_metrics(number, rate, trained, checked))
-        on_epoch(epochs[-1])
-        if (checked.accuracy, -checked.loss) > best:
-            best, best_epoch = (checked.accuracy, -checked.loss), number
-            best_state = copy.deepcopy(model.state_dict())
-        elif number - best_epoch >= settings.early_stopping_patience:
-            break
-    model.load_state_dict(best_state)
-    return Fit(tuple(epochs), best_epoch, failure)
-
-
-@dataclass
-class Tally:
-    """Loss and confusion over some examples; in ``confusion`` a row is a true class."""
-
-    confusion: Tensor
-    loss_sum: float = 0.0
-
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch."""
-        k = len(self.confusion)
-        cells = labels * k + logits.detach().argmax(dim=1).cpu()
-        self.confusion += torch.bincount(cells, minlength=k * k).reshape(k, k)
-        self.loss_sum += loss * len(labels)
-
-    @property
-    def loss(self) -> float:
-        """The mean loss of an example."""
-        return self.loss_sum / max(1, int(self.confusion.sum()))
-
-    @property
-    def accuracy(self) -> float:
-        """The share of examples that were right."""
-        return float(self.confusion.diagonal().sum()) / max(1, int(self.confusion.sum()))
-
-    def macro(self) -> tuple[float, float, float]:
-        """Precision, recall and F1, the mean over the classes; what is not defined counts as 0."""
-        right = self.confusion.diagonal().to(torch.float64)
-        predicted, true = self.confusion.sum(dim=0), self.confusion.sum(dim=1)
-        precision, recall = right / predicted.clamp(min=1), right / true.clamp(min=1)
-        f1_score = 2 * right / (predicted + true).clamp(min=1)
-        return float(precision.mean()), float(recall.mean()), float(f1_score.mean())
-
-
-def measure(model: nn.Module, examples: Examples, batch_size: int) -> Tally:
-    """Loss and confusion of the model as it will be served: nothing dropped, nothing augmented."""
-    tally = Tally(torch.zeros(examples.classes, examples.classes, dtype=torch.int64))
-    device = next(model.parameters()).device
-    model.eval()
-    with torch.inference_mode():
-        for inputs, labels in examples.batches(torch.arange(len(examples)), batch_size):
-            logits, _ = model(inputs.to(device))
-            tally.add(functional.cross_entropy(logits, labels.to(device)).item(), logits, labels)
-    return tally
+    check_batch_size(train, settings)
+    if settings.channels_last:
+        model.to(memory_format=torch.channels_last)
+    with enough_memory(settings.batch_size):
+        state = TrainingState(model, settings, train.classes)
+        keeper = Keeper(state, checkpoints, settings.checkpoint_seconds)
+        for _ in range(state.steps):
+            on_batch()
+        for epoch in state.epochs:
+            on_epoch(epoch)
+        while not state.over:
+            done = len(state.epochs)
+            _train_epoch(state, train, settings, keeper, on_batch)
+            if state.failure is None:
+                state.end_epoch(measure(model, validation, settings.batch_size))
+            keeper.now()
+            for epoch in state.epochs[done:]:
+                on_epoch(epoch)
+        state.keep_best()
+    if settings.channels_last:
+        model.to(memory_format=torch.contiguous_format)
+    return Fit(tuple(state.epochs), state.best_epoch, state.failure)
 
 
 def _train_epoch(
-    model: nn.Module,
-    examples: Examples,
-    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
+    train: Examples,
     settings: TrainSettings,
-    generator: torch.Generator,
+    keeper: Keeper,
     on_batch: Callable[[], None],
-) -> Tally:
-    tally = Tally(torch.zeros(examples.classes, examples.classes, dtype=torch.int64))
-    device = next(model.parameters()).device
+) -> None:
+    """Learn what is left of an epoch; a loss that is no number ends it as a failure."""
+    model, device = state.model, next(state.model.parameters()).device
+    weights = class_weights(train.labels, train.classes) if settings.class_balance == "weights" else None
+    criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing).to(device)
     model.train()
-    order = torch.randperm(len(examples), generator=generator)
-    if len(order) % settings.batch_size == 1 and _normalises_batches(model):
-        order = order[:-1]  # batch normalisation cannot learn from a batch of one
-    for inputs, labels in examples.batches(order, settings.batch_size):
-        logits, _ = model(_varied(inputs.to(device), settings, generator))
-        loss = functional.cross_entropy(logits, labels.to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        tally.add(loss.item(), logits, labels)
+    # Batch normalisation cannot learn from a batch of one.
+    state.begin_epoch(train, at_least=2 if _normalises_batches(model) else 1)
+    left = state.order[state.batches * settings.batch_size :]
+    for inputs, labels in train.batches(left, settings.batch_size):
+        varied = _varied(inputs.to(device), settings, state.generator)
+        mixed, partners, share = mix(varied, labels, settings.mixup, state.generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.mixed_precision):
+            logits, _ = model(mixed)
+            loss = criterion(logits, labels.to(device))
+            if share < 1:
+                loss = share * loss + (1 - share) * criterion(logits, partners.to(device))
+        if not math.isfinite(value := loss.item()):
+            state.failure = not_finite(state.epoch, "training loss", value, state.learning_rate)
+            return
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if settings.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(state.learning, settings.gradient_clip)
+        state.optimizer.step()
+        state.end_batch(value, logits, labels)
         on_batch()
-    return tally
+        keeper.when_due()
 
 
 def _varied(inputs: Tensor, settings: TrainSettings, generator: torch.Generator) -> Tensor:
@@ -192,19 +158,4 @@ def _varied(inputs: Tensor, settings: TrainSettings, generator: torch.Generator)
 def _normalises_batches(model: nn.Module) -> bool:
     return any(
         isinstance(each, nn.modules.batchnorm._BatchNorm) and each.training for each in model.modules()
-    )
-
-
-def _epoch_metrics(number: int, rate: float, trained: Tally, checked: Tally) -> EpochMetrics:
-    precision, recall, f1_score = checked.macro()
-    return EpochMetrics(
-        epoch=number,
-        learning_rate=rate,
-        loss=trained.loss,
-        accuracy=trained.accuracy,
-        val_loss=checked.loss,
-        val_accuracy=checked.accuracy,
-        precision=precision,
-        recall=recall,
-        f1_score=f1_score,
     )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as v2
 
 from steps.training.augment import augment
 from steps.training.settings import Augmentation
@@ -36,7 +37,17 @@ def test_a_flip_mirrors_exactly(images: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"flip": 0.5}, {"rotation": 15}, {"crop": 0.5}, {"brightness": 0.2}, {"contrast": 0.2}]
+    "change",
+    [
+        {"flip": 0.5},
+        {"rotation": 15},
+        {"crop": 0.5},
+        {"brightness": 0.2},
+        {"contrast": 0.2},
+        {"saturation": 0.5},
+        {"hue": 0.5},
+        {"rand_augment": 2},
+    ],
 )
 def test_each_picture_is_changed_in_its_own_way(images: Tensor, change: dict[str, Any]) -> None:
     """Equal pictures of a batch come out different, and stay uint8 of the same shape."""
@@ -54,6 +65,9 @@ def test_the_same_seed_gives_the_same_changes(images: Tensor) -> None:
         "crop": 0.8,
         "brightness": 0.2,
         "contrast": 0.2,
+        "saturation": 0.2,
+        "hue": 0.1,
+        "rand_augment": 2,
     }
     assert torch.equal(changed(images, 3, **everything), changed(images, 3, **everything))
     assert not torch.equal(changed(images, 3, **everything), changed(images, 4, **everything))
@@ -75,6 +89,30 @@ def test_brightness_and_contrast_stay_within_their_limits() -> None:
     assert 80 <= bright.min() < 90
     assert 110 < bright.max() <= 120
     assert torch.equal(changed(grey, contrast=0.2), grey)
+
+
+def test_saturation_and_hue_do_what_torchvisions_do() -> None:
+    """Grey stays grey; a saturation factor blends with torchvision's grey, a hue turns as far as drawn."""
+    grey = torch.full((8, 4, 4, 3), 100, dtype=torch.uint8)
+    assert torch.equal(changed(grey, saturation=0.9), grey)
+    assert torch.equal(changed(grey, hue=0.5), grey)
+    colour = torch.tensor([200, 100, 50], dtype=torch.uint8).expand(64, 4, 4, 3)
+    pixels = changed(colour, saturation=0.5)[:, 0, 0].to(torch.float32)
+    ends = [v2.adjust_saturation(colour[0].permute(2, 0, 1), factor)[0, 0, 0] for factor in (0.5, 1.5)]
+    assert ends[0] - 1 <= pixels[:, 0].min() < ends[0] + 10
+    assert ends[1] - 10 < pixels[:, 0].max() <= ends[1] + 1
+    turned = changed(colour, hue=0.1)
+    assert turned.to(torch.int64).sum(dim=3).min() > 200
+    assert turned[..., 0].min() >= 150  # a tenth of a turn leaves red the strongest
+
+
+def test_torchs_own_random_state_stays_as_it_was(images: Tensor) -> None:
+    """RandAugment draws from the given generator, so that dropout draws what it would without it."""
+    torch.manual_seed(4)
+    expected = torch.rand(1)
+    torch.manual_seed(4)
+    changed(images, rand_augment=2)
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_a_crop_keeps_at_least_the_configured_area() -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 from materializers.classifier import EpochMetrics
 from steps.training.batches import Pictures
 from steps.training.examples import Rows
-from steps.training.loop import Tally, fit, measure, reproducible
+from steps.training.loop import fit, reproducible
+from steps.training.measuring import Tally, measure
 from steps.training.networks import Network, build_network
-from steps.training.settings import Augmentation, TrainSettings
+from steps.training.settings import Augmentation, Learning, TrainSettings
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
 
 
@@ -29,6 +30,7 @@ class Features(torch.nn.Module):
         return self.linear(features), features
 
 
+ANYTHING_GOES = Learning(after_epochs=1000, loss_limit=1e9)
 PLAIN = Augmentation(flip=0, rotation=0, crop=1, brightness=0, contrast=0)
 
 
@@ -59,14 +61,21 @@ def test_it_learns_and_keeps_the_best_epochs_weights() -> None:
 
 def test_it_stops_early_when_validation_accuracy_stops_growing() -> None:
     """With a learning rate that moves nothing, it ends as many epochs after the best as its patience."""
-    _, _, epochs, best = trained(epochs=30, learning_rate=1e-12, early_stopping_patience=3, dropout=0)
+    _, _, epochs, best = trained(
+        epochs=30, learning_rate=1e-12, early_stopping_patience=3, dropout=0, learning=ANYTHING_GOES
+    )
     assert len(epochs) == best + 3 < 30
 
 
 def test_the_learning_rate_falls_on_a_plateau() -> None:
     """With a patience of 0, each epoch whose loss is not the lowest yet halves the next one's rate."""
     _, _, epochs, _ = trained(
-        epochs=10, learning_rate=0.3, plateau_patience=0, plateau_factor=0.5, early_stopping_patience=50
+        epochs=10,
+        learning_rate=0.3,
+        plateau_patience=0,
+        plateau_factor=0.5,
+        early_stopping_patience=50,
+        learning=ANYTHING_GOES,
     )
     lowest, fallen = float("inf"), 0
     for epoch, following in itertools.pairwise(epochs):
@@ -85,7 +94,7 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
     endless = Rows(torch.full((16, 16, 16, 3), torch.inf), torch.zeros(16, dtype=torch.int64), 3)
     result = fit(network, endless, pictures, chosen)
     assert result.failure is not None
-    assert re.match(r"Epoch 1.*--set train.learning_rate=0.1", result.failure)
+    assert re.match(r"epoch 1: .*--set train.learning_rate=0.1", result.failure)
     assert (result.best_epoch, result.epochs) == (0, ())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 

@@ -7,7 +7,7 @@ answer is made, in ``serving/predictor.py``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +48,13 @@ DEFAULT_SETTINGS = CalibrateSettings()
 class Threshold:
     """A threshold, and what it comes to on the pictures it was chosen on.
 
-    ``bound``: the upper confidence bound of the share of wrong answers among those given; ``met``: it is at
-    most the risk.
+    Attributes:
+        value: what a probability must reach.
+        given: answers that do.
+        wrong: those of them that are wrong.
+        bound: the upper confidence bound of the share that is wrong.
+        met: whether ``bound`` is at most the risk.
+        lowest_bound: the lowest of all thresholds that were tried.
     """
 
     value: float
@@ -57,6 +62,7 @@ class Threshold:
     wrong: int
     bound: float
     met: bool
+    lowest_bound: float = 1.0
 
 
 def calibrate(
@@ -216,7 +222,8 @@ def choose_threshold(
     each = 1 - (1 - confidence) / len(COVERAGES)
     thresholds = [0.0, *(float(falling[math.ceil(share * len(sure)) - 1]) for share in COVERAGES[1:])]
     tried = [_tried(value, sure, wrong, risk, each) for value in thresholds]
-    return next((each for each in tried if each.met), tried[-1])
+    chosen = next((each for each in tried if each.met), tried[-1])
+    return replace(chosen, lowest_bound=min(each.bound for each in tried))
 
 
 def write_calibration(serving: Path, calibration: Calibration) -> str:
@@ -273,9 +280,9 @@ def _not_met(threshold: Threshold, n: int, risk: float, confidence: float) -> st
     error = (1 - confidence) / len(COVERAGES)
     needed = math.ceil(math.log(error) / math.log(1 - risk))
     return (
-        f"calibrate.risk {risk:g} is not reached: {threshold.wrong} of the {threshold.given} surest answers "
-        f"of {n} are wrong, so that up to {threshold.bound:.3f} may be with a confidence of {confidence:g}. "
-        f"The model answers only what is at least as sure ({threshold.value:.4f}). At least {needed:,} "
-        "answers without a mistake are needed: deliver more pictures, or raise the limit: "
-        "--set calibrate.risk=VALUE"
+        f"calibrate.risk {risk:g} is not reached on {n:,} validation pictures: with a confidence of "
+        f"{confidence:g} no threshold keeps wrong answers below {threshold.lowest_bound:.3f}. The model "
+        f"answers only what is as sure as the {threshold.given:,} surest ({threshold.value:.4f}), of which "
+        f"{threshold.wrong:,} are wrong. Of {needed:,} answers none may be: deliver more pictures, or raise "
+        "the limit: --set calibrate.risk=VALUE"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -33,6 +34,29 @@ def test_a_run_that_cannot_be_closed_hides_nothing(
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         launch._close("training-1")
     assert "Run training-1 was not closed: The store does not answer; the next command" in caplog.text
+
+
+def test_the_digest_of_the_libraries_follows_both_locks_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A version in either lock changes it, and so the code's; a line of code changes the code's alone."""
+    monkeypatch.setattr(launch, "PROJECT", tmp_path)
+    for name in ("serving/requirements.lock", "requirements.lock", "steps/a.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("numpy==2.2\n")
+
+    def digests() -> tuple[str, str]:
+        return launch.lock_digest.__wrapped__(), launch.code_digest.__wrapped__()
+
+    before = digests()
+    (tmp_path / "steps" / "a.py").write_text("numpy = 2\n")
+    with_code = digests()
+    assert (with_code[0], with_code[1] != before[1]) == (before[0], True)
+    seen = [with_code]
+    for name in launch.LOCKS:
+        (tmp_path / name).write_text("numpy==2.3\n")
+        seen.append(digests())
+    assert len({lock for lock, _ in seen}) == len({code for _, code in seen}) == 3
 
 
 @step

@@ -87,6 +87,8 @@ class TrainingRecord(Record):
     model_digest: str
     best_epoch: int
     epochs: tuple[EpochMetrics, ...]
+    fine_tuned_from: int | None = None
+    """The last epoch of the first phase, in which the backbone was frozen; None: there was one phase."""
     calibration: Calibration | None = None
     reference_rows: int | None = None
     """Pictures in the drift reference when it was made; None: there is none."""

@@ -11,7 +11,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -19,16 +19,34 @@ from torch import Tensor
 
 from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.classifier import EpochMetrics
-from materializers.report import Record
+from materializers.report import Record, json_digest
 from materializers.store_files import CHECKPOINTS, forget_listings
 from steps.data.stored import store_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zenml.artifact_stores import BaseArtifactStore
 
 logger = logging.getLogger("shutterline")
 
 NAME = re.compile(r"(\d{8})\.(json|safetensors)")
+
+
+def training_key(
+    *, data: str, splits: str, classes: Sequence[str], settings: dict[str, Any], code: str, purpose: str
+) -> str:
+    """The digest of everything that the weights of a training depend on.
+
+    Args:
+        data: the dataset's version.
+        splits: their digest.
+        classes: the names, in the order of the logits.
+        settings: all of the training's, as JSON has them.
+        code: its digest.
+        purpose: what it is for.
+    """
+    return json_digest([data, splits, list(classes), settings, code, purpose])
 
 
 class Progress(Record):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from materializers.classifier import EpochMetrics
+
 if TYPE_CHECKING:
     from steps.training.examples import Examples
 
@@ -54,6 +56,29 @@ class Tally:
         precision, recall = right / predicted.clamp(min=1), right / true.clamp(min=1)
         f1_score = 2 * right / (predicted + true).clamp(min=1)
         return float(precision.mean()), float(recall.mean()), float(f1_score.mean())
+
+
+def epoch_metrics(number: int, rate: float, trained: Tally, checked: Tally) -> EpochMetrics:
+    """What one epoch measured.
+
+    Args:
+        number: of the epoch, from 1.
+        rate: the learning rate.
+        trained: what the model answered while it learnt.
+        checked: what it answered on validation examples afterwards.
+    """
+    precision, recall, f1_score = checked.macro()
+    return EpochMetrics(
+        epoch=number,
+        learning_rate=rate,
+        loss=trained.loss,
+        accuracy=trained.accuracy,
+        val_loss=checked.loss,
+        val_accuracy=checked.accuracy,
+        precision=precision,
+        recall=recall,
+        f1_score=f1_score,
+    )
 
 
 def measure(model: nn.Module, examples: Examples, batch_size: int) -> Tally:

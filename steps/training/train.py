@@ -6,17 +6,23 @@ import os
 import tempfile
 import weakref
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from zenml import step
 
 from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
 from materializers.image_dataset import ImageDataset
-from materializers.splits import TRAIN, VALIDATION, Splits
+from materializers.splits import Splits
 from serving.model_directory import ModelMetadata
 from steps.training.calibration import DEFAULT_SETTINGS, CalibrateSettings
 from steps.training.settings import TrainSettings, check_trainable
+
+if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
+
+TRAINING = "training"
+"""What a training is for that is to be registered."""
 
 
 def train_classifier(
@@ -30,6 +36,8 @@ def train_classifier(
     directory: Path,
     calibration: CalibrateSettings = DEFAULT_SETTINGS,
     lock: str | None = None,
+    store: BaseArtifactStore | None = None,
+    purpose: str = TRAINING,
 ) -> Classifier:
     """Train, keep the best epoch, export it into ``directory``, calibrate what was exported.
 
@@ -46,51 +54,47 @@ def train_classifier(
         directory: empty.
         calibration: what validation pictures choose once the network is trained.
         lock: digest of the lock files.
+        store: where features and checkpoints are kept; None: nowhere.
+        purpose: a training for another one does not go on from these checkpoints.
 
     Raises:
         UsageError: the settings can never learn, or the weights are not what was configured.
-        ServiceUnreachable: the server that keeps the weights does not answer.
+        ServiceUnreachable: the server that keeps the weights, or the store, does not answer.
+        NoRoom: a disk is full; the checkpoint before is as it was.
         ExportDiffers: the exported model does not answer as the trained one.
     """
     check_trainable(settings)
     # Read when torch is loaded: threads that wait for one another sleep. Spinning, on a machine that others
     # use too, they took 2 to 5 times the CPU for the same bytes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-
-    from steps.progress import progress
-    from steps.training.batches import Pictures
+    from materializers.feature_cache import FeatureCache
+    from steps.training.checkpoints import Checkpoints, training_key
+    from steps.training.device import training_device
     from steps.training.export import export
-    from steps.training.loop import fit, reproducible
     from steps.training.machine import describe_machine
-    from steps.training.networks import build_network
+    from steps.training.phases import learn
     from steps.training.reference import finish, unseen_answers
     from steps.training.tracking import curves
 
-    with reproducible(settings.seed, settings.threads):
-        network = build_network(settings, len(classes))
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        network.to(device)
-        learnt = Pictures(dataset, splits.image_ids(TRAIN), classes, settings)
-        checked = Pictures(dataset, splits.image_ids(VALIDATION), classes, settings)
-        with progress("train", total=settings.epochs * -(-len(learnt) // settings.batch_size)) as bar:
-            result = fit(
-                network,
-                learnt,
-                checked,
-                settings,
-                on_batch=bar.advance,
-                on_epoch=lambda epoch: bar.note(
-                    f"epoch {epoch.epoch} of {settings.epochs}, validation accuracy {epoch.val_accuracy:.3f}"
-                ),
-            )
-        metadata = ModelMetadata(
-            architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing
-        )
-        export(network, metadata, directory)
+    used = settings.model_dump(mode="json")
+    key = training_key(
+        data=dataset.version, splits=splits.digest, classes=classes, settings=used, code=code, purpose=purpose
+    )
+    learnt = learn(
+        dataset,
+        splits,
+        classes,
+        settings,
+        cache=None if store is None else FeatureCache(store),
+        checkpoints=None if store is None else Checkpoints(store, key),
+    )
+    metadata = ModelMetadata(
+        architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing
+    )
+    export(learnt.network, metadata, directory)
     answers = unseen_answers(directory / "serving", dataset, splits, settings.seed, settings.threads)
     calibrated, digest = finish(directory, answers, calibration)
-    write_file(directory / CURVES, curves(result.epochs, result.best_epoch))
+    write_file(directory / CURVES, curves(learnt.fit.epochs, learnt.fit.best_epoch))
     record = TrainingRecord(
         architecture=settings.architecture,
         classes=tuple(classes),
@@ -101,14 +105,15 @@ def train_classifier(
         configuration=configuration,
         code=code,
         model_digest=digest,
-        best_epoch=result.best_epoch,
-        epochs=result.epochs,
+        best_epoch=learnt.fit.best_epoch,
+        epochs=learnt.fit.epochs,
+        fine_tuned_from=learnt.fine_tuned_from,
         calibration=calibrated,
         reference_rows=len(answers.rows),
-        settings=settings.model_dump(mode="json"),
+        settings=used,
         runtime=settings.features.runtime if settings.freeze_backbone else None,
         lock=lock,
-        platform=describe_machine(device),
+        platform=describe_machine(training_device().type),
     )
     return Classifier(directory=directory, record=record)
 
@@ -123,10 +128,12 @@ def train(
     code: str,
     calibration: CalibrateSettings = DEFAULT_SETTINGS,
     lock: str | None = None,
+    purpose: str = TRAINING,
 ) -> Annotated[Classifier | None, "classifier"]:
     """Train a classifier and log it; nothing to learn from, nothing learnt."""
     if dataset is None or splits is None:
         return None
+    from steps.data.stored import active_store
     from steps.training.tracking import track
 
     folder = tempfile.TemporaryDirectory(prefix="shutterline-train-")
@@ -140,6 +147,8 @@ def train(
         directory=Path(folder.name),
         calibration=calibration,
         lock=lock,
+        store=active_store(),
+        purpose=purpose,
     )
     # The materializer copies the files when the step is over; then nobody holds the classifier any more.
     weakref.finalize(classifier, folder.cleanup)

@@ -19,7 +19,7 @@ from materializers.classifier import EpochMetrics
 from steps.training.chance import epoch_order
 from steps.training.checkpoints import Progress
 from steps.training.learning import not_finite, not_learning
-from steps.training.measuring import Tally
+from steps.training.measuring import Tally, epoch_metrics
 
 if TYPE_CHECKING:
     from steps.training.checkpoints import Checkpoint, PhaseCheckpoints
@@ -105,7 +105,7 @@ class TrainingState:
             self.failure = not_finite(self.epoch, "validation loss", checked.loss, self.learning_rate)
             return
         number, score = self.epoch, (checked.accuracy, -checked.loss)
-        self.epochs.append(_metrics(number, self.learning_rate, self.tally, checked))
+        self.epochs.append(epoch_metrics(number, self.learning_rate, self.tally, checked))
         self.order, self.batches = self.order[:0], 0
         if score > self._best_score:
             self.best_epoch, self._best_score = number, score
@@ -245,18 +245,3 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     A step count, which has no shape, stays on the CPU.
     """
     return torch.empty_like(parameter).copy_(value).detach() if value.dim() else value
-
-
-def _metrics(number: int, rate: float, trained: Tally, checked: Tally) -> EpochMetrics:
-    precision, recall, f1_score = checked.macro()
-    return EpochMetrics(
-        epoch=number,
-        learning_rate=rate,
-        loss=trained.loss,
-        accuracy=trained.accuracy,
-        val_loss=checked.loss,
-        val_accuracy=checked.accuracy,
-        precision=precision,
-        recall=recall,
-        f1_score=f1_score,
-    )

@@ -76,5 +76,6 @@ def trained(directory: Path, **differences: Any) -> Classifier:
         settings(**differences),
         configuration="c" * 64,
         code="d" * 64,
+        lock="e" * 64,
         directory=directory,
     )

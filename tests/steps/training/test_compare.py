@@ -48,6 +48,12 @@ def said_as(classifier: Classifier, **record: Any) -> Classifier:
     return replace(classifier, record=classifier.record.model_copy(update=record))
 
 
+def alike(pair: tuple[Classifier, Classifier], **record: Any) -> Classifier:
+    """The other files, with a record that names the first one's seed and settings, but for ``record``."""
+    first = pair[0].record
+    return said_as(pair[1], **({"seed": first.seed, "settings": first.settings} | record))
+
+
 def compared(recorded: Classifier, here: Classifier, **tags: str) -> Reproduction:
     """Both, set side by side."""
     return compare_trainings(recorded, here, entry=entry(recorded, **tags), run="training-1")
@@ -67,7 +73,7 @@ def test_other_bytes_from_equal_inputs_are_training_that_is_not_reproducible(
     pair: tuple[Classifier, Classifier],
 ) -> None:
     """It is said, with by how much, and with what nobody recorded."""
-    report = compared(pair[0], said_as(pair[1], seed=pair[0].record.seed))
+    report = compared(pair[0], alike(pair))
     assert report.outcome == "differs"
     assert report.weights is not None
     assert report.weights.differing > 0
@@ -94,7 +100,7 @@ def test_each_input_that_differs_has_its_sentence(
     same = compared(pair[0], said_as(pair[0], **changed))
     assert same.outcome == "equal"
     assert same.reasons[1].endswith(said)
-    other = compared(pair[0], said_as(pair[1], **({"seed": pair[0].record.seed} | changed)))
+    other = compared(pair[0], alike(pair, **changed))
     assert other.outcome == "differs"
     assert other.reasons[1].endswith(said)
     assert NOT_REPRODUCIBLE not in other.reasons

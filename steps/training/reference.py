@@ -27,7 +27,6 @@ from steps.training.calibration import CalibrateSettings, calibrate, write_calib
 if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
     from materializers.splits import Splits
-    from steps.training.networks import Network
 
 logger = logging.getLogger("shutterline")
 
@@ -138,28 +137,6 @@ def finish(directory: Path, answers: Answers, settings: CalibrateSettings) -> tu
     return calibration, digest
 
 
-def head_answers(
-    network: Network, features: NDArray[np.float32], rows: pd.DataFrame, classes: Sequence[str]
-) -> Answers:
-    """The same of a frozen backbone whose features are there already: only the head is asked.
-
-    Args:
-        network: on the CPU, in ``eval()``.
-        features: ``(n, d)``, the backbone's, in the order of ``rows``.
-        rows: as ``unseen_rows`` gives them.
-        classes: the k names.
-
-    Raises:
-        FloatingPointError: an answer is not a number.
-    """
-    import torch
-
-    with torch.inference_mode():
-        logits = network.head(torch.from_numpy(features)).numpy()
-    _refuse_no_numbers(logits)
-    return Answers(rows, logits, features[rows["embedded"].to_numpy()], tuple(classes))
-
-
 def scored(
     predictor: Predictor,
     dataset: ImageDataset,
@@ -195,7 +172,8 @@ def scored(
             kept.append(embeddings if embedded is None else embeddings[embedded[start : start + BATCH]])
             bar.advance(len(ids))
     logits = np.concatenate(parts)
-    _refuse_no_numbers(logits)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("the network's answer is not a number")
     return logits, np.concatenate(kept)
 
 
@@ -208,8 +186,3 @@ def _decoded(
         dataset.pictures(image_ids),
         dataset.orientations(image_ids),
     )
-
-
-def _refuse_no_numbers(logits: NDArray[np.float32]) -> None:
-    if not np.isfinite(logits).all():
-        raise FloatingPointError("the network's answer is not a number")

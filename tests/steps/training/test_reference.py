@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from materializers.classifier import Classifier
 from materializers.image_dataset import ImageDataset
@@ -16,9 +15,8 @@ from serving.predictor import Prediction, Predictor, probabilities
 from serving.preprocess import decode
 from steps.training import reference
 from steps.training.calibration import CalibrateSettings, negative_log_likelihood
-from steps.training.networks import build_network
-from steps.training.reference import Answers, finish, head_answers, scored, unseen_answers, unseen_rows
-from tests.steps.training.examples import CLASSES, dataset, settings, splits, trained
+from steps.training.reference import Answers, finish, scored, unseen_answers, unseen_rows
+from tests.steps.training.examples import CLASSES, dataset, splits, trained
 
 
 @pytest.fixture(scope="module")
@@ -79,24 +77,6 @@ def test_scores_are_those_of_serving_over_the_bounds_of_batches(
     np.testing.assert_allclose(logits, expected[0], atol=1e-5)
     np.testing.assert_allclose(embeddings, expected[1][wanted], atol=1e-5)
     assert len(scored(predictor, pictures, ids)[1]) == 24
-
-
-def test_a_head_on_features_answers_as_the_whole_network(
-    classifier: Classifier, pictures: ImageDataset
-) -> None:
-    """Where features are there already no picture is decoded, and the answers are the same."""
-    torch.manual_seed(0)
-    network = build_network(settings(), len(CLASSES)).eval()
-    rows = unseen_rows(pictures, splits(pictures), 0)
-    preprocessing = settings().preprocessing
-    images = np.stack([decode(data, preprocessing) for data in pictures.pictures(rows["image_id"].tolist())])
-    with torch.inference_mode():
-        logits, features = (each.numpy() for each in network(torch.from_numpy(images)))
-    found = head_answers(network, features, rows, CLASSES)
-    np.testing.assert_allclose(found.logits, logits, atol=1e-5)
-    np.testing.assert_array_equal(found.embeddings, features)
-    with pytest.raises(FloatingPointError, match="not a number"):
-        head_answers(network, features * np.float32("nan"), rows, CLASSES)
 
 
 def test_the_reference_has_probabilities_as_they_are_served(

@@ -42,17 +42,17 @@ RUNTIMES = [
         ),
     ),
 ]
-SIDE = 32
+SIDE, LENGTH = 32, 128
+"""Of the pictures, and of the small network's features."""
 
 
 def chosen(runtime: Any = "onnxruntime", **differences: Any) -> TrainSettings:
-    """A backbone of several blocks on pictures of 32 × 32."""
-    return settings(
-        architecture="resnet18",
-        preprocessing=Preprocessing(height=SIDE, width=SIDE),
-        features=Features(runtime=runtime),
-        **differences,
-    )
+    """A small backbone on pictures of 32 × 32."""
+    known: dict[str, Any] = {
+        "preprocessing": Preprocessing(height=SIDE, width=SIDE),
+        "features": Features(runtime=runtime),
+    }
+    return settings(**(known | differences))
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_order_threads_and_what_the_cache_had_change_no_byte(
-    network: Network, pictures: ImageDataset, cache: FeatureCache, runtime: str
+    pictures: ImageDataset, cache: FeatureCache, runtime: str
 ) -> None:
     """Shuffled, alone, by one thread or three, from half a cache or a whole one: the same bytes."""
     everything = ids(pictures)
+    network = build_network(chosen(architecture="resnet18"), len(CLASSES))
     first = features_of(network, pictures, everything, chosen(runtime, threads=1), None)
     assert first.dtype == np.float32
     assert first.shape == (30, 512)
@@ -221,7 +222,7 @@ def test_a_picture_that_is_asked_for_twice_is_computed_once(
     found = features_of(network, pictures, [first, second, first], chosen(), None)
     assert len(decoded) == 2
     assert found[0].tobytes() == found[2].tobytes() != found[1].tobytes()
-    assert features_of(network, pictures, [], chosen(), None).shape == (0, 512)
+    assert features_of(network, pictures, [], chosen(), None).shape == (0, LENGTH)
 
 
 def _compute_and_die(network: Network, pictures: ImageDataset, folder: str, after: int) -> None:
@@ -239,20 +240,38 @@ def _compute_and_die(network: Network, pictures: ImageDataset, folder: str, afte
     )
 
 
-@pytest.mark.parametrize("after", [2, 9, 29])
-def test_an_extraction_that_was_killed_goes_on(
-    network: Network, pictures: ImageDataset, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("after", [2, 8, 29])
+def test_an_extraction_that_was_interrupted_goes_on(
+    network: Network, pictures: ImageDataset, cache: FeatureCache, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more than the pictures of one part are computed again, and the bytes are those of one run."""
+    """No more than the pictures of one part are computed again."""
+    left = iter(range(after))
+
+    def interrupt() -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "PART_PICTURES", 4)
+    with pytest.raises(KeyboardInterrupt):
+        features_of(network, pictures, ids(pictures), chosen(), cache, on_picture=interrupt)
+    decoded = counted(monkeypatch)
+    features_of(network, pictures, ids(pictures), chosen(), cache)
+    assert len(decoded) == 30 - after // 4 * 4
+
+
+def test_an_extraction_that_was_killed_goes_on(
+    network: Network, pictures: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By SIGKILL: what was kept stays, and the bytes are those of one run."""
     child = multiprocessing.get_context("spawn").Process(
-        target=_compute_and_die, args=(network, pictures, str(tmp_path), after)
+        target=_compute_and_die, args=(network, pictures, str(tmp_path), 9)
     )
     child.start()
     child.join(120)
     assert child.exitcode == -signal.SIGKILL
     decoded = counted(monkeypatch)
     resumed = features_of(network, pictures, ids(pictures), chosen(), FeatureCache(disk_store(tmp_path)))
-    assert len(decoded) == 30 - after // 4 * 4
+    assert len(decoded) == 30 - 8
     assert resumed.tobytes() == features_of(network, pictures, ids(pictures), chosen(), None).tobytes()
 
 
@@ -313,7 +332,7 @@ def test_a_runtime_that_answers_differently_is_refused(
     """Its features would be another backbone's: none is kept."""
 
     def wrong(_: bytes) -> module.Embed:
-        return lambda images: np.zeros((len(images), 512), np.float32)
+        return lambda images: np.zeros((len(images), LENGTH), np.float32)
 
     monkeypatch.setattr(module, "by_onnxruntime", wrong)
     with pytest.raises(ExportDiffers, match="embedding"):

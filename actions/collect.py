@@ -23,6 +23,7 @@ from materializers.image_manifest import MANIFEST, read_manifest, read_version
 from materializers.quarantine import Quarantine, read_rows
 from materializers.shards import SHARDS_FOLDER, digest_of_name
 from materializers.store_files import (
+    CHECKPOINTS,
     StoredFile,
     forget_listings,
     relative,
@@ -48,8 +49,10 @@ UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID}/[0-9a-f]{{8}})/")
 """How ZenML lays out its artifacts: by a person's act, or as a step's output."""
 SHARDS, BLOBS, FEATURES = f"{SHARDS_FOLDER}/", "quarantine/blobs/", f"{FEATURES_FOLDER}/"
+TRAINING = re.compile(rf"{CHECKPOINTS}/[^/]+")
+"""The folder of a training's checkpoints."""
 
-Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features"]
+Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features", "checkpoint"]
 INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
 UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
 """How a file is called while it is written; see :func:`materializers.blobs.write_file`."""
@@ -160,6 +163,7 @@ def find_garbage(
         *left,
         *_outdated(found.blobs, kept_until, now=now, oldest=oldest),
         *_spare_features(store, datasets, found.features, oldest=oldest, used_after=now - unused),
+        *_left_trainings(found.checkpoints, oldest),
     ]
 
 
@@ -171,6 +175,8 @@ class Files:
     blobs: list[StoredFile] = field(default_factory=list)
     notes: list[StoredFile] = field(default_factory=list)
     features: list[StoredFile] = field(default_factory=list)
+    checkpoints: dict[str, list[StoredFile]] = field(default_factory=dict)
+    """By the folders of their trainings."""
     parts: list[StoredFile] = field(default_factory=list)
     """What was not written to its end; in a folder of which ZenML does not know, it is one of its files."""
     folders: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -194,6 +200,9 @@ def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
             found.notes.append(file)
         elif path.startswith(FEATURES):
             found.features.append(file)
+        elif (training := TRAINING.match(path)) is not None:
+            folder = f"{str(store.path).rstrip('/')}/{training[0]}"
+            found.checkpoints.setdefault(folder, []).append(file)
     return found
 
 
@@ -302,6 +311,12 @@ def _outlived(notes: list[StoredFile], oldest: datetime) -> Iterator[Garbage]:
     for file in notes:
         if file.changed < oldest:
             yield Garbage("note", file.uri, (file,), "the shard that it held back may go")
+
+
+def _left_trainings(trainings: Mapping[str, list[StoredFile]], oldest: datetime) -> Iterator[Garbage]:
+    for uri, files in trainings.items():
+        if max(file.changed for file in files) < oldest:
+            yield Garbage("checkpoint", uri, tuple(files), "nobody went on with the training")
 
 
 def _outdated(

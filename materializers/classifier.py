@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SERVING_FILES = ("model.onnx", "metadata.json")
 WEIGHTS = "weights.safetensors"
 CURVES = "curves.png"
+FAILED_TO_LEARN = "failed_to_learn"
+"""The tag ``status`` of a version, and of its run in the tracker, whose training was given up."""
 RELIABILITY, RISK_COVERAGE = "reliability.png", "risk_coverage.png"
 CHARTS = (CURVES, RELIABILITY, RISK_COVERAGE)
 
@@ -89,6 +91,8 @@ class TrainingRecord(Record):
     epochs: tuple[EpochMetrics, ...]
     fine_tuned_from: int | None = None
     """The last epoch of the first phase, in which the backbone was frozen; None: there was one phase."""
+    failure: str | None = None
+    """Why the training was given up, in one sentence; None: it was not."""
     calibration: Calibration | None = None
     reference_rows: int | None = None
     """Pictures in the drift reference when it was made; None: there is none."""

@@ -36,7 +36,10 @@ LONG = (
 )
 """What takes longest, in this order."""
 SHARING = (
-    tuple(f"tests/whole/test_{name}.py" for name in ("bad_input", "inference", "never_cached", "refusals")),
+    tuple(
+        f"tests/whole/test_{name}.py"
+        for name in ("bad_input", "inference", "never_cached", "not_learning", "refusals")
+    ),
     ("tests/stacks/local_deployer/",),
     ("tests/kubeflow/test_parity.py", "tests/kubeflow/test_secrets_stay_secret.py"),
     ("tests/kubeflow/seldon_deployer/",),

@@ -21,6 +21,7 @@ def apply_policy(
     policy: Policy,
     evaluation: EvaluationReport | None,
     data_report: DataReport | None,
+    record: TrainingRecord | None,
     *,
     classes: tuple[str, ...],
 ) -> tuple[RuleResult, ...]:
@@ -30,6 +31,7 @@ def apply_policy(
         policy: the limits.
         evaluation: the model's numbers, or None where there are none.
         data_report: the checks of the data that it learnt from, or None where there is none.
+        record: how it was made, or None where that is not to be said.
         classes: each has a result for precision and one for recall.
 
     Returns:
@@ -40,6 +42,7 @@ def apply_policy(
     per_class = evaluation.per_class if evaluation is not None else {}
     results = [
         _result("data_validation", rules.data_validation, _validated(data_report)),
+        _learnt(rules.learning, record),
         _result("accuracy", rules.accuracy, overall["accuracy"]),
     ]
     for name, rule in (("precision", rules.precision), ("recall", rules.recall)):
@@ -86,9 +89,9 @@ def reach_verdict(
     """The verdict on one model. Reports about another model or other data are not assessed at all."""
     reason = mismatch(record, evaluation, data_report)
     if reason is None:
-        results = apply_policy(policy, evaluation, data_report, classes=record.classes)
+        results = apply_policy(policy, evaluation, data_report, record, classes=record.classes)
     else:
-        unassessed = apply_policy(policy, None, None, classes=record.classes)
+        unassessed = apply_policy(policy, None, None, None, classes=record.classes)
         results = tuple(result.model_copy(update={"reason": reason}) for result in unassessed)
     return Verdict(
         model_name=model_name,
@@ -147,6 +150,18 @@ def _validated(report: DataReport | None) -> Metric | None:
         return None
     passed = report.outcome == "passed" and not report.reasons()
     return Metric(value=float(passed), low=None, high=None, n=report.rows)
+
+
+def _learnt(rule: PassedRule, record: TrainingRecord | None) -> RuleResult:
+    """1 when the training was not given up, else 0 and why."""
+    given_up = record.failure if record is not None else None
+    metric = (
+        None
+        if record is None
+        else Metric(value=float(given_up is None), low=None, high=None, n=len(record.epochs))
+    )
+    result = _result("learning", rule, metric)
+    return result if given_up is None else result.model_copy(update={"reason": given_up})
 
 
 def _latency(evaluation: EvaluationReport | None) -> Metric | None:

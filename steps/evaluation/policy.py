@@ -45,6 +45,8 @@ class Rules(Record):
     """Every rule of the gate, by name."""
 
     data_validation: PassedRule = PassedRule(requirement="required")
+    learning: PassedRule = PassedRule(requirement="required")
+    """The training was not given up; ``train.learning`` says when it is."""
     accuracy: ShareRule = _share("required", 0.85)
     precision: ShareRule = _share("required", 0.80)
     """Of every class."""

@@ -15,7 +15,7 @@ from zenml.exceptions import EntityExistsError
 from zenml.model.utils import link_artifact_version_to_model_version
 
 from materializers.approval import Change
-from materializers.classifier import Classifier
+from materializers.classifier import FAILED_TO_LEARN, Classifier
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
@@ -48,10 +48,13 @@ def version_tags(
     """The registry's record of one version.
 
     ``identity`` names data, configuration, policy, code and model: the same identity is the same version.
+    ``status`` is there where the training was given up.
     """
     record = classifier.record
+    failed = {} if record.failure is None else {"status": FAILED_TO_LEARN}
     identity = (record.data, record.splits, record.configuration, verdict.evidence.policy, record.code)
     return {
+        **failed,
         "identity": json_digest([*identity, record.model_digest]),
         "zenml_run": run_id,
         "verdict": verdict.outcome,

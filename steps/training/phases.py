@@ -11,6 +11,7 @@ from materializers.splits import TRAIN, VALIDATION
 from steps.progress import progress
 from steps.training.batches import Pictures
 from steps.training.device import training_device
+from steps.training.learning import warn_of_missing
 from steps.training.loop import Fit, fit, reproducible
 from steps.training.material import material
 from steps.training.measuring import epoch_metrics, measure
@@ -76,6 +77,7 @@ def learn(
     """
     with reproducible(settings.seed, settings.threads):
         data = material(dataset, splits, classes, settings, cache)
+        warn_of_missing(data.validation, classes)
         model = data.new_model(settings).to(training_device())
         if data.network is None:
             found = _fitted(ALL, model, data.train, data.validation, settings, checkpoints)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from materializers.classifier import CURVES, Classifier, EpochMetrics, TrainingRecord
+from materializers.classifier import CURVES, FAILED_TO_LEARN, Classifier, EpochMetrics, TrainingRecord
 
 if TYPE_CHECKING:
     from serving.model_directory import Preprocessing
@@ -48,6 +48,8 @@ def track(classifier: Classifier, settings: TrainSettings) -> None:
     mlflow.log_artifact(str(classifier.directory / CURVES))
     log = "\n".join(epoch.model_dump_json() for epoch in classifier.record.epochs)
     mlflow.log_text(log, "training_logs.jsonl")
+    if classifier.record.failure is not None:
+        mlflow.set_tags({"status": FAILED_TO_LEARN, "failure": classifier.record.failure})
     _log_model(classifier, settings.preprocessing)
 
 

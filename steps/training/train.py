@@ -107,6 +107,7 @@ def train_classifier(
         model_digest=digest,
         best_epoch=learnt.fit.best_epoch,
         epochs=learnt.fit.epochs,
+        failure=learnt.fit.failure,
         fine_tuned_from=learnt.fine_tuned_from,
         calibration=calibrated,
         reference_rows=len(answers.rows),

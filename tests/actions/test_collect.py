@@ -123,6 +123,20 @@ def test_what_killed_saves_left_unfinished_goes(disk: LocalArtifactStore) -> Non
     assert found(kept) == []
 
 
+def test_checkpoints_that_nobody_went_on_with_go(store: BaseArtifactStore) -> None:
+    """All of a training, once the newest is older than the grace time; else it stays."""
+    kept = Kept(store)
+    kept.save(dataset(1))
+    before = kept.paths()
+    for name in ("00000001.safetensors", "00000001.json", "00000002.safetensors", "00000002.json"):
+        write_blob(store, f"{store.path}/checkpoints/{'ab' * 32}/head/{name}", b"state")
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    assert names(kept, found(kept)) == {("checkpoint", f"checkpoints/{'ab' * 32}")}
+    assert apply(kept) == 4 * len(b"state")
+    assert kept.paths() == before
+    assert found(kept) == []
+
+
 def test_a_folder_in_which_somebody_writes_is_young(disk: LocalArtifactStore) -> None:
     """What is written just now keeps the older files of a save that is going on."""
     kept = Kept(disk)

@@ -106,6 +106,7 @@ def test_a_good_model_passes_with_every_value_and_limit() -> None:
     }
     assert shown == {
         "data_validation": (1.0, ">=", 1.0, "required"),
+        "learning": (1.0, ">=", 1.0, "required"),
         "accuracy": (0.93, ">=", 0.85, "required"),
         "precision of bags": (0.92, ">=", 0.80, "required"),
         "precision of tops": (0.92, ">=", 0.80, "required"),
@@ -115,8 +116,8 @@ def test_a_good_model_passes_with_every_value_and_limit() -> None:
         "roc_auc_macro": (0.99, ">=", 0.85, "advisory"),
         "latency_p99_ms": (2.0, "<=", 500.0, "required"),
     }
-    assert verdict.rules[1].interval == (0.9, 0.96)
-    assert (verdict.rules[1].n, verdict.compared) == (180, "point")
+    assert verdict.rules[2].interval == (0.9, 0.96)
+    assert (verdict.rules[2].n, verdict.compared) == (180, "point")
     evidence = verdict.evidence
     assert (evidence.model, evidence.report) == (MODEL, report.digest)
     assert (evidence.policy, evidence.data, evidence.code) == (POLICY.digest, DATA, CODE)
@@ -153,6 +154,16 @@ def test_data_that_validation_refused_refuses_the_model(changes: dict[str, Any])
     verdict = judged(evaluation(), data_report(**changes))
     assert verdict.outcome == "refused"
     assert failing(verdict) == ["data_validation"]
+
+
+def test_a_training_that_was_given_up_refuses_the_model() -> None:
+    """However good its numbers are; the reason is the training's own sentence."""
+    record = RECORD.model_copy(update={"failure": "epoch 2: the training loss is nan"})
+    verdict = reach_verdict(
+        record, evaluation(), data_report(), model_name="product-classifier", policy=POLICY, code=CODE
+    )
+    assert verdict.outcome == "refused"
+    assert verdict.reasons() == ["learning: 0, limit >= 1 (epoch 2: the training loss is nan)"]
 
 
 def test_a_value_at_its_limit_passes() -> None:
@@ -247,7 +258,7 @@ def test_the_outcome_can_be_derived_again_from_the_stored_verdict() -> None:
 
 def test_no_data_report_alone_leaves_only_its_rule_open() -> None:
     """The pure function assesses what it is given."""
-    results = apply_policy(POLICY, evaluation(), None, classes=CLASSES)
+    results = apply_policy(POLICY, evaluation(), None, RECORD, classes=CLASSES)
     assert [rule.name for rule in results if rule.outcome != "passed"] == ["data_validation"]
 
 

@@ -46,6 +46,19 @@ def test_parameters_metrics_curves_log_and_model_are_logged(tmp_path: Path) -> N
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pt2", ".pth", ".data"))]
 
 
+def test_a_training_that_was_given_up_is_tagged(tmp_path: Path) -> None:
+    """The run's tags say so, and why; the run of one that learnt has neither."""
+    import mlflow
+
+    learning = {"after_epochs": 1, "floor": 1.0}
+    given_up = trained(tmp_path / "model", epochs=2, learning_rate=1e-7, learning=learning)
+    assert given_up.record.failure is not None
+    with tracking_run(tmp_path) as run_id:
+        track(given_up, settings())
+        tags = mlflow.MlflowClient().get_run(run_id).data.tags
+    assert (tags["status"], tags["failure"]) == ("failed_to_learn", given_up.record.failure)
+
+
 def test_without_an_open_run_nothing_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No experiment tracker, no store that appears in the working directory."""
     classifier = trained(tmp_path / "model", epochs=1)

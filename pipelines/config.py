@@ -28,6 +28,7 @@ from steps.evaluation.policy import Policy
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.training.calibration import CalibrateSettings
+from steps.training.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
 from steps.training.settings import TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -46,6 +47,8 @@ SHAPES = {
 }
 """In words of YAML what pydantic has a name for when a value has another shape."""
 EXAMPLE_KEYS = 3
+GIVEN_WHOLE = "search_space"
+"""A section whose values replace those before them whole: a range does not become a choice key by key."""
 NO_YAML = (yaml.YAMLError, RecursionError, ValueError)
 """What reading text as YAML raises; ValueError where it is no UTF-8, or a date that no calendar has."""
 
@@ -103,6 +106,8 @@ class Config(Record):
     split: SplitSettings
     train: TrainSettings
     calibrate: CalibrateSettings
+    tune: TuneSettings
+    cross_validate: CrossValidationSettings
     evaluate: EvaluateSettings
     policy: Policy
     deployment: DeploymentSettings
@@ -114,8 +119,9 @@ class Config(Record):
     @property
     def training_digest(self) -> str:
         """The digest of everything that decides what a model becomes, apart from data, policy and code."""
-        deciding = {"validate_", "split", "train", "calibrate", "evaluate"}
+        deciding = {"validate_", "split", "train", "tune", "cross_validate", "calibrate", "evaluate"}
         sections = self.model_dump(mode="json", include=deciding)
+        del sections["tune"]["storage"]  # where a study lies decides nothing
         return json_digest({"classes": list(self.product.classes), **sections})
 
     @property
@@ -149,10 +155,11 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
     except ValidationError as error:
         # A misspelt key comes first: that the right one is missing follows from it.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        place = ".".join(str(part) for part in first["loc"])
+        keys = tuple(part for part in first["loc"] if part not in (RANGE, CHOICES))
+        place = ".".join(map(str, keys))
         scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
         given = f" (given: {first['input']!r})" if scalar else ""
-        said = _in_words(first["type"], tuple(first["loc"])) or first["msg"]
+        said = _in_words(first["type"], keys) or first["msg"]
         raise UsageError(f"configuration: {place}: {said}{given}") from error
 
 
@@ -250,10 +257,18 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _merge(base: dict[str, Any], differences: dict[str, Any]) -> None:
+def _merge(base: dict[str, Any], differences: dict[str, Any], *, whole: bool = False) -> None:
+    """Lay differences over a tree.
+
+    Args:
+        base: what they change.
+        differences: mappings are laid over mappings, all else replaces what was there.
+        whole: mappings replace what was there too.
+    """
     for key, value in differences.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
+        emptied = key == GIVEN_WHOLE and not value
+        if isinstance(value, dict) and isinstance(base.get(key), dict) and not (whole or emptied):
+            _merge(base[key], value, whole=key == GIVEN_WHOLE)
         else:
             base[key] = value
 

@@ -38,6 +38,7 @@ from steps.inference.predict import refuse_unwritable, write_predictions
 from steps.monitoring.failure import headline, notify_failure, settle
 from steps.registry.change import unapproved_change
 from steps.training.recalling import recall
+from steps.training.search import check_searchable
 from steps.training.settings import check_trainable
 
 logger = logging.getLogger("shutterline")
@@ -214,6 +215,7 @@ def _train(
     pipeline: Any, config: Config, *, source: str | None, data: str | None, how: How
 ) -> PipelineResult:
     check_trainable(config.train)
+    check_searchable(config.train, config.tune)
     if source is not None:
         find_source(source)
     refusal = unapproved_change(config.product.model, config.change)

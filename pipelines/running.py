@@ -17,6 +17,7 @@ StepName = Literal[
     "ingest",
     "validate",
     "split",
+    "tune",
     "train",
     "evaluate",
     "gate",
@@ -83,7 +84,7 @@ class RunningSettings(Record):
     retries: Retries = Retries()
     step: StepResources = LIGHT
     """What every step is given, unless ``steps`` says otherwise."""
-    steps: dict[StepName, StepResources] = {"train": LEARNING}  # noqa: RUF012 - pydantic copies it
+    steps: dict[StepName, StepResources] = {"tune": LEARNING, "train": LEARNING}  # noqa: RUF012 - pydantic copies it
 
     def options(self) -> dict[str, Any]:
         """The same in ZenML's words, as its ``with_options`` takes it."""

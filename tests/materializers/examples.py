@@ -41,6 +41,7 @@ from materializers.reproduction import Compared, Reproduction, TensorDifference,
 from materializers.split_report import MergedGroup, PictureApart, SplitReport
 from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
+from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
 
 CLASSES = ("bags", "dresses", "footwear", "tops", "trousers")
@@ -513,3 +514,46 @@ def predictions() -> Predictions:
     ]
     columns = ["path", "model_version", "label", "probability", "abstained", "error"]
     return Predictions(rows=pd.DataFrame(rows, columns=columns))
+
+
+def tuning_report(**differences: Any) -> TuningReport:
+    """Three trials and two folds."""
+    trials = (
+        Trial(number=1, state="complete", parameters=_tried(0.001, 16), val_accuracy=(0.5, 0.81), score=0.81),
+        Trial(number=2, state="pruned", parameters=_tried(0.01, 32), val_accuracy=(0.42,), score=None),
+        Trial(
+            number=3,
+            state="complete",
+            parameters=_tried(0.0099, 64),
+            val_accuracy=(),
+            score=0.0,
+            failure="Epoch 1: the training loss is nan",
+        ),
+    )
+    folds = CrossValidation(
+        folds=tuple(
+            Fold(number=k, n=120, accuracy=0.8 + k / 100, f1_macro=0.78 + k / 100, epochs=20 + k)
+            for k in (1, 2)
+        ),
+        accuracy=Spread(mean=0.815, deviation=0.0071),
+        f1_macro=Spread(mean=0.795, deviation=0.0071),
+        parameters=_tried(0.001, 16),
+    )
+    report = TuningReport(
+        data="ab" * 32,
+        splits="cd" * 32,
+        configuration="ef" * 32,
+        code="01" * 32,
+        learnt_from="features",
+        pruner="hyperband",
+        search_space={"batch_size": "16, 32, 64", "learning_rate": "0.0001 to 0.01, by orders of magnitude"},
+        trials=trials,
+        best=trials[0].parameters,
+        importances={"learning_rate": 0.83, "batch_size": 0.17},
+        cross_validation=folds,
+    )
+    return report.model_copy(update=differences).with_pictures({"1 history": png(1), "2 importances": png(2)})
+
+
+def _tried(learning_rate: float, batch_size: int) -> dict[str, Value]:
+    return {"batch_size": batch_size, "learning_rate": learning_rate}

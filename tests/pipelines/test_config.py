@@ -41,6 +41,11 @@ PRODUCT_VALUES = {
     "train.epochs": 50,
     "train.plateau_patience": 5,
     "train.early_stopping_patience": 10,
+    "tune.trials": 50,
+    "tune.search_space.learning_rate": {"low": 0.0001, "high": 0.01, "log": True, "step": None},
+    "tune.search_space.batch_size": {"choices": (16, 32, 64)},
+    "tune.search_space.dropout": {"low": 0.1, "high": 0.5, "log": False, "step": None},
+    "cross_validate.folds": 5,
     "trigger.new_rows": 10_000,
     "trigger.max_age_days": 30.0,
     "deployment.mode": "full",
@@ -52,6 +57,7 @@ PRODUCT_VALUES = {
     "running.step.cpu_limit": 4.0,
     "running.step.memory_request": "4G",
     "running.step.memory_limit": "8G",
+    "running.steps.tune.gpus": 1,
     "running.steps.train.memory_request": "32G",
     "running.steps.train.gpus": 1,
     "running.steps.train.node_pool": {"gpu-type": "v100"},
@@ -160,7 +166,7 @@ def test_set_wins_over_the_overlay() -> None:
         ("epochs=3", r"'epochs'; did you mean 'train\.epochs'\?"),
         ("split.epochs=3", r"'split\.epochs'; did you mean 'train\.epochs'\?"),
         ("new_rows=3", r"did you mean 'trigger\.new_rows'\?"),
-        ("limit=3", "known are: calibrate, deployment"),
+        ("limit=3", "known are: calibrate, cross_validate"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str) -> None:
@@ -361,6 +367,41 @@ def test_a_missing_overlay_is_refused(tmp_path: Path) -> None:
     """``--config`` with a path that is not there is refused, naming it."""
     with pytest.raises(UsageError, match="nowhere"):
         load_config(tmp_path / "nowhere", ())
+
+
+def test_a_searched_parameter_is_replaced_whole() -> None:
+    """A range becomes a choice, null takes a parameter out of the search, and what is not named stays."""
+    assignments = ("tune.search_space.dropout={choices: [0.2, 0.4]}", "tune.search_space.batch_size=null")
+    searched = load_config(None, assignments).tune.searched
+    assert searched.keys() == {"dropout", "learning_rate"}
+    assert searched["dropout"].model_dump() == {"choices": (0.2, 0.4)}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("tune.search_space={}", "tune: .*search_space is empty"),
+        (
+            "tune.search_space.dropout={low: 0.5, high: 0.1}",
+            r"tune\.search_space\.dropout: .*low must be below",
+        ),
+        ("tune.search_space.dropout.high=0.3", r"tune\.search_space\.dropout\.low: Field required"),
+        ("tune.search_space.dropot={low: 0.1, high: 0.3}", r"tune\.search_space: .*did you mean 'dropout'\?"),
+        ("cross_validate.folds=1", r"cross_validate\.folds: .*2 or more"),
+    ],
+)
+def test_an_impossible_search_names_its_key(assignment: str, said: str) -> None:
+    """As ``--set`` takes the key, without what only the code calls so."""
+    with pytest.raises(UsageError, match=said):
+        load_config(None, (assignment,))
+
+
+def test_where_a_study_lies_makes_no_other_model() -> None:
+    """A study's database may move; what is searched may not change unseen."""
+    digest = load_config(None, ()).training_digest
+    assert load_config(None, ("tune.storage=sqlite:///x.db",)).training_digest == digest
+    assert load_config(None, ("tune.trials=3",)).training_digest != digest
+    assert load_config(None, ("cross_validate.folds=3",)).training_digest != digest
 
 
 def test_the_training_digest_ignores_what_does_not_make_a_model() -> None:

@@ -68,7 +68,7 @@ def examiner(processes: int) -> Iterator[Examiner]:
         return
     # Not forked: this process has threads of its own, whose locks a copy would find locked for good.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent)
 
     def in_a_process(encoded: Sequence[bytes], limits: Limits) -> list[Examined | BadPicture]:
         found = pool.submit(_examine_for_parent, encoded, limits).result()
@@ -117,7 +117,7 @@ def _with_data(each: Examined | BadPicture, data: bytes) -> Examined | BadPictur
     return each._replace(stripped=each.stripped._replace(data=data))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave an interrupt to the parent, and do not outlive it: the pool's own pipe would keep this one up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

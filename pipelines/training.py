@@ -15,6 +15,7 @@ from steps.evaluation.evaluate import evaluate
 from steps.evaluation.gate import gate
 from steps.registry.register import register
 from steps.training.train import train
+from steps.training.tune import tune
 
 
 class TrainingInputs(Record):
@@ -30,7 +31,7 @@ class TrainingInputs(Record):
 
 @pipeline(name="training")
 def training(config: Config, inputs: TrainingInputs) -> None:
-    """Ingest, validate, split, train, evaluate, gate, register."""
+    """Ingest, validate, split, tune, train, evaluate, gate, register."""
     dataset, data_report, previous_splits = receive(config, inputs, join_parent=False)
     learn(dataset, data_report, previous_splits, config=config, inputs=inputs, origin="train")
 
@@ -73,22 +74,22 @@ def learn(
     inputs: TrainingInputs,
     origin: Literal["train", "continuous"],
 ) -> tuple[Any, Any]:
-    """The steps that make a judged version of a dataset: split, train, evaluate, gate, register.
+    """The steps that make a judged version of a dataset: split, tune, train, evaluate, gate, register.
 
     Returns:
         The version, and the verdict that this run reached on it.
     """
     product, code = config.product, inputs.code
     splits, _ = split(dataset, previous_splits, settings=config.split, code=code)
+    shared: dict[str, Any] = {
+        "classes": list(product.classes),
+        "settings": config.train,
+        "configuration": config.training_digest,
+        "code": code,
+    }
+    tuning = tune(dataset, splits, search=config.tune, folds=config.cross_validate, **shared)
     classifier = train(
-        dataset,
-        splits,
-        classes=list(product.classes),
-        settings=config.train,
-        configuration=config.training_digest,
-        code=code,
-        calibration=config.calibrate,
-        lock=inputs.lock,
+        dataset, splits, calibration=config.calibrate, lock=inputs.lock, tuning=tuning, **shared
     )
     evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate)
     verdict = gate(

@@ -14,8 +14,10 @@ from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
 from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
+from materializers.tuning_report import TuningReport
 from serving.model_directory import ModelMetadata
 from steps.training.calibration import DEFAULT_SETTINGS, CalibrateSettings
+from steps.training.search import tuned
 from steps.training.settings import TrainSettings, check_trainable
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def train(
     calibration: CalibrateSettings = DEFAULT_SETTINGS,
     lock: str | None = None,
     purpose: str = TRAINING,
+    tuning: TuningReport | None = None,
 ) -> Annotated[Classifier | None, "classifier"]:
     """Train a classifier and log it; nothing to learn from, nothing learnt."""
     if dataset is None or splits is None:
@@ -137,6 +140,7 @@ def train(
     from steps.data.stored import active_store
     from steps.training.tracking import track
 
+    settings = tuned(settings, tuning)
     folder = tempfile.TemporaryDirectory(prefix="shutterline-train-")
     classifier = train_classifier(
         dataset,

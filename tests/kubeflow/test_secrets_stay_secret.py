@@ -71,7 +71,8 @@ def test_a_compiled_pipeline_names_secrets_and_holds_none(
     pipeline, platform = yaml.safe_load_all(text)
     executors = pipeline["deploymentSpec"]["executors"]
     assert set(executors) == {
-        f"exec-{name}" for name in ("ingest", "validate", "split", "train", "evaluate", "gate", "register")
+        f"exec-{name}"
+        for name in ("ingest", "validate", "split", "tune", "train", "evaluate", "gate", "register")
     }
     assert executors["exec-train"]["container"]["resources"]["accelerator"]["resourceCount"] == "2"
     assert {task["retryPolicy"]["maxRetryCount"] for task in pipeline["root"]["dag"]["tasks"].values()} == {3}

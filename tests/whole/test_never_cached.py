@@ -26,7 +26,7 @@ NEVER_CACHED = {
     "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own
 }
-CACHED = {"validate", "split", "train", "gate"}
+CACHED = {"validate", "split", "tune", "train", "gate"}
 
 
 def all_steps() -> dict[str, bool | None]:

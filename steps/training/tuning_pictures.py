@@ -1,0 +1,98 @@
+"""Pictures of a tuning for the dashboard: only where there is something to draw."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from materializers.tuning_report import HISTORY, IMPORTANCES, PARALLEL, Trial, TuningReport, Value
+
+FEWEST_TRIALS = 2
+LOG_FACTOR = 20
+"""From how many times the smallest value on an axis goes by orders of magnitude."""
+
+
+def pictures_of(report: TuningReport) -> dict[str, bytes]:
+    """History, importances and parallel coordinates as PNGs, by name."""
+    found = {}
+    complete = [trial for trial in report.trials if trial.score is not None]
+    if len(complete) >= FEWEST_TRIALS:
+        found[HISTORY] = history(report.trials)
+        found[PARALLEL] = parallel_coordinates(complete, list(report.search_space))
+    if len(report.importances) >= FEWEST_TRIALS:
+        found[IMPORTANCES] = importances(report.importances)
+    return dict(sorted(found.items()))
+
+
+def history(trials: Sequence[Trial]) -> bytes:
+    """Each trial's score, and the best one until then; pruned trials at what they had reached."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.subplots()
+    complete = [(trial.number, trial.score) for trial in trials if trial.score is not None]
+    pruned = [(trial.number, max(trial.val_accuracy)) for trial in trials if trial.score is None]
+    numbers, scores = zip(*complete, strict=True)
+    axes.plot(numbers, scores, "o", label="complete")
+    if pruned:
+        axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned")
+    axes.step(numbers, np.maximum.accumulate(scores), where="post", label="best")
+    axes.set(xlabel="trial", ylabel="validation accuracy")
+    axes.legend()
+    return _png(figure)
+
+
+def importances(shares: dict[str, float]) -> bytes:
+    """Each parameter's share as a bar."""
+    figure = Figure(figsize=(8, 1 + 0.35 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(shares, key=lambda name: shares[name])
+    axes.barh(names, [shares[name] for name in names])
+    axes.set(xlabel="share of the variance of scores", xlim=(0, 1))
+    return _png(figure)
+
+
+def parallel_coordinates(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
+    """A line a complete trial over its parameters, coloured by its score."""
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.subplots()
+    scores = [trial.score or 0.0 for trial in trials]
+    columns = [_scaled([trial.parameters[name] for trial in trials]) for name in names]
+    columns.append(_scaled(list(scores)))
+    low, high = min(scores), max(scores)
+    colours = colormaps["viridis"]
+    for place in np.argsort(scores):
+        shade = (scores[place] - low) / (high - low) if high > low else 1.0
+        axes.plot([column[0][place] for column in columns], color=colours(shade), alpha=0.7)
+    for at, (_, ends) in enumerate(columns):
+        axes.axvline(at, color="grey", linewidth=0.5)
+        for height, text in ends:
+            axes.annotate(text, (at, height), xytext=(3, 0), textcoords="offset points", fontsize=8)
+    axes.set_xticks(range(len(columns)), [*names, "validation accuracy"])
+    axes.set_yticks([])
+    return _png(figure)
+
+
+def _scaled(values: list[Value]) -> tuple[list[float], list[tuple[float, str]]]:
+    """Heights from 0 to 1, and what stands at which height."""
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if not numeric:
+        names = sorted({str(value) for value in values})
+        heights = {name: place / max(1, len(names) - 1) for place, name in enumerate(names)}
+        return [heights[str(value)] for value in values], [(heights[name], name) for name in names]
+    numbers = np.array(values, dtype=np.float64)
+    low, high = float(numbers.min()), float(numbers.max())
+    if low == high:
+        return [0.5] * len(values), [(0.5, f"{low:.3g}")]
+    if low > 0 and high > LOG_FACTOR * low:
+        numbers = np.log(numbers)
+    scaled = (numbers - numbers.min()) / (numbers.max() - numbers.min())
+    return scaled.tolist(), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()

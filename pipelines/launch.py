@@ -292,7 +292,8 @@ def reproduce(config: Config, *, version: int, how: How = NOW) -> PipelineResult
         Refused: what it was trained from is not all there any more.
     """
     recalled = recall(read_version(config.product.model, version))
-    return start(reproduction, config, {"recalled": recalled, "code": code_digest()}, how=how)
+    arguments = {"recalled": recalled, "code": code_digest(), "lock": lock_digest()}
+    return start(reproduction, config, arguments, how=how)
 
 
 def _refuse_unattended(output: str) -> None:

@@ -11,7 +11,7 @@ from steps.training.train import train
 
 
 @pipeline(name="reproduction")
-def reproduction(recalled: Recalled, code: str) -> None:
+def reproduction(recalled: Recalled, code: str, lock: str) -> None:
     """Train, compare; nothing is registered, nothing is tracked, and nothing comes from the cache.
 
     The artifacts of the version's run are the inputs themselves, so that no copy of them is stored.
@@ -19,6 +19,7 @@ def reproduction(recalled: Recalled, code: str) -> None:
     Args:
         recalled: what the version was trained from.
         code: digest of the code that trains now.
+        lock: digest of the lock files that it runs with.
     """
     stored = Client().get_artifact_version
     trained = train.with_options(enable_cache=False, experiment_tracker=False)(
@@ -28,5 +29,7 @@ def reproduction(recalled: Recalled, code: str) -> None:
         settings=recalled.settings,
         configuration=recalled.configuration,
         code=code,
+        calibration=recalled.calibration,
+        lock=lock,
     )
     compare(stored(recalled.classifier), trained, entry=recalled.entry, run=recalled.run)

@@ -73,7 +73,7 @@ INPUTS = (
         "The code is another one: {recorded} was recorded, here it is {here}.",
         tag="code_digest",
     ),
-    Input("lock", "lock", "requirements.lock is another one: {recorded} then, {here} now."),
+    Input("lock", "lock", "The locked libraries are others: {recorded} then, {here} now."),
     Input("threads", "threads", "The number of threads is another one: {recorded} then, {here} now."),
     Input("seed", "seed", "The seed is another one: {recorded} then, {here} now."),
     Input(
@@ -82,7 +82,7 @@ INPUTS = (
         "The platform is another one: {recorded} then, {here} now; the bytes may differ by this alone.",
     ),
 )
-"""What is set side by side, in the order of the page; a field that a record lacks was not recorded."""
+"""What is set side by side, in the order of the page; what format 1 of the record lacks was not recorded."""
 
 
 def compare_trainings(
@@ -172,8 +172,8 @@ def _inputs(
 
 
 def _said(record: TrainingRecord, field: str) -> str | None:
-    """What a record says, as text; settings by their digest. None where its format lacks the field."""
-    value = getattr(record, field, None)
+    """What a record says, as text; settings by their digest. None where it was not recorded."""
+    value = getattr(record, field)
     return json_digest(value) if isinstance(value, dict) else None if value is None else str(value)
 
 
@@ -181,11 +181,11 @@ def _results(recorded: Classifier, trained: Classifier, registered: str) -> Iter
     yield Compared(name="model", recorded=registered, here=trained.record.model_digest)
     yield Compared(name="model in the store", recorded=registered, here=_present(recorded))
     files = [(each.directory / WEIGHTS).read_bytes() for each in (recorded, trained)]
-    before, here = (hashlib.sha256(content).hexdigest() for content in files)
-    yield Compared(name="weights", recorded=before, here=here)
-    for name in ("epochs", "kept epoch", "its validation accuracy"):
-        before, here = (_course(each.record)[name] for each in (recorded, trained))
-        yield Compared(name=name, recorded=before, here=here)
+    digests = [hashlib.sha256(content).hexdigest() for content in files]
+    yield Compared(name="weights", recorded=digests[0], here=digests[1])
+    after = _course(trained.record)
+    for name, value in _course(recorded.record).items():
+        yield Compared(name=name, recorded=value, here=after[name])
 
 
 def _present(classifier: Classifier) -> str:
@@ -196,12 +196,15 @@ def _present(classifier: Classifier) -> str:
         return f"no model: {error}"
 
 
-def _course(record: TrainingRecord) -> dict[str, str]:
+def _course(record: TrainingRecord) -> dict[str, str | None]:
     kept = next((each for each in record.epochs if each.epoch == record.best_epoch), None)
+    calibration = record.calibration
     return {
         "epochs": str(len(record.epochs)),
         "kept epoch": str(record.best_epoch),
-        "its validation accuracy": "–" if kept is None else f"{kept.val_accuracy:.6f}",
+        "its validation accuracy": None if kept is None else f"{kept.val_accuracy:.6f}",
+        "temperature": None if calibration is None else f"{calibration.temperature:g}",
+        "abstention threshold": None if calibration is None else f"{calibration.threshold:g}",
     }
 
 

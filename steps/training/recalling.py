@@ -6,7 +6,7 @@ The registry, its run and its record say so; today's configuration is not asked.
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -19,10 +19,13 @@ from materializers.image_dataset import ImageDataset
 from materializers.report import Record
 from materializers.splits import TRAIN, VALIDATION, Splits
 from steps.data.parent import load_whole
+from steps.training.calibration import CalibrateSettings
 from steps.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse, StepRunResponse
+
+Known = TypeVar("Known", bound=Record)
 
 
 class Recalled(Record):
@@ -36,6 +39,7 @@ class Recalled(Record):
     splits: UUID
     classes: tuple[str, ...]
     settings: TrainSettings
+    calibration: CalibrateSettings
     configuration: str
     """Digest of the configuration of that time."""
 
@@ -66,6 +70,7 @@ def recall(entry: RegisteredVersion) -> Recalled:
         splits=artifacts["splits"].id,
         classes=record.classes,
         settings=_settings(entry, record, made["classifier"][0]),
+        calibration=_calibration(entry, record, made["classifier"][0]),
         configuration=record.configuration,
     )
 
@@ -115,12 +120,32 @@ def _refuse_forgotten(entry: RegisteredVersion, dataset: ImageDataset, splits: S
 
 
 def _settings(entry: RegisteredVersion, record: TrainingRecord, step_run: StepRunResponse) -> TrainSettings:
-    """The settings that it was trained with; a record of an early format lacks them, its run does not."""
-    recorded: Any = getattr(record, "settings", None) or step_run.config.parameters.get("settings")
+    """The settings that it was trained with; a record of format 1 lacks them, its run does not."""
+    recorded = record.settings or step_run.config.parameters.get("settings")
+    return _understood(entry, record, TrainSettings, recorded)
+
+
+def _calibration(
+    entry: RegisteredVersion, record: TrainingRecord, step_run: StepRunResponse
+) -> CalibrateSettings:
+    """The settings that it was calibrated with; what was not calibrated is not calibrated now."""
+    if record.calibration is None:
+        return CalibrateSettings(temperature=False)
+    return _understood(entry, record, CalibrateSettings, step_run.config.parameters.get("calibration"))
+
+
+def _understood(
+    entry: RegisteredVersion, record: TrainingRecord, kind: type[Known], recorded: object
+) -> Known:
+    """Settings as today's code takes them.
+
+    Raises:
+        Refused: it does not.
+    """
     try:
-        return TrainSettings.model_validate(recorded)
+        return kind.model_validate(recorded)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "train"
+        key = ".".join(str(part) for part in first["loc"]) or kind.__name__
         why = f"today's code does not know its settings ({key}: {first['msg']}). Use the code of its time"
         raise Refused(_cannot(entry, f"{why}, whose digest is {record.code[:12]}.")) from error

@@ -15,8 +15,7 @@ from materializers.classifier import WEIGHTS, Classifier
 from materializers.errors import Refused
 from materializers.evidence import RegisteredVersion
 from materializers.reproduction import Reproduction, WeightsDifference
-from steps.training import compare as comparing
-from steps.training.compare import INPUTS, WORST, Input, compare_trainings, compare_weights
+from steps.training.compare import INPUTS, WORST, compare_trainings, compare_weights
 from tests.materializers.examples import MODEL, NOON
 from tests.steps.training.examples import trained
 
@@ -27,7 +26,9 @@ NOT_REPRODUCIBLE = "Equal inputs and other bytes: training is not reproducible h
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Classifier]:
     """Two trainings that differ in the seed alone."""
     folder = tmp_path_factory.mktemp("pair")
-    return trained(folder / "one", epochs=1), trained(folder / "other", epochs=1, seed=1)
+    one, other = trained(folder / "one", epochs=1), trained(folder / "other", epochs=1, seed=1)
+    known = {"lock": "cd" * 32, "platform": "x86_64 AVX2, cpu"}
+    return said_as(one, **known), said_as(other, **known)
 
 
 def entry(classifier: Classifier, **tags: str) -> RegisteredVersion:
@@ -48,10 +49,9 @@ def said_as(classifier: Classifier, **record: Any) -> Classifier:
     return replace(classifier, record=classifier.record.model_copy(update=record))
 
 
-def alike(pair: tuple[Classifier, Classifier], **record: Any) -> Classifier:
-    """The other files, with a record that names the first one's seed and settings, but for ``record``."""
-    first = pair[0].record
-    return said_as(pair[1], **({"seed": first.seed, "settings": first.settings} | record))
+def otherwise_said(pair: tuple[Classifier, Classifier]) -> Classifier:
+    """The second one, whose record says that it was trained as the first."""
+    return said_as(pair[1], **{each.field: getattr(pair[0].record, each.field) for each in INPUTS})
 
 
 def compared(recorded: Classifier, here: Classifier, **tags: str) -> Reproduction:
@@ -73,7 +73,7 @@ def test_other_bytes_from_equal_inputs_are_training_that_is_not_reproducible(
     pair: tuple[Classifier, Classifier],
 ) -> None:
     """It is said, with by how much, and with what nobody recorded."""
-    report = compared(pair[0], alike(pair))
+    report = compared(pair[0], otherwise_said(pair))
     assert report.outcome == "differs"
     assert report.weights is not None
     assert report.weights.differing > 0
@@ -88,6 +88,13 @@ def test_other_bytes_from_equal_inputs_are_training_that_is_not_reproducible(
         ({"splits": "ab" * 32}, "the store holds abababababab."),
         ({"configuration": "ab" * 32}, "the model's record abababababab."),
         ({"code": "ab" * 32}, "The code is another one: dddddddddddd was recorded, here it is abababababab."),
+        ({"lock": "ab" * 32}, "The locked libraries are others: cdcdcdcdcdcd then, abababababab now."),
+        (
+            {"platform": "x86_64 AVX512, cpu"},
+            "The platform is another one: x86_64 AVX2, cpu then, x86_64 AVX512, cpu now; the bytes may "
+            "differ by this alone.",
+        ),
+        ({"settings": {"seed": 5}}, "now."),
         ({"threads": 7}, "The number of threads is another one: 1 then, 7 now."),
         ({"seed": 5}, "The seed is another one: 0 then, 5 now."),
     ],
@@ -100,46 +107,34 @@ def test_each_input_that_differs_has_its_sentence(
     same = compared(pair[0], said_as(pair[0], **changed))
     assert same.outcome == "equal"
     assert same.reasons[1].endswith(said)
-    other = compared(pair[0], alike(pair, **changed))
+    other = compared(pair[0], said_as(otherwise_said(pair), **changed))
     assert other.outcome == "differs"
     assert other.reasons[1].endswith(said)
     assert NOT_REPRODUCIBLE not in other.reasons
 
 
-def test_another_platform_may_be_the_only_reason(
-    pair: tuple[Classifier, Classifier], monkeypatch: pytest.MonkeyPatch
+def test_what_format_1_lacks_is_not_recorded_and_may_be_the_reason(
+    pair: tuple[Classifier, Classifier],
 ) -> None:
-    """The sentence names both and says so; here the architecture stands for the platform."""
-    (platform,) = (each for each in INPUTS if each.name == "platform")
-    monkeypatch.setattr(comparing, "INPUTS", (platform._replace(field="architecture"),))
-    report = compared(said_as(pair[0], architecture="AVX2"), said_as(pair[1], architecture="AVX-512"))
-    assert report.reasons[1:] == (
-        "The platform is another one: AVX2 then, AVX-512 now; the bytes may differ by this alone.",
+    """Neither equal nor other, and named where the bytes differ."""
+    early = said_as(pair[0], format_version=1, settings=None, lock=None, platform=None)
+    equal, other = compared(early, pair[0]), compared(early, otherwise_said(pair))
+    assert [each.name for each in equal.inputs if each.same is None] == ["settings", "lock", "platform"]
+    assert (equal.outcome, len(equal.reasons)) == ("equal", 1)
+    assert other.reasons[1:] == (
+        NOT_REPRODUCIBLE,
+        "Not recorded, so that another one may be the reason: settings, lock, platform.",
     )
 
 
-def test_what_a_record_lacks_is_not_recorded_and_may_be_the_reason(
-    pair: tuple[Classifier, Classifier], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A record of an earlier format: neither equal nor other, and named where the bytes differ."""
-    monkeypatch.setattr(comparing, "INPUTS", (Input("lock", "no_such_field", "It is another one."),))
-    equal, other = compared(pair[0], pair[0]), compared(*pair)
-    assert [each.same for each in equal.inputs] == [None]
-    assert len(equal.reasons) == 1
-    assert other.reasons[-1] == "Not recorded, so that another one may be the reason: lock."
-
-
-def test_settings_are_compared_by_their_digest(
-    pair: tuple[Classifier, Classifier], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_are_compared_by_their_digest(pair: tuple[Classifier, Classifier]) -> None:
     """In whatever order their keys were written."""
-    monkeypatch.setattr(comparing, "INPUTS", (Input("settings", "architecture", "They are others."),))
     first, again, other = (
-        said_as(pair[0], architecture=settings)
+        said_as(pair[0], settings=settings)
         for settings in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3})
     )
-    assert compared(first, again).inputs[0].same is True
-    assert compared(first, other).inputs[0].same is False
+    assert "settings" in {each.name for each in compared(first, again).inputs if each.same}
+    assert "settings" not in {each.name for each in compared(first, other).inputs if each.same}
 
 
 def test_a_stored_model_that_was_altered_is_told_from_one_that_is_not_reproduced(

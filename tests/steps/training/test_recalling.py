@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from materializers.errors import Refused
 from materializers.evidence import RegisteredVersion
+from materializers.report import Record
+from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from steps.training import recalling
+from steps.training.calibration import CalibrateSettings, calibrate, write_calibration
 from steps.training.settings import TrainSettings
 from tests.materializers.examples import MODEL, NOON
-from tests.steps.training.examples import dataset, settings, splits
+from tests.steps.training.examples import CLASSES, dataset, settings, splits, trained
 
 ENTRY = RegisteredVersion(model_name=MODEL, version=3, created=NOON, aliases=(), tags={})
 
@@ -22,9 +27,11 @@ def record(**said: Any) -> Any:
     return SimpleNamespace(code="e5" * 32, **said)
 
 
-def step_run(recorded: TrainSettings) -> Any:
+def step_run(recorded: TrainSettings, **others: Record) -> Any:
     """A step that was called with these settings."""
-    return SimpleNamespace(config=SimpleNamespace(parameters={"settings": recorded.model_dump(mode="json")}))
+    given = {"settings": recorded, **others}
+    parameters = {name: value.model_dump(mode="json") for name, value in given.items()}
+    return SimpleNamespace(config=SimpleNamespace(parameters=parameters))
 
 
 def test_the_settings_are_those_of_the_record() -> None:
@@ -34,11 +41,28 @@ def test_the_settings_are_those_of_the_record() -> None:
     assert recalling._settings(ENTRY, said, step_run(called)) == tuned
 
 
-@pytest.mark.parametrize("said", [{}, {"settings": None}], ids=["format 1", "read from format 1"])
-def test_a_record_that_lacks_them_has_a_run_that_does_not(said: dict[str, Any]) -> None:
+def test_a_record_of_format_1_lacks_them_and_its_run_does_not() -> None:
     """Nothing was tuned when records had no settings yet."""
     called = settings(dropout=0.1)
-    assert recalling._settings(ENTRY, record(**said), step_run(called)) == called
+    assert recalling._settings(ENTRY, record(settings=None), step_run(called)) == called
+
+
+def test_calibration_is_as_the_run_was_called(tmp_path: Path) -> None:
+    """The record has what it came to, the run what was asked for."""
+    asked = CalibrateSettings(risk=0.1, confidence=0.9)
+    said = trained(tmp_path, epochs=1).record
+    assert recalling._calibration(ENTRY, said, step_run(settings(), calibration=asked)) == asked
+
+
+def test_what_was_not_calibrated_is_not_calibrated_now(tmp_path: Path) -> None:
+    """A version of before there was a calibration: the same metadata, and so the same digest."""
+    none = recalling._calibration(ENTRY, record(calibration=None), step_run(settings()))
+    (tmp_path / "model.onnx").write_bytes(b"")
+    preprocessing = Preprocessing(height=16, width=16)
+    early = ModelMetadata(architecture="small_cnn", classes=tuple(CLASSES), preprocessing=preprocessing)
+    write_metadata(tmp_path, early)
+    before = model_digest(tmp_path)
+    assert write_calibration(tmp_path, calibrate(np.eye(3, dtype=np.float32), np.arange(3), none)) == before
 
 
 def test_settings_of_another_code_are_refused() -> None:

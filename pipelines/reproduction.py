@@ -31,5 +31,6 @@ def reproduction(recalled: Recalled, code: str, lock: str) -> None:
         code=code,
         calibration=recalled.calibration,
         lock=lock,
+        purpose=reproduction.name,  # what an earlier training learnt is not taken up again
     )
     compare(stored(recalled.classifier), trained, entry=recalled.entry, run=recalled.run)

@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from zenml import step
+from zenml import get_step_context, step
 
 from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
@@ -121,6 +121,11 @@ def train_classifier(
     return Classifier(directory=directory, record=record)
 
 
+def _of_this_run(purpose: str) -> str:
+    """What checkpoints are for: a training goes on in any run, anything else only in its own."""
+    return purpose if purpose == TRAINING else f"{purpose} {get_step_context().pipeline_run.id}"
+
+
 @step(experiment_tracker=True)
 def train(
     dataset: ImageDataset | None,
@@ -153,7 +158,7 @@ def train(
         calibration=calibration,
         lock=lock,
         store=active_store(),
-        purpose=purpose,
+        purpose=_of_this_run(purpose),
     )
     # The materializer copies the files when the step is over; then nobody holds the classifier any more.
     weakref.finalize(classifier, folder.cleanup)

@@ -53,6 +53,14 @@ def runs() -> set[str]:
     return {str(run.id) for run in Client().list_pipeline_runs(size=500).items}
 
 
+def trainings() -> set[str]:
+    """What has checkpoints in the store: each training under a name of its own."""
+    from materializers.store_files import CHECKPOINTS
+    from steps.data.stored import active_store
+
+    return {path.name for path in (Path(active_store().path) / CHECKPOINTS).glob("*")}
+
+
 def refused(outcome: Outcome, said: str) -> None:
     """It ended in one line that says why, before a run began."""
     assert (outcome.exit_code, outcome.last["run"]) == (REFUSED, None), outcome.results
@@ -65,6 +73,7 @@ def test_a_version_is_equal_on_the_same_machine_again_and_again(shop: Shop) -> N
     """From what was recorded, not from today's seed; trained each time, and registered never."""
     before = shop.versions(), shop.aliases()
     for _ in range(2):
+        learnt = trainings()
         outcome = shop.run(reproduce=1)
         assert outcome.exit_code == 0, (outcome.results, outcome.stderr)
         assert (outcome.last["pipeline"], outcome.last["status"]) == ("reproduction", "completed")
@@ -74,6 +83,7 @@ def test_a_version_is_equal_on_the_same_machine_again_and_again(shop: Shop) -> N
         assert statuses == {"train": "completed", "compare": "completed"}
         report = report_of(outcome)
         assert (report.outcome, report.weights.differing, report.weights.unmatched) == ("equal", 0, ())
+        assert len(trainings() - learnt) == 1, "it went on from a training that had ended"
         inputs = {each.name: each for each in report.inputs}
         assert inputs["seed"].here == "1"
         assert [name for name, each in inputs.items() if each.same is False] == []

@@ -101,8 +101,11 @@ def _prepare_environment() -> None:
     os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "ERROR")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    # Seven, with waits that double, would leave a person at the terminal for four minutes.
+    # Seven, with waits that double, would leave a person at the terminal for four minutes, and a server that
+    # takes a question and never answers it for two minutes a question.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Visible("%(message)s"))

@@ -190,15 +190,19 @@ def _close(run: str | UUID, *, tell: bool = True) -> None:
         run: its name or id.
         tell: whether people are to hear of it; whoever interrupted it knows.
     """
+    ended = False
     try:
         found = Client().get_pipeline_run(run, allow_name_prefix_match=False)
+        ended = found.status.is_finished
         if not tell:
             settle(found)
         close_run(found)
     except KeyError:
         return  # it was never made
     except Exception as error:  # noqa: BLE001 - the run is left open, and the next command closes it
-        logger.warning("Run %s was not closed: %s; the next command closes it.", run, error)
+        # One that ended has nothing open but what a lost tracker still has to get: its registration says so.
+        if not ended:
+            logger.warning("Run %s was not closed: %s; the next command closes it.", run, error)
 
 
 def train(config: Config, *, source: str | None, data: str | None, how: How = NOW) -> PipelineResult:

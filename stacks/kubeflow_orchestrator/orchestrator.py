@@ -40,7 +40,7 @@ from stacks.kubeflow_orchestrator.recurring import (
     recurring_runs,
 )
 from stacks.retries import attempt
-from stacks.tracking import leave_autologging_alone
+from stacks.tracking import prepare_tracker
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,6 +67,8 @@ STEP_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
 }
 """What every step runs with; on the local stack run.py sets the same."""
 LOST_AFTER_S = 300.0
@@ -435,7 +437,7 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
 
     def run_step(self, step: Step) -> None:
         """Make one attempt, in the step's container; Kubeflow makes the next one."""
-        leave_autologging_alone()
+        prepare_tracker()
         once = super().run_step
         attempt(lambda: once(step), step, orchestrator_run_id=self.get_orchestrator_run_id())
 

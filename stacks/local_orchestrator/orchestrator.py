@@ -19,7 +19,7 @@ from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, Schedule, Schedule
 from stacks.local_orchestrator.flavor import ShutterlineLocalOrchestratorConfig
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from stacks.retries import attempt_again
-from stacks.tracking import leave_autologging_alone
+from stacks.tracking import prepare_tracker
 
 if TYPE_CHECKING:
     from zenml.config.step_configurations import Step
@@ -78,7 +78,7 @@ class ShutterlineLocalOrchestrator(LocalOrchestrator):
         Raises:
             BaseException: what its last attempt raised.
         """
-        leave_autologging_alone()
+        prepare_tracker()
         once = super().run_step
         attempt_again(lambda: once(step), step, orchestrator_run_id=self.get_orchestrator_run_id())
 

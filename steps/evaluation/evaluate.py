@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CONFUSION, ROC = "confusion_matrix", "roc_curves"
 NOT_IN_A_METRIC_NAME = re.compile(r"[^\w.\- ]")
 """What MLflow refuses in the name of a metric."""
+EVALUATION_TAG = "evaluation_sent"
+"""Of a run that has a whole evaluation: the report's digest. Written last."""
 
 
 class EvaluateSettings(Record):
@@ -157,8 +159,13 @@ def evaluate_model(
 
 
 def track(report: EvaluationReport) -> None:
-    """Log the test metrics and pictures to the MLflow run that is open; without one, nothing is logged."""
+    """Log the test metrics and pictures to the MLflow run that is open; without one, nothing is logged.
+
+    What an attempt before has sent to this run is not there twice. Sent last is ``evaluation_sent``.
+    """
     import mlflow
+
+    from steps.tracker import log_metrics
 
     if mlflow.active_run() is None:
         return
@@ -175,10 +182,11 @@ def track(report: EvaluationReport) -> None:
         values[f"test_precision/{name}"] = of_class.precision.value
         values[f"test_recall/{name}"] = of_class.recall.value
         values[f"test_f1_score/{name}"] = of_class.f1_score.value
-    mlflow.log_metrics({name: value for name, value in values.items() if value is not None})
+    log_metrics((name, value, 0) for name, value in values.items() if value is not None)
     mlflow.log_text(report.model_dump_json(indent=2), "evaluation_report.json")
     for name, data in report.pictures.items():
-        mlflow.log_image(Image.open(io.BytesIO(data)), f"{name}.png")
+        mlflow.log_image(Image.open(io.BytesIO(data)), f"{name}/{name}.png")
+    mlflow.set_tag(EVALUATION_TAG, report.digest)
 
 
 @step(enable_cache=False, experiment_tracker=True)  # the latency is this machine's, now
@@ -191,6 +199,8 @@ def evaluate(
     """Evaluate a classifier on the test split; without a classifier there is no report."""
     if classifier is None or dataset is None or splits is None:
         return None
+    from steps.tracker import send
+
     report = evaluate_model(classifier, dataset, splits, settings)
-    track(report)
+    send("this evaluation", lambda: track(report))
     return report

@@ -23,6 +23,7 @@ from materializers.splits import Splits
 from materializers.verdict import Verdict
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.change import require_approved
+from steps.registry.unsent import send_unsent
 
 LINKED_OUTPUTS = (
     "quarantine",
@@ -67,6 +68,7 @@ def version_tags(
         "splits_digest": record.splits,
         "configuration_digest": record.configuration,
         "code_digest": record.code,
+        **({"lock_digest": record.lock} if record.lock else {}),
         "architecture": record.architecture,
         "source_name": source_name,
         "origin": origin,
@@ -141,7 +143,17 @@ def link_zenml_version(entry: RegisteredVersion, run: Any) -> None:
     )
 
 
-@step(enable_cache=False)
+def training_run_of(classifier: Any) -> str | None:
+    """The MLflow run that was open while the step ran that made an artifact; None where it is not known."""
+    if classifier.producer_step_run_id is None:
+        return None
+    trained = Client().get_run_step(classifier.producer_step_run_id)
+    # As the tracker's hook wrote it; by component, where another one wrote the same.
+    found = trained.run_metadata.get("mlflow_run_id")
+    return str(found) if found is not None else None
+
+
+@step(enable_cache=False, experiment_tracker=True)
 def register(
     classifier: Classifier | None,
     evaluation: EvaluationReport | None,
@@ -153,18 +165,24 @@ def register(
 ) -> Annotated[int | None, "version"]:
     """Register the model in the stack's registry; a version that passed becomes the challenger.
 
+    What the experiment tracker lost of it is sent before.
+
     Raises:
+        ServiceUnreachable: tracker or registry cannot be read or written; what was made is kept.
         Refused: by now it is another kind of model than production's, which nobody approved.
     """
     if classifier is None or evaluation is None or verdict is None or splits is None:
         return None
+    context = get_step_context()
+    (trained,) = context.inputs["classifier"]
+    send_unsent(classifier, evaluation, training_run=training_run_of(trained))
     change = Change(
         architecture=classifier.record.architecture,
         source_name=source_name,
         policy=verdict.evidence.policy,
     )
     require_approved(model_name, change)
-    run = get_step_context().pipeline_run
+    run = context.pipeline_run
     tags = version_tags(
         classifier, evaluation, verdict, run_id=str(run.id), source_name=source_name, origin=origin
     )

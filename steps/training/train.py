@@ -139,28 +139,35 @@ def train(
     purpose: str = TRAINING,
     tuning: TuningReport | None = None,
 ) -> Annotated[Classifier | None, "classifier"]:
-    """Train a classifier and log it; nothing to learn from, nothing learnt."""
+    """Train a classifier and log it; nothing to learn from, nothing learnt.
+
+    Raises:
+        ServiceUnreachable: the experiment tracker does not answer, so that nothing was begun.
+    """
     if dataset is None or splits is None:
         return None
     from steps.data.stored import active_store
-    from steps.training.tracking import track
+    from steps.tracker import require_run, send
+    from steps.training.tracking import system_metrics, track
 
+    require_run("begin a run, so that nothing was trained")
     settings = tuned(settings, tuning)
     folder = tempfile.TemporaryDirectory(prefix="shutterline-train-")
-    classifier = train_classifier(
-        dataset,
-        splits,
-        classes,
-        settings,
-        configuration=configuration,
-        code=code,
-        directory=Path(folder.name),
-        calibration=calibration,
-        lock=lock,
-        store=active_store(),
-        purpose=_of_this_run(purpose),
-    )
+    with system_metrics():
+        classifier = train_classifier(
+            dataset,
+            splits,
+            classes,
+            settings,
+            configuration=configuration,
+            code=code,
+            directory=Path(folder.name),
+            calibration=calibration,
+            lock=lock,
+            store=active_store(),
+            purpose=_of_this_run(purpose),
+        )
     # The materializer copies the files when the step is over; then nobody holds the classifier any more.
     weakref.finalize(classifier, folder.cleanup)
-    track(classifier, settings)
+    send("this training", lambda: track(classifier))
     return classifier

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from benchmarks.kubeflow.story import Teller, Told, recorded, register
-from tests.remote.site import BUCKET, Site
+from tests.remote.site import BUCKET, USER, Site
 from tests.shrunk.delivery import PROJECT, cut_delivery
 from tests.stacks.apprise_alerter.webhook import Webhook
 
@@ -239,6 +239,54 @@ def test_the_s3_server_may_die_during_a_training(
     assert run["steps"]["train"]["attempts"] > 1
 
 
+@pytest.mark.timeout(1800)  # two trainings, and MLflow starts twice
+def test_the_tracker_may_die_during_a_training(
+    remote_site: Site, on_kubeflow: Callable[[str], Teller], delivery: str
+) -> None:
+    """Killed with kill -9: the training ends and is kept; the same command later sends and registers it."""
+    teller = on_kubeflow("tracker-dies")
+    settings = ("--set", "product.experiment=tracker-dies", "--set", "train.epochs=12")
+    command = ("--train", "--source", delivery, *settings)
+    running = subprocess.Popen(
+        teller.command(*command),
+        env=dict(teller.environment),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: bool(tracked_runs(remote_site, "tracker-dies")))
+    remote_site.mlflow.kill()
+    try:
+        out, err = running.communicate(timeout=ENDS_WITHIN_S)
+    finally:
+        remote_site.mlflow.start()
+        remote_site.mlflow.wait()
+    assert running.returncode == 4, err
+    (reason,) = json.loads(out)["results"][0]["reasons"]
+    assert reason.startswith("register: The experiment tracker could not take what this run made"), reason
+    (lost,) = recorded(teller)["runs"]
+    assert {name: step["status"] for name, step in lost["steps"].items()}["train"] == "completed"
+    (open_run,) = tracked_runs(remote_site, "tracker-dies")
+    assert open_run["info"]["status"] == "RUNNING"
+
+    told = teller.done(*command)
+    assert told.last["version"] == 1
+    assert recorded(teller)["runs"][-1]["steps"]["train"]["status"] == "cached"
+    runs = {run["info"]["run_id"]: run for run in tracked_runs(remote_site, "tracker-dies")}
+    assert {run["info"]["status"] for run in runs.values()} == {"FINISHED"}
+    run_id = open_run["info"]["run_id"]
+    query = f"metrics/get-history?run_id={run_id}&metric_key=val_loss"
+    history = asked_of_mlflow(remote_site, "GET", query)["metrics"]
+    assert sorted(int(point["step"]) for point in history) == list(range(1, 13))
+    tags = {tag["key"]: tag["value"] for tag in runs[run_id]["data"]["tags"]}
+    assert tags["zenml_run_url"].startswith(remote_site.zenml.url)
+    assert tags["zenml_run_url"].endswith(tags["zenml_run_id"])
+    (other,) = runs.keys() - {run_id}
+    known = {tag["key"]: tag["value"] for tag in runs[other]["data"]["tags"]}
+    assert known["training_run"] == run_id
+
+
 def test_a_failed_run_is_told_once(webhook: Webhook, on_kubeflow: Callable[[str], Teller]) -> None:
     """By the step's hook after its last retry; the commands that follow tell it no second time."""
     teller = on_kubeflow("told-once")
@@ -277,6 +325,31 @@ def test_a_run_whose_container_never_started_python_is_told_once(
 def logs_of(site: Site, step: str) -> set[Path]:
     """What the first attempts of a step have written, in all runs."""
     return set((site.home / "kubeflow" / "runs").glob(f"*/{step}-1.log"))
+
+
+def asked_of_mlflow(site: Site, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """What MLflow's own API answers to the user that pipelines log in as."""
+    response = httpx.request(
+        method,
+        f"{site.mlflow.url}/api/2.0/mlflow/{path}",
+        json=body,
+        auth=(USER, site.credentials.mlflow_user),
+        trust_env=False,
+        timeout=60,
+    )
+    return response.raise_for_status().json()
+
+
+def tracked_runs(site: Site, experiment: str) -> list[dict[str, Any]]:
+    """MLflow's runs of an experiment; none where there is no such experiment yet."""
+    found = asked_of_mlflow(site, "POST", "experiments/search", {"max_results": 1000}).get("experiments", [])
+    ids = [one["experiment_id"] for one in found if one["name"] == experiment]
+    if not ids:
+        return []
+    runs: list[dict[str, Any]] = asked_of_mlflow(site, "POST", "runs/search", {"experiment_ids": ids}).get(
+        "runs", []
+    )
+    return runs
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

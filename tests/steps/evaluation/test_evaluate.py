@@ -188,4 +188,4 @@ def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path
     assert logged["test_accuracy"] == pytest.approx(report.accuracy.value)
     assert logged["test_recall/dark"] == pytest.approx(report.per_class["dark"].recall.value)
     assert logged["model_bytes"] == report.model_bytes
-    assert {"confusion_matrix.png", "roc_curves.png", "evaluation_report.json"} <= names
+    assert {"confusion_matrix", "roc_curves", "evaluation_report.json"} <= names

@@ -1,0 +1,88 @@
+"""Send to the experiment tracker what it lost of a training and of its evaluation, once.
+
+A training belongs to the MLflow run of the ZenML run that trained, which may be an earlier one: the step's
+output was remembered. An evaluation belongs to the run that measured, which is always this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from materializers.classifier import Classifier
+from materializers.evaluation_report import EvaluationReport
+from steps.evaluation.evaluate import EVALUATION_TAG
+from steps.evaluation.evaluate import track as track_evaluation
+from steps.tracker import require_run, tracker_errors
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+TRAINING_RUN_TAG = "training_run"
+"""Of a run that did not train itself: the MLflow run that has the training."""
+
+
+def send_unsent(classifier: Classifier, evaluation: EvaluationReport, *, training_run: str | None) -> None:
+    """Log what the tracker does not have yet; where the stack tracks nothing, nothing is logged.
+
+    Args:
+        classifier: its record holds the metrics and the parameters.
+        evaluation: of this ZenML run.
+        training_run: the MLflow run that was open while it was trained; None where nobody knows it.
+
+    Raises:
+        ServiceUnreachable: the tracker cannot be read or written.
+    """
+    from steps.training.tracking import TRAINING_TAG
+    from steps.training.tracking import track as track_training
+
+    own = require_run("take what this run made, so that nothing was registered")
+    if own is None:
+        return
+    import mlflow
+
+    with tracker_errors("take what this run made, so that nothing was registered"):
+        client = mlflow.MlflowClient()
+        trained = _find(training_run) or client.get_run(own.info.run_id)
+        if trained.data.tags.get(TRAINING_TAG) != classifier.record.digest:
+            with _open(trained, own):
+                track_training(classifier)
+        now = client.get_run(own.info.run_id)
+        if now.data.tags.get(EVALUATION_TAG) != evaluation.digest:
+            track_evaluation(evaluation)
+        if trained.info.run_id != own.info.run_id:
+            mlflow.set_tag(TRAINING_RUN_TAG, trained.info.run_id)
+
+
+def _find(run_id: str | None) -> Run | None:
+    """A run that MLflow still has; None where it was deleted, or MLflow is another one by now."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    if run_id is None:
+        return None
+    try:
+        run = mlflow.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+@contextmanager
+def _open(run: Run, own: Run) -> Iterator[None]:
+    """Log to ``run`` for a while, and end it then: what lost the tracker left it open."""
+    import mlflow
+
+    if run.info.run_id == own.info.run_id:
+        yield
+        return
+    # It may be of another experiment: the name is a setting that no step's output depends on.
+    mlflow.set_experiment(experiment_id=run.info.experiment_id)
+    try:
+        with mlflow.start_run(run_id=run.info.run_id, nested=True):
+            yield
+    finally:
+        mlflow.set_experiment(experiment_id=own.info.experiment_id)

@@ -8,6 +8,7 @@ from zenml.client import Client
 from steps.training.compare import compare
 from steps.training.recalling import Recalled
 from steps.training.train import train
+from steps.training.training_key import REPRODUCTION
 
 
 @pipeline(name="reproduction")
@@ -31,6 +32,6 @@ def reproduction(recalled: Recalled, code: str, lock: str) -> None:
         code=code,
         calibration=recalled.calibration,
         lock=lock,
-        purpose=reproduction.name,  # what an earlier training learnt is not taken up again
+        purpose=REPRODUCTION,  # what an earlier training learnt is not taken up again
     )
     compare(stored(recalled.classifier), trained, entry=recalled.entry, run=recalled.run)

@@ -21,9 +21,11 @@ from materializers.evidence import RegisteredVersion, read_versions, registry_cl
 from materializers.report import json_digest
 from materializers.splits import Splits
 from materializers.verdict import Verdict
+from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.change import require_approved
 from steps.registry.unsent import send_unsent
+from steps.training.training_key import remove_checkpoints
 
 LINKED_OUTPUTS = (
     "quarantine",
@@ -193,4 +195,5 @@ def register(
     )
     entry = register_version(model_name, tags)
     link_zenml_version(entry, Client().get_pipeline_run(run.id))
+    remove_checkpoints(active_store(), classifier.record)
     return entry.version

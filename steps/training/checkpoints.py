@@ -11,7 +11,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import ValidationError
@@ -19,34 +19,16 @@ from torch import Tensor
 
 from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.classifier import EpochMetrics
-from materializers.report import Record, json_digest
-from materializers.store_files import CHECKPOINTS, forget_listings
+from materializers.report import Record
 from steps.data.stored import store_errors
+from steps.training.training_key import checkpoints_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from zenml.artifact_stores import BaseArtifactStore
 
 logger = logging.getLogger("shutterline")
 
 NAME = re.compile(r"(\d{8})\.(json|safetensors)")
-
-
-def training_key(
-    *, data: str, splits: str, classes: Sequence[str], settings: dict[str, Any], code: str, purpose: str
-) -> str:
-    """The digest of everything that the weights of a training depend on.
-
-    Args:
-        data: the dataset's version.
-        splits: their digest.
-        classes: the names, in the order of the logits.
-        settings: all of the training's, as JSON has them.
-        code: its digest.
-        purpose: what it is for.
-    """
-    return json_digest([data, splits, list(classes), settings, code, purpose])
 
 
 class Progress(Record):
@@ -222,19 +204,8 @@ class Checkpoints:
     @property
     def uri(self) -> str:
         """Their folder."""
-        return f"{str(self.store.path).rstrip('/')}/{CHECKPOINTS}/{self.key}"
+        return checkpoints_folder(self.store, self.key)
 
     def phase(self, name: str) -> PhaseCheckpoints:
         """Those of the phase of this name."""
         return PhaseCheckpoints(self.store, f"{self.uri}/{name}")
-
-    def remove(self) -> None:
-        """Remove them all, once the training is over and its model stored.
-
-        Raises:
-            ServiceUnreachable: they cannot be removed.
-        """
-        with store_errors(f"remove the checkpoints {self.uri}"):
-            forget_listings(self.store, self.uri)
-            if self.store.exists(self.uri):
-                self.store.rmtree(self.uri)

@@ -19,6 +19,8 @@ from materializers.evidence import RegisteredVersion
 from materializers.report import json_digest
 from materializers.reproduction import Compared, Reproduction, TensorDifference, WeightsDifference
 from serving.model_directory import ModelDirectoryError, model_digest
+from steps.data.stored import active_store
+from steps.training.training_key import REPRODUCTION, purpose_here, remove_checkpoints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -270,4 +272,6 @@ def compare(
     recorded: Classifier, trained: Classifier, entry: RegisteredVersion, run: str
 ) -> Annotated[Reproduction, "reproduction"]:
     """Set what was trained here beside the version as the store holds it now."""
-    return compare_trainings(recorded, trained, entry=entry, run=run)
+    report = compare_trainings(recorded, trained, entry=entry, run=run)
+    remove_checkpoints(active_store(), trained.record, purpose_here(REPRODUCTION))
+    return report

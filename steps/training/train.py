@@ -8,7 +8,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from zenml import get_step_context, step
+from zenml import step
 
 from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
@@ -19,12 +19,10 @@ from serving.model_directory import ModelMetadata
 from steps.training.calibration import DEFAULT_SETTINGS, CalibrateSettings
 from steps.training.search import tuned
 from steps.training.settings import TrainSettings, check_trainable
+from steps.training.training_key import TRAINING, purpose_here, training_key
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
-
-TRAINING = "training"
-"""What a training is for that is to be registered."""
 
 
 def train_classifier(
@@ -57,7 +55,7 @@ def train_classifier(
         calibration: what validation pictures choose once the network is trained.
         lock: digest of the lock files.
         store: where features and checkpoints are kept; None: nowhere.
-        purpose: a training for another one does not go on from these checkpoints.
+        purpose: what it is for; only a training of a version takes features that are there already.
 
     Raises:
         UsageError: the settings can never learn, or the weights are not what was configured.
@@ -70,7 +68,7 @@ def train_classifier(
     # use too, they took 2 to 5 times the CPU for the same bytes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from materializers.feature_cache import FeatureCache
-    from steps.training.checkpoints import Checkpoints, training_key
+    from steps.training.checkpoints import Checkpoints
     from steps.training.device import training_device
     from steps.training.export import export
     from steps.training.machine import describe_machine
@@ -87,7 +85,7 @@ def train_classifier(
         splits,
         classes,
         settings,
-        cache=None if store is None else FeatureCache(store),
+        cache=None if store is None or purpose != TRAINING else FeatureCache(store),
         checkpoints=None if store is None else Checkpoints(store, key),
     )
     metadata = ModelMetadata(
@@ -119,11 +117,6 @@ def train_classifier(
         platform=describe_machine(training_device().type),
     )
     return Classifier(directory=directory, record=record)
-
-
-def _of_this_run(purpose: str) -> str:
-    """What checkpoints are for: a training goes on in any run, anything else only in its own."""
-    return purpose if purpose == TRAINING else f"{purpose} {get_step_context().pipeline_run.id}"
 
 
 @step(experiment_tracker=True)
@@ -165,7 +158,7 @@ def train(
             calibration=calibration,
             lock=lock,
             store=active_store(),
-            purpose=_of_this_run(purpose),
+            purpose=purpose_here(purpose),
         )
     # The materializer copies the files when the step is over; then nobody holds the classifier any more.
     weakref.finalize(classifier, folder.cleanup)

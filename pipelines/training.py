@@ -87,7 +87,11 @@ def learn(
         "configuration": config.training_digest,
         "code": code,
     }
-    tuning = tune(dataset, splits, search=config.tune, folds=config.cross_validate, **shared)
+    asked = bool(config.tune.trials or config.cross_validate.folds)
+    # A step that has nothing to do opens no run of the tracker either.
+    tuning = tune.with_options(experiment_tracker=asked)(
+        dataset, splits, search=config.tune, folds=config.cross_validate, **shared
+    )
     classifier = train(
         dataset, splits, calibration=config.calibrate, lock=inputs.lock, tuning=tuning, **shared
     )

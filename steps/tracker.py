@@ -109,11 +109,13 @@ def log_metrics(points: Iterable[tuple[str, float, int]]) -> None:
 
 
 def _tracked() -> bool:
-    """Whether this is a step of a stack that has an experiment tracker."""
+    """Whether this is a step that asks for an experiment tracker, on a stack that has one."""
     from zenml.client import Client
     from zenml.steps.step_context import StepContext
 
-    return StepContext.get() is not None and Client().active_stack.experiment_tracker is not None
+    context = StepContext.get()
+    asked = context is not None and bool(context.step_run.config.experiment_tracker)
+    return asked and Client().active_stack.experiment_tracker is not None
 
 
 def _say_later(what: str, why: str) -> None:

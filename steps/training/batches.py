@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +14,11 @@ from materializers.torch_pictures import PictureDataset
 from serving.preprocess import UNLIMITED, decode
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from materializers.image_dataset import ImageDataset
+    from serving.model_directory import Preprocessing
     from steps.training.settings import TrainSettings
 
 DECODED_AT_A_TIME = 256
@@ -39,7 +44,7 @@ class Pictures:
             dataset,
             image_ids,
             classes,
-            lambda data, orientation: decode(data, preprocessing, UNLIMITED, orientation=orientation),
+            partial(_decoded, preprocessing),
         )
         self._threads, self.classes = settings.threads, len(classes)
         self.labels = torch.from_numpy(self._pictures.labels)
@@ -85,3 +90,8 @@ class Pictures:
                 waiting = following
             if waiting is not None:
                 yield waiting.result()
+
+
+def _decoded(preprocessing: Preprocessing, data: bytes, orientation: int) -> NDArray[np.uint8]:
+    """A picture as serving decodes it; a function of the module, which child processes can be given."""
+    return decode(data, preprocessing, UNLIMITED, orientation=orientation)

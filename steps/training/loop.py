@@ -15,7 +15,8 @@ from materializers.classifier import EpochMetrics
 from steps.training.augment import augment
 from steps.training.chance import class_weights, mix
 from steps.training.learning import check_batch_size, enough_memory, not_finite
-from steps.training.measuring import measure
+from steps.training.measuring import Tally, measure
+from steps.training.team import ALONE, Team
 from steps.training.training_state import Keeper, TrainingState
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def fit(
     settings: TrainSettings,
     *,
     checkpoints: PhaseCheckpoints | None = None,
+    team: Team = ALONE,
     on_batch: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda epoch: None,
 ) -> Fit:
@@ -80,6 +82,7 @@ def fit(
         validation: what chooses the epoch.
         settings: how.
         checkpoints: where the training is written down; None: nowhere.
+        team: the processes that train this model together; each calls this with the same arguments.
         on_batch: called after each batch, those that a checkpoint brought included.
         on_epoch: called after each epoch, likewise; what it raises ends the training.
 
@@ -93,16 +96,17 @@ def fit(
         model.to(memory_format=torch.channels_last)
     with enough_memory(settings.batch_size):
         state = TrainingState(model, settings, train.classes)
-        keeper = Keeper(state, checkpoints, settings.checkpoint_seconds)
+        keeper = Keeper(state, checkpoints, settings.checkpoint_seconds, writes=team.rank == 0)
         for _ in range(state.steps):
             on_batch()
         for epoch in state.epochs:
             on_epoch(epoch)
         while not state.over:
             done = len(state.epochs)
-            _train_epoch(state, train, settings, keeper, on_batch)
+            _train_epoch(state, train, settings, keeper, team, on_batch)
             if state.failure is None:
-                state.end_epoch(measure(model, validation, settings.batch_size))
+                team.agree(model)
+                state.end_epoch(measure(model, validation, settings.batch_size, team))
             keeper.now()
             for epoch in state.epochs[done:]:
                 on_epoch(epoch)
@@ -117,6 +121,7 @@ def _train_epoch(
     train: Examples,
     settings: TrainSettings,
     keeper: Keeper,
+    team: Team,
     on_batch: Callable[[], None],
 ) -> None:
     """Learn what is left of an epoch; a loss that is no number ends it as a failure."""
@@ -125,25 +130,28 @@ def _train_epoch(
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=settings.label_smoothing).to(device)
     model.train()
     # Batch normalisation cannot learn from a batch of one.
-    state.begin_epoch(train, at_least=2 if _normalises_batches(model) else 1)
+    state.begin_epoch(train, at_least=2 * team.size if _normalises_batches(model) else 1)
     left = state.order[state.batches * settings.batch_size :]
-    for inputs, labels in train.batches(left, settings.batch_size):
-        varied = _varied(inputs.to(device), settings, state.generator)
-        mixed, partners, share = mix(varied, labels, settings.mixup, state.generator)
+    for inputs, labels in team.batches(train, left, settings.batch_size):
+        chance = team.chance(state.generator, state.steps)
+        varied = _varied(inputs.to(device), settings, chance)
+        mixed, partners, share = mix(varied, labels, settings.mixup, chance)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.mixed_precision):
             logits, _ = model(mixed)
             loss = criterion(logits, labels.to(device))
             if share < 1:
                 loss = share * loss + (1 - share) * criterion(logits, partners.to(device))
-        if not math.isfinite(value := loss.item()):
-            state.failure = not_finite(state.epoch, "training loss", value, state.learning_rate)
-            return
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        weight = len(labels) if weights is None else float(weights[labels].sum())
+        value = team.average(state.learning, loss.item(), weight)
+        if not math.isfinite(value):
+            state.failure = not_finite(state.epoch, "training loss", value, state.learning_rate)
+            return
         if settings.gradient_clip is not None:
             nn.utils.clip_grad_norm_(state.learning, settings.gradient_clip)
         state.optimizer.step()
-        state.end_batch(value, logits, labels)
+        state.end_batch(team.total(Tally.of_batch(value, logits, labels)))
         on_batch()
         keeper.when_due()
 

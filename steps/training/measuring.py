@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from materializers.classifier import EpochMetrics
+from steps.training.team import ALONE
 
 if TYPE_CHECKING:
     from steps.training.examples import Examples
+    from steps.training.team import Team
 
 
 @dataclass
@@ -32,12 +34,17 @@ class Tally:
         """Nothing counted yet."""
         return cls(torch.zeros(classes, classes, dtype=torch.int64))
 
-    def add(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch: its mean loss, logits ``(n, classes)``, labels ``(n,)`` int64 of a CPU."""
-        k = len(self.confusion)
+    @classmethod
+    def of_batch(cls, loss: float, logits: Tensor, labels: Tensor) -> Tally:
+        """One batch: its mean loss, logits ``(n, classes)``, labels ``(n,)`` int64 of a CPU."""
+        k = logits.shape[1]
         cells = labels * k + logits.detach().argmax(dim=1).cpu()
-        self.confusion += torch.bincount(cells, minlength=k * k).reshape(k, k)
-        self.loss_sum += loss * len(labels)
+        return cls(torch.bincount(cells, minlength=k * k).reshape(k, k), loss * len(labels))
+
+    def add(self, other: Tally) -> None:
+        """Count another one's examples too."""
+        self.confusion += other.confusion
+        self.loss_sum += other.loss_sum
 
     @property
     def loss(self) -> float:
@@ -81,13 +88,17 @@ def epoch_metrics(number: int, rate: float, trained: Tally, checked: Tally) -> E
     )
 
 
-def measure(model: nn.Module, examples: Examples, batch_size: int) -> Tally:
-    """Loss and confusion of the model as it will be served: nothing dropped, nothing augmented, float32."""
+def measure(model: nn.Module, examples: Examples, batch_size: int, team: Team = ALONE) -> Tally:
+    """Loss and confusion of the model as it will be served: nothing dropped, nothing augmented, float32.
+
+    Each process of a team measures its share; all of them get the sum.
+    """
     tally = Tally.of_none(examples.classes)
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        for inputs, labels in examples.batches(torch.arange(len(examples)), batch_size):
+        for inputs, labels in examples.batches(team.share(torch.arange(len(examples))), batch_size):
             logits, _ = model(inputs.to(device))
-            tally.add(functional.cross_entropy(logits, labels.to(device)).item(), logits, labels)
-    return tally
+            loss = functional.cross_entropy(logits, labels.to(device)).item()
+            tally.add(Tally.of_batch(loss, logits, labels))
+    return team.total(tally)

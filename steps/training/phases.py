@@ -12,10 +12,11 @@ from steps.progress import progress
 from steps.training.batches import Pictures
 from steps.training.device import training_device
 from steps.training.learning import warn_of_missing
-from steps.training.loop import Fit, fit, reproducible
+from steps.training.loop import Fit, reproducible
 from steps.training.material import material
 from steps.training.measuring import epoch_metrics, measure
 from steps.training.networks import Network, unfreeze_last
+from steps.training.parallel import fit_parallel
 from steps.training.ridge import fit_ridge
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _fitted(
 ) -> Fit:
     title = "train" if phase != BLOCKS else "fine-tune"
     with progress(title, total=settings.epochs * -(-len(train) // settings.batch_size)) as bar:
-        return fit(
+        return fit_parallel(
             model,
             train,
             validation,

@@ -93,9 +93,9 @@ class TrainingState:
             order = order[: len(order) - len(order) % self._settings.batch_size]
         self.order, self.batches, self.tally = order, 0, Tally.of_none(self._classes)
 
-    def end_batch(self, loss: float, logits: Tensor, labels: Tensor) -> None:
-        """Count one batch; see :meth:`Tally.add`."""
-        self.tally.add(loss, logits, labels)
+    def end_batch(self, tally: Tally) -> None:
+        """Count one batch, by what it measured."""
+        self.tally.add(tally)
         self.batches += 1
         self.steps += 1
 
@@ -185,13 +185,21 @@ class TrainingState:
 class Keeper:
     """Writes a training down: at the end of each epoch, and in between when its time has come."""
 
-    def __init__(self, state: TrainingState, checkpoints: PhaseCheckpoints | None, seconds: float) -> None:
+    def __init__(
+        self,
+        state: TrainingState,
+        checkpoints: PhaseCheckpoints | None,
+        seconds: float,
+        *,
+        writes: bool = True,
+    ) -> None:
         """Take the training up where one was written down.
 
         Args:
             state: of the training.
             checkpoints: where; None: nowhere.
             seconds: how long it goes on before it is written down again.
+            writes: whether this process does; others of its team only take up what it wrote.
         """
         self._state, self._checkpoints, self._seconds = state, checkpoints, seconds
         self._number: int | None = None
@@ -199,6 +207,8 @@ class Keeper:
         if checkpoints is not None and (found := checkpoints.read()) is not None:
             self._number = found.number
             state.restore(found)
+        if not writes:
+            self._checkpoints = None
 
     def when_due(self) -> None:
         """Write it down where the last time is long enough ago."""

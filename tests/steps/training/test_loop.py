@@ -179,8 +179,7 @@ def test_macro_metrics_agree_with_scikit_learn() -> None:
 
     labels = torch.tensor([0, 0, 1, 1, 1, 2, 2, 3])
     answers = torch.tensor([0, 1, 1, 1, 0, 0, 1, 3])
-    tally = Tally(torch.zeros(4, 4, dtype=torch.int64))
-    tally.add(1.0, torch.nn.functional.one_hot(answers, 4).float(), labels)
+    tally = Tally.of_batch(1.0, torch.nn.functional.one_hot(answers, 4).float(), labels)
     expected = precision_recall_fscore_support(labels, answers, average="macro", zero_division=0)
     assert tally.macro() == pytest.approx(expected[:3])
     assert tally.accuracy == pytest.approx(4 / 8)

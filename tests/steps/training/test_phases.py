@@ -97,7 +97,7 @@ def test_a_training_killed_in_its_second_phase_ends_with_the_same_weights(
         return fit(model, train, validation, wanted, **arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(phases, "fit", dying)
+        patched.setattr(phases, "fit_parallel", dying)
         with pytest.raises(KeyboardInterrupt):
             learnt(checkpoints)
     batches: list[int] = []
@@ -109,7 +109,7 @@ def test_a_training_killed_in_its_second_phase_ends_with_the_same_weights(
         batches.append(before.number)
         return fit(model, train, validation, wanted, **arguments)
 
-    monkeypatch.setattr(phases, "fit", counting)
+    monkeypatch.setattr(phases, "fit_parallel", counting)
     again = learnt(checkpoints)
     assert len(set(batches)) == 1
     assert same(state(again), state(whole))

@@ -17,6 +17,9 @@ def measure(quick: bool) -> list[Claim]:
     # Read when torch is loaded, as a training does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
-        from benchmarks.training import features
+        from benchmarks.training import features, parallel
 
-        return [*features.measure(Path(name) / "features", quick=quick)]
+        return [
+            *features.measure(Path(name) / "features", quick=quick),
+            *parallel.measure(quick=quick),
+        ]

@@ -22,6 +22,7 @@ RUN_LABEL = "metadata.labels['pipeline/runid']"
 schedule would be the same run."""
 GPU = "nvidia.com/gpu"
 """The resource name, and the taint, of nodes with NVIDIA GPUs."""
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where NCCL lets the GPUs of a container meet
 SCRATCH = "/tmp"  # noqa: S108 - a path of the container, on a volume of its own
 COMMAND = ("python", "-m", "shutterline_step")
 """What the training image starts; see stacks/docker/shutterline_step.py."""
@@ -116,6 +117,11 @@ def _set_resources(task: "PipelineTask", settings: ShutterlineKubeflowSettings) 
         task.set_accelerator_limit(settings.gpus)
         # Nodes with GPUs are kept free of other work by this taint.
         kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+    if settings.gpus > 1:
+        # A container has 64 MB of it, of which GPUs that exchange gradients need more.
+        kubernetes.empty_dir_mount(
+            task, volume_name="shared-memory", mount_path=SHARED_MEMORY, medium="Memory"
+        )
     for label, value in sorted((settings.node_pool or {}).items()):
         kubernetes.add_node_selector(task, label, value)
     if settings.step_timeout_s is not None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from zenml.config.retry_config import StepRetryConfig
 
 from pipelines.config import load_config
-from stacks.kubeflow_orchestrator.compiled import CompiledStep, compile_pipeline
+from stacks.kubeflow_orchestrator.compiled import SHARED_MEMORY, CompiledStep, compile_pipeline
 from stacks.kubeflow_orchestrator.flavor import ShutterlineKubeflowSettings
 
 IMAGE = "registry.example.com/shutterline-training:1"
@@ -68,6 +68,16 @@ def test_the_products_resources_are_in_the_compiled_pipeline() -> None:
     retries = pipeline["root"]["dag"]["tasks"]["train"]["retryPolicy"]
     assert (retries["maxRetryCount"], retries["backoffDuration"], retries["backoffFactor"]) == (3, "60s", 2.0)
     assert "retryPolicy" not in pipeline["root"]["dag"]["tasks"]["split"]
+
+
+def test_several_gpus_get_shared_memory_of_their_own() -> None:
+    """``/dev/shm`` is a volume in memory where a step has more than one GPU, and nowhere else."""
+    _, platform = compiled(a_step("split", gpus=1), a_step("train", "split", gpus=2))
+    mounts = {
+        name: [each["mountPath"] for each in entry["emptyDirMounts"] if each.get("medium") == "Memory"]
+        for name, entry in platform.items()
+    }
+    assert mounts == {"exec-split": [], "exec-train": [SHARED_MEMORY]}
 
 
 def test_steps_run_after_those_that_they_need() -> None:

@@ -40,7 +40,7 @@ class Fold(Record):
     accuracy: float
     f1_macro: float
     epochs: int
-    """That were trained; the best one was measured."""
+    """That were trained, of which the best one was measured; none where the head is fitted in closed form."""
 
 
 class Spread(Record):

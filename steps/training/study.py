@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import optuna
-import torch
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -30,6 +29,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from materializers.tuning_report import Trial as ReportedTrial
+from steps.training.device import training_device
 from steps.training.loop import fit, reproducible
 from steps.training.search import Choices, Range, TuneSettings, is_whole, with_values
 from steps.training.study_storage import Place, Where, open_place, quiet
@@ -187,7 +187,7 @@ class Study:
             try:
                 with reproducible(settings.seed, settings.threads):
                     model = material.new_model(settings)
-                    model.to("cuda" if torch.cuda.is_available() else "cpu")
+                    model.to(training_device())
                     result = fit(
                         model,
                         material.train,

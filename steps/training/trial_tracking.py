@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from steps.tracker import METRICS_A_CALL
+
 if TYPE_CHECKING:
     from materializers.tuning_report import CrossValidation, Trial
 
@@ -74,7 +76,9 @@ class TrialRuns:
         if trial.score is not None:
             metrics.append(Metric("score", trial.score, now, 0))
         parameters = [Param(name, str(value)) for name, value in trial.parameters.items()]
-        client.log_batch(run.info.run_id, metrics=metrics, params=parameters)
+        client.log_batch(run.info.run_id, params=parameters, metrics=metrics[:METRICS_A_CALL])
+        for begin in range(METRICS_A_CALL, len(metrics), METRICS_A_CALL):
+            client.log_batch(run.info.run_id, metrics=metrics[begin : begin + METRICS_A_CALL])
         client.set_terminated(run.info.run_id, "FINISHED" if trial.state == "complete" else "KILLED")
 
     def _give_up(self, error: Exception) -> None:

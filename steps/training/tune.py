@@ -246,11 +246,17 @@ def tune(
     configuration: str,
     code: str,
 ) -> Annotated[TuningReport | None, "tuning"]:
-    """Tune and cross-validate; nothing where neither is asked for, or nothing can be learnt from."""
+    """Tune and cross-validate; nothing where neither is asked for, or nothing can be learnt from.
+
+    Raises:
+        ServiceUnreachable: the experiment tracker does not answer, so that nothing was begun.
+    """
     if dataset is None or splits is None or not (search.trials or folds.folds):
         return None
     from steps.data.stored import active_store
+    from steps.tracker import require_run
 
+    require_run("take the trials")
     return tune_training(
         dataset,
         splits,

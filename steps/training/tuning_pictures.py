@@ -20,8 +20,9 @@ def pictures_of(report: TuningReport) -> dict[str, bytes]:
     """History, importances and parallel coordinates as PNGs, by name."""
     found = {}
     complete = [trial for trial in report.trials if trial.score is not None]
-    if len(complete) >= FEWEST_TRIALS:
+    if complete and len(report.trials) >= FEWEST_TRIALS:
         found[HISTORY] = history(report.trials)
+    if len(complete) >= FEWEST_TRIALS:
         found[PARALLEL] = parallel_coordinates(complete, list(report.search_space))
     if len(report.importances) >= FEWEST_TRIALS:
         found[IMPORTANCES] = importances(report.importances)

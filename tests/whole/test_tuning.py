@@ -12,6 +12,7 @@ from tests.whole.shop import Shop
 
 ASKED = (
     "tune.trials=3",
+    "tune.pruner=none",
     "tune.search_space={learning_rate: {low: 0.001, high: 0.01, log: true}, batch_size: null}",
     "cross_validate.folds=3",
     "train.epochs=2",
@@ -35,7 +36,7 @@ def shop(open_shop: Callable[[str], Shop]) -> Shop:
 
 def test_a_run_tunes_validates_and_trains_with_the_best(shop: Shop) -> None:
     """Trials and folds are in the report, each trial a run below the step's, and the model is the best's."""
-    import mlflow
+    from materializers.evidence import registry_client
 
     outcome = shop.run(*ASKED, train=True, source=str(shop.delivery))
     assert outcome.exit_code in (0, 3), outcome.said  # two epochs may be refused
@@ -47,7 +48,7 @@ def test_a_run_tunes_validates_and_trains_with_the_best(shop: Shop) -> None:
     assert HISTORY in report.pictures
     classifier = run.steps["train"].outputs["classifier"][0].load()
     assert classifier.record.epochs[0].learning_rate == report.best["learning_rate"]
-    client = mlflow.MlflowClient()
+    client = registry_client()
     (experiment,) = {each.experiment_id for each in client.search_experiments() if each.name != "Default"}
     below = [
         each

@@ -22,9 +22,11 @@ def test_one_trial_or_one_parameter_is_no_picture() -> None:
     """A single point says nothing that the table does not."""
     report = tuning_report()
     assert (
-        pictures_of(report.model_copy(update={"trials": report.trials[:2], "importances": {"x": 1.0}})) == {}
+        pictures_of(report.model_copy(update={"trials": report.trials[:1], "importances": {"x": 1.0}})) == {}
     )
     assert pictures_of(report.model_copy(update={"trials": (), "importances": {}})) == {}
+    pruned = report.model_copy(update={"trials": report.trials[:2], "importances": {}})
+    assert list(pictures_of(pruned)) == [HISTORY]
 
 
 @pytest.mark.parametrize("values", [("adam", "adamw"), (None, 0.5), (True, False), (3, 3), (0.001, 10.0)])

@@ -24,6 +24,7 @@ from materializers.quarantine import Quarantine, read_rows
 from materializers.shards import SHARDS_FOLDER, digest_of_name
 from materializers.store_files import (
     CHECKPOINTS,
+    STUDIES,
     StoredFile,
     forget_listings,
     relative,
@@ -51,8 +52,10 @@ ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID
 SHARDS, BLOBS, FEATURES = f"{SHARDS_FOLDER}/", "quarantine/blobs/", f"{FEATURES_FOLDER}/"
 TRAINING = re.compile(rf"{CHECKPOINTS}/[^/]+")
 """The folder of a training's checkpoints."""
+STUDY = re.compile(rf"{STUDIES}/[^/]+")
+"""The folder of a study's trials and folds."""
 
-Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features", "checkpoint"]
+Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features", "checkpoint", "study"]
 INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
 UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
 """How a file is called while it is written; see :func:`materializers.blobs.write_file`."""
@@ -128,7 +131,7 @@ def find_garbage(
         served: folders that the model registry refers to.
         now: the time.
         grace: what is younger stays.
-        unused: how long features stay that no training asks for.
+        unused: how long features and studies stay that no training asks for.
 
     Raises:
         DamagedArtifact: a manifest, an index, or the rows of a quarantine, cannot be read.
@@ -164,6 +167,7 @@ def find_garbage(
         *_outdated(found.blobs, kept_until, now=now, oldest=oldest),
         *_spare_features(store, datasets, found.features, oldest=oldest, used_after=now - unused),
         *_left_trainings(found.checkpoints, oldest),
+        *_old_studies(found.studies, min(oldest, now - unused)),
     ]
 
 
@@ -177,6 +181,8 @@ class Files:
     features: list[StoredFile] = field(default_factory=list)
     checkpoints: dict[str, list[StoredFile]] = field(default_factory=dict)
     """By the folders of their trainings."""
+    studies: dict[str, list[StoredFile]] = field(default_factory=dict)
+    """By their folders."""
     parts: list[StoredFile] = field(default_factory=list)
     """What was not written to its end; in a folder of which ZenML does not know, it is one of its files."""
     folders: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -203,6 +209,8 @@ def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
         elif (training := TRAINING.match(path)) is not None:
             folder = f"{str(store.path).rstrip('/')}/{training[0]}"
             found.checkpoints.setdefault(folder, []).append(file)
+        elif (study := STUDY.match(path)) is not None:
+            found.studies.setdefault(f"{str(store.path).rstrip('/')}/{study[0]}", []).append(file)
     return found
 
 
@@ -317,6 +325,12 @@ def _left_trainings(trainings: Mapping[str, list[StoredFile]], oldest: datetime)
     for uri, files in trainings.items():
         if max(file.changed for file in files) < oldest:
             yield Garbage("checkpoint", uri, tuple(files), "nobody went on with the training")
+
+
+def _old_studies(studies: Mapping[str, list[StoredFile]], used_after: datetime) -> Iterator[Garbage]:
+    for uri, files in studies.items():
+        if (used := max(file.changed for file in files)) < used_after:
+            yield Garbage("study", uri, tuple(files), f"nobody went on with it since {used:%Y-%m-%d}")
 
 
 def _outdated(

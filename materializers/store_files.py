@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 DELIVERIES = "deliveries"
 """Below a store's root: deliveries of a caller's disk that were brought to where the steps are."""
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS, STUDIES = "checkpoints", "studies"
 """Below a store's root: trainings that go on, or were killed; a folder each."""
 PIECE_BYTES = 8 * 2**20
 CHANGED = ("LastModified", "last_modified", "mtime", "updated")

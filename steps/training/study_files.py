@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from materializers.blobs import is_on_disk, read_blob, write_blob, write_file
+from materializers.store_files import STUDIES
 from materializers.tuning_report import Fold
 from steps.data.stored import store_errors
 from steps.training.study_storage import JOURNAL
@@ -36,7 +37,7 @@ class StudyFiles:
 
     def __init__(self, store: BaseArtifactStore, key: str) -> None:
         self._store, self.key = store, key
-        self._root = f"{str(store.path).rstrip('/')}/studies/{key}"
+        self._root = f"{str(store.path).rstrip('/')}/{STUDIES}/{key}"
         self._copied: bytes | None = None
         self._warned = False
 

@@ -137,6 +137,20 @@ def test_checkpoints_that_nobody_went_on_with_go(store: BaseArtifactStore) -> No
     assert found(kept) == []
 
 
+def test_studies_that_nobody_went_on_with_go_after_their_time(store: BaseArtifactStore) -> None:
+    """Trials and folds together, once as old as features may be; until then a search may be widened."""
+    kept = Kept(store)
+    kept.save(dataset(1))
+    before = kept.paths()
+    for name in ("journal.log", "fold-0123-1.json"):
+        write_blob(store, f"{store.path}/studies/{'ab' * 32}/{name}", b"{}")
+    assert found(kept, now=datetime.now(UTC) + timedelta(days=29)) == []
+    (garbage,) = found(kept, now=datetime.now(UTC) + timedelta(days=31))
+    assert names(kept, [garbage]) == {("study", f"studies/{'ab' * 32}")}
+    assert len(garbage.files) == 2
+    assert kept.paths() > before
+
+
 def test_a_folder_in_which_somebody_writes_is_young(disk: LocalArtifactStore) -> None:
     """What is written just now keeps the older files of a save that is going on."""
     kept = Kept(disk)

@@ -23,6 +23,8 @@ from steps.training.study_storage import Where
 from tests.steps.training.examples import settings
 
 FEATURES, CLASSES = 4, 3
+LONGEST_RUN = 6000
+"""Bytes of a journal until its process is killed: about two trials."""
 SPACE = {
     "learning_rate": Range(low=0.0001, high=0.1, log=True),
     "batch_size": Choices(choices=(8, 16, 32)),
@@ -88,8 +90,12 @@ def finished(of: Task, seconds: float = 0.0) -> Study:
 def kill_while_running(folder: Path, trials: int, kills: int) -> None:
     """Run one study again and again, each time in a process that is killed at a random moment.
 
-    The processes are forked, after torch has loaded all that it loads late: a start costs seconds.
+    The moment is a random number of bytes of the journal, so that a fast machine is not done before. The
+    processes are forked, after torch has loaded all that it loads late: a start costs seconds.
     """
+    journal = folder / "study" / "journal.log"
+    journal.parent.mkdir()
+    journal.touch()
     finished(task(folder / "warm", 1))
     rng = random.Random(0)  # noqa: S311 - moments, not secrets
     for _ in range(kills):
@@ -97,7 +103,10 @@ def kill_while_running(folder: Path, trials: int, kills: int) -> None:
         if not child:
             finished(task(folder / "study", trials), seconds=0.001)
             os._exit(0)
-        time.sleep(rng.uniform(0.05, 1.2))
+        size = journal.stat().st_size + rng.randint(1, LONGEST_RUN)
+        while journal.stat().st_size < size:
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.01))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 

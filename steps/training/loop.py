@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +49,11 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     The same seed with another number of threads gives other weights.
     """
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
+    # Filling memory that is written before it is read made a step of small_cnn at 64 px 20 % longer.
+    memory.fill_uninitialized_memory = False
     torch.set_deterministic_debug_mode("error")  # `use_deterministic_algorithms` imports the compiler, 4 s
     try:
         with torch.random.fork_rng():
@@ -58,6 +62,7 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.set_deterministic_debug_mode(before[1])
+        memory.fill_uninitialized_memory = filled
 
 
 def fit(
@@ -75,6 +80,11 @@ def fit(
 
     The best epoch is the one with the highest validation accuracy, the lower loss among equals. Killed at any
     moment, the same call with the same ``checkpoints`` goes on, and ends with the same weights.
+
+    ``mixed_precision`` and ``channels_last`` are off unless set. On an AMD EPYC with AVX-512 BF16, by one
+    thread, a step in bfloat16 took 0.69 of the time for small_cnn (64 px, batch 32) and 0.59 for ResNet-18
+    (224 px, batch 8); a CPU without bfloat16 takes longer than in float32. ``channels_last`` changed neither
+    by more than 2 %: pictures come with their colours last, and torch's convolutions follow their input.
 
     Args:
         model: inputs to logits ``(n, classes)`` and embedding ``(n, features)``.

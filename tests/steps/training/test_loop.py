@@ -162,7 +162,8 @@ def test_reproducible_leaves_torch_as_it_was() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    threads = torch.get_num_threads()
+    memory: Any = torch.utils.deterministic
+    threads, filled = torch.get_num_threads(), memory.fill_uninitialized_memory
     with pytest.raises(KeyError), reproducible(0, threads + 1):
         assert torch.get_num_threads() == threads + 1
         assert torch.are_deterministic_algorithms_enabled()
@@ -170,6 +171,7 @@ def test_reproducible_leaves_torch_as_it_was() -> None:
         raise KeyError
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
+    assert memory.fill_uninitialized_memory == filled
     assert torch.equal(torch.rand(1), expected)
 
 

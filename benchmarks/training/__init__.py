@@ -17,10 +17,11 @@ def measure(quick: bool) -> list[Claim]:
     # Read when torch is loaded, as a training does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
-        from benchmarks.training import features, parallel, tuning
+        from benchmarks.training import features, loop, parallel, tuning
 
         return [
             *features.measure(Path(name) / "features", quick=quick),
+            *loop.measure(Path(name) / "loop", quick=quick),
             *tuning.measure(quick=quick),
             *parallel.measure(quick=quick),
         ]

@@ -32,7 +32,7 @@ class Augmentation(Record):
     hue: float = Field(default=0.0, ge=0, le=0.5)
     """The largest turn of the colour circle either way, in turns."""
     rand_augment: int = Field(default=0, ge=0, le=10)
-    """Operations that RandAugment draws for a batch (Cubuk et al. 2020); 0: none."""
+    """Operations that RandAugment draws for a picture (Cubuk et al. 2020); 0: none."""
     rand_augment_magnitude: int = Field(default=9, ge=0, le=30)
 
     @property
@@ -113,7 +113,7 @@ class TrainSettings(Record):
     channels_last: bool = False
     learning: Learning = Learning()
     processes: int = Field(default=1, ge=1, le=64)
-    """Data-parallel ones; each takes its share of a batch."""
+    """Data-parallel ones; each takes its share of a batch, and of the threads, one at least."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     threads: int = Field(default=2, ge=1, le=1024)
     """Of a CPU; part of the configuration, because another number gives other weights."""

@@ -69,11 +69,20 @@ def refused(outcome: Outcome, said: str) -> None:
     assert "\n" not in outcome.said
 
 
-def test_a_version_is_equal_on_the_same_machine_again_and_again(shop: Shop) -> None:
+def test_a_version_is_equal_on_the_same_machine_again_and_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From what was recorded, not from today's seed; trained each time, and registered never."""
-    before = shop.versions(), shop.aliases()
+    from steps.training.training_key import training_key
+
+    before, keys = (shop.versions(), shop.aliases()), list[str]()
+
+    def noted(**evidence: Any) -> str:
+        keys.append(training_key(**evidence))
+        return keys[-1]
+
+    monkeypatch.setattr("steps.training.train.training_key", noted)
     for _ in range(2):
-        learnt = trainings()
         outcome = shop.run(reproduce=1)
         assert outcome.exit_code == 0, (outcome.results, outcome.stderr)
         assert (outcome.last["pipeline"], outcome.last["status"]) == ("reproduction", "completed")
@@ -83,10 +92,11 @@ def test_a_version_is_equal_on_the_same_machine_again_and_again(shop: Shop) -> N
         assert statuses == {"train": "completed", "compare": "completed"}
         report = report_of(outcome)
         assert (report.outcome, report.weights.differing, report.weights.unmatched) == ("equal", 0, ())
-        assert len(trainings() - learnt) == 1, "it went on from a training that had ended"
+        assert trainings() == set(), "its checkpoints stayed"
         inputs = {each.name: each for each in report.inputs}
         assert inputs["seed"].here == "1"
         assert [name for name, each in inputs.items() if each.same is False] == []
+    assert len(set(keys)) == 2, "it went on from a training that had ended"
     assert (shop.versions(), shop.aliases()) == before
 
 
@@ -117,11 +127,10 @@ def test_code_that_learns_otherwise_differs_and_says_by_how_much(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 3, the tensors that differ most, and no guess beside the code."""
-    from steps.training import loop
+    from steps.training.loop import reproducible as kept
 
-    kept = loop.reproducible
     monkeypatch.setattr("pipelines.launch.code_digest", lambda: "0c" * 32)
-    monkeypatch.setattr(loop, "reproducible", lambda seed, threads: kept(seed + 1, threads))
+    monkeypatch.setattr("steps.training.phases.reproducible", lambda seed, threads: kept(seed + 1, threads))
     outcome = shop.run(reproduce=1)
     assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "differs")
     headline, code, *others = outcome.last["reasons"]
@@ -137,10 +146,9 @@ def test_training_that_is_not_reproducible_is_said_to_be_so(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Equal inputs and other bytes."""
-    from steps.training import loop
+    from steps.training.loop import reproducible as kept
 
-    kept = loop.reproducible
-    monkeypatch.setattr(loop, "reproducible", lambda seed, threads: kept(seed + 1, threads))
+    monkeypatch.setattr("steps.training.phases.reproducible", lambda seed, threads: kept(seed + 1, threads))
     outcome = shop.run(reproduce=1)
     assert outcome.exit_code == REFUSED
     assert "Equal inputs and other bytes: training is not reproducible here." in outcome.last["reasons"]

@@ -117,7 +117,7 @@ def fit(
             if state.failure is None:
                 team.agree(model)
                 state.end_epoch(measure(model, validation, settings.batch_size, team))
-            keeper.now()
+            keeper.now() if state.over else keeper.when_due()
             for epoch in state.epochs[done:]:
                 on_epoch(epoch)
         state.keep_best()

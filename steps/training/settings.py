@@ -120,12 +120,14 @@ class TrainSettings(Record):
     memory_mb: int = Field(default=4096, ge=0)
     """What a split's decoded pictures may take; above it they are decoded batch by batch."""
     checkpoint_seconds: float = Field(default=60, ge=0)
-    """How long a training goes on before it is written down again, beside the end of every epoch."""
+    """How long a training goes on before it is written down again; whoever is killed loses no more."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.weights != PACKAGE and (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError("weights and weights_sha256 go together: nothing is loaded unchecked")
+        if self.weights is not None and urlsplit(self.weights).password is not None:
+            raise ValueError("weights has a password in it, which every record of the training would keep")
         check_size(self.architecture, self.preprocessing.height, self.preprocessing.width)
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")

@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 
 import serving
 from materializers.classifier import CURVES, FAILED_TO_LEARN, Classifier, EpochMetrics, TrainingRecord
-from materializers.redaction import redact
 from serving.model_directory import read_metadata
 from steps.tracker import log_metrics
 from steps.training.settings import TrainSettings
@@ -73,7 +72,7 @@ def parameters_of(settings: TrainSettings) -> dict[str, str]:
     """Every setting that decides what a model becomes, as the tracker shows it.
 
     Nested ones are named as ``fine_tuning.blocks`` is; ``data_augmentation`` is the augmentation in JSON, or
-    ``none``. User and password of an address are masked.
+    ``none``.
     """
     kept = settings.model_dump(mode="json", exclude={*DECIDES_NOTHING, "augmentation"})
     augmentation = settings.augmentation
@@ -81,7 +80,7 @@ def parameters_of(settings: TrainSettings) -> dict[str, str]:
         **_flat(kept),
         "data_augmentation": augmentation.model_dump_json() if augmentation.active else "none",
     }
-    return {name: _shortened(redact(str(value), {})) for name, value in named.items()}
+    return {name: _shortened(str(value)) for name, value in named.items()}
 
 
 def track(classifier: Classifier) -> None:

@@ -183,7 +183,10 @@ class TrainingState:
 
 
 class Keeper:
-    """Writes a training down: at the end of each epoch, and in between when its time has come."""
+    """Writes a training down when its time has come, and at its end.
+
+    Not at every epoch's: those of a head on features take less time than that.
+    """
 
     def __init__(
         self,

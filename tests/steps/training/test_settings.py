@@ -31,6 +31,10 @@ def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -
         ({"weights_sha256": "0" * 64}, "weights"),
         ({"weights": "a.safetensors", "weights_sha256": "abc"}, "weights_sha256"),
         ({"augmentation": {"flip": 1.5}}, "flip"),
+        (
+            {"weights": "https://ada:" + "word" + "@shop.example/w", "weights_sha256": "0" * 64},
+            "a password in it",
+        ),
         ({"deviation": (0.2, 0.0, 0.2)}, "deviation"),
         ({"architecture": "resnet18", "preprocessing": {"height": 28, "width": 28}}, "28 pixels"),
     ],

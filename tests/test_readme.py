@@ -34,6 +34,7 @@ PAGES = (
     "docs/gate.md",
     "docs/serving.md",
     "docs/architecture.md",
+    "docs/training.md",
 )
 """In this order their commands are run; each page finds what the ones before it left."""
 STACK = MODEL = "readme"
@@ -68,6 +69,12 @@ ELSEWHERE = {
         "tests/whole/test_data_acts.py",
         "test_a_forgotten_picture_is_gone_and_the_model_is_still_released",
         "shop.run(forget=True, photos=(path,), by='Ada', reason='the customer asked')",
+    ),
+    "python run.py --config configs/demo --set tune.trials=3 --set cross_validate.folds=3 "
+    "--train --source data/first-delivery.zip": (
+        "tests/whole/test_tuning.py",
+        "test_a_run_tunes_validates_and_trains_with_the_best",
+        "shop.run(*ASKED, train=True, source=str(shop.delivery))",
     ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""
@@ -359,6 +366,48 @@ def test_the_examples_of_own_pictures_are_accepted(tmp_path: Path) -> None:
     assert found
     labels = read_labels(found[1].encode())
     assert {row.label for row in labels.rows} <= set(config.product.classes)
+
+
+def test_the_examples_of_a_training_are_accepted(tmp_path: Path) -> None:
+    """The YAML of docs/training.md has no unknown key, and the first of it is the overlay's."""
+    from pipelines.config import load_config
+    from steps.training.search import check_searchable
+    from steps.training.settings import FineTuning
+
+    page = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
+    network, weights, search = (
+        load_config(_written(tmp_path / f"{number}.yaml", text), ())
+        for number, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S))
+    )
+    overlay = load_config(PROJECT / "configs" / "backbones" / "efficientnet_lite0.yaml", ()).train
+    assert network.train.model_copy(update={"fine_tuning": FineTuning()}) == overlay
+    assert weights.train.weights_sha256 is not None
+    check_searchable(search.train, search.tune)
+    assert set(search.tune.searched) == {"learning_rate", "dropout", "head", "weight_decay"}
+    assert load_config(None, ('tune.storage="{{SECRET.KEY}}"',)).tune.storage == "{{SECRET.KEY}}"
+
+
+def test_weights_are_converted_as_the_page_says(tmp_path: Path) -> None:
+    """The lines of docs/training.md, as they are, print the digest of a file that can be read."""
+    import torch
+    from safetensors.torch import load
+
+    from steps.training.weights import read_weights
+
+    stored = {"layer.weight": torch.arange(6.0).reshape(2, 3).T}
+    torch.save(stored, tmp_path / "resnet18.pth")
+    page = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    data = read_weights(str(tmp_path / "resnet18.safetensors"), done.stdout.strip())
+    assert torch.equal(load(data)["layer.weight"], stored["layer.weight"])
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
 
 
 def test_a_stored_dataset_is_read_without_this_project(tmp_path: Path) -> None:

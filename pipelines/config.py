@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from materializers.approval import Change
 from materializers.errors import UsageError
+from materializers.redaction import redact
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
 from steps.data.ingest import ClassChanges, IngestSettings
@@ -29,7 +30,7 @@ from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.training.calibration import CalibrateSettings
 from steps.training.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
-from steps.training.settings import TrainSettings
+from steps.training.settings import DECIDES_NOTHING, TrainSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MOST_HOURS = 87_600
@@ -92,7 +93,7 @@ class KeepingSettings(Record):
     grace_hours: float = Field(default=24, ge=1, le=MOST_HOURS, allow_inf_nan=False)
     """``--collect`` takes nothing younger: a save that is going on is referred to by nothing yet."""
     features_days: float = Field(default=30, ge=1, le=MOST_HOURS / 24, allow_inf_nan=False)
-    """How long the features of a backbone stay that no training asks for."""
+    """How long features stay that no training asks for, and studies that nobody went on with."""
 
 
 class Config(Record):
@@ -122,6 +123,8 @@ class Config(Record):
         deciding = {"validate_", "split", "train", "tune", "cross_validate", "calibrate", "evaluate"}
         sections = self.model_dump(mode="json", include=deciding)
         del sections["tune"]["storage"]  # where a study lies decides nothing
+        for name in DECIDES_NOTHING:
+            del sections["train"][name]
         return json_digest({"classes": list(self.product.classes), **sections})
 
     @property
@@ -158,7 +161,7 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         keys = tuple(part for part in first["loc"] if part not in (RANGE, CHOICES))
         place = ".".join(map(str, keys))
         scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
-        given = f" (given: {first['input']!r})" if scalar else ""
+        given = f" (given: {redact(repr(first['input']), {})})" if scalar else ""
         said = _in_words(first["type"], keys) or first["msg"]
         raise UsageError(f"configuration: {place}: {said}{given}") from error
 

@@ -19,7 +19,7 @@ from materializers.report import Record
 from serving.model_directory import model_digest, read_metadata, write_metadata
 
 LOWEST, HIGHEST = 0.05, 20.0
-"""Temperatures: Guo et al. found 0.9 to 3.3; ridge's logits, which lie from 0 to 1, need about 0.1."""
+"""Temperatures: Guo et al. found 0.9 to 3.3."""
 DIGITS = 4
 """Of a temperature: what later ones change is far below what validation pictures can tell."""
 BINS = 15

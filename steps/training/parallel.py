@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from steps.training.device import check_processes, training_device
+from steps.training.device import check_gpus, training_device
 from steps.training.loop import Fit, fit, reproducible
 from steps.training.measuring import Tally
 from steps.training.shared_tensors import SharedTensors
@@ -69,7 +69,7 @@ def fit_parallel(
         )
     from steps.training.launching import launch
 
-    check_processes(settings.processes, settings.batch_size)
+    check_gpus(settings.processes)
 
     def hear(epoch: EpochMetrics | None) -> None:
         if epoch is None:

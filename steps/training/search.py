@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -131,13 +132,11 @@ class TuneSettings(Record):
     @field_validator("storage")
     @classmethod
     def _no_password(cls, storage: str | None) -> str | None:
-        if storage is not None and "{{" not in storage and "@" in storage and "://" in storage:
-            account = storage.partition("://")[2].rpartition("@")[0]
-            if ":" in account:
-                raise ValueError(
-                    "a password stands in it: write {{SECRET.KEY}} after: zenml secret create SECRET "
-                    "--KEY=ADDRESS"
-                )
+        if storage is not None and urlsplit(storage).password is not None:
+            raise ValueError(
+                "a password stands in it: write '{{SECRET.KEY}}', in quotes, after: zenml secret create "
+                "SECRET --KEY=ADDRESS"
+            )
         return storage
 
     @model_validator(mode="after")
@@ -181,7 +180,7 @@ def check_searchable(settings: TrainSettings, search: TuneSettings) -> None:
         if settings.freeze_backbone and name.startswith("augmentation."):
             raise UsageError(
                 f"tune.search_space.{name}: train.freeze_backbone is true, and features are those of "
-                f"pictures as they came. Leave it out: --set tune.search_space.{name.partition('.')[0]}=null"
+                f"pictures as they came. Leave it out: --set 'tune.search_space={{{name}: null}}'"
             )
         for value in _ends(name, parameter):
             _check_value(settings, name, value)

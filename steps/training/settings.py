@@ -14,6 +14,10 @@ from steps.training.backbone_names import check_name, check_size
 from steps.training.weights import PACKAGE, check_source
 
 Colour = tuple[float, float, float]
+DECIDES_NOTHING = frozenset({"memory_mb", "checkpoint_seconds"})
+"""Settings that leave the model's bytes as they are."""
+SMALLEST_SHARE = 2
+"""Examples of a batch that each process has at least: batch normalisation cannot learn from one."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -132,6 +136,12 @@ class TrainSettings(Record):
         check_size(self.architecture, self.preprocessing.height, self.preprocessing.width)
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")
+        most = self.batch_size // SMALLEST_SHARE
+        if self.processes > max(1, most):
+            raise ValueError(
+                f"processes is {self.processes} and batch_size {self.batch_size}: each process needs "
+                f"{SMALLEST_SHARE} examples of a batch at least, so there can be {most}"
+            )
         if self.head == "ridge" and not self.freeze_backbone:
             raise ValueError("head is ridge, which is fitted to features: freeze_backbone must be true")
         return self

@@ -21,7 +21,7 @@ import serving
 from materializers.classifier import CURVES, FAILED_TO_LEARN, Classifier, EpochMetrics, TrainingRecord
 from serving.model_directory import read_metadata
 from steps.tracker import log_metrics
-from steps.training.settings import TrainSettings
+from steps.training.settings import DECIDES_NOTHING, TrainSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,8 +36,6 @@ TRAINING_TAG = "training_sent"
 """Of a run that has a whole training: the digest of its record. Written last."""
 CHANGED_TAG = "changed."
 """Begins the tags of parameters that the run already had with other values."""
-DECIDES_NOTHING = frozenset({"memory_mb", "checkpoint_seconds"})
-"""Settings that leave the model's bytes as they are."""
 LONGEST_PARAMETER = 6000
 """Characters that MLflow takes."""
 SERVED_WITH = frozenset({"numpy", "onnxruntime", "pillow", "pydantic", "simplejpeg"})

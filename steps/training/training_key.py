@@ -15,6 +15,7 @@ from materializers.errors import ServiceUnreachable
 from materializers.report import json_digest
 from materializers.store_files import CHECKPOINTS, forget_listings
 from steps.data.stored import store_errors
+from steps.training.settings import DECIDES_NOTHING
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -41,7 +42,8 @@ def training_key(
         code: its digest.
         purpose: what it is for.
     """
-    return json_digest([data, splits, list(classes), settings, code, purpose])
+    deciding = {name: value for name, value in settings.items() if name not in DECIDES_NOTHING}
+    return json_digest([data, splits, list(classes), deciding, code, purpose])
 
 
 def checkpoints_folder(store: BaseArtifactStore, key: str) -> str:

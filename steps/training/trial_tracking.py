@@ -79,7 +79,7 @@ class TrialRuns:
         client.log_batch(run.info.run_id, params=parameters, metrics=metrics[:METRICS_A_CALL])
         for begin in range(METRICS_A_CALL, len(metrics), METRICS_A_CALL):
             client.log_batch(run.info.run_id, metrics=metrics[begin : begin + METRICS_A_CALL])
-        client.set_terminated(run.info.run_id, "FINISHED" if trial.state == "complete" else "KILLED")
+        client.set_terminated(run.info.run_id, "FINISHED")
 
     def _give_up(self, error: Exception) -> None:
         self._silent = True

@@ -20,7 +20,7 @@ from steps.training.search import (
     check_searchable,
     tuned,
 )
-from steps.training.settings import TrainSettings, check_trainable
+from steps.training.settings import DECIDES_NOTHING, TrainSettings, check_trainable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,9 +77,8 @@ def tune_training(
     learnt_from = material(dataset, splits, classes, settings, FeatureCache(store))
     searched = search.model_dump(mode="json", include={"search_space", "pruner", "seed"})
     evidence = {"data": dataset.version, "splits": splits.digest, "code": code, "classes": classes}
-    files = StudyFiles(
-        store, json_digest({**evidence, "train": settings.model_dump(mode="json"), "search": searched})
-    )
+    deciding = settings.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
+    files = StudyFiles(store, json_digest({**evidence, "train": deciding, "search": searched}))
     runs = TrialRuns()
     report = TuningReport(
         data=dataset.version,
@@ -214,7 +213,9 @@ def _validated(
     from steps.training.cross_validation import cross_validate, spread
 
     chosen = tuned(settings, report)
-    key = json_digest([chosen.model_dump(mode="json"), folds.model_dump(mode="json")])[:16]
+    key = json_digest(
+        [chosen.model_dump(mode="json", exclude=set(DECIDES_NOTHING)), folds.model_dump(mode="json")]
+    )[:16]
     with progress("cross-validate", total=folds.folds) as bar:
         found = cross_validate(
             material,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from materializers.errors import UsageError
-from steps.training.device import check_processes, training_device
+from steps.training.device import check_gpus, training_device
 
 
 def test_a_gpu_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,18 +18,10 @@ def test_a_gpu_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_fewer_gpus_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names both, and how to change either; on a machine without GPUs any number may train."""
-    check_processes(4, 32)
+    check_gpus(4)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    check_processes(2, 32)
+    check_gpus(2)
     said = "processes is 4.* 2 GPUs.*--set train.processes=2.*--set running.steps.train.gpus=4"
     with pytest.raises(UsageError, match=said):
-        check_processes(4, 32)
-
-
-def test_each_process_needs_two_examples_of_a_batch() -> None:
-    """Batch normalisation cannot learn from one; one process has no such limit."""
-    check_processes(1, 2)
-    check_processes(2, 4)
-    with pytest.raises(UsageError, match=r"there can be 2.*processes=2 or --set train.batch_size=6"):
-        check_processes(3, 5)
+        check_gpus(4)

@@ -61,6 +61,12 @@ def test_whatever_decides_the_weights_is_in_the_key(other: dict[str, Any]) -> No
     assert training_key(**EVIDENCE) == training_key(**EVIDENCE)
 
 
+def test_what_decides_nothing_is_not_in_the_key() -> None:
+    """A killed training goes on, also where less memory or rarer checkpoints are asked for meanwhile."""
+    patient = {"settings": {"seed": 0, "checkpoint_seconds": 600.0, "memory_mb": 1}}
+    assert training_key(**EVIDENCE | patient) == training_key(**EVIDENCE)
+
+
 def test_a_training_that_is_over_leaves_no_checkpoints(store: BaseArtifactStore) -> None:
     """All phases of it go, on disk and in a bucket; those of another purpose stay; again does nothing."""
     folders = {

@@ -2,8 +2,12 @@
 
 Ridge regression on one target a class (Hoerl and Kennard, 1970), and the linear discriminant analysis of
 what it answers (Hastie, Buja and Tibshirani, 1995, "Penalized discriminant analysis"): regression alone lets
-a class hide between two others. On the clothing photographs' features of EfficientNet-Lite0 that is worth 0.8
-points of accuracy, mean of 8 splits. No randomness, no learning rate.
+a class hide between two others. On EfficientNet-Lite0's features of the clothing photographs that is worth
+0.6 to 1.1 points of accuracy, each the mean of 20 splits; on those of Fashion-MNIST, nothing. No randomness,
+no learning rate.
+
+Products and factorisations are scipy's: on an AMD EPYC its OpenBLAS needs two thirds of the time of torch's
+MKL, and it multiplies a matrix by itself in half of the time of a product.
 """
 
 from __future__ import annotations
@@ -11,12 +15,18 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import ssyrk
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from steps.training.examples import Examples
 
@@ -29,8 +39,6 @@ A weaker one would drown in what float32 rounds.
 """
 AT_A_TIME = 4096
 """Rows that are centred together."""
-COLUMNS = 160
-"""Of the Gram matrix that are computed together; only what lies below its diagonal is."""
 ROUNDING = 1e-5
 """What float32 leaves of a direction in which nothing varies, as a share of the one that varies most."""
 LARGEST_SHARPNESS = 100.0
@@ -47,7 +55,7 @@ def fit_ridge(
     validation accuracy than the next weaker one, and none lower than the next stronger one; then the logits
     are stretched so that their softmax has the lowest validation loss.
 
-    The same examples give the same bytes with the same number of threads.
+    The same examples give the same bytes with torch's same number of threads.
 
     Args:
         head: ``(n, features)`` to ``(n, classes)``, on any device.
@@ -58,6 +66,18 @@ def fit_ridge(
     Returns:
         The strength that was chosen.
     """
+    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+        strength, weights, bias = _fitted(train, validation, strengths)
+    with torch.no_grad():
+        head.weight.copy_(weights)
+        head.bias.copy_(bias)
+    return strength
+
+
+def _fitted(
+    train: Examples, validation: Examples, strengths: Sequence[float]
+) -> tuple[float, Tensor, Tensor]:
+    """The chosen strength, weights ``(classes, d)`` and bias ``(classes,)``."""
     shares = torch.bincount(train.labels, minlength=train.classes) / len(train)
     mean = torch.stack([rows.sum(dim=0) for rows, _ in _rows(train)]).sum(dim=0) / len(train)
     cross, solve = (_dual if len(train) < len(mean) else _primal)(train, mean, shares)
@@ -73,10 +93,7 @@ def fit_ridge(
     strength = _climb(sorted(strengths), lambda strength: fitted(strength)[0])
     _, weights, bias, logits = fitted(strength)
     sharpness = _sharpness(logits, validation.labels)
-    with torch.no_grad():
-        head.weight.copy_(weights.T * sharpness)
-        head.bias.copy_((bias - mean @ weights) * sharpness)
-    return strength
+    return strength, weights.T * sharpness, (bias - mean @ weights) * sharpness
 
 
 def _primal(train: Examples, mean: Tensor, shares: Tensor) -> tuple[Tensor, Solve]:
@@ -86,21 +103,13 @@ def _primal(train: Examples, mean: Tensor, shares: Tensor) -> tuple[Tensor, Solv
     diagonal.
     """
     size = len(mean)
-    gram, cross = torch.zeros(size, size), torch.zeros(size, len(shares))
+    gram, cross = np.zeros((size, size), np.float32, order="F"), torch.zeros(size, len(shares))
     for rows, targets in _centred(train, mean, shares):
         cross += rows.T @ targets
-        for start in range(0, size, COLUMNS):
-            gram[start:, start : start + COLUMNS] += rows[:, start:].T @ rows[:, start : start + COLUMNS]
-    diagonal = gram.diagonal()
-    own = diagonal.clone()
+        gram = _add_products(gram, rows.T)
+    own = gram.diagonal()
     # What never varies has no weight, whatever its penalty.
-    penalty = own.where(own > 0, 1.0)
-
-    def solve(strength: float) -> Tensor:
-        diagonal.copy_(own + strength * penalty)
-        return torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
-
-    return cross, solve
+    return cross, _solver(gram, np.where(own > 0, own, np.float32(1)), cross)
 
 
 def _dual(train: Examples, mean: Tensor, shares: Tensor) -> tuple[Tensor, Solve]:
@@ -110,16 +119,27 @@ def _dual(train: Examples, mean: Tensor, shares: Tensor) -> tuple[Tensor, Solve]
     deviation = rows.square().mean(dim=0).sqrt()
     deviation = deviation.where(deviation > 0, 1.0)
     rows = rows / deviation
-    products = rows @ rows.T
-    diagonal = products.diagonal()
-    own = diagonal.clone()
+    products = _add_products(np.zeros((len(rows), len(rows)), np.float32, order="F"), rows)
+    solve = _solver(products, np.full(len(rows), len(rows), np.float32), targets)
+    return cross, lambda strength: rows.T @ solve(strength) / deviation.unsqueeze(1)
+
+
+def _add_products(matrix: NDArray[np.float32], rows: Tensor) -> NDArray[np.float32]:
+    """Add ``rows @ rows.T`` to what lies on and below the diagonal, half of the work of a product."""
+    given, turned = (rows.T.numpy(), 1) if rows.is_contiguous() else (rows.numpy(), 0)  # no copy of either
+    added: NDArray[np.float32] = ssyrk(1.0, given, beta=1.0, c=matrix, trans=turned, lower=1, overwrite_c=1)
+    return added
+
+
+def _solver(matrix: NDArray[np.float32], penalty: NDArray[np.float32], targets: Tensor) -> Solve:
+    """What solves ``(matrix + strength · diag(penalty)) x = targets``; the matrix's lower half is read."""
+    own = matrix.diagonal().copy()
 
     def solve(strength: float) -> Tensor:
-        diagonal.copy_(own + strength * len(rows))
-        found = rows.T @ torch.cholesky_solve(targets, torch.linalg.cholesky(products))
-        return found / deviation.unsqueeze(1)
+        np.fill_diagonal(matrix, own + np.float32(strength) * penalty)
+        return torch.from_numpy(cho_solve(cho_factor(matrix, lower=True), targets.numpy()))
 
-    return cross, solve
+    return solve
 
 
 def _discriminant(weights: Tensor, cross: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:

@@ -132,7 +132,6 @@ def test_more_rows_than_are_taken_at_a_time_are_one_fit(monkeypatch: pytest.Monk
     train, validation = clusters(300, 20, seed=1), clusters(100, 20, seed=2)
     expected = fitted(train, validation)
     monkeypatch.setattr("steps.training.ridge.AT_A_TIME", 64)
-    monkeypatch.setattr("steps.training.ridge.COLUMNS", 7)
     torch.testing.assert_close(fitted(train, validation).weight, expected.weight, atol=1e-4, rtol=1e-3)
 
 

@@ -1,6 +1,7 @@
 """Training: what it costs, beside what others do for the same end.
 
-Data: the photographs of ``../shared`` where they are there, else generated JPEGs of 256 × 256.
+Data: the photographs of ``../shared`` where they are there, else generated JPEGs of 256 × 256, or the
+pictures of ``data/*.zip`` where labels are needed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ def measure(quick: bool) -> list[Claim]:
     # Read when torch is loaded, as a training does.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
-        from benchmarks.training import features, loop, parallel, tuning
+        from benchmarks.training import clothing, features, loop, parallel, ridge, tuning
 
+        # Features of labelled pictures are computed once for all that learn from them.
+        labelled = Path(name) / "labelled"
         return [
             *features.measure(Path(name) / "features", quick=quick),
+            *clothing.measure(labelled, quick=quick),
+            *ridge.measure(labelled, quick=quick),
             *loop.measure(Path(name) / "loop", quick=quick),
             *tuning.measure(quick=quick),
             *parallel.measure(quick=quick),

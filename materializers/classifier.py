@@ -106,6 +106,21 @@ class TrainingRecord(Record):
     """Processor family, device, and the versions of torch and onnxruntime: on another one the last digits
     of the weights may differ."""
 
+    @property
+    def fine_tuning_gain(self) -> float | None:
+        """By how much the best validation accuracy of the second phase is above that of the first.
+
+        Where it is not above 0 fine-tuning was no better. None: there was one phase, or the second measured
+        nothing.
+        """
+        done = self.fine_tuned_from
+        if done is None or len(self.epochs) == done:
+            return None
+        first, second = (
+            max(each.val_accuracy for each in part) for part in (self.epochs[:done], self.epochs[done:])
+        )
+        return second - first
+
 
 def fetch_model_directory(uri: str, target: Path) -> None:
     """Copy a served model directory (``model_uri``) out of the artifact store into a folder.
@@ -256,6 +271,8 @@ class ClassifierMaterializer(BaseMaterializer):
         }
         if best is not None:
             values["val_accuracy"] = best.val_accuracy
+        if (gain := record.fine_tuning_gain) is not None:
+            values["fine_tuning_gain"] = gain
         if (calibration := record.calibration) is not None:
             values |= {
                 "temperature": calibration.temperature,

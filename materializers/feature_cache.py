@@ -61,7 +61,8 @@ class FeatureKey(Record):
     preprocessing: dict[str, int | str]
     """How a picture is decoded and resized, the version of that among it."""
     runtime: str
-    """What computes them, with its version."""
+    """What computes them and decodes pictures, with versions, and the processor family, whose last digits
+    differ."""
     length: int = Field(ge=1)
     """Of one picture's features."""
 

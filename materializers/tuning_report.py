@@ -41,6 +41,8 @@ class Fold(Record):
     f1_macro: float
     epochs: int
     """That were trained, of which the best one was measured; none where the head is fitted in closed form."""
+    failure: str | None = None
+    """Why its training was given up; what was measured then are the weights of its best epoch."""
 
 
 class Spread(Record):

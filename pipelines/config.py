@@ -118,6 +118,11 @@ class Config(Record):
     running: RunningSettings
 
     @property
+    def tunes(self) -> bool:
+        """Whether the step ``tune`` has anything to do."""
+        return bool(self.tune.trials or self.cross_validate.folds)
+
+    @property
     def training_digest(self) -> str:
         """The digest of everything that decides what a model becomes, apart from data, policy and code."""
         deciding = {"validate_", "split", "train", "tune", "cross_validate", "calibrate", "evaluate"}

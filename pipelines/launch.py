@@ -164,6 +164,9 @@ def _told_by_the_result(name: str, run_name: str) -> Iterator[None]:
 def _options(config: Config) -> dict[str, Any]:
     """How the stack is to run the steps; a component that has no use for a setting leaves it."""
     options = config.running.options()
+    if not config.tunes:
+        # A step that has nothing to do waits for no GPU.
+        options["steps"].pop("tune", None)
     tracked = {"experiment_tracker": {"experiment_name": config.product.experiment}}
     return {**options, "settings": {**options["settings"], **tracked}}
 

@@ -87,9 +87,8 @@ def learn(
         "configuration": config.training_digest,
         "code": code,
     }
-    asked = bool(config.tune.trials or config.cross_validate.folds)
     # A step that has nothing to do opens no run of the tracker either.
-    tuning = tune.with_options(experiment_tracker=asked)(
+    tuning = tune.with_options(experiment_tracker=config.tunes)(
         dataset, splits, search=config.tune, folds=config.cross_validate, **shared
     )
     classifier = train(

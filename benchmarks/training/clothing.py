@@ -47,7 +47,7 @@ ROUNDS = 3
 def measure(folder: Path, *, quick: bool) -> list[Claim]:
     """Accuracy and cost; features are kept below the folder, which is empty.
 
-    Quick: two splits, one round, and no fine-tuning, which takes six minutes a split.
+    Quick: two splits, one round, and no fine-tuning, which takes ten minutes a split.
     """
     data = labelled()
     cost = _cost(folder, data, splits_of(data, 1)[0], quick=quick)

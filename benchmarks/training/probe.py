@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from steps.training.examples import Rows
@@ -29,8 +30,9 @@ class Probe:
         *,
         standardised: bool = True,
     ) -> None:
-        """Fit once for each C, on standardised features or on features as they are."""
-        fitted = [_fit(train, value, standardised) for value in inverse_strengths]
+        """Fit once for each C, by one thread, on standardised features or on features as they are."""
+        with threadpool_limits(1):  # threads of OpenBLAS that wait for one another count as CPU time
+            fitted = [_fit(train, value, standardised) for value in inverse_strengths]
         self._best = max(fitted, key=lambda each: _score(each, validation)) if len(fitted) > 1 else fitted[0]
 
     def __call__(self, features: Tensor) -> Tensor:

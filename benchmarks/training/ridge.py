@@ -59,6 +59,7 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        # All the time: a thread of OpenBLAS that a fit has woken goes on spinning in what is timed next.
         with threadpool_limits(1):
             found = compared(data, kept, QUICK_SEEDS if quick else SEEDS)
     finally:

@@ -32,6 +32,7 @@ LINKED_OUTPUTS = (
     "dataset",
     "data_report",
     "splits",
+    "tuning",
     "split_report",
     "classifier",
     "evaluation",

@@ -149,6 +149,9 @@ def _measured(
         Part(everything, torch.from_numpy(positions))
         for positions in (others[learnt], others[choosing], held_out)
     )
+    # A fold has fewer pictures to learn from than the training, which a batch may just fit.
+    fitting = settings.model_copy(update={"batch_size": min(settings.batch_size, len(train))})
+    failure = None
     with reproducible(settings.seed, settings.threads):
         model = material.new_model(settings)
         model.to(training_device())
@@ -156,7 +159,15 @@ def _measured(
             fit_ridge(cast("nn.Linear", cast("HeadOnly", model).head), train, validation)
             epochs = 0
         else:
-            epochs = len(fit(model, train, validation, settings).epochs)
+            result = fit(model, train, validation, fitting)
+            epochs, failure = len(result.epochs), result.failure
         tally = measure(model, tested, settings.batch_size)
     _, _, f1_macro = tally.macro()
-    return Fold(number=number, n=len(tested), accuracy=tally.accuracy, f1_macro=f1_macro, epochs=epochs)
+    return Fold(
+        number=number,
+        n=len(tested),
+        accuracy=tally.accuracy,
+        f1_macro=f1_macro,
+        epochs=epochs,
+        failure=failure,
+    )

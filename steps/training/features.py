@@ -27,6 +27,7 @@ from materializers.feature_cache import FeatureKey, FeatureRow
 from serving.predictor import INPUT, OUTPUTS, open_session
 from serving.preprocess import UNLIMITED, decode
 from steps.training.export import check_parity, to_onnx
+from steps.training.machine import processor_family
 from steps.training.networks import backbone_digest
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ def features_of(
         NoRoom: the cache's disk is full; what was computed before stays.
         ServiceUnreachable: the cache's store does not answer.
     """
-    runtime = runtime_name(settings)
+    runtime = f"{runtime_name(settings)} on {processor_family()}, {decoders()}"
     frozen = copy.deepcopy(network).eval()
     if settings.features.runtime == "torch":
-        runtime = f"{runtime} on {frozen.mean.device.type}"
+        runtime = f"{runtime}, {frozen.mean.device.type}"
     else:
         frozen.to("cpu")
     distinct = list(dict.fromkeys(image_ids))
@@ -100,6 +101,11 @@ def features_of(
     places = {image_id: place for place, image_id in enumerate(distinct)}
     repeated: NDArray[np.float32] = features[[places[image_id] for image_id in image_ids]]
     return repeated
+
+
+def decoders() -> str:
+    """What makes pixels of an encoded picture, with versions."""
+    return ", ".join(f"{name} {metadata.version(name)}" for name in ("pillow", "simplejpeg"))
 
 
 def runtime_name(settings: TrainSettings) -> str:

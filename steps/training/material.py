@@ -22,7 +22,7 @@ from steps.training.batches import Pictures
 from steps.training.device import training_device
 from steps.training.examples import Examples, Part, Rows
 from steps.training.features import features_of
-from steps.training.networks import HeadOnly, build_head, build_network
+from steps.training.networks import HeadOnly, build_head, build_network, check_blocks
 
 if TYPE_CHECKING:
     from materializers.feature_cache import FeatureCache
@@ -71,7 +71,8 @@ def material(
         cache: where features are kept; None: nowhere.
 
     Raises:
-        UsageError: the weights are missing or others than configured, or a runtime is not installed.
+        UsageError: the weights are missing or others than configured, a runtime is not installed, or
+            there are fewer blocks than are to be fine-tuned.
         ServiceUnreachable: a server that keeps weights or features does not answer.
         BadPicture: a picture cannot be decoded.
     """
@@ -82,6 +83,7 @@ def material(
     new_model: Callable[[TrainSettings], nn.Module]
     if settings.freeze_backbone:
         network = build_network(settings, len(classes))
+        check_blocks(network, settings.fine_tuning.blocks)
         network.to(training_device())
         with progress("features", total=len(image_ids)) as bar:
             features = features_of(network, dataset, image_ids, settings, cache, on_picture=bar.advance)

@@ -136,6 +136,20 @@ def build_head(settings: TrainSettings, features: int, classes: int) -> nn.Modul
     )
 
 
+def check_blocks(network: Network, count: int) -> None:
+    """Refuse to fine-tune more blocks than there are.
+
+    Raises:
+        UsageError: the backbone has fewer.
+    """
+    found = len(blocks(network.backbone))
+    if count > found:
+        raise UsageError(
+            f"train.fine_tuning.blocks is {count}, and the backbone has {found}. Ask for as many at "
+            f"most: --set train.fine_tuning.blocks={found}"
+        )
+
+
 def unfreeze_last(network: Network, count: int) -> None:
     """Let the last blocks of a frozen backbone learn, for fine-tuning; the others stay as they are.
 
@@ -146,12 +160,8 @@ def unfreeze_last(network: Network, count: int) -> None:
     Raises:
         UsageError: the backbone has fewer.
     """
+    check_blocks(network, count)
     found = blocks(network.backbone)
-    if count > len(found):
-        raise UsageError(
-            f"train.fine_tuning.blocks is {count}, and the backbone has {len(found)}. Ask for as many at "
-            f"most: --set train.fine_tuning.blocks={len(found)}"
-        )
     network.backbone.requires_grad_(count == len(found))
     network.learning_layers = [layer for block in found[len(found) - count :] for layer in block]
     for layer in network.learning_layers:

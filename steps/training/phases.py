@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from steps.training.checkpoints import Checkpoints
     from steps.training.examples import Examples
     from steps.training.settings import TrainSettings
+
+logger = logging.getLogger("shutterline")
 
 ALL, HEAD, BLOCKS = "all", "head", "blocks"
 """The phases, as checkpoints name them."""
@@ -122,6 +125,10 @@ def _fine_tuned(
         *(each.model_copy(update={"epoch": each.epoch + done}) for each in second.epochs),
     )
     best = second.best_epoch + done
+    if epochs[done:]:
+        gain = max(each.val_accuracy for each in epochs[done:]) - epochs[first.best_epoch - 1].val_accuracy
+        better = "better" if gain > 0 else "no better"
+        logger.info("fine-tune: %s than the frozen backbone, validation accuracy %+.4f", better, gain)
     if second.best_epoch == 0 or _score(epochs[best - 1]) <= _score(epochs[first.best_epoch - 1]):
         network.load_state_dict(before)
         best = first.best_epoch

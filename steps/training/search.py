@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -132,7 +132,7 @@ class TuneSettings(Record):
     @field_validator("storage")
     @classmethod
     def _no_password(cls, storage: str | None) -> str | None:
-        if storage is not None and urlsplit(storage).password is not None:
+        if storage is not None and _has_password(storage):
             raise ValueError(
                 "a password stands in it: write '{{SECRET.KEY}}', in quotes, after: zenml secret create "
                 "SECRET --KEY=ADDRESS"
@@ -161,6 +161,11 @@ class CrossValidationSettings(Record):
         if folds == 1:
             raise ValueError("one fold leaves nothing to learn from: 2 or more, or 0 for none")
         return folds
+
+
+def _has_password(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.password is not None or any("pass" in name.lower() for name in parse_qs(parts.query))
 
 
 def check_searchable(settings: TrainSettings, search: TuneSettings) -> None:

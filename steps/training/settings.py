@@ -110,7 +110,7 @@ class TrainSettings(Record):
     """weights: a picture counts as the inverse of its class's share; sampling: it is drawn as often."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0, le=10)
-    """Alpha of the beta distribution that mixes pairs of pictures (Zhang et al. 2018); 0: none are mixed."""
+    """Alpha of the beta distribution that mixes pairs of inputs (Zhang et al. 2018); 0: none mixed."""
     gradient_clip: float | None = Field(default=None, gt=0)
     """The largest norm of all gradients together; None: any."""
     mixed_precision: bool = False
@@ -123,7 +123,7 @@ class TrainSettings(Record):
     threads: int = Field(default=2, ge=1, le=1024)
     """Of a CPU; part of the configuration, because another number gives other weights."""
     memory_mb: int = Field(default=4096, ge=0)
-    """What a split's decoded pictures may take; above it they are decoded batch by batch."""
+    """What decoded pictures may take in memory; above it they are decoded batch by batch."""
     checkpoint_seconds: float = Field(default=60, ge=0)
     """How long a training goes on before it is written down again; whoever is killed loses no more."""
 
@@ -136,6 +136,11 @@ class TrainSettings(Record):
         check_size(self.architecture, self.preprocessing.height, self.preprocessing.width)
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")
+        if self.fine_tuning.blocks and not self.freeze_backbone:
+            raise ValueError(
+                "fine_tuning.blocks is the second phase of a frozen backbone: freeze_backbone must be true, "
+                "or blocks 0"
+            )
         most = self.batch_size // SMALLEST_SHARE
         if self.processes > max(1, most):
             raise ValueError(

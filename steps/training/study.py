@@ -185,17 +185,10 @@ class Study:
         # Somebody may have taken a trial of a database over that was silent for too long.
         with suppress(UpdateFinishedTrialError):
             try:
-                with reproducible(settings.seed, settings.threads):
+                with self.place.working(trial), reproducible(settings.seed, settings.threads):
                     model = material.new_model(settings)
                     model.to(training_device())
-                    result = fit(
-                        model,
-                        material.train,
-                        material.validation,
-                        settings,
-                        on_batch=lambda: self.place.beat(trial),
-                        on_epoch=on_epoch,
-                    )
+                    result = fit(model, material.train, material.validation, settings, on_epoch=on_epoch)
             except optuna.TrialPruned:
                 self._study.tell(trial, state=TrialState.PRUNED)
                 return

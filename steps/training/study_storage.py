@@ -13,13 +13,15 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import IO, Protocol
 from uuid import uuid4
 
 import optuna
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial
@@ -61,8 +63,8 @@ class Place(Protocol):
     def take(self, trial: Trial) -> None:
         """Say whose a trial is; while claiming."""
 
-    def beat(self, trial: Trial) -> None:
-        """Say that it goes on; called often."""
+    def working(self, trial: Trial) -> AbstractContextManager[None]:
+        """While this lasts, the trial is alive."""
 
     def alive(self, trial: FrozenTrial) -> bool:
         """Whether somebody works on a running trial; while claiming."""
@@ -80,6 +82,23 @@ def open_place(where: Where) -> Place:
         ServiceUnreachable: it does not answer.
     """
     return JournalPlace(where.folder) if where.folder is not None else DatabasePlace(str(where.url))
+
+
+@contextmanager
+def answering(where: Where) -> Iterator[None]:
+    """Turn what a database raises that was lost into one clear line.
+
+    Raises:
+        ServiceUnreachable: it was lost.
+    """
+    try:
+        yield
+    except StorageInternalError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ServiceUnreachable(
+            f"The database of tune.storage was lost ({reason}). Trials that were finished are in it: run the "
+            f"same command again once it answers, and study {where.name} goes on"
+        ) from error
 
 
 class JournalPlace:
@@ -115,8 +134,9 @@ class JournalPlace:
         """Sign it."""
         trial.set_user_attr(OWNER, self._name)
 
-    def beat(self, trial: Trial) -> None:
+    def working(self, trial: Trial) -> AbstractContextManager[None]:
         """Nothing: a held lock says it all the time."""
+        return nullcontext()
 
     def alive(self, trial: FrozenTrial) -> bool:
         """Whether its owner still holds a lock."""
@@ -155,7 +175,6 @@ class DatabasePlace:
             raise ServiceUnreachable(
                 f"The database {shown} of tune.storage does not answer: {error}"
             ) from error
-        self._beaten: tuple[int, float, int] | None = None
         self._seen: dict[int, tuple[int, float]] = {}
 
     @contextmanager
@@ -164,16 +183,30 @@ class DatabasePlace:
         yield
 
     def take(self, trial: Trial) -> None:
-        """Let it beat."""
+        """Let it beat for the first time."""
         trial.set_user_attr(BEAT, 0)
-        self._beaten = trial.number, time.monotonic(), 0
 
-    def beat(self, trial: Trial) -> None:
-        """Beat, but not too often."""
-        number, last, count = self._beaten or (trial.number, 0.0, 0)
-        if time.monotonic() - last >= BEAT_SECONDS:
-            self._beaten = number, time.monotonic(), count + 1
-            trial.set_user_attr(BEAT, count + 1)
+    @contextmanager
+    def working(self, trial: Trial) -> Iterator[None]:
+        """Beat from a thread: to measure, or to fetch weights, may take longer than silence may last."""
+        over = Event()
+
+        def beat() -> None:
+            count = 0
+            while not over.wait(BEAT_SECONDS):
+                count += 1
+                # A database that is lost, or a trial that another one took over, is found by whoever works.
+                with suppress(StorageInternalError, UpdateFinishedTrialError):
+                    self.storage.set_trial_user_attr(trial._trial_id, BEAT, count)
+                    self.storage.remove_session()
+
+        beating = Thread(target=beat, name=f"beat of trial {trial.number}", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beating.join()
 
     def alive(self, trial: FrozenTrial) -> bool:
         """Whether it beat lately, by this machine's own clock: two clocks are never compared."""

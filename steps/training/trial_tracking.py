@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("shutterline")
 
+MOST_RUNS = 50_000
+"""That MLflow lists at once."""
+
 
 class TrialRuns:
     """What MLflow was told so far. Where it does not answer, the study goes on: its report has everything."""
@@ -23,18 +26,20 @@ class TrialRuns:
         import mlflow
 
         self._parent: Any = mlflow.active_run()
-        self._logged: set[int] = set()
+        self._logged: set[int] | None = None
         self._silent = False
 
     def log(self, trials: Iterable[Trial]) -> None:
         """Log the trials that were not logged yet, each as a run of its own."""
         if self._parent is None or self._silent:
             return
-        new = [trial for trial in trials if trial.number not in self._logged]
         try:
-            for trial in new:
-                self._log(trial)
-                self._logged.add(trial.number)
+            if self._logged is None:
+                self._logged = self._found()
+            for trial in trials:
+                if trial.number not in self._logged:
+                    self._log(trial)
+                    self._logged.add(trial.number)
         except Exception as error:  # noqa: BLE001 - whatever the tracker's client raises, no trial is lost
             self._give_up(error)
 
@@ -58,6 +63,20 @@ class TrialRuns:
             mlflow.MlflowClient().log_batch(self._parent.info.run_id, metrics=metrics)
         except Exception as error:  # noqa: BLE001 - as above
             self._give_up(error)
+
+    def _found(self) -> set[int]:
+        """The trials that an earlier attempt of this step logged; what it left half done is deleted."""
+        import mlflow
+
+        client, parent = mlflow.MlflowClient(), self._parent.info
+        below = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        logged = set()
+        for run in client.search_runs([parent.experiment_id], below, max_results=MOST_RUNS):
+            if run.info.status == "FINISHED":
+                logged.add(int(run.data.tags["trial"]))
+            else:
+                client.delete_run(run.info.run_id)
+        return logged
 
     def _log(self, trial: Trial) -> None:
         import mlflow

@@ -173,7 +173,7 @@ def _tried(
     """Run the study to its end."""
     from steps.progress import progress
     from steps.training.study import Study, Task, best_of
-    from steps.training.study_storage import Where
+    from steps.training.study_storage import Where, answering
     from steps.training.study_workers import run_study
 
     with files.folder() as folder, progress("tune", total=search.trials) as bar:
@@ -191,12 +191,13 @@ def _tried(
                 files.keep(where.folder)
             runs.log(trials)
 
-        study = run_study(Task(where, search, settings), material, on_trial)
-        try:
-            on_trial(study)
-            trials, shares = study.finished(), study.importances()
-        finally:
-            study.place.close()
+        with answering(where):
+            study = run_study(Task(where, search, settings), material, on_trial)
+            try:
+                on_trial(study)
+                trials, shares = study.finished(), study.importances()
+            finally:
+                study.place.close()
     update = {"trials": tuple(trials), "best": best_of(trials), "importances": shares}
     return report.model_copy(update=update)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -89,8 +90,9 @@ def load_weights(backbone: Backbone, architecture: str, source: str, sha256: str
     backbone.module.load_state_dict(kept)
 
 
+@lru_cache(maxsize=1)
 def read_weights(source: str, sha256: str) -> bytes:
-    """Fetch a weights file and check it before anything looks inside.
+    """Fetch a weights file and check it before anything looks inside; trials that ask again get it at once.
 
     Args:
         source: a path, a ``file://``, ``http(s)://`` or ``s3://`` URL.
@@ -125,7 +127,8 @@ def read_carried(architecture: str, sha256: str | None) -> dict[str, Tensor]:
     """
     import torch
 
-    carried, path = CARRIED[architecture], _carried_file(architecture)
+    path = _carried_file(architecture)
+    carried = CARRIED[architecture]
     source = f"of the package {carried.package}"
     data = _checked(_from_disk(path, source), carried.sha256, source)
     _checked(data, sha256 or carried.sha256, source)

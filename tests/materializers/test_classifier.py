@@ -8,7 +8,13 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 from zenml.enums import VisualizationType
 
-from materializers.classifier import SERVING_FILES, Classifier, ClassifierMaterializer, fetch_model_directory
+from materializers.classifier import (
+    SERVING_FILES,
+    Classifier,
+    ClassifierMaterializer,
+    TrainingRecord,
+    fetch_model_directory,
+)
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from tests.materializers.examples import CLASSES, MODEL_DIGEST, classifier
 
@@ -169,3 +175,17 @@ def test_a_model_directory_is_fetched_whole_or_said_to_be_unreachable(tmp_path: 
     (stored / "serving" / "model.onnx").unlink()
     with pytest.raises(Refused, match="no model"):
         fetch_model_directory(f"{stored}/serving", target)
+
+
+def test_what_fine_tuning_gained_is_shown() -> None:
+    """Above 0 it was better than the frozen backbone; one phase has no such figure."""
+    record = TrainingRecord.model_validate(FIRST_FORMAT)
+    scores = (0.5, 0.8, 0.7, 0.75)
+    epochs = tuple(
+        record.epochs[0].model_copy(update={"epoch": number, "val_accuracy": score})
+        for number, score in enumerate(scores, 1)
+    )
+    both = record.model_copy(update={"epochs": epochs, "fine_tuned_from": 2})
+    assert both.fine_tuning_gain == pytest.approx(-0.05)
+    assert both.model_copy(update={"fine_tuned_from": None}).fine_tuning_gain is None
+    assert both.model_copy(update={"fine_tuned_from": 4}).fine_tuning_gain is None

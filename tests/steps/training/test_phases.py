@@ -11,6 +11,8 @@ from torch import Tensor
 from zenml.client import Client
 
 from materializers.classifier import EpochMetrics
+from materializers.errors import UsageError
+from materializers.image_dataset import ImageDataset
 from steps.training import phases
 from steps.training.checkpoints import Checkpoints
 from steps.training.loop import Fit, fit, reproducible
@@ -71,14 +73,16 @@ def test_fine_tuning_changes_the_last_blocks_alone_and_numbers_its_epochs_on() -
     assert {int(number) for number in changed} <= {last - 2, last - 1, last}
 
 
-def test_a_second_phase_that_is_no_better_is_undone() -> None:
-    """The weights are those of the first phase, to the byte, and the best epoch is one of its epochs."""
+def test_a_second_phase_that_is_no_better_is_undone(caplog: pytest.LogCaptureFixture) -> None:
+    """The weights and the best epoch are those of the first phase, to the byte, and the log says so."""
+    caplog.set_level("INFO", "shutterline")
     wild = FineTuning(blocks=1, learning_rate=1.0, epochs=1)
     first, both = learnt(fine_tuning=FineTuning(), epochs=12), learnt(fine_tuning=wild, epochs=12)
     assert first.fit.epochs[first.fit.best_epoch - 1].val_accuracy == 1.0
     assert both.fine_tuned_from == len(first.fit.epochs)
     assert both.fit.best_epoch == first.fit.best_epoch
     assert same(state(both), state(first))
+    assert "fine-tune: no better than the frozen backbone" in caplog.text
 
 
 def test_a_training_killed_in_its_second_phase_ends_with_the_same_weights(
@@ -114,6 +118,15 @@ def test_a_training_killed_in_its_second_phase_ends_with_the_same_weights(
     assert len(set(batches)) == 1
     assert same(state(again), state(whole))
     assert again.fit == whole.fit
+
+
+def test_more_blocks_than_there_are_are_refused_before_anything_is_computed() -> None:
+    """The number that there are is named; no picture is decoded first."""
+    pictures = dataset()
+    wanted = settings(**TUNED | {"fine_tuning": FineTuning(blocks=99)})
+    emptied = ImageDataset(pictures.index, {}, as_it_is=True)
+    with pytest.raises(UsageError, match=r"blocks is 99, and the backbone has 3.*fine_tuning.blocks=3"):
+        learn(emptied, splits(pictures), CLASSES, wanted)
 
 
 def test_a_closed_form_head_takes_no_epochs() -> None:

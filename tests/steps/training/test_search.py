@@ -111,10 +111,18 @@ def test_a_database_is_named_without_its_password(storage: str | None) -> None:
     assert TuneSettings(storage=storage).storage == storage
 
 
-def test_a_password_in_the_configuration_is_refused() -> None:
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "postgresql://tuner:" + "hunter2" + "@db/optuna",
+        "postgresql://tuner:" + "hunter2" + "@db/optuna?x={{",
+        "postgresql://db/optuna?user=tuner&" + "password" + "=hunter2",
+    ],
+)
+def test_a_password_in_the_configuration_is_refused(storage: str) -> None:
     """It belongs into a secret; the refusal says how."""
     with pytest.raises(ValidationError, match="zenml secret create"):
-        TuneSettings(storage="postgresql://tuner:" + "hunter2" + "@db/optuna")
+        TuneSettings(storage=storage)
 
 
 def test_one_fold_is_none() -> None:

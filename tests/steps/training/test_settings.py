@@ -31,6 +31,7 @@ def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -
         ({"weights_sha256": "0" * 64}, "weights"),
         ({"weights": "a.safetensors", "weights_sha256": "abc"}, "weights_sha256"),
         ({"augmentation": {"flip": 1.5}}, "flip"),
+        ({"freeze_backbone": False, "fine_tuning": {"blocks": 1}}, "freeze_backbone must be true"),
         ({"processes": 3, "batch_size": 5}, "processes is 3 and batch_size 5.*there can be 2"),
         (
             {"weights": "https://ada:" + "word" + "@shop.example/w", "weights_sha256": "0" * 64},

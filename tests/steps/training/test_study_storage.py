@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,10 +37,14 @@ def test_a_silent_trial_of_a_database_is_taken_over(tmp_path: Path, monkeypatch:
     one, other = Study(database_task(tmp_path, 1)), Study(database_task(tmp_path, 1))
     trial = one.claim()
     assert trial is not None
-    for _ in range(5):
-        now[0] += storage.DEAD_SECONDS - storage.BEAT_SECONDS
-        one.place.beat(trial)
-        assert other.claim() is None
+    monkeypatch.setattr(storage, "BEAT_SECONDS", 0.05)
+    with one.place.working(trial):
+        for _ in range(3):
+            heard = beats(other)
+            while beats(other) == heard:
+                sleep(0.05)
+            now[0] += storage.DEAD_SECONDS - 1
+            assert other.claim() is None
     now[0] += storage.DEAD_SECONDS
     again = other.claim()
     assert again is not None
@@ -47,6 +52,23 @@ def test_a_silent_trial_of_a_database_is_taken_over(tmp_path: Path, monkeypatch:
     other.run(again, point_material())
     one.run(trial, point_material())
     assert [each.number for each in one.finished()] == [1]
+
+
+def beats(study: Study) -> list[int]:
+    """What the trials of a study said last."""
+    return [each.user_attrs.get(storage.BEAT, -1) for each in study._study.get_trials()]
+
+
+def test_a_database_that_is_lost_is_a_service_that_is_not_reached(tmp_path: Path) -> None:
+    """One line that says what is kept, and the exit code of a service, whoever asked."""
+    one = database_task(tmp_path, 1)
+    study = Study(one)
+    (tmp_path / "studies.db").write_bytes(b"this is no database\n" * 1000)
+    with (
+        pytest.raises(ServiceUnreachable, match=r"was lost .*same command again"),
+        storage.answering(one.where),
+    ):
+        finish(study, point_material(), 1, lambda: None)
 
 
 def test_of_two_on_one_place_the_second_gives_way(tmp_path: Path) -> None:

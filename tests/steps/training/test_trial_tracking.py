@@ -50,6 +50,23 @@ def test_each_trial_is_a_run_below_the_steps(tmp_path: Path) -> None:
         ]
 
 
+def test_a_second_attempt_doubles_no_trial(tmp_path: Path) -> None:
+    """It finds what the first one logged; what that left half done is logged again."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        TrialRuns().log(TRIALS[:1])
+        client = mlflow.MlflowClient()
+        experiment = client.get_run(run_id).info.experiment_id
+        client.create_run(experiment, tags={"mlflow.parentRunId": run_id, "trial": "2"})
+        TrialRuns().log(TRIALS)
+        found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert sorted((run.data.tags["trial"], run.info.status) for run in found) == [
+        ("1", "FINISHED"),
+        ("2", "FINISHED"),
+    ]
+
+
 def test_folds_are_in_the_steps_own_run(tmp_path: Path) -> None:
     """A value a fold, the mean and the deviation."""
     import mlflow

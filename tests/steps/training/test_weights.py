@@ -104,6 +104,14 @@ def test_weights_are_loaded_from_a_bucket(weights: Path, bucket: BucketServer) -
     expect_equal(found, state_of("small_cnn"))
 
 
+def test_weights_are_fetched_once(weights: Path) -> None:
+    """Fifty trials ask their server once: the same address and digest are the same bytes."""
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    first = read_weights(str(weights), digest)
+    weights.unlink()
+    assert read_weights(str(weights), digest) is first
+
+
 def test_weights_that_a_bucket_lacks_are_refused(bucket: BucketServer) -> None:
     """Nor does a bucket that is not there pass, or an address without one."""
     with pytest.raises(UsageError, match=f"no weights at s3://{BUCKET}/models/none"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,16 @@ def shop(open_shop: Callable[[str], Shop], tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
+def kept() -> Iterator[dict[Path, bytes]]:
+    """Files as they were before a test damages them, and are again after it: others share the store."""
+    files: dict[Path, bytes] = {}
+    yield files
+    for path, data in files.items():
+        if path.parent.is_dir():
+            path.write_bytes(data)
+
+
+@pytest.fixture
 def second(tmp_path: Path) -> Path:
     """60 pictures a class that the first delivery does not have."""
     return delivery_of_its_own(tmp_path, "second-delivery.zip", 60)
@@ -71,17 +81,18 @@ def output(shop: Shop, step: str, name: str) -> Any:
     return last_run(shop).steps[step].outputs[name][0]
 
 
-def damage(shop: Shop, what: str) -> Path:
+def damage(shop: Shop, what: str, kept: dict[Path, bytes]) -> Path:
     """Cut, or take away, a file of what the model learnt from last, and give its path."""
     dataset = output(shop, "validate", "dataset")
     if what == "splits":
         path = Path(output(shop, "split", "splits").uri) / "splits.parquet"
     elif what == "shard":
-        kept = dataset.load()
-        own = kept.index[kept.index["source"].str.endswith(".zip.png")].sort_values("source")
-        path = Path(kept.shards[own["shard"].iloc[-1]].uri)
+        loaded = dataset.load()
+        own = loaded.index[loaded.index["source"].str.endswith(".zip.png")].sort_values("source")
+        path = Path(loaded.shards[own["shard"].iloc[-1]].uri)
     else:
         (path,) = Path(dataset.uri).glob(f"{what}*")
+    kept[path] = path.read_bytes()
     if what in ("index", "splits"):
         path.write_bytes(path.read_bytes()[:-10])
     else:
@@ -96,10 +107,10 @@ def said(outcome: Outcome, path: Path) -> bool:
 
 @pytest.mark.parametrize("what", ["index", "splits", "shard"])
 def test_a_training_that_joins_nothing_does_without_what_is_damaged(
-    shop: Shop, second: Path, what: str
+    shop: Shop, second: Path, kept: dict[Path, bytes], what: str
 ) -> None:
     """Another delivery is trained on, with a warning that names the file, in the report too; and once."""
-    path = damage(shop, what)
+    path = damage(shop, what, kept)
     outcome = shop.run(train=True, source=str(second))
     check_learnt(outcome, version=2)
     assert said(outcome, path)
@@ -117,10 +128,12 @@ def test_a_training_that_joins_nothing_does_without_what_is_damaged(
 
 
 @pytest.mark.parametrize("what", ["index", "splits"])
-def test_the_same_delivery_again_mends_what_is_damaged(shop: Shop, what: str) -> None:
+def test_the_same_delivery_again_mends_what_is_damaged(
+    shop: Shop, kept: dict[Path, bytes], what: str
+) -> None:
     """No step answers with the damaged bytes from the cache; version and splits are what they were."""
     before = output(shop, "validate", "dataset").load().version, output(shop, "split", "splits").load().digest
-    path = damage(shop, what)
+    path = damage(shop, what, kept)
     for _ in range(2):
         outcome = shop.run(train=True, source=str(shop.delivery))
         check_learnt(outcome)
@@ -139,11 +152,11 @@ def check_joined(shop: Shop, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize("what", ["splits", "shard"])
 def test_what_a_delivery_is_joined_to_has_to_be_whole_and_the_printed_command_mends_it(
-    shop: Shop, second: Path, tmp_path: Path, what: str
+    shop: Shop, second: Path, kept: dict[Path, bytes], tmp_path: Path, what: str
 ) -> None:
     """Refused with the file's name; trained on the version that is named, the same command joins."""
     assert shop.run(continuous=True, source=str(second)).last["version"] == 2
-    path = damage(shop, what)
+    path = damage(shop, what, kept)
     third = str(delivery_of_its_own(tmp_path / "third", "second-delivery.zip", 70))
     refused = shop.run(continuous=True, source=third)
     assert (refused.exit_code, refused.last["status"]) == (FAILED, "failed")
@@ -154,9 +167,11 @@ def test_what_a_delivery_is_joined_to_has_to_be_whole_and_the_printed_command_me
     check_joined(shop, shop.run("trigger.manual=true", continuous=True, source=third))
 
 
-def test_a_delivery_again_mends_where_no_other_version_is_whole(shop: Shop, second: Path) -> None:
+def test_a_delivery_again_mends_where_no_other_version_is_whole(
+    shop: Shop, second: Path, kept: dict[Path, bytes]
+) -> None:
     """The other command that is printed; what is joined afterwards is joined to it."""
-    damage(shop, "index")
+    damage(shop, "index", kept)
     refused = shop.run(continuous=True, source=str(second))
     assert refused.exit_code == FAILED
     assert "--data" not in refused.said
@@ -186,11 +201,11 @@ def test_a_shard_with_other_bytes_is_removed_as_printed_and_delivered_again(shop
 
 
 def test_a_damaged_manifest_stops_a_collection_until_its_runs_are_deleted_as_printed(
-    shop: Shop, second: Path
+    shop: Shop, second: Path, kept: dict[Path, bytes]
 ) -> None:
     """The commands name the runs and the artifact; afterwards collecting goes on, and the model learns on."""
     assert shop.run(continuous=True, source=str(second)).last["version"] == 2
-    path = damage(shop, "manifest")
+    path = damage(shop, "manifest", kept)
     refused = shop.run(collect=True)
     assert refused.exit_code == FAILED
     assert "Nothing was removed" in refused.said

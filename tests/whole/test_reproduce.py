@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Callable
@@ -10,12 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from materializers.image_dataset import picture_digest
-from tests.shrunk.delivery import cut_delivery
+from tests.shrunk.delivery import cut_delivery, noise
 from tests.whole.shop import SEED_1, Outcome, Shop, altered, tag_edited
 
 if TYPE_CHECKING:
@@ -231,21 +228,13 @@ def test_what_is_gone_from_the_store_is_named_and_nothing_is_trained(
     assert runs() == before
 
 
-def noise(number: int) -> bytes:
-    """A picture that no delivery of another test has, and that looks like no other."""
-    pixels = np.random.default_rng([6, 9, number]).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def test_a_forgotten_picture_is_counted_and_its_version_is_not_reproduced(
     open_shop: Callable[[str], Shop], tmp_path: Path
 ) -> None:
     """Of the pictures to learn from or to choose by; one that only tested changes nothing of the model."""
     from zenml.client import Client
 
-    own = {f"noise-{number}.png": noise(number) for number in range(OWN)}
+    own = {f"noise-{number}.png": noise(6, 9, number) for number in range(OWN)}
     shop = replace(open_shop("forgetful"), delivery=cut_delivery(tmp_path / "delivery.zip", bags=own))
     shop.train()
     run = Client().get_pipeline_run(shop.versions()[1]["zenml_run"])

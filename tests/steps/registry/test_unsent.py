@@ -74,10 +74,11 @@ def test_where_its_run_is_gone_the_training_is_sent_to_this_one(
 
 
 def test_a_run_of_another_experiment_is_found(
-    classifier: Classifier, evaluation: EvaluationReport, own: str
+    classifier: Classifier, evaluation: EvaluationReport, own: str, tmp_path: Path
 ) -> None:
     """The experiment's name was changed in between, and no step depends on it."""
-    elsewhere = MlflowClient().create_run(mlflow.create_experiment("renamed")).info.run_id
+    other = mlflow.create_experiment("renamed", artifact_location=(tmp_path / "renamed").as_uri())
+    elsewhere = MlflowClient().create_run(other).info.run_id
     send_unsent(classifier, evaluation, training_run=elsewhere)
     assert (epochs(elsewhere), epochs(own)) == ([1, 2], [])
     active = mlflow.active_run()

@@ -31,17 +31,9 @@ from steps.training.settings import Features, TrainSettings
 from tests.materializers.stores import disk_store
 from tests.steps.training.examples import CLASSES, dataset, picture, settings
 
-RUNTIMES = [
-    "onnxruntime",
-    "torch",
-    pytest.param(
-        "openvino",
-        marks=pytest.mark.skipif(
-            not any(each.name == "openvino" for each in metadata.distributions()),
-            reason="openvino, an extra, is not installed",
-        ),
-    ),
-]
+INSTALLED = {each.name for each in metadata.distributions()}
+RUNTIMES = ["onnxruntime", "torch", *(INSTALLED & {"openvino"})]
+"""OpenVINO is an extra, which no requirement of the project brings."""
 SIDE, LENGTH = 32, 128
 """Of the pictures, and of the small network's features."""
 

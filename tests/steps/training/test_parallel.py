@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from materializers.classifier import EpochMetrics
 from materializers.errors import UsageError
@@ -169,13 +169,6 @@ def test_one_process_starts_no_other() -> None:
         [sys.executable, "-c", ONE_PROCESS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().splitlines()[-1] == "[]"
-
-
-def test_a_batch_too_small_for_the_processes_is_refused_before_any_starts() -> None:
-    """The message names both numbers and the command that mends it."""
-    chosen = settings(batch_size=4, processes=3)
-    with pytest.raises(UsageError, match=r"train.processes is 3 and train.batch_size 4.*processes=2"):
-        fit_parallel(nn.Identity(), *given(chosen), chosen)
 
 
 @pytest.mark.parametrize(("threads", "each"), [(1, 1), (4, 2), (5, 2)])

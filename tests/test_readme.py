@@ -74,7 +74,7 @@ ELSEWHERE = {
     "--train --source data/first-delivery.zip": (
         "tests/whole/test_tuning.py",
         "test_a_run_tunes_validates_and_trains_with_the_best",
-        "shop.run(*ASKED, train=True, source=str(shop.delivery))",
+        "shop.run(*ASKED, 'product.experiment=tuned', train=True, source=str(shop.delivery))",
     ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.blas import ssyrk
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -66,12 +66,18 @@ def fit_ridge(
     Returns:
         The strength that was chosen.
     """
-    with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+    with _libraries().limit(limits=torch.get_num_threads(), user_api="blas"):
         strength, weights, bias = _fitted(train, validation, strengths)
     with torch.no_grad():
         head.weight.copy_(weights)
         head.bias.copy_(bias)
     return strength
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """scipy's and torch's, found once: to look for them takes as long as half a factorisation."""
+    return ThreadpoolController()
 
 
 def _fitted(
@@ -133,11 +139,12 @@ def _add_products(matrix: NDArray[np.float32], rows: Tensor) -> NDArray[np.float
 
 def _solver(matrix: NDArray[np.float32], penalty: NDArray[np.float32], targets: Tensor) -> Solve:
     """What solves ``(matrix + strength · diag(penalty)) x = targets``; the matrix's lower half is read."""
-    own = matrix.diagonal().copy()
+    own = np.asarray_chkfinite(matrix).diagonal().copy()  # LAPACK would take what is no number
 
     def solve(strength: float) -> Tensor:
         np.fill_diagonal(matrix, own + np.float32(strength) * penalty)
-        return torch.from_numpy(cho_solve(cho_factor(matrix, lower=True), targets.numpy()))
+        factor = cho_factor(matrix, lower=True, check_finite=False)
+        return torch.from_numpy(cho_solve(factor, targets.numpy(), check_finite=False))
 
     return solve
 

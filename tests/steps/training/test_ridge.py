@@ -145,3 +145,11 @@ def test_a_class_without_an_example_is_never_answered() -> None:
         logits = head(validation.inputs)
     assert logits.isfinite().all()
     assert not (logits.argmax(dim=1) == 2).any()
+
+
+def test_a_feature_that_is_no_number_is_refused() -> None:
+    """In any place: LAPACK by itself would take it, and answer nonsense."""
+    train, validation = clusters(300, 10, seed=1), clusters(100, 10, seed=2)
+    train.inputs[7, 4] = torch.nan
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        fit_ridge(nn.Linear(10, CLASSES), train, validation)

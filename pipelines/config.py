@@ -28,9 +28,9 @@ from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
-from steps.training.calibration import CalibrateSettings
-from steps.training.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
+from steps.training.calibration.calibration import CalibrateSettings
 from steps.training.settings import DECIDES_NOTHING, TrainSettings
+from steps.training.tuning.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MOST_HOURS = 87_600

@@ -37,9 +37,9 @@ from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
 from steps.monitoring.failure import headline, notify_failure, settle
 from steps.registry.change import unapproved_change
-from steps.training.recalling import recall
-from steps.training.search import check_searchable
+from steps.reproduction.recalling import recall
 from steps.training.settings import check_trainable
+from steps.training.tuning.search import check_searchable
 
 logger = logging.getLogger("shutterline")
 

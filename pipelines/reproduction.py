@@ -5,10 +5,10 @@ from __future__ import annotations
 from zenml import pipeline
 from zenml.client import Client
 
-from steps.training.compare import compare
-from steps.training.recalling import Recalled
+from steps.reproduction.compare import compare
+from steps.reproduction.recalling import Recalled
+from steps.training.fitting.training_key import REPRODUCTION
 from steps.training.train import train
-from steps.training.training_key import REPRODUCTION
 
 
 @pipeline(name="reproduction")

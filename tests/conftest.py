@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -75,6 +76,17 @@ class FileByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no type
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
     """What ``-n`` distributes the tests by."""
     return FileByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def what_is_logged_is_seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """By ``caplog``, although a command that ran in this process sends it to stderr alone."""
+    logger = logging.getLogger("shutterline")
+    level = logger.level
+    monkeypatch.setattr(logger, "propagate", True)
+    logger.setLevel(logging.INFO)  # a command quiets ZenML, and with it the root of all loggers
+    yield
+    logger.setLevel(level)
 
 
 def pytest_sessionfinish() -> None:

@@ -38,7 +38,8 @@ LOCAL_PATH = re.compile(r"(/(tmp|home|root|var|opt|usr|etc|mnt|app|srv|data)(/|$
 # Law 7: what the product must not do. The tests plant such files, the benchmarks measure peers that use them.
 PICKLING_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 PICKLING_CALLS = {"torch.load", "torch.save", "pandas.read_pickle", "pd.read_pickle"}
-READS_KNOWN_BYTES = "steps/training/weights.py"  # a package's file whose sha256 stands there; tensors only
+# A package's file whose sha256 stands there; tensors only.
+READS_KNOWN_BYTES = "steps/training/networks/weights.py"
 UNSAFE_KEYWORDS = {("weights_only", False), ("allow_pickle", True)}
 
 
@@ -186,8 +187,8 @@ def test_the_project_keeps_its_laws() -> None:
         ("materializers/classifier.py", "import pickle"),
         ("stacks/apply.py", "from joblib import dump"),
         ("steps/training/train.py", "torch.load(path, weights_only=True)"),
-        ("steps/training/weights.py", "torch.load(path)"),
-        ("steps/training/weights.py", "torch.load(path, weights_only=chosen)"),
+        ("steps/training/networks/weights.py", "torch.load(path)"),
+        ("steps/training/networks/weights.py", "torch.load(path, weights_only=chosen)"),
         ("steps/training/train.py", "from torch import load"),
         ("steps/training/train.py", "read(path, weights_only=False)"),
         ("steps/training/train.py", "np.load(path, allow_pickle=True)"),
@@ -212,7 +213,7 @@ def test_a_planted_violation_is_found(path: str, source: str) -> None:
         ("tests/test_run.py", "import run\nimport stacks.apply\nimport pickle"),
         ("run.py", '"""Runs on kubeflow and on a local stack."""\nlocal = isinstance(x, dict)'),
         ("steps/training/train.py", "loaded = safetensors.torch.load(content)"),
-        ("steps/training/weights.py", "torch.load(file, weights_only=True)"),
+        ("steps/training/networks/weights.py", "torch.load(file, weights_only=True)"),
         ("actions/status.py", "shown = client.active_stack_model.name"),
         ("steps/inference/predict.py", "url = base + '/health/status'\nname = model.name"),
     ],

@@ -371,8 +371,8 @@ def test_the_examples_of_own_pictures_are_accepted(tmp_path: Path) -> None:
 def test_the_examples_of_a_training_are_accepted(tmp_path: Path) -> None:
     """The YAML of docs/training.md has no unknown key, and the first of it is the overlay's."""
     from pipelines.config import load_config
-    from steps.training.search import check_searchable
     from steps.training.settings import FineTuning
+    from steps.training.tuning.search import check_searchable
 
     page = (PROJECT / "docs" / "training.md").read_text(encoding="utf-8")
     network, weights, search = (
@@ -392,7 +392,7 @@ def test_weights_are_converted_as_the_page_says(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load
 
-    from steps.training.weights import read_weights
+    from steps.training.networks.weights import read_weights
 
     stored = {"layer.weight": torch.arange(6.0).reshape(2, 3).T}
     torch.save(stored, tmp_path / "resnet18.pth")

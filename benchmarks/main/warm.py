@@ -48,7 +48,7 @@ IMPORTED_ONCE = (
     "stacks.apply",
     "stacks.local_deployer.deployer",
     "steps.training.export",
-    "steps.training.loop",
+    "steps.training.fitting.loop",
     "torch.onnx",
     "torchvision.transforms.v2",
     "steps.evaluation.metrics",

@@ -23,10 +23,10 @@ from benchmarks.training.labelled import (
 from benchmarks.training.probe import Probe
 from materializers.feature_cache import FeatureCache
 from materializers.splits import TEST, TRAIN, VALIDATION, Splits
-from steps.training.batches import Pictures
-from steps.training.loop import fit, reproducible
-from steps.training.measuring import measure as measured
-from steps.training.networks import HeadOnly, build_network
+from steps.training.fitting.loop import fit, reproducible
+from steps.training.fitting.measuring import measure as measured
+from steps.training.inputs.batches import Pictures
+from steps.training.networks.network import HeadOnly, build_network
 from steps.training.phases import learn
 from steps.training.settings import FineTuning
 from steps.training.train import train_classifier

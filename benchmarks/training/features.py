@@ -24,8 +24,8 @@ from materializers.image_dataset import ImageDataset, Picture
 from serving.model_directory import Preprocessing
 from serving.preprocess import UNLIMITED, decode
 from serving.strip_metadata import strip_metadata
-from steps.training.features import by_torch, embedder, features_of
-from steps.training.networks import Network, build_network
+from steps.training.networks.features import by_torch, embedder, features_of
+from steps.training.networks.network import Network, build_network
 from steps.training.settings import Features, TrainSettings
 from tests.materializers.stores import disk_store
 

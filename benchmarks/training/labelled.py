@@ -26,9 +26,9 @@ from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import TEST, TRAIN, VALIDATION, Splits
 from pipelines.config import load_config
 from serving.strip_metadata import strip_metadata
-from steps.training.examples import Rows
-from steps.training.features import features_of
-from steps.training.networks import build_network
+from steps.training.inputs.examples import Rows
+from steps.training.networks.features import features_of
+from steps.training.networks.network import build_network
 from steps.training.settings import TrainSettings
 
 BACKBONE = PROJECT / "configs" / "backbones" / "efficientnet_lite0.yaml"

@@ -26,11 +26,11 @@ from benchmarks.main.home import PROJECT
 from materializers.image_dataset import ImageDataset, Picture
 from serving.model_directory import Preprocessing
 from serving.strip_metadata import strip_metadata
-from steps.training.augment import augment
-from steps.training.batches import Pictures
-from steps.training.checkpoints import Checkpoints
-from steps.training.loop import fit, reproducible
-from steps.training.networks import build_network
+from steps.training.fitting.checkpoints import Checkpoints
+from steps.training.fitting.loop import fit, reproducible
+from steps.training.inputs.augment import augment
+from steps.training.inputs.batches import Pictures
+from steps.training.networks.network import build_network
 from steps.training.settings import Augmentation, TrainSettings
 from tests.materializers.stores import disk_store
 

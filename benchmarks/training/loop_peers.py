@@ -19,8 +19,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.dataset.timing import medians
-from steps.training.examples import Rows
-from steps.training.loop import fit
+from steps.training.fitting.loop import fit
+from steps.training.inputs.examples import Rows
 from steps.training.settings import TrainSettings
 
 STEPS, BATCH, LENGTH, HIDDEN, CLASSES = 400, 32, 256, 64, 10

@@ -55,10 +55,10 @@ def measure(*, quick: bool) -> list[Claim]:
 
 def best_accuracy(processes: int, seed: int) -> float:
     """Train in so many processes; the validation accuracy of the best epoch, from 0 to 1."""
-    from steps.training.batches import Pictures
-    from steps.training.loop import reproducible
-    from steps.training.networks import build_network
-    from steps.training.parallel import fit_parallel
+    from steps.training.fitting.loop import reproducible
+    from steps.training.inputs.batches import Pictures
+    from steps.training.networks.network import build_network
+    from steps.training.processes.parallel import fit_parallel
 
     chosen = SETTINGS.model_copy(update={"processes": processes, "seed": seed})
     dataset = ImageDataset.from_pictures(pictures())

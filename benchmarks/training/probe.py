@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from steps.training.examples import Rows
+from steps.training.inputs.examples import Rows
 
 INVERSE_STRENGTHS = tuple(float(10 ** (power / 2)) for power in range(-8, 2))
 """Values of C, from 0.0001 to 3.2: as many as the closed form has strengths."""

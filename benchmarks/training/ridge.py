@@ -23,9 +23,9 @@ from benchmarks.training.labelled import SEEDS, Features, Labelled, accuracy, fe
 from benchmarks.training.probe import INVERSE_STRENGTHS, Probe
 from materializers.feature_cache import FeatureCache
 from materializers.splits import TEST, TRAIN, VALIDATION
-from steps.training.backbones import LITE0_FEATURES
-from steps.training.examples import Rows
-from steps.training.ridge import fit_ridge
+from steps.training.fitting.ridge import fit_ridge
+from steps.training.inputs.examples import Rows
+from steps.training.networks.backbones import LITE0_FEATURES
 from tests.materializers.stores import disk_store
 
 LEARNT = 3000

@@ -16,12 +16,12 @@ from typing import Literal
 import torch
 
 from benchmarks.claim import Claim, at_most
-from steps.training.examples import Rows
+from steps.training.inputs.examples import Rows
 from steps.training.material import Material, new_head
-from steps.training.search import TuneSettings
 from steps.training.settings import TrainSettings
-from steps.training.study import Study, Task, best_of, finish
-from steps.training.study_storage import Where
+from steps.training.tuning.search import TuneSettings
+from steps.training.tuning.study import Study, Task, best_of, finish
+from steps.training.tuning.study_storage import Where
 
 SEEDS, QUICK_SEEDS = 10, 2
 TRIALS, EPOCHS = 50, 50

@@ -25,7 +25,7 @@ from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.change import require_approved
 from steps.registry.unsent import send_unsent
-from steps.training.training_key import remove_checkpoints
+from steps.training.fitting.training_key import remove_checkpoints
 
 LINKED_OUTPUTS = (
     "quarantine",

@@ -24,7 +24,7 @@ from serving.model_directory import MODEL_FILE, ModelMetadata, model_digest, wri
 from serving.predictor import INPUT, OUTPUTS, Predictor
 
 if TYPE_CHECKING:
-    from steps.training.networks import Network
+    from steps.training.networks.network import Network
 
 OPSET = 20
 """onnxruntime 1.26.0, which both environments share, reads it."""

@@ -18,17 +18,17 @@ from torch import Tensor, nn
 
 from materializers.splits import TRAIN, VALIDATION
 from steps.progress import progress
-from steps.training.batches import Pictures
 from steps.training.device import training_device
-from steps.training.examples import Examples, Part, Rows
-from steps.training.features import features_of
-from steps.training.networks import HeadOnly, build_head, build_network, check_blocks
+from steps.training.inputs.batches import Pictures
+from steps.training.inputs.examples import Examples, Part, Rows
+from steps.training.networks.features import features_of
+from steps.training.networks.network import HeadOnly, build_head, build_network, check_blocks
 
 if TYPE_CHECKING:
     from materializers.feature_cache import FeatureCache
     from materializers.image_dataset import ImageDataset
     from materializers.splits import Splits
-    from steps.training.networks import Network
+    from steps.training.networks.network import Network
     from steps.training.settings import TrainSettings
 
 

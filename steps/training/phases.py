@@ -10,15 +10,15 @@ from torch import nn
 
 from materializers.splits import TRAIN, VALIDATION
 from steps.progress import progress
-from steps.training.batches import Pictures
 from steps.training.device import training_device
-from steps.training.learning import warn_of_missing
-from steps.training.loop import Fit, reproducible
+from steps.training.fitting.learning import warn_of_missing
+from steps.training.fitting.loop import Fit, reproducible
+from steps.training.fitting.measuring import epoch_metrics, measure
+from steps.training.fitting.ridge import fit_ridge
+from steps.training.inputs.batches import Pictures
 from steps.training.material import material
-from steps.training.measuring import epoch_metrics, measure
-from steps.training.networks import Network, unfreeze_last
-from steps.training.parallel import fit_parallel
-from steps.training.ridge import fit_ridge
+from steps.training.networks.network import Network, unfreeze_last
+from steps.training.processes.parallel import fit_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from materializers.feature_cache import FeatureCache
     from materializers.image_dataset import ImageDataset
     from materializers.splits import Splits
-    from steps.training.checkpoints import Checkpoints
-    from steps.training.examples import Examples
+    from steps.training.fitting.checkpoints import Checkpoints
+    from steps.training.inputs.examples import Examples
     from steps.training.settings import TrainSettings
 
 logger = logging.getLogger("shutterline")

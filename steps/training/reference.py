@@ -22,7 +22,7 @@ from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReferen
 from materializers.splits import TEST, VALIDATION
 from serving.predictor import Predictor, probabilities
 from serving.preprocess import UNLIMITED, decode
-from steps.training.calibration import CalibrateSettings, calibrate, write_calibration
+from steps.training.calibration.calibration import CalibrateSettings, calibrate, write_calibration
 
 if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
@@ -124,7 +124,7 @@ def finish(directory: Path, answers: Answers, settings: CalibrateSettings) -> tu
         What was chosen, and the digest that ``serving/`` has now. The drift reference and the two charts of
         the calibration lie in ``directory``.
     """
-    from steps.training.calibration_pictures import reliability_picture, risk_coverage_picture
+    from steps.training.calibration.calibration_pictures import reliability_picture, risk_coverage_picture
 
     checked = answers.of(VALIDATION)
     calibration = calibrate(*checked, settings)

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 from materializers.errors import UsageError
 from materializers.report import Record
 from serving.model_directory import Preprocessing
-from steps.training.backbone_names import check_name, check_size
-from steps.training.weights import PACKAGE, check_source
+from steps.training.networks.names import check_name, check_size
+from steps.training.networks.weights import PACKAGE, check_source
 
 Colour = tuple[float, float, float]
 DECIDES_NOTHING = frozenset({"memory_mb", "checkpoint_seconds"})

@@ -16,10 +16,10 @@ from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
 from materializers.tuning_report import TuningReport
 from serving.model_directory import ModelMetadata
-from steps.training.calibration import DEFAULT_SETTINGS, CalibrateSettings
-from steps.training.search import tuned
+from steps.training.calibration.calibration import DEFAULT_SETTINGS, CalibrateSettings
+from steps.training.fitting.training_key import TRAINING, purpose_here, training_key
 from steps.training.settings import TrainSettings, check_trainable
-from steps.training.training_key import TRAINING, purpose_here, training_key
+from steps.training.tuning.search import tuned
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -68,9 +68,9 @@ def train_classifier(
     # use too, they took 2 to 5 times the CPU for the same bytes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from materializers.feature_cache import FeatureCache
-    from steps.training.checkpoints import Checkpoints
     from steps.training.device import training_device
     from steps.training.export import export
+    from steps.training.fitting.checkpoints import Checkpoints
     from steps.training.machine import describe_machine
     from steps.training.phases import learn
     from steps.training.reference import finish, unseen_answers

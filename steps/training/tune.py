@@ -12,7 +12,8 @@ from materializers.image_dataset import ImageDataset
 from materializers.report import json_digest
 from materializers.splits import TRAIN, VALIDATION, Splits
 from materializers.tuning_report import CrossValidation, TuningReport
-from steps.training.search import (
+from steps.training.settings import DECIDES_NOTHING, TrainSettings, check_trainable
+from steps.training.tuning.search import (
     Choices,
     CrossValidationSettings,
     Range,
@@ -20,7 +21,6 @@ from steps.training.search import (
     check_searchable,
     tuned,
 )
-from steps.training.settings import DECIDES_NOTHING, TrainSettings, check_trainable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
     from steps.training.material import Material
-    from steps.training.study_files import StudyFiles
-    from steps.training.trial_tracking import TrialRuns
+    from steps.training.tuning.study_files import StudyFiles
+    from steps.training.tuning.trial_tracking import TrialRuns
 
 
 def tune_training(
@@ -68,9 +68,9 @@ def tune_training(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from materializers.feature_cache import FeatureCache
     from steps.training.material import material
-    from steps.training.study_files import StudyFiles
-    from steps.training.trial_tracking import TrialRuns
-    from steps.training.tuning_pictures import pictures_of
+    from steps.training.tuning.study_files import StudyFiles
+    from steps.training.tuning.trial_tracking import TrialRuns
+    from steps.training.tuning.tuning_pictures import pictures_of
 
     _check_batches(search, len(splits.image_ids(TRAIN)))
     groups = _groups(dataset, splits, classes, folds) if folds.folds else None
@@ -152,7 +152,7 @@ def _groups(
 ) -> npt.NDArray[np.int64]:
     import pandas as pd
 
-    from steps.training.cross_validation import check_folds, groups_of_pictures
+    from steps.training.tuning.cross_validation import check_folds, groups_of_pictures
 
     image_ids = [*splits.image_ids(TRAIN), *splits.image_ids(VALIDATION)]
     groups = groups_of_pictures(dataset, image_ids)
@@ -172,9 +172,9 @@ def _tried(
 ) -> TuningReport:
     """Run the study to its end."""
     from steps.progress import progress
-    from steps.training.study import Study, Task, best_of
-    from steps.training.study_storage import Where, answering
-    from steps.training.study_workers import run_study
+    from steps.training.tuning.study import Study, Task, best_of
+    from steps.training.tuning.study_storage import Where, answering
+    from steps.training.tuning.study_workers import run_study
 
     with files.folder() as folder, progress("tune", total=search.trials) as bar:
         if search.storage is None:
@@ -211,7 +211,7 @@ def _validated(
     files: StudyFiles,
 ) -> CrossValidation:
     from steps.progress import progress
-    from steps.training.cross_validation import cross_validate, spread
+    from steps.training.tuning.cross_validation import cross_validate, spread
 
     chosen = tuned(settings, report)
     key = json_digest(

@@ -30,7 +30,6 @@ def test_a_run_that_cannot_be_closed_hides_nothing(
         raise ServiceUnreachable("The store does not answer")
 
     monkeypatch.setattr(launch, "Client", unreachable)
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         launch._close("training-1")
     assert "Run training-1 was not closed: The store does not answer; the next command" in caplog.text
@@ -102,7 +101,6 @@ def test_a_fault_is_told_by_the_result_and_not_by_the_log_as_well(
     local_stack: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The alerter was given the message, and writes into the log; other messages still stand there."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
     config = load_config(None, ("running.retries.count=0",))
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         result = launch.start(failing, config, {})

@@ -63,7 +63,6 @@ def lab(zenml_client: Client, stack_id: str, monkeypatch: pytest.MonkeyPatch) ->
     from tests.stacks import retried_pipeline
 
     monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", stack_id)
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
     yield Lab(zenml_client, retried_pipeline)
 
 

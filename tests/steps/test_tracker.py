@@ -15,9 +15,8 @@ from tests.steps.tracking_run import tracking_run
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What is logged for a person."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
     caplog.set_level(logging.WARNING, logger="shutterline")
     return caplog
 

@@ -70,7 +70,7 @@ def test_a_version_is_equal_on_the_same_machine_again_and_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From what was recorded, not from today's seed; trained each time, and registered never."""
-    from steps.training.training_key import training_key
+    from steps.training.fitting.training_key import training_key
 
     before, keys = (shop.versions(), shop.aliases()), list[str]()
 
@@ -124,7 +124,7 @@ def test_code_that_learns_otherwise_differs_and_says_by_how_much(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 3, the tensors that differ most, and no guess beside the code."""
-    from steps.training.loop import reproducible as kept
+    from steps.training.fitting.loop import reproducible as kept
 
     monkeypatch.setattr("pipelines.launch.code_digest", lambda: "0c" * 32)
     monkeypatch.setattr("steps.training.phases.reproducible", lambda seed, threads: kept(seed + 1, threads))
@@ -143,7 +143,7 @@ def test_training_that_is_not_reproducible_is_said_to_be_so(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Equal inputs and other bytes."""
-    from steps.training.loop import reproducible as kept
+    from steps.training.fitting.loop import reproducible as kept
 
     monkeypatch.setattr("steps.training.phases.reproducible", lambda seed, threads: kept(seed + 1, threads))
     outcome = shop.run(reproduce=1)
@@ -196,7 +196,7 @@ def test_settings_that_todays_code_does_not_know_are_refused(
 ) -> None:
     """The key is named, and the digest of the code that knows it."""
     from materializers.report import Record
-    from steps.training import recalling
+    from steps.reproduction import recalling
 
     class Later(Record):
         """Settings of a code that knows none of the recorded keys."""

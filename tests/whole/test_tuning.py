@@ -63,7 +63,7 @@ def test_the_same_again_tunes_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatc
     """Without the cache the study is found complete, and the same model comes out."""
     first = shop.run(*ASKED, train=True, source=str(shop.delivery))
     before, _ = tuning_of(first.last["run"])
-    from steps.training import study
+    from steps.training.tuning import study
 
     monkeypatch.setattr(study, "fit", None)
     again = shop.run(*ASKED, train=True, source=str(shop.delivery), no_cache=True)

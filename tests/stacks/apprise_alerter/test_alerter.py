@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What was logged as ``shutterline``, whatever handlers other tests gave it."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What was logged as ``shutterline``."""
     caplog.set_level(logging.WARNING)
     return caplog
 

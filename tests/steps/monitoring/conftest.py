@@ -19,7 +19,6 @@ PLANTED = "pLanted-s3cret"
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What was logged as ``shutterline``; the environment holds a secret."""
-    monkeypatch.setattr(logging.getLogger("shutterline"), "propagate", True)
     monkeypatch.setenv("PLANTED_TOKEN", PLANTED)
     caplog.set_level(logging.WARNING, logger="shutterline")
     return caplog

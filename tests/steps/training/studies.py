@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steps.training.examples import Rows
+from steps.training.inputs.examples import Rows
 from steps.training.material import Material
-from steps.training.search import Choices, Range, TuneSettings
 from steps.training.settings import TrainSettings
-from steps.training.study import Study, Task, finish
-from steps.training.study_storage import Where
+from steps.training.tuning.search import Choices, Range, TuneSettings
+from steps.training.tuning.study import Study, Task, finish
+from steps.training.tuning.study_storage import Where
 from tests.steps.training.examples import settings
 
 FEATURES, CLASSES = 4, 3

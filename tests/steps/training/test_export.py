@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, read_metadata
 from serving.predictor import Predictor
 from steps.training.export import ExportDiffers, compare, export, onnx_bytes
-from steps.training.networks import Network, build_network
+from steps.training.networks.network import Network, build_network
 from tests.steps.training.examples import CLASSES, settings
 
 

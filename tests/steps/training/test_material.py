@@ -7,12 +7,12 @@ import torch
 
 from materializers.splits import TEST
 from steps.training import material as module
-from steps.training.batches import Pictures
-from steps.training.examples import Rows
-from steps.training.features import features_of
-from steps.training.loop import reproducible
+from steps.training.fitting.loop import reproducible
+from steps.training.inputs.batches import Pictures
+from steps.training.inputs.examples import Rows
 from steps.training.material import material
-from steps.training.networks import HeadOnly, Network, build_network
+from steps.training.networks.features import features_of
+from steps.training.networks.network import HeadOnly, Network, build_network
 from steps.training.settings import TrainSettings
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
 

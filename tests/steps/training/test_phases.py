@@ -14,9 +14,9 @@ from materializers.classifier import EpochMetrics
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from steps.training import phases
-from steps.training.checkpoints import Checkpoints
-from steps.training.loop import Fit, fit, reproducible
-from steps.training.networks import build_network
+from steps.training.fitting.checkpoints import Checkpoints
+from steps.training.fitting.loop import Fit, fit, reproducible
+from steps.training.networks.network import build_network
 from steps.training.phases import Learnt, learn
 from steps.training.settings import FineTuning
 from tests.steps.training.examples import CLASSES, dataset, settings, splits

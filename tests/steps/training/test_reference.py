@@ -14,7 +14,7 @@ from serving.model_directory import model_digest, read_metadata
 from serving.predictor import Prediction, Predictor, probabilities
 from serving.preprocess import decode
 from steps.training import reference
-from steps.training.calibration import CalibrateSettings, negative_log_likelihood
+from steps.training.calibration.calibration import CalibrateSettings, negative_log_likelihood
 from steps.training.reference import Answers, finish, scored, unseen_answers, unseen_rows
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
 

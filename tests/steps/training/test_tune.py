@@ -18,11 +18,11 @@ from materializers.image_dataset import ImageDataset
 from materializers.splits import TEST, Splits
 from materializers.tuning_report import HISTORY, PARALLEL, TuningReport
 from steps.training import tune as module
-from steps.training.loop import reproducible
-from steps.training.networks import build_network
-from steps.training.search import Choices, CrossValidationSettings, Range, TuneSettings, tuned
+from steps.training.fitting.loop import reproducible
+from steps.training.networks.network import build_network
 from steps.training.settings import TrainSettings
 from steps.training.tune import database_address, described, tune, tune_training
+from steps.training.tuning.search import Choices, CrossValidationSettings, Range, TuneSettings, tuned
 from tests.conftest import PROJECT
 from tests.materializers.stores import disk_store
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
@@ -99,7 +99,7 @@ def test_the_same_again_runs_nothing(
     whole: tuple[TuningReport, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trials and folds are found where they were kept, and the report is equal to the bit."""
-    from steps.training import cross_validation, study
+    from steps.training.tuning import cross_validation, study
 
     monkeypatch.setattr(study, "fit", None)
     monkeypatch.setattr(cross_validation, "fit", None)
@@ -156,7 +156,7 @@ def test_nothing_heavy_is_imported_where_nothing_is_asked_for() -> None:
     """Neither torch nor Optuna, scikit-learn or matplotlib."""
     code = """
 import sys
-from steps.training.search import CrossValidationSettings, TuneSettings
+from steps.training.tuning.search import CrossValidationSettings, TuneSettings
 from steps.training.settings import TrainSettings
 from steps.training.tune import tune
 none = CrossValidationSettings(folds=0)

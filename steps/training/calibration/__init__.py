@@ -1,0 +1,1 @@
+"""What validation pictures choose of an exported model: temperature and abstention."""

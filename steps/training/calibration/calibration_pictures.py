@@ -1,0 +1,81 @@
+"""What calibration did, as two small PNGs."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from materializers.classifier import Calibration
+from serving.predictor import probabilities
+from steps.training.calibration.calibration import BINS, reliability
+
+DPI = 100
+
+
+def reliability_picture(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], calibration: Calibration
+) -> bytes:
+    """The share of right answers by their probability, before and after: on the diagonal they agree.
+
+    Args:
+        logits: ``(n, k)``, on validation pictures.
+        labels: ``(n,)``, the true class numbers.
+        calibration: what was chosen on them.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    middles = (np.arange(BINS) + 0.5) / BINS
+    shown = (
+        ("before", 1.0, calibration.ece_before),
+        (f"temperature {calibration.temperature:g}", calibration.temperature, calibration.ece_after),
+    )
+    for axes, (name, temperature, error) in zip(figure.subplots(1, 2, sharey=True), shown, strict=True):
+        counts, _, right = reliability(probabilities(logits, temperature), labels)
+        filled = counts > 0
+        axes.bar(middles[filled], right[filled] / counts[filled], width=0.9 / BINS, label="right")
+        axes.bar(middles, counts / counts.sum(), width=0.3 / BINS, color="lightgrey", label="of all answers")
+        axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
+        axes.set(
+            xlabel="probability of the answer", title=f"{name}, calibration error {error:.3f}", xlim=(0, 1)
+        )
+        axes.legend(fontsize="small", loc="upper left")
+    return _png(figure)
+
+
+def risk_coverage_picture(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], calibration: Calibration
+) -> bytes:
+    """The share of wrong answers among the surest ones, by the share of pictures that get an answer.
+
+    Args:
+        logits: ``(n, k)``, on validation pictures.
+        labels: ``(n,)``, the true class numbers.
+        calibration: what was chosen on them.
+    """
+    scores = probabilities(logits, calibration.temperature)
+    order = np.argsort(-scores.max(axis=1), kind="stable")
+    wrong = np.cumsum((scores.argmax(axis=1) != labels)[order])
+    given = np.arange(1, len(labels) + 1)
+    figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.step(given / len(labels), wrong / given, where="post")
+    if calibration.risk is not None:
+        axes.axhline(calibration.risk, color="grey", linestyle=":", label=f"limit {calibration.risk:g}")
+    axes.plot(
+        [calibration.coverage],
+        [calibration.selective_risk],
+        "o",
+        label=f"threshold {calibration.threshold:.4g}",
+    )
+    axes.set(xlabel="share of the pictures with an answer", ylabel="share wrong of these", title="Risk")
+    axes.set(xlim=(0, 1.02), ylim=(0, None))
+    axes.legend(fontsize="small", loc="upper left")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""What a network learns from: features or pictures, in batches, varied."""

@@ -1,0 +1,1 @@
+"""The search for parameters, and the same training over folds."""

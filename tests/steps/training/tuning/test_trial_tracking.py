@@ -1,0 +1,114 @@
+"""Trials and folds in MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from materializers.tuning_report import CrossValidation, Fold, Trial
+from steps.training.tuning.cross_validation import spread
+from steps.training.tuning.trial_tracking import TrialRuns
+from tests.steps.tracking_run import tracking_run
+
+TRIALS = [
+    Trial(number=1, state="complete", parameters={"dropout": 0.5}, val_accuracy=(0.5, 0.7, 0.6), score=0.7),
+    Trial(number=2, state="pruned", parameters={"dropout": 0.1}, val_accuracy=(0.2,), score=None),
+]
+FOLDS = tuple(Fold(number=k, n=10, accuracy=0.6 + k / 10, f1_macro=0.5, epochs=3) for k in (1, 2, 3))
+
+
+def folds() -> CrossValidation:
+    """Three folds."""
+    accuracy, f1_macro = (
+        spread([getattr(fold, name) for fold in FOLDS]) for name in ("accuracy", "f1_macro")
+    )
+    return CrossValidation(folds=FOLDS, accuracy=accuracy, f1_macro=f1_macro, parameters={})
+
+
+def test_each_trial_is_a_run_below_the_steps(tmp_path: Path) -> None:
+    """Once, with its parameters, an accuracy an epoch, and whether it was pruned."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        runs = TrialRuns()
+        runs.log(TRIALS[:1])
+        runs.log(TRIALS)
+        client = mlflow.MlflowClient()
+        experiment = client.get_run(run_id).info.experiment_id
+        below = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+        found = {run.data.tags["trial"]: run for run in below}
+        assert len(below) == 2
+        assert found["1"].data.params == {"dropout": "0.5"}
+        assert found["1"].data.metrics["score"] == 0.7
+        logged = client.get_metric_history(found["1"].info.run_id, "val_accuracy")
+        assert [(point.step, point.value) for point in logged] == [(1, 0.5), (2, 0.7), (3, 0.6)]
+        assert [(found[n].info.status, found[n].data.tags["state"]) for n in ("1", "2")] == [
+            ("FINISHED", "complete"),
+            ("FINISHED", "pruned"),
+        ]
+
+
+def test_a_second_attempt_doubles_no_trial(tmp_path: Path) -> None:
+    """It finds what the first one logged; what that left half done is logged again."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        TrialRuns().log(TRIALS[:1])
+        client = mlflow.MlflowClient()
+        experiment = client.get_run(run_id).info.experiment_id
+        client.create_run(experiment, tags={"mlflow.parentRunId": run_id, "trial": "2"})
+        TrialRuns().log(TRIALS)
+        found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert sorted((run.data.tags["trial"], run.info.status) for run in found) == [
+        ("1", "FINISHED"),
+        ("2", "FINISHED"),
+    ]
+
+
+def test_folds_are_in_the_steps_own_run(tmp_path: Path) -> None:
+    """A value a fold, the mean and the deviation."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        TrialRuns().log_folds(folds())
+        client = mlflow.MlflowClient()
+        values = client.get_run(run_id).data.metrics
+        assert values["fold_accuracy_mean"] == pytest.approx(0.8)
+        assert values["fold_accuracy_deviation"] == pytest.approx(0.1)
+        logged = client.get_metric_history(run_id, "fold_accuracy")
+        assert {point.step: point.value for point in logged} == pytest.approx({1: 0.7, 2: 0.8, 3: 0.9})
+
+
+def test_a_tracker_that_is_gone_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The study goes on, and nothing is asked of it again."""
+    import mlflow
+
+    caplog.set_level("WARNING", "shutterline")
+
+    with tracking_run(tmp_path):
+        runs = TrialRuns()
+
+        def gone(*_: Any, **__: Any) -> None:
+            raise ConnectionError("refused")
+
+        monkeypatch.setattr(mlflow.MlflowClient, "create_run", gone)
+        runs.log(TRIALS[:1])
+        runs.log(TRIALS)
+        runs.log_folds(folds())
+    said = {
+        each for each in caplog.messages if each.startswith("MLflow does not take trials any more (refused)")
+    }
+    assert len(said) == 1
+
+
+def test_without_an_open_run_nothing_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No store appears in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    runs = TrialRuns()
+    runs.log(TRIALS)
+    runs.log_folds(folds())
+    assert not list(tmp_path.iterdir())

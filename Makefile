@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup stack demo test test-kubeflow check dashboard kubeflow-up kubeflow-down own-store images bench lock clean
+.PHONY: help setup stack demo test test-kubeflow check dashboard mlflow kubeflow-up kubeflow-down own-store images bench lock clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
@@ -49,6 +49,9 @@ kubeflow-down: setup ## end it
 
 images: setup    ## build the images of steps and of the service: `make images ARGS=--push`
 	python -m stacks.images build $(ARGS)
+
+mlflow: own-store stack ## show what the local stack's trainings left in MLflow, on loopback: `make mlflow ARGS="--port 5001"`
+	mlflow server --host 127.0.0.1 --backend-store-uri "$$(python -m stacks.tracking)" $(ARGS)
 
 own-store:
 	@test -z "$$ZENML_STORE_URL" || { echo "The dashboard of this terminal's ZenML server is $$ZENML_STORE_URL"; exit 2; }

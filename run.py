@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    sys.stderr.write("The project's environment is not active: make setup && source .venv/bin/activate\n")
+    sys.exit(2)
 
 EXAMPLES = """
 Examples:
@@ -41,9 +45,23 @@ Examples:
   python run.py --config configs/demo --continuous --source data/second-delivery.zip --schedule "0 2 * * 1"
   python run.py --config configs/demo --scheduler
 
-Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing started; 3 refused by a gate or a missing
+Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing released; 3 refused by a gate or a missing
 approval; 4 a service of the stack cannot be reached or written; 130 interrupted.
 """
+
+
+def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path, ...]) -> Path | None:
+    """The value of an option that may be given once; click itself would take the last and say nothing.
+
+    Raises:
+        UsageError: it was given more than once.
+    """
+    if len(given) > 1:
+        raise click.UsageError(
+            f"{option.opts[0]} was given {len(given)} times and takes one file or folder: copy what you need "
+            "of the others into it"
+        )
+    return given[0] if given else None
 
 
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 110})
@@ -95,6 +113,8 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
+    multiple=True,
+    callback=one_of_its_kind,
     help="A YAML file or folder of differences, e.g. configs/demo.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As in train.epochs=3.")

@@ -4,9 +4,9 @@
     .venv/bin/python docs/make_pictures.py --set train.epochs=3     # a quicker one, to try this script
 
 It needs Debian's chromium, and works in a home of its own: the user's stacks, runs and services stay as they
-are. On two idle cores it takes about two minutes. The delivery whose report and quarantine are shown has what
-is wrong with real ones; its photographs are those of ../shared/data/clothing (CC0) where they are, else the
-sample's, enlarged.
+are. On two idle cores it takes some minutes, most of them for a tuning of 30 trials. The delivery whose
+report and quarantine are shown has what is wrong with real ones; its photographs are those of
+../shared/data/clothing (CC0) where they are, else the sample's, enlarged.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 PICTURES = PROJECT / "docs" / "pictures"
 BIN = Path(sys.executable).parent
 DEMO = "python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict"
+TUNING = (
+    "python run.py --config configs/demo --set tune.trials=30 --set cross_validate.folds=5 "
+    "--train --source data/first-delivery.zip"
+)
 CLOTHING = PROJECT.parent / "shared" / "data" / "clothing"
 CATEGORIES = {"t-shirt": "tops", "pants": "trousers", "dress": "dresses", "shoes": "footwear"}
 SAMPLE_PHOTOGRAPHS = {"bag": "bags", "dress": "dresses", "sneaker": "footwear"}
@@ -271,10 +275,14 @@ def faulty_delivery(archive: Path) -> Path:
     return archive
 
 
-def data_pictures(page: Browser, home: Path) -> None:
-    """The pages of the newest delivery: its report, and what was set aside."""
+def report_pictures(page: Browser, home: Path) -> None:
+    """The pages of the newest delivery, its report and what was set aside, and that of the tuning."""
     artifacts = home / "zenml" / "shutterline" / "artifacts"
-    for artifact, until in (("validate/data_report", "Suspicious labels"), ("ingest/quarantine", None)):
+    for artifact, until in (
+        ("validate/data_report", "Suspicious labels"),
+        ("ingest/quarantine", None),
+        ("tune/tuning", "Trials"),
+    ):
         pages = (artifacts / artifact).rglob("page.html")
         newest = max(pages, key=lambda path: path.stat().st_mtime)
         page.open(newest.as_uri(), width=900, height=1100)
@@ -327,6 +335,7 @@ def main() -> None:
         ]
         ending.callback(run, "python", "run.py", "--stop", environment=environment)
         printed = run(*DEMO.split(), *photos, *assignments, environment=environment)
+        run(*TUNING.split(), *assignments, environment=environment)
         delivery = faulty_delivery(home / "delivery.zip")
         join = ("--continuous", "--source", str(delivery), "--set", "trigger.new_rows=100000")
         run("python", "run.py", "--config", "configs/demo", *join, environment=environment)
@@ -336,7 +345,7 @@ def main() -> None:
         page = ending.enter_context(browser(home))
         demo_picture(page, home, f"$ make demo\n{printed}")
         dashboard_pictures(page, home, f"http://127.0.0.1:{port}")
-        data_pictures(page, home)
+        report_pictures(page, home)
 
 
 if __name__ == "__main__":

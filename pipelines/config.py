@@ -167,7 +167,7 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         place = ".".join(map(str, keys))
         scalar = first["type"] != "missing" and not isinstance(first["input"], dict | list)
         given = f" (given: {redact(repr(first['input']), {})})" if scalar else ""
-        said = _in_words(first["type"], keys) or first["msg"]
+        said = _in_words(first["type"], keys) or first["msg"].removeprefix("Value error, ")
         raise UsageError(f"configuration: {place}: {said}{given}") from error
 
 

@@ -7,6 +7,7 @@ MLflow registry takes only a tracker of the flavor ``mlflow``: the hooks of the 
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -80,3 +81,13 @@ def _leave_no_run_open() -> None:
         with suppress(Exception):  # it is taken from the list before MLflow is told
             mlflow.end_run("FAILED")
     mlflow.set_tracking_uri("")
+
+
+def tracking_address() -> str:
+    """Where the active stack's runs are tracked, as MLflow's own commands take it."""
+    tracker: Any = Client().active_stack.experiment_tracker
+    return str(tracker.get_tracking_uri())
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{tracking_address()}\n")

@@ -79,6 +79,7 @@ def send(what: str, log: Callable[[], None]) -> None:
             there it counts.
     """
     import mlflow
+    from zenml.exceptions import RunInterruptedException, RunStoppedException
 
     if mlflow.active_run() is None:
         if _tracked():
@@ -86,6 +87,8 @@ def send(what: str, log: Callable[[], None]) -> None:
         return
     try:
         log()
+    except (RunInterruptedException, RunStoppedException):
+        raise
     except Exception as error:  # noqa: BLE001 - no step fails for a lost tracker; register repeats it
         _say_later(what, _in_short(error))
 

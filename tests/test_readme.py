@@ -8,8 +8,10 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,6 +51,11 @@ ELSEWHERE = {
         "tests/test_readme.py",
         "test_the_dashboard_starts_says_where_and_stops",
         "run_shell(f\"{make_recipe('dashboard')} ",
+    ),
+    "make mlflow": (
+        "tests/test_readme.py",
+        "test_mlflow_shows_what_the_local_stack_tracks",
+        "make_recipe('mlflow')",
     ),
     "zenml logout --local": (
         "tests/test_readme.py",
@@ -327,6 +334,39 @@ def test_the_dashboard_starts_says_where_and_stops(tmp_path: Path) -> None:
     assert code == 0, printed
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+
+
+def test_mlflow_shows_what_the_local_stack_tracks(tmp_path: Path) -> None:
+    """``make mlflow`` serves the active stack's runs on loopback until it is ended."""
+    port = free_port()
+    own = {**own_variables(tmp_path), "no_proxy": "127.0.0.1"}
+    code, printed = run_shell(make_recipe("stack"), **own)
+    assert code == 0, printed
+    command = make_recipe("mlflow").replace("$$", "$").replace("$(ARGS)", f"--port {port}")
+    serving = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=PROJECT,
+        env={**os.environ, **own},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        asked = {"experiment_name": "Default"}
+        address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name"
+        ends = time.monotonic() + 120
+        while True:
+            try:
+                answer = httpx.get(address, params=asked, trust_env=False)
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < ends, "it never answered"
+                time.sleep(0.5)
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.wait(timeout=60)
+    assert answer.json()["experiment"]["name"] == "Default"
+    assert (tmp_path / "zenml" / "shutterline" / "artifacts" / "mlflow.db").is_file()
 
 
 def test_the_table_of_gates_is_the_policy() -> None:

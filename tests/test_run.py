@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from actions.request import Request, check_flags
 from pipelines.config import load_config
@@ -31,3 +34,23 @@ def test_an_example_works_as_it_is_printed(command: str, monkeypatch: pytest.Mon
     config = load_config(request.config, request.assignments)
     assert config.product.model == "product-classifier-demo", "the sample is learnt from as the demo"
     assert request.source is None or Path(request.source).is_file()
+
+
+def test_a_second_configuration_is_refused() -> None:
+    """Click would take the last one and say nothing of the first."""
+    told = CliRunner().invoke(main, ["--config", "configs/demo", "--config", "shop.yaml", "--status"])
+    assert told.exit_code == 2
+    assert "--config was given 2 times and takes one file or folder" in told.output
+
+
+def test_a_python_without_the_projects_packages_is_told_how_to_get_them() -> None:
+    """The environment was not activated: exit code 2 and the commands, no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(PROJECT / "run.py"), "--status"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert "make setup && source .venv/bin/activate" in line

@@ -150,7 +150,7 @@ def _fitted(
 ) -> Fit:
     title = "train" if phase != BLOCKS else "fine-tune"
     with progress(title, total=settings.epochs * -(-len(train) // settings.batch_size)) as bar:
-        return fit_parallel(
+        fit = fit_parallel(
             model,
             train,
             validation,
@@ -161,6 +161,10 @@ def _fitted(
                 f"epoch {epoch.epoch} of {settings.epochs}, validation accuracy {epoch.val_accuracy:.3f}"
             ),
         )
+        if fit.best_epoch:
+            kept = fit.epochs[fit.best_epoch - 1].val_accuracy
+            bar.note(f"epoch {fit.best_epoch} of {len(fit.epochs)} is kept, validation accuracy {kept:.3f}")
+    return fit
 
 
 def _closed_form(model: nn.Module, train: Examples, validation: Examples, settings: TrainSettings) -> Fit:

@@ -18,6 +18,8 @@ DECIDES_NOTHING = frozenset({"memory_mb", "checkpoint_seconds"})
 """Settings that leave the model's bytes as they are."""
 SMALLEST_SHARE = 2
 """Examples of a batch that each process has at least: batch normalisation cannot learn from one."""
+PICKLED = (".pth", ".pt", ".pkl", ".ckpt", ".bin")
+"""How files end that can execute code when they are read."""
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -133,6 +135,11 @@ class TrainSettings(Record):
             raise ValueError("weights and weights_sha256 go together: nothing is loaded unchecked")
         if self.weights is not None and urlsplit(self.weights).password is not None:
             raise ValueError("weights has a password in it, which every record of the training would keep")
+        if self.weights is not None and urlsplit(self.weights).path.lower().endswith(PICKLED):
+            raise ValueError(
+                f"the weights {self.weights} may execute code when they are read: convert them to "
+                "safetensors as docs/training.md shows"
+            )
         check_size(self.architecture, self.preprocessing.height, self.preprocessing.width)
         if any(value <= 0 for value in self.deviation):
             raise ValueError(f"deviation is {self.deviation}; each colour's must be above 0")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import OperationalError
+from zenml.exceptions import RunInterruptedException
 
 from materializers.errors import ServiceUnreachable
 from steps.tracker import LONGEST_REASON, log_metrics, require_run, send, tracker_errors
@@ -51,6 +52,17 @@ def test_a_tracker_that_is_lost_fails_no_step(tmp_path: Path, said: pytest.LogCa
     (line,) = [record.getMessage() for record in said.records]
     assert "this training is in the artifact store, and is sent before a version is registered" in line
     assert len(line) < LONGEST_REASON + 200
+
+
+def test_an_interruption_is_no_lost_tracker(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+    """Ctrl-C, which ZenML raises as an exception, ends the step, and nothing is said of the tracker."""
+
+    def interrupted() -> None:
+        raise RunInterruptedException("The execution was interrupted.")
+
+    with pytest.raises(RunInterruptedException), tracking_run(tmp_path):
+        send("this training", interrupted)
+    assert said.records == []
 
 
 def test_outside_a_step_nothing_is_tracked_and_nothing_said(said: pytest.LogCaptureFixture) -> None:

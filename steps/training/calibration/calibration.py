@@ -280,9 +280,10 @@ def _not_met(threshold: Threshold, n: int, risk: float, confidence: float) -> st
     error = (1 - confidence) / len(COVERAGES)
     needed = math.ceil(math.log(error) / math.log(1 - risk))
     return (
-        f"calibrate.risk {risk:g} is not reached on {n:,} validation pictures: with a confidence of "
-        f"{confidence:g} no threshold keeps wrong answers below {threshold.lowest_bound:.3f}. The model "
-        f"answers only what is as sure as the {threshold.given:,} surest ({threshold.value:.4f}), of which "
-        f"{threshold.wrong:,} are wrong. Of {needed:,} answers none may be: deliver more pictures, or raise "
-        "the limit: --set calibrate.risk=VALUE"
+        f"calibrate.risk {risk:g} is not reached on {n:,} validation pictures: the lowest share of wrong "
+        f"answers that they show, with a confidence of {confidence:g}, is {threshold.lowest_bound:.3f}. The "
+        f"model answers only what is as sure ({threshold.value:.4f}) as the surest "
+        f"{threshold.given / n:.0%}, {threshold.given:,} pictures with {threshold.wrong:,} wrong, and "
+        f"abstains from the rest. To show {risk:g} takes {needed:,} answers without a mistake: deliver more "
+        "pictures, or raise the limit: --set calibrate.risk=VALUE"
     )

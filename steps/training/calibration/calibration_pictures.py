@@ -38,7 +38,7 @@ def reliability_picture(
         axes.bar(middles, counts / counts.sum(), width=0.3 / BINS, color="lightgrey", label="of all answers")
         axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
         axes.set(
-            xlabel="probability of the answer", title=f"{name}, calibration error {error:.3f}", xlim=(0, 1)
+            xlabel="probability of the answer", title=f"{name}: calibration error {error:.3f}", xlim=(0, 1)
         )
         axes.legend(fontsize="small", loc="upper left")
     return _png(figure)
@@ -63,14 +63,12 @@ def risk_coverage_picture(
     axes.step(given / len(labels), wrong / given, where="post")
     if calibration.risk is not None:
         axes.axhline(calibration.risk, color="grey", linestyle=":", label=f"limit {calibration.risk:g}")
-    axes.plot(
-        [calibration.coverage],
-        [calibration.selective_risk],
-        "o",
-        label=f"threshold {calibration.threshold:.4g}",
-    )
-    axes.set(xlabel="share of the pictures with an answer", ylabel="share wrong of these", title="Risk")
-    axes.set(xlim=(0, 1.02), ylim=(0, None))
+        threshold = f"threshold {calibration.threshold:.4g}"
+        axes.plot([calibration.coverage], [calibration.selective_risk], "o", label=threshold)
+    else:
+        axes.plot([1.0], [wrong[-1] / len(labels)], "o", label="every picture is answered")
+    axes.set(xlabel="share of the pictures with an answer", ylabel="share of wrong answers among them")
+    axes.set(xlim=(0, 1.02), ylim=(0, None), title="Risk by coverage, on validation pictures")
     axes.legend(fontsize="small", loc="upper left")
     return _png(figure)
 

@@ -6,6 +6,7 @@ scheduler, the order of the epoch that goes on, and every state that chance is d
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from steps.training.fitting.checkpoints import Checkpoint, PhaseCheckpoints
     from steps.training.inputs.examples import Examples
     from steps.training.settings import TrainSettings
+
+logger = logging.getLogger("shutterline")
 
 
 class TrainingState:
@@ -210,6 +213,9 @@ class Keeper:
         if checkpoints is not None and (found := checkpoints.read()) is not None:
             self._number = found.number
             state.restore(found)
+            if writes:
+                batch = f", batch {state.batches}" if state.batches else ""
+                logger.info("train: goes on after epoch %d%s", len(state.epochs), batch)
         if not writes:
             self._checkpoints = None
 

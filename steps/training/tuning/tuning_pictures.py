@@ -7,11 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from materializers.tuning_report import HISTORY, IMPORTANCES, PARALLEL, Trial, TuningReport, Value
 
 FEWEST_TRIALS = 2
+LOW_END, HIGH_END = 0.001, 0.999
+"""Heights beyond which a value stands at the end of its axis."""
 LOG_FACTOR = 20
 """From how many times the smallest value on an axis goes by orders of magnitude."""
 
@@ -41,6 +46,7 @@ def history(trials: Sequence[Trial]) -> bytes:
         axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned")
     axes.step(numbers, np.maximum.accumulate(scores), where="post", label="best")
     axes.set(xlabel="trial", ylabel="validation accuracy")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
     return _png(figure)
 
@@ -70,9 +76,23 @@ def parallel_coordinates(trials: Sequence[Trial], names: Sequence[str]) -> bytes
     for at, (_, ends) in enumerate(columns):
         axes.axvline(at, color="grey", linewidth=0.5)
         for height, text in ends:
-            axes.annotate(text, (at, height), xytext=(3, 0), textcoords="offset points", fontsize=8)
+            # Beyond the ends of an axis, where no line runs over it.
+            below = height < LOW_END
+            offset, side = ((0, -3), "top") if below else ((0, 3), "bottom")
+            if LOW_END <= height <= HIGH_END:
+                offset, side = (3, 0), "center"
+            place = "center" if side != "center" else "left"
+            axes.annotate(
+                text, (at, height), xytext=offset, textcoords="offset points", fontsize=8, ha=place, va=side
+            )
     axes.set_xticks(range(len(columns)), [*names, "validation accuracy"])
+    axes.tick_params(axis="x", length=0, pad=12)
     axes.set_yticks([])
+    axes.set(xlim=(-0.4, len(columns) - 0.6), ylim=(-0.12, 1.12))
+    axes.spines[:].set_visible(False)
+    figure.colorbar(
+        ScalarMappable(Normalize(low, high), colours), ax=axes, label="validation accuracy", pad=0.02
+    )
     return _png(figure)
 
 

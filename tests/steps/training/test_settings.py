@@ -37,6 +37,7 @@ def test_a_frozen_backbone_without_weights_is_refused_before_anything_starts() -
             {"weights": "https://ada:" + "word" + "@shop.example/w", "weights_sha256": "0" * 64},
             "a password in it",
         ),
+        ({"weights": "s3://bucket/resnet18.PTH", "weights_sha256": "0" * 64}, "convert them to safetensors"),
         ({"deviation": (0.2, 0.0, 0.2)}, "deviation"),
         ({"architecture": "resnet18", "preprocessing": {"height": 28, "width": 28}}, "28 pixels"),
     ],

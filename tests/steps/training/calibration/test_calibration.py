@@ -153,8 +153,8 @@ def test_a_risk_that_is_not_reached_keeps_the_most_cautious_threshold_and_says_s
     assert found.risk_bound > 0.01
     (note,) = found.notes
     assert note.startswith("calibrate.risk 0.01 is not reached")
-    assert "the 3 surest" in note
-    assert "Of 597 answers none may be" in note
+    assert "the surest 5%, 3 pictures with " in note
+    assert "To show 0.01 takes 597 answers without a mistake" in note
     assert "--set calibrate.risk=" in note
 
 

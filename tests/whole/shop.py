@@ -200,7 +200,10 @@ def registry_down() -> Iterator[None]:
 @contextlib.contextmanager
 def registry_read_only(table: str) -> Iterator[None]:
     """Let the registry's database refuse every write to one table for a while."""
+    from materializers.evidence import registry_client
+
     acts = ("INSERT", "UPDATE")
+    registry_client().search_experiments(max_results=1)  # the first client of a store makes its tables
     with contextlib.closing(sqlite3.connect(registry_file())) as database:
         for act in acts:
             database.execute(

@@ -103,6 +103,7 @@ def learn(
         evaluation,
         verdict,
         splits,
+        tuning,
         model_name=product.model,
         source_name=product.source.name,
         origin=origin,

@@ -70,27 +70,33 @@ def tracker_errors(act: str) -> Iterator[None]:
         ) from error
 
 
-def send(what: str, log: Callable[[], None]) -> None:
+def send(what: str, log: Callable[[], None]) -> bool:
     """Log to the run that is open; where the tracker is lost, say what will be sent later.
 
     Args:
         what: that is logged, as the line names it.
         log: does it. Whatever it raises is taken for a lost tracker: ``register`` does the same again, and
             there it counts.
+
+    Returns:
+        Whether nothing is left to be sent later.
     """
     import mlflow
     from zenml.exceptions import RunInterruptedException, RunStoppedException
 
     if mlflow.active_run() is None:
-        if _tracked():
+        lost = _tracked()
+        if lost:
             _say_later(what, "it did not answer when this step began")
-        return
+        return not lost
     try:
         log()
     except (RunInterruptedException, RunStoppedException):
         raise
     except Exception as error:  # noqa: BLE001 - no step fails for a lost tracker; register repeats it
         _say_later(what, _in_short(error))
+        return False
+    return True
 
 
 def log_metrics(points: Iterable[tuple[str, float, int]]) -> None:

@@ -20,6 +20,7 @@ from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
 from materializers.splits import Splits
+from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
@@ -146,13 +147,13 @@ def link_zenml_version(entry: RegisteredVersion, run: Any) -> None:
     )
 
 
-def training_run_of(classifier: Any) -> str | None:
+def tracked_run_of(artifact: Any) -> str | None:
     """The MLflow run that was open while the step ran that made an artifact; None where it is not known."""
-    if classifier.producer_step_run_id is None:
+    if artifact.producer_step_run_id is None:
         return None
-    trained = Client().get_run_step(classifier.producer_step_run_id)
+    producer = Client().get_run_step(artifact.producer_step_run_id)
     # As the tracker's hook wrote it; by component, where another one wrote the same.
-    found = trained.run_metadata.get("mlflow_run_id")
+    found = producer.run_metadata.get("mlflow_run_id")
     return str(found) if found is not None else None
 
 
@@ -162,6 +163,7 @@ def register(
     evaluation: EvaluationReport | None,
     verdict: Verdict | None,
     splits: Splits | None,
+    tuning: TuningReport | None,
     model_name: str,
     source_name: str,
     origin: Literal["train", "continuous"],
@@ -177,8 +179,14 @@ def register(
     if classifier is None or evaluation is None or verdict is None or splits is None:
         return None
     context = get_step_context()
-    (trained,) = context.inputs["classifier"]
-    send_unsent(classifier, evaluation, training_run=training_run_of(trained))
+    (trained,), (tuned,) = context.inputs["classifier"], context.inputs["tuning"]
+    send_unsent(
+        classifier,
+        evaluation,
+        tuning,
+        training_run=tracked_run_of(trained),
+        tuning_run=None if tuning is None else tracked_run_of(tuned),
+    )
     change = Change(
         architecture=classifier.record.architecture,
         source_name=source_name,

@@ -1,7 +1,7 @@
-"""Send to the experiment tracker what it lost of a training and of its evaluation, once.
+"""Send to the experiment tracker what it lost of a tuning, a training and its evaluation, once.
 
-A training belongs to the MLflow run of the ZenML run that trained, which may be an earlier one: the step's
-output was remembered. An evaluation belongs to the run that measured, which is always this one.
+A tuning and a training belong to the MLflow run of the ZenML run that made them, which may be an earlier one:
+the step's output was remembered. An evaluation belongs to the run that measured, which is always this one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from materializers.classifier import Classifier
 from materializers.evaluation_report import EvaluationReport
+from materializers.tuning_report import TuningReport
 from steps.evaluation.evaluate import EVALUATION_TAG
 from steps.evaluation.evaluate import track as track_evaluation
 from steps.tracker import require_run, tracker_errors
@@ -23,19 +24,29 @@ TRAINING_RUN_TAG = "training_run"
 """Of a run that did not train itself: the MLflow run that has the training."""
 
 
-def send_unsent(classifier: Classifier, evaluation: EvaluationReport, *, training_run: str | None) -> None:
+def send_unsent(
+    classifier: Classifier,
+    evaluation: EvaluationReport,
+    tuning: TuningReport | None,
+    *,
+    training_run: str | None,
+    tuning_run: str | None,
+) -> None:
     """Log what the tracker does not have yet; where the stack tracks nothing, nothing is logged.
 
     Args:
         classifier: its record holds the metrics and the parameters.
         evaluation: of this ZenML run.
+        tuning: trials and folds; None where there were none.
         training_run: the MLflow run that was open while it was trained; None where nobody knows it.
+        tuning_run: the one that was open while it was tuned.
 
     Raises:
         ServiceUnreachable: the tracker cannot be read or written.
     """
     from steps.training.tracking import TRAINING_TAG
     from steps.training.tracking import track as track_training
+    from steps.training.tuning.trial_tracking import TUNING_TAG, TrialRuns
 
     own = require_run("take what this run made, so that nothing was registered")
     if own is None:
@@ -45,6 +56,12 @@ def send_unsent(classifier: Classifier, evaluation: EvaluationReport, *, trainin
     with tracker_errors("take what this run made, so that nothing was registered"):
         client = mlflow.MlflowClient()
         trained = _find(training_run) or client.get_run(own.info.run_id)
+        if tuning is not None:
+            same = tuning_run == training_run
+            tuned = trained if same else _find(tuning_run) or client.get_run(own.info.run_id)
+            if tuned.data.tags.get(TUNING_TAG) != tuning.digest:
+                with _open(tuned, own):
+                    TrialRuns().complete(tuning)
         if trained.data.tags.get(TRAINING_TAG) != classifier.record.digest:
             with _open(trained, own):
                 track_training(classifier)

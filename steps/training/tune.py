@@ -93,8 +93,8 @@ def tune_training(
         report = _tried(report, learnt_from, settings, search, files, runs)
     if groups is not None:
         validated = _validated(report, learnt_from, groups, settings, folds, files)
-        runs.log_folds(validated)
         report = report.model_copy(update={"cross_validation": validated})
+    runs.log_report(report)
     return report.with_pictures(pictures_of(report))
 
 

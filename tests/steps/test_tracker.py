@@ -48,7 +48,7 @@ def test_a_tracker_that_is_lost_fails_no_step(tmp_path: Path, said: pytest.LogCa
         raise MlflowException("lost " * 1000)
 
     with tracking_run(tmp_path):
-        send("this training", lost)
+        assert not send("this training", lost)
     (line,) = [record.getMessage() for record in said.records]
     assert "this training is in the artifact store, and is sent before a version is registered" in line
     assert len(line) < LONGEST_REASON + 200
@@ -68,7 +68,7 @@ def test_an_interruption_is_no_lost_tracker(tmp_path: Path, said: pytest.LogCapt
 def test_outside_a_step_nothing_is_tracked_and_nothing_said(said: pytest.LogCaptureFixture) -> None:
     """A step's function can be called without a stack."""
     sent: list[str] = []
-    send("this training", lambda: sent.append("training"))
+    assert send("this training", lambda: sent.append("training"))
     assert (sent, said.records, require_run("begin a run")) == ([], [], None)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 UNREACHABLE = 4
 EPOCHS = [1, 2, 3, 4, 5, 6]
 """Of the shrunk configuration."""
+TUNED = ("tune.trials=2", "tune.pruner=none", "cross_validate.folds=2")
 
 
 class Tracked:
@@ -29,9 +30,9 @@ class Tracked:
         seconds = 60 + sum(shop.model.encode())
         self.own = (f"product.experiment={shop.model}", f"train.checkpoint_seconds={seconds}")
 
-    def train(self) -> Outcome:
+    def train(self, *assignments: str) -> Outcome:
         """The command that is given again and again."""
-        return self.shop.run(*self.own, train=True, source=str(self.shop.delivery))
+        return self.shop.run(*self.own, *assignments, train=True, source=str(self.shop.delivery))
 
     def runs(self) -> list[Run]:
         """Its MLflow runs, the oldest first."""
@@ -42,6 +43,10 @@ class Tracked:
         if experiment is None:
             return []
         return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"]))
+
+    def trials(self) -> list[Run]:
+        """Those of them that are trials, the oldest first."""
+        return [run for run in self.runs() if "trial" in run.data.tags]
 
     def steps_of(self, metric: str) -> list[list[int]]:
         """The steps that each of its MLflow runs has of a metric."""
@@ -183,17 +188,31 @@ def test_an_evaluation_that_the_tracker_lost_is_sent_by_the_registration(
 def test_a_tracker_that_takes_no_metrics_registers_nothing(
     open_tracked: Callable[[str], Tracked],
 ) -> None:
-    """It answers, and refuses to write: trained all the same, and registered once it takes them."""
+    """It answers, and refuses to write: tuned and trained all the same, and registered once it takes them.
+
+    Trials and folds are then at the run that was open while it tuned, each once.
+    """
     shop = open_tracked("read-only")
     with registry_read_only("metrics"):
-        outcome = shop.train()
+        outcome = shop.train(*TUNED)
     assert outcome.exit_code == UNREACHABLE
     assert outcome.said.startswith("The experiment tracker could not take"), outcome.said
     assert "read-only" in outcome.said
+    assert outcome.stderr.count("this tuning is in the artifact store") == 1
     assert shop.shop.versions() == {}
-    assert shop.train().last["version"] == 1
+    assert [run.info.status for run in shop.trials()] == ["RUNNING"]
+    sent = shop.train(*TUNED)
+    assert sent.last["version"] == 1
+    assert step_states(sent)["tune"] == "cached"
     assert shop.steps_of("loss")[0] == EPOCHS
     assert shop.models() == 1
+    assert shop.steps_of("fold_accuracy")[0] == [1, 2]
+    trials, first = shop.trials(), shop.runs()[0]
+    assert [(run.data.tags["trial"], run.info.status) for run in trials] == [
+        ("1", "FINISHED"),
+        ("2", "FINISHED"),
+    ]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {first.info.run_id}
 
 
 def test_tracked_runs_and_zenml_runs_name_each_other(open_tracked: Callable[[str], Tracked]) -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from steps.tracker import METRICS_A_CALL
+from steps.tracker import METRICS_A_CALL, log_metrics, send
 
 if TYPE_CHECKING:
-    from materializers.tuning_report import CrossValidation, Trial
-
-logger = logging.getLogger("shutterline")
+    from materializers.tuning_report import CrossValidation, Trial, TuningReport
 
 MOST_RUNS = 50_000
 """That MLflow lists at once."""
+TUNING_TAG = "tuning_sent"
+"""Of a run that has all trials and folds of a tuning: the report's digest. Written last."""
 
 
 class TrialRuns:
-    """What MLflow was told so far. Where it does not answer, the study goes on: its report has everything."""
+    """What MLflow was told so far. Where it is lost, the study goes on, and ``register`` sends the rest."""
 
     def __init__(self) -> None:
         """Take the run that is open; without one nothing is logged."""
@@ -27,49 +26,49 @@ class TrialRuns:
 
         self._parent: Any = mlflow.active_run()
         self._logged: set[int] | None = None
-        self._silent = False
+        self._lost = False
 
     def log(self, trials: Iterable[Trial]) -> None:
         """Log the trials that were not logged yet, each as a run of its own."""
-        if self._parent is None or self._silent:
-            return
-        try:
-            if self._logged is None:
-                self._logged = self._found()
-            for trial in trials:
-                if trial.number not in self._logged:
-                    self._log(trial)
-                    self._logged.add(trial.number)
-        except Exception as error:  # noqa: BLE001 - whatever the tracker's client raises, no trial is lost
-            self._give_up(error)
+        self._unless_lost(lambda: self._log_missing(trials))
 
-    def log_folds(self, cross_validation: CrossValidation) -> None:
-        """Log each fold's figures, and mean and deviation, in the step's own run."""
+    def log_report(self, report: TuningReport) -> None:
+        """Log what a tuning that is over has besides."""
+        self._unless_lost(lambda: self.complete(report))
+
+    def complete(self, report: TuningReport) -> None:
+        """Log all trials and folds of a tuning to the run that is open; without one nothing is logged.
+
+        What was logged before is not there twice; a lost MLflow raises here. Sent last is ``tuning_sent``.
+        """
         import mlflow
-        from mlflow.entities import Metric
 
-        if self._parent is None or self._silent:
+        if self._parent is None:
             return
-        now = int(time.time() * 1000)
-        metrics = []
-        for name in ("accuracy", "f1_macro"):
-            spread = getattr(cross_validation, name)
-            metrics += [
-                Metric(f"fold_{name}", getattr(f, name), now, f.number) for f in cross_validation.folds
-            ]
-            metrics.append(Metric(f"fold_{name}_mean", spread.mean, now, 0))
-            metrics.append(Metric(f"fold_{name}_deviation", spread.deviation, now, 0))
-        try:
-            mlflow.MlflowClient().log_batch(self._parent.info.run_id, metrics=metrics)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._give_up(error)
+        self._log_missing(report.trials)
+        if report.cross_validation is not None:
+            log_metrics(_points(report.cross_validation))
+        mlflow.set_tag(TUNING_TAG, report.digest)
+
+    def _unless_lost(self, log: Callable[[], None]) -> None:
+        """Ask nothing more of a tracker that is lost: each time may cost a minute of waiting."""
+        if self._parent is not None and not self._lost:
+            self._lost = not send("this tuning", log)
+
+    def _log_missing(self, trials: Iterable[Trial]) -> None:
+        if self._logged is None:
+            self._logged = self._found()
+        for trial in trials:
+            if trial.number not in self._logged:
+                self._log(trial)
+                self._logged.add(trial.number)
 
     def _found(self) -> set[int]:
-        """The trials that an earlier attempt of this step logged; what it left half done is deleted."""
+        """The trials that an earlier attempt logged; what it left half done is deleted."""
         import mlflow
 
         client, parent = mlflow.MlflowClient(), self._parent.info
-        below = f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
+        below = f"tags.`mlflow.parentRunId` = '{parent.run_id}' AND tags.trial != ''"
         logged = set()
         for run in client.search_runs([parent.experiment_id], below, max_results=MOST_RUNS):
             if run.info.status == "FINISHED":
@@ -100,6 +99,12 @@ class TrialRuns:
             client.log_batch(run.info.run_id, metrics=metrics[begin : begin + METRICS_A_CALL])
         client.set_terminated(run.info.run_id, "FINISHED")
 
-    def _give_up(self, error: Exception) -> None:
-        self._silent = True
-        logger.warning("MLflow does not take trials any more (%s); the tuning report has them all.", error)
+
+def _points(cross_validation: CrossValidation) -> Iterator[tuple[str, float, int]]:
+    """Each fold's figures by its number, and their mean and deviation."""
+    for name in ("accuracy", "f1_macro"):
+        for fold in cross_validation.folds:
+            yield f"fold_{name}", getattr(fold, name), fold.number
+        spread = getattr(cross_validation, name)
+        yield f"fold_{name}_mean", spread.mean, 0
+        yield f"fold_{name}_deviation", spread.deviation, 0

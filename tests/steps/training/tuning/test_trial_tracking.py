@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from materializers.tuning_report import CrossValidation, Fold, Trial
+from materializers.tuning_report import CrossValidation, Fold, Trial, TuningReport
 from steps.training.tuning.cross_validation import spread
-from steps.training.tuning.trial_tracking import TrialRuns
+from steps.training.tuning.trial_tracking import TUNING_TAG, TrialRuns
+from tests.materializers.examples import tuning_report
 from tests.steps.tracking_run import tracking_run
 
 TRIALS = [
@@ -25,6 +26,11 @@ def folds() -> CrossValidation:
         spread([getattr(fold, name) for fold in FOLDS]) for name in ("accuracy", "f1_macro")
     )
     return CrossValidation(folds=FOLDS, accuracy=accuracy, f1_macro=f1_macro, parameters={})
+
+
+def report() -> TuningReport:
+    """Two trials and three folds."""
+    return tuning_report(trials=tuple(TRIALS), cross_validation=folds())
 
 
 def test_each_trial_is_a_run_below_the_steps(tmp_path: Path) -> None:
@@ -68,28 +74,31 @@ def test_a_second_attempt_doubles_no_trial(tmp_path: Path) -> None:
 
 
 def test_folds_are_in_the_steps_own_run(tmp_path: Path) -> None:
-    """A value a fold, the mean and the deviation."""
+    """A value a fold, the mean and the deviation, once; by its tag the run then has the whole tuning."""
     import mlflow
 
     with tracking_run(tmp_path) as run_id:
-        TrialRuns().log_folds(folds())
+        for _ in range(2):
+            TrialRuns().log_report(report())
         client = mlflow.MlflowClient()
         values = client.get_run(run_id).data.metrics
         assert values["fold_accuracy_mean"] == pytest.approx(0.8)
         assert values["fold_accuracy_deviation"] == pytest.approx(0.1)
         logged = client.get_metric_history(run_id, "fold_accuracy")
+        assert sorted(point.step for point in logged) == [1, 2, 3]
         assert {point.step: point.value for point in logged} == pytest.approx({1: 0.7, 2: 0.8, 3: 0.9})
+        assert client.get_run(run_id).data.tags[TUNING_TAG] == report().digest
 
 
 def test_a_tracker_that_is_gone_is_named_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The study goes on, and nothing is asked of it again."""
+    """The study goes on, and nothing is asked of it again: the run is not said to have the tuning."""
     import mlflow
 
     caplog.set_level("WARNING", "shutterline")
 
-    with tracking_run(tmp_path):
+    with tracking_run(tmp_path) as run_id:
         runs = TrialRuns()
 
         def gone(*_: Any, **__: Any) -> None:
@@ -97,12 +106,40 @@ def test_a_tracker_that_is_gone_is_named_once(
 
         monkeypatch.setattr(mlflow.MlflowClient, "create_run", gone)
         runs.log(TRIALS[:1])
+        monkeypatch.undo()
         runs.log(TRIALS)
-        runs.log_folds(folds())
-    said = {
-        each for each in caplog.messages if each.startswith("MLflow does not take trials any more (refused)")
-    }
-    assert len(said) == 1
+        runs.log_report(report())
+        kept = mlflow.get_run(run_id).data
+    (said,) = [
+        each for each in caplog.messages if each.startswith("The experiment tracker was lost (refused)")
+    ]
+    assert "this tuning is in the artifact store, and is sent before" in said
+    assert TUNING_TAG not in kept.tags
+    assert not kept.metrics
+
+
+def test_what_is_completed_raises_where_the_tracker_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever registers has to know; the next attempt logs what is missing."""
+    import mlflow
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise ConnectionError("refused")
+
+    with tracking_run(tmp_path) as run_id:
+        with monkeypatch.context() as patched:
+            patched.setattr(mlflow.MlflowClient, "log_batch", gone)
+            with pytest.raises(ConnectionError):
+                TrialRuns().complete(report())
+        TrialRuns().complete(report())
+        client = mlflow.MlflowClient()
+        experiment = client.get_run(run_id).info.experiment_id
+        found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert sorted((run.data.tags["trial"], run.info.status) for run in found) == [
+        ("1", "FINISHED"),
+        ("2", "FINISHED"),
+    ]
 
 
 def test_without_an_open_run_nothing_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,5 +147,6 @@ def test_without_an_open_run_nothing_is_logged(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     runs = TrialRuns()
     runs.log(TRIALS)
-    runs.log_folds(folds())
+    runs.log_report(report())
+    runs.complete(report())
     assert not list(tmp_path.iterdir())

@@ -44,7 +44,8 @@ def history(trials: Sequence[Trial]) -> bytes:
     axes.plot(numbers, scores, "o", label="complete")
     if pruned:
         axes.plot(*zip(*pruned, strict=True), "x", color="grey", label="pruned")
-    axes.step(numbers, np.maximum.accumulate(scores), where="post", label="best")
+    best = np.maximum.accumulate(scores).tolist()
+    axes.step([*numbers, max(len(trials), *numbers)], [*best, best[-1]], where="post", label="best")
     axes.set(xlabel="trial", ylabel="validation accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()

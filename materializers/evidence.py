@@ -16,6 +16,7 @@ from zenml.client import Client
 from materializers.approval import verify_approval
 from materializers.errors import Refused, ServiceUnreachable, UsageError
 from materializers.report import Record
+from materializers.tracking_database import make_whole
 from materializers.verdict import verify_verdict
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def registry_client() -> MlflowClient:
     registry: Any = Client().active_stack.model_registry
     if registry is None:
         raise UsageError("The active stack has no model registry: make stack, or zenml stack set NAME")
+    tracker: Any = Client().active_stack.experiment_tracker
+    make_whole(tracker.get_tracking_uri())
     client: MlflowClient = registry.mlflow_client
     return client
 

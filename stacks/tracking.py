@@ -16,6 +16,7 @@ from zenml.metadata.metadata_types import Uri
 from zenml.utils.dashboard_utils import get_run_url
 
 from materializers.redaction import redact
+from materializers.tracking_database import make_whole
 
 if TYPE_CHECKING:
     from zenml.config.step_run_info import StepRunInfo
@@ -42,6 +43,7 @@ def _begin(tracker: Any, info: StepRunInfo) -> None:
     tags = {**hooks._get_internal_tags(), **_zenml_tags(info)}
     tracker._get_internal_tags = lambda: tags  # sent in the call that opens the run
     try:
+        make_whole(tracker.get_tracking_uri())
         hooks.prepare_step_run(tracker, info)
     except Exception:  # noqa: BLE001 - MLflow, its database, the network: each with exceptions of its own
         _leave_no_run_open()

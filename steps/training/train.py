@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +14,13 @@ from zenml import step
 
 from materializers.blobs import write_file
 from materializers.classifier import CURVES, Classifier, TrainingRecord
+from materializers.errors import DamagedArtifact, Refused, UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
 from materializers.tuning_report import TuningReport
 from serving.model_directory import ModelMetadata
 from steps.training.calibration.calibration import DEFAULT_SETTINGS, CalibrateSettings
-from steps.training.fitting.training_key import TRAINING, purpose_here, training_key
+from steps.training.fitting.training_key import REPRODUCTION, TRAINING, purpose_here, training_key
 from steps.training.settings import TrainSettings, check_trainable
 from steps.training.tuning.search import tuned
 
@@ -119,6 +122,21 @@ def train_classifier(
     return Classifier(directory=directory, record=record)
 
 
+@contextmanager
+def again_or_refused(purpose: str) -> Iterator[None]:
+    """Where a version is trained again, what is gone or damaged of its inputs is an answer, not a fault.
+
+    Raises:
+        Refused: it cannot be trained again.
+    """
+    try:
+        yield
+    except (DamagedArtifact, UsageError) as error:
+        if purpose != REPRODUCTION:
+            raise
+        raise Refused(f"The version cannot be trained again: {error}") from error
+
+
 @step(experiment_tracker=True)
 def train(
     dataset: ImageDataset | None,
@@ -146,7 +164,7 @@ def train(
     require_run("begin a run, so that nothing was trained")
     settings = tuned(settings, tuning)
     folder = tempfile.TemporaryDirectory(prefix="shutterline-train-")
-    with system_metrics():
+    with system_metrics(), again_or_refused(purpose):
         classifier = train_classifier(
             dataset,
             splits,

@@ -79,7 +79,7 @@ def tune_training(
     evidence = {"data": dataset.version, "splits": splits.digest, "code": code, "classes": classes}
     deciding = settings.model_dump(mode="json", exclude=set(DECIDES_NOTHING))
     files = StudyFiles(store, json_digest({**evidence, "train": deciding, "search": searched}))
-    runs = TrialRuns()
+    runs = TrialRuns(files.key)
     report = TuningReport(
         data=dataset.version,
         splits=splits.digest,

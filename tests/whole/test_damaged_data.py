@@ -21,7 +21,7 @@ from tests.whole.shop import Outcome, Shop
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
-FAILED = 1
+FAILED, REFUSED = 1, 3
 
 
 def delivery_of_its_own(folder: Path, archive: str, per_class: int) -> Path:
@@ -125,6 +125,17 @@ def test_a_training_that_joins_nothing_does_without_what_is_damaged(
     again = shop.run(train=True, source=str(second))
     check_learnt(again)
     assert not said(again, path)
+
+
+def test_a_version_whose_pictures_are_damaged_is_not_trained_again(
+    shop: Shop, kept: dict[Path, bytes]
+) -> None:
+    """That is an answer, exit code 3, which names the file."""
+    path = damage(shop, "shard", kept)
+    outcome = shop.run(reproduce=1)
+    assert outcome.exit_code == REFUSED, outcome.results
+    assert "The version cannot be trained again: " in outcome.said
+    assert said(outcome, path)
 
 
 @pytest.mark.parametrize("what", ["index", "splits"])

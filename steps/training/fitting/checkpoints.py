@@ -1,7 +1,7 @@
 """A training written down while it goes on, in the artifact store, so that a killed one goes on from there.
 
-A checkpoint is two files: tensors (safetensors), then a manifest (JSON) with their digest, so that it is
-there whole or not at all. The one before is kept beside it.
+A checkpoint is two files: tensors (safetensors), then a manifest (JSON) with their digest and one of what
+else it says, so that it is there whole or not at all. The one before is kept beside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.classifier import EpochMetrics
-from materializers.report import Record
+from materializers.report import Record, json_digest
 from steps.data.stored import store_errors
 from steps.training.fitting.training_key import checkpoints_folder
 
@@ -62,12 +62,18 @@ class Progress(Record):
 class Manifest(Record):
     """The second file of a checkpoint."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     torch: str
     """Its version: another one may compute other last digits."""
     sha256: str
     """Of the file of tensors."""
     progress: Progress
+    progress_digest: str
+    """A number that changed on the disk would give other weights, and nobody would know."""
+
+
+def _digest(progress: Progress) -> str:
+    return json_digest(progress.model_dump(mode="json"))
 
 
 class _Unusable(Exception):
@@ -141,7 +147,10 @@ class PhaseCheckpoints:
 
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
         manifest = Manifest(
-            torch=torch.__version__, sha256=hashlib.sha256(data).hexdigest(), progress=progress
+            torch=torch.__version__,
+            sha256=hashlib.sha256(data).hexdigest(),
+            progress=progress,
+            progress_digest=_digest(progress),
         )
         known = self._numbers("json", "safetensors")
         number = max(known, default=0) + 1
@@ -162,6 +171,8 @@ class PhaseCheckpoints:
             manifest = Manifest.model_validate_json(self._bytes(number, "json"))
         except ValidationError as error:
             raise _Unusable(f"it is damaged, or of another format ({error.error_count()} errors)") from error
+        if _digest(manifest.progress) != manifest.progress_digest:
+            raise _Unusable("its progress does not have the digest that it names")
         if manifest.torch != torch.__version__:
             raise _Unusable(f"torch {manifest.torch} wrote it, this is {torch.__version__}")
         data = self._bytes(number, "safetensors")

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 from steps.tracker import METRICS_A_CALL, log_metrics, send
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from materializers.tuning_report import CrossValidation, Trial, TuningReport
 
 MOST_RUNS = 50_000
 """That MLflow lists at once."""
+PARENT = "mlflow.parentRunId"
+ENDED = ("FAILED", "KILLED")
+"""How a run ends that did not finish."""
 TUNING_TAG = "tuning_sent"
 """Of a run that has all trials and folds of a tuning: the report's digest. Written last."""
 
@@ -20,10 +25,16 @@ TUNING_TAG = "tuning_sent"
 class TrialRuns:
     """What MLflow was told so far. Where it is lost, the study goes on, and ``register`` sends the rest."""
 
-    def __init__(self) -> None:
-        """Take the run that is open; without one nothing is logged."""
+    def __init__(self, study: str | None = None) -> None:
+        """Take the run that is open; without one nothing is logged.
+
+        Args:
+            study: what tells the trials of this study from others', so that those which a killed run has
+                logged are taken over from it; None: only those below this run are looked for.
+        """
         import mlflow
 
+        self._study = study
         self._parent: Any = mlflow.active_run()
         self._logged: set[int] | None = None
         self._lost = False
@@ -64,18 +75,32 @@ class TrialRuns:
                 self._logged.add(trial.number)
 
     def _found(self) -> set[int]:
-        """The trials that an earlier attempt logged; what it left half done is deleted."""
+        """The trials that an earlier attempt logged; what is half done, or there twice, is deleted."""
         import mlflow
 
         client, parent = mlflow.MlflowClient(), self._parent.info
-        below = f"tags.`mlflow.parentRunId` = '{parent.run_id}' AND tags.trial != ''"
-        logged = set()
+        if self._study is not None:
+            self._take_over(client, self._study)
+        below = f"tags.`{PARENT}` = '{parent.run_id}' AND tags.trial != ''"
+        logged: set[int] = set()
         for run in client.search_runs([parent.experiment_id], below, max_results=MOST_RUNS):
-            if run.info.status == "FINISHED":
-                logged.add(int(run.data.tags["trial"]))
+            number = int(run.data.tags["trial"])
+            if run.info.status == "FINISHED" and number not in logged:
+                logged.add(number)
             else:
                 client.delete_run(run.info.run_id)
         return logged
+
+    def _take_over(self, client: MlflowClient, study: str) -> None:
+        """Put the trials below this run that one which was ended has logged: the study goes on from them."""
+        own, known = self._parent.info, f"tags.study = '{study}'"
+        ended: dict[str, bool] = {own.run_id: False}
+        for run in client.search_runs([own.experiment_id], known, max_results=MOST_RUNS):
+            above = run.data.tags[PARENT]
+            if above not in ended:
+                ended[above] = client.get_run(above).info.status in ENDED
+            if ended[above]:
+                client.set_tag(run.info.run_id, PARENT, own.run_id)
 
     def _log(self, trial: Trial) -> None:
         import mlflow
@@ -85,7 +110,8 @@ class TrialRuns:
         run = client.create_run(
             parent.experiment_id,
             run_name=f"trial {trial.number}",
-            tags={"mlflow.parentRunId": parent.run_id, "trial": str(trial.number), "state": trial.state},
+            tags={PARENT: parent.run_id, "trial": str(trial.number), "state": trial.state}
+            | ({} if self._study is None else {"study": self._study}),
         )
         now = int(time.time() * 1000)
         metrics = [

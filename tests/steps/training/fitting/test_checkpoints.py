@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import resource
 from pathlib import Path
@@ -165,6 +166,23 @@ def test_a_corrupt_checkpoint_gives_way_to_the_one_before(
     assert value_of(phase) == 3.0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("batches", 1), ("learning_rate", 0.003), ("steps", 3), ("loss_sum", 0.5)]
+)
+def test_a_number_that_changed_in_a_manifest_is_not_gone_on_from(
+    name: str, value: float, phase: PhaseCheckpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is valid JSON and a valid number: only the digest shows that a training would come out otherwise."""
+    write(phase, 2.0, write(phase, 1.0))
+    path = Path(phase.uri) / "00000002.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["progress"][name] != value
+    manifest["progress"][name] = value
+    path.write_text(json.dumps(manifest))
+    assert value_of(phase) == 1.0
+    assert "does not have the digest" in caplog.messages[0]
+
+
 def hurt(path: Path, damage: str) -> None:
     data = path.read_bytes()
     if damage == "gone":
@@ -209,7 +227,7 @@ def test_another_torch_or_format_is_not_gone_on_from(
         assert phase.read() is None
     assert f"torch {torch.__version__} wrote it, this is 1.0.0" in caplog.messages[0]
     manifest = Path(phase.uri) / "00000001.json"
-    manifest.write_text(manifest.read_text().replace('"format_version":1', '"format_version":2'))
+    manifest.write_text(manifest.read_text().replace('"format_version":2', '"format_version":1'))
     assert phase.read() is None
 
 

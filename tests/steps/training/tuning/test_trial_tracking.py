@@ -56,6 +56,40 @@ def test_each_trial_is_a_run_below_the_steps(tmp_path: Path) -> None:
         ]
 
 
+def test_trials_of_a_killed_run_are_taken_over(tmp_path: Path) -> None:
+    """The study has each once, below the run that ends it; what the killed one left half done is gone.
+
+    A run that finished, and another study, keep theirs.
+    """
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        client = mlflow.MlflowClient()
+        experiment = client.get_run(run_id).info.experiment_id
+        parents = {status: client.create_run(experiment).info.run_id for status in ("KILLED", "FINISHED")}
+        for parent, study, number, state in (
+            ("KILLED", "mine", 1, "FINISHED"),
+            ("KILLED", "mine", 2, "RUNNING"),
+            ("KILLED", "another", 1, "FINISHED"),
+            ("FINISHED", "mine", 1, "FINISHED"),
+        ):
+            tags = {"mlflow.parentRunId": parents[parent], "trial": str(number), "study": study}
+            trial = client.create_run(experiment, tags=tags)
+            if state == "FINISHED":
+                client.set_terminated(trial.info.run_id)
+        for status, parent in parents.items():
+            client.set_terminated(parent, status)
+        TrialRuns("mine").log(TRIALS)
+
+        def below(parent: str) -> list[tuple[str, str]]:
+            found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+            return sorted((run.data.tags["study"], run.data.tags["trial"]) for run in found)
+
+        assert below(run_id) == [("mine", "1"), ("mine", "2")]
+        assert below(parents["KILLED"]) == [("another", "1")]
+        assert below(parents["FINISHED"]) == [("mine", "1")]
+
+
 def test_a_second_attempt_doubles_no_trial(tmp_path: Path) -> None:
     """It finds what the first one logged; what that left half done is logged again."""
     import mlflow

@@ -6,8 +6,8 @@ A parameter of the search space is one of ``train``'s, by its dotted key: a rang
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
@@ -172,7 +172,7 @@ def check_searchable(settings: TrainSettings, search: TuneSettings) -> None:
     """Refuse a search that would fail at one of its trials, before anything starts.
 
     Raises:
-        UsageError: a bound or a choice is no value of its parameter, or nothing depends on it.
+        UsageError: a bound or a choice is no value of its parameter, or a parameter has no effect.
     """
     if not search.trials:
         return
@@ -182,13 +182,106 @@ def check_searchable(settings: TrainSettings, search: TuneSettings) -> None:
             "--set tune.trials=0, or --set train.head=linear"
         )
     for name, parameter in search.searched.items():
-        if settings.freeze_backbone and name.startswith("augmentation."):
-            raise UsageError(
-                f"tune.search_space.{name}: train.freeze_backbone is true, and features are those of "
-                f"pictures as they came. Leave it out: --set 'tune.search_space={{{name}: null}}'"
-            )
         for value in _ends(name, parameter):
             _check_value(settings, name, value)
+    void = _without_effect(settings, search.searched)
+    if void:
+        nulls = ", ".join(f"{name}: null" for name in void)
+        mend = f"Leave it out: --set 'tune.search_space={{{nulls}}}'"
+        if len(void) == len(search.searched):
+            mend = "Nothing is left to search for: --set tune.trials=0"
+        reasons = "; ".join(f"tune.search_space.{name} has no effect: {why}" for name, why in void.items())
+        raise UsageError(f"{reasons}. {mend}")
+
+
+class Need(NamedTuple):
+    """What a parameter needs to have an effect on a trial.
+
+    Attributes:
+        parameter: a key of ``train``, or a section of it.
+        key: another one, or the same, which decides.
+        suffices: by its value and the epochs of a training, whether the parameter then has an effect; where
+            two values do not suffice, none between them does.
+        why: it has none; ``{epochs}`` are those of a training.
+    """
+
+    parameter: str
+    key: str
+    suffices: Callable[[Any, int], bool]
+    why: str
+
+
+# Read off build_head, the scheduler, early stopping, the optimizers and the augmentation: whoever changes
+# what these read changes this table. What is not in it, MixUp and the balance of classes too, works on
+# features as on pictures.
+NEEDS = (
+    Need(
+        "augmentation",
+        "freeze_backbone",
+        lambda frozen, _: not frozen,
+        "and features are those of pictures as they came",
+    ),
+    Need(
+        "augmentation.rand_augment_magnitude",
+        "augmentation.rand_augment",
+        lambda operations, _: operations > 0,
+        "so that no operation is drawn",
+    ),
+    Need("hidden", "head", lambda head, _: head == "mlp", "which has no hidden layer"),
+    Need("optimizer", "weight_decay", lambda decay, _: decay > 0, "and optimizers differ in the decay alone"),
+    Need("plateau_factor", "schedule", lambda schedule, _: schedule == "plateau", "which does not use it"),
+    Need("plateau_patience", "schedule", lambda schedule, _: schedule == "plateau", "which does not use it"),
+    # The first epoch is the best so far, so the rate falls after the epoch `patience + 2` at the earliest,
+    # and a training is stopped early after the epoch `patience + 1`.
+    Need(
+        "plateau_factor",
+        "plateau_patience",
+        lambda patience, epochs: patience + 2 < epochs,
+        "and with {epochs} epochs the rate never falls",
+    ),
+    Need(
+        "plateau_patience",
+        "plateau_patience",
+        lambda patience, epochs: patience + 2 < epochs,
+        "and with {epochs} epochs the rate never falls",
+    ),
+    Need(
+        "early_stopping_patience",
+        "early_stopping_patience",
+        lambda patience, epochs: patience + 1 < epochs,
+        "and with {epochs} epochs none is left to be saved",
+    ),
+)
+
+
+def _without_effect(settings: TrainSettings, searched: Mapping[str, Range | Choices]) -> dict[str, str]:
+    """The parameters that change nothing in any trial, by name, each with the reason."""
+    void: dict[str, str] = {}
+    for need in NEEDS:
+        parameter = searched.get(need.key) or Choices(choices=(_value(settings, need.key),))
+        ends = _ends(need.key, parameter)
+        if any(need.suffices(value, settings.epochs) for value in ends):
+            continue
+        given = (" to " if isinstance(parameter, Range) else ", ").join(map(_written, ends))
+        why = f"train.{need.key} is {given}, {need.why.format(epochs=settings.epochs)}"
+        for name in searched:
+            if name == need.parameter or name.startswith(f"{need.parameter}."):
+                void.setdefault(name, why)
+    return void
+
+
+def _value(settings: TrainSettings, name: str) -> Any:
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _written(value: Value) -> str:
+    """A value as a file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def with_values(settings: TrainSettings, values: Mapping[str, Value]) -> TrainSettings:

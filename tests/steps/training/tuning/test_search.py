@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
+from materializers.classifier import EpochMetrics
 from materializers.errors import UsageError
 from materializers.tuning_report import TuningReport
+from steps.training.fitting.loop import fit, reproducible
+from steps.training.inputs.examples import Rows
+from steps.training.material import new_head
 from steps.training.tuning.search import (
     Choices,
     CrossValidationSettings,
@@ -25,6 +30,19 @@ from tests.steps.training.examples import settings
 def search(space: dict[str, Any], **differences: Any) -> TuneSettings:
     """Settings as a file gives them."""
     return TuneSettings.model_validate({"search_space": space, **differences})
+
+
+EPOCHS = 5
+
+
+def course(**differences: Any) -> tuple[EpochMetrics, ...]:
+    """What a training on features measures in which validation gets worse from epoch to epoch."""
+    chosen = settings(epochs=EPOCHS, learning_rate=0.1, learning={"loss_limit": 1e9}, **differences)
+    labels = torch.arange(60) % 3
+    inputs = torch.nn.functional.one_hot(labels, 4).float()
+    with reproducible(0, 1):
+        model = new_head(chosen, 4, 3)
+        return fit(model, Rows(inputs, labels, 3), Rows(inputs, (labels + 1) % 3, 3), chosen).epochs
 
 
 def test_the_defaults_are_the_products() -> None:
@@ -85,7 +103,6 @@ def test_nothing_is_asked_of_a_space_that_nobody_searches() -> None:
             {"head": "ridge", "freeze_backbone": True},
             "nothing to tune",
         ),
-        ({"augmentation.flip": {"low": 0.1, "high": 0.5}}, {"freeze_backbone": True}, "as they came"),
     ],
 )
 def test_a_value_that_training_refuses_is_refused_before(
@@ -95,6 +112,113 @@ def test_a_value_that_training_refuses_is_refused_before(
     with pytest.raises(UsageError) as refusal:
         check_searchable(settings(**differences), search(space))
     assert said in str(refusal.value)
+
+
+FLIP = {"low": 0.1, "high": 0.5}
+HIDDEN = {"low": 8, "high": 64}
+LINEAR, COSINE = {"head": "linear"}, {"schedule": "cosine", "epochs": 50}
+
+
+@pytest.mark.parametrize(
+    ("space", "differences", "why"),
+    [
+        ({"augmentation.flip": FLIP}, {"freeze_backbone": True}, "train.freeze_backbone is true, and feat"),
+        ({"augmentation.rand_augment_magnitude": HIDDEN | {"high": 9}}, {}, "rand_augment is 0, so that no"),
+        ({"hidden": HIDDEN}, LINEAR, "train.head is linear, which has no hidden layer"),
+        ({"hidden": HIDDEN, "head": {"choices": ["linear"]}}, {}, "train.head is linear, which"),
+        ({"plateau_factor": FLIP}, COSINE, "train.schedule is cosine, which does not use it"),
+        ({"plateau_patience": {"low": 1, "high": 5}}, COSINE, "train.schedule is cosine, which does not"),
+        ({"plateau_factor": FLIP}, {"epochs": 7, "plateau_patience": 5}, "is 5, and with 7 epochs the rate"),
+        ({"plateau_patience": {"low": 5, "high": 9}}, {"epochs": 7}, "is 5 to 9, and with 7 epochs the rate"),
+        ({"early_stopping_patience": {"choices": [6, 9]}}, {"epochs": 7}, "is 6, 9, and with 7 epochs none"),
+        ({"optimizer": {"choices": ["adam", "adamw"]}}, {}, "train.weight_decay is 0, and optimizers differ"),
+    ],
+)
+def test_a_parameter_without_effect_is_refused(
+    space: dict[str, Any], differences: dict[str, Any], why: str
+) -> None:
+    """In one line, with the reason, and what takes it out of the search."""
+    name = next(iter(space))
+    wanted = space | {"learning_rate": {"low": 0.001, "high": 0.01}}
+    with pytest.raises(UsageError) as refusal:
+        check_searchable(settings(**differences), search(wanted))
+    said = str(refusal.value)
+    assert said.startswith(f"tune.search_space.{name} has no effect: ")
+    assert why in said
+    assert said.endswith(f". Leave it out: --set 'tune.search_space={{{name}: null}}'")
+    assert "\n" not in said
+    check_searchable(settings(**differences), search(wanted | {name: None}))
+
+
+@pytest.mark.parametrize(
+    ("space", "differences"),
+    [
+        ({"hidden": HIDDEN, "head": {"choices": ["linear", "mlp"]}}, LINEAR),
+        ({"plateau_factor": FLIP, "schedule": {"choices": ["cosine", "plateau"]}}, COSINE),
+        ({"plateau_factor": FLIP, "plateau_patience": {"low": 4, "high": 9}}, {"epochs": 7}),
+        ({"early_stopping_patience": {"low": 5, "high": 9}}, {"epochs": 7}),
+        ({"optimizer": {"choices": ["adam", "adamw"]}, "weight_decay": {"low": 0, "high": 0.1}}, {}),
+        (
+            {
+                "augmentation.rand_augment": {"low": 0, "high": 2},
+                "augmentation.rand_augment_magnitude": {"low": 1, "high": 9},
+            },
+            {},
+        ),
+        (
+            {
+                "mixup": {"low": 0, "high": 1},
+                "class_balance": {"choices": ["none", "weights"]},
+                "gradient_clip": {"low": 1, "high": 9},
+                "label_smoothing": {"low": 0, "high": 0.2},
+                "dropout": FLIP,
+            },
+            {**LINEAR, "freeze_backbone": True},
+        ),
+    ],
+)
+def test_a_parameter_that_some_trial_uses_is_searched(
+    space: dict[str, Any], differences: dict[str, Any]
+) -> None:
+    """What another searched parameter makes it do in one trial is enough."""
+    check_searchable(settings(**differences), search(space))
+
+
+def test_where_no_parameter_has_an_effect_nothing_is_to_be_tuned() -> None:
+    """To leave them out would leave an empty search, which is refused too; each has its reason."""
+    with pytest.raises(UsageError, match=r"hidden has .*; tune\S*factor has .*: --set tune.trials=0$"):
+        check_searchable(settings(**LINEAR, **COSINE), search({"hidden": HIDDEN, "plateau_factor": FLIP}))
+
+
+@pytest.mark.parametrize(
+    ("name", "ends", "void", "used"),
+    [
+        ("hidden", (4, 8), LINEAR, {"head": "mlp"}),
+        ("plateau_factor", (0.1, 0.9), {"schedule": "cosine"}, {"plateau_patience": 0}),
+        ("plateau_factor", (0.1, 0.9), {"plateau_patience": 3}, {"plateau_patience": 2}),
+        ("optimizer", ("adam", "adamw"), {}, {"weight_decay": 0.1}),
+    ],
+)
+def test_what_is_refused_changes_no_training(
+    name: str, ends: tuple[Any, Any], void: dict[str, Any], used: dict[str, Any]
+) -> None:
+    """With either value every epoch measures the same, to the last digit; where it is allowed, another."""
+    assert course(**void, **{name: ends[0]}) == course(**void, **{name: ends[1]})
+    assert course(**used, **{name: ends[0]}) != course(**used, **{name: ends[1]})
+    parameter = {name: {"choices": list(ends)}}
+    with pytest.raises(UsageError, match="no effect"):
+        check_searchable(settings(epochs=EPOCHS, **void), search(parameter))
+    check_searchable(settings(epochs=EPOCHS, **used), search(parameter))
+
+
+@pytest.mark.parametrize("name", ["plateau_patience", "early_stopping_patience"])
+def test_a_patience_that_outlasts_the_training_is_refused(name: str) -> None:
+    """The smallest that does, and none that is smaller: it alone changes the course of a training."""
+    forever = course(**{name: 1000})
+    smallest = next(patience for patience in range(1, 9) if course(**{name: patience}) == forever)
+    with pytest.raises(UsageError, match="no effect"):
+        check_searchable(settings(epochs=EPOCHS), search({name: {"low": smallest, "high": 9}}))
+    check_searchable(settings(epochs=EPOCHS), search({name: {"low": smallest - 1, "high": 9}}))
 
 
 def test_the_products_space_suits_its_training() -> None:

@@ -1,7 +1,8 @@
 """Tensors that child processes read where this process put them, without a copy.
 
-They lie in a file that is only in memory and has no name. ``share_memory_`` uses ``/dev/shm``, of which a
-container has 64 MB unless it was told otherwise; what does not fit there ends the process.
+They lie in a file that has no name, so that nothing of it is left however the processes end: in memory, or on
+disk where they may be larger than that. ``share_memory_`` uses ``/dev/shm``, of which a container has 64 MB
+unless it was told otherwise; what does not fit there ends the process.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import mmap
 import multiprocessing.reduction
 import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import tempfile
+from collections.abc import Iterable, Mapping
+from typing import IO, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,20 +33,26 @@ class Place(NamedTuple):
 class SharedTensors:
     """Tensors by name; a child process that is given them as an argument finds the same memory."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy them, from any device, into memory that can be shared.
+    def __init__(self, tensors: Mapping[str, Tensor | Iterable[Tensor]], *, on_disk: bool = False) -> None:
+        """Copy them, from any device, to where they can be shared.
+
+        Args:
+            tensors: by name; of one that is given in parts, along its first dimension, never more than a part
+                is in memory. Parts there are one at least.
+            on_disk: whether they lie in this machine's folder for temporary files, else in memory.
 
         Raises:
             OSError: there is no room.
         """
-        self._descriptor = os.memfd_create("shutterline-tensors")
         self._places: dict[str, Place] = {}
-        with os.fdopen(self._descriptor, "wb", closefd=False) as file:
-            for name, tensor in tensors.items():
-                file.seek(-(-file.tell() // ALIGNED) * ALIGNED)
-                data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-                self._places[name] = Place(file.tell(), len(data), tensor.dtype, tuple(tensor.shape))
-                file.write(data.numpy().data)
+        self._descriptor = _nameless(on_disk=on_disk)
+        try:
+            with os.fdopen(self._descriptor, "wb", closefd=False) as file:
+                for name, parts in tensors.items():
+                    self._places[name] = _written(file, [parts] if isinstance(parts, Tensor) else parts)
+        except BaseException:
+            self.close()
+            raise
 
     def opened(self, *, writable: bool = False) -> dict[str, Tensor]:
         """The tensors, on the CPU.
@@ -75,3 +83,22 @@ class SharedTensors:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._descriptor, self._places = state["descriptor"].detach(), state["places"]
+
+
+def _nameless(*, on_disk: bool) -> int:
+    """The descriptor of a new file that is gone when nobody has it open any more."""
+    if not on_disk:
+        return os.memfd_create("shutterline-tensors")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _written(file: IO[bytes], parts: Iterable[Tensor]) -> Place:
+    """Write one tensor at the end of a file."""
+    file.seek(-(-file.tell() // ALIGNED) * ALIGNED)
+    start, rows = file.tell(), 0
+    for part in parts:
+        file.write(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        rows += len(part) if part.dim() else 0
+    shape = (rows, *part.shape[1:]) if part.dim() else ()
+    return Place(start, file.tell() - start, part.dtype, shape)

@@ -1,26 +1,26 @@
 """Several processes on one study: each claims trials until none is left.
 
-What is learnt from reaches them as plain arrays in a temporary folder, which they map into memory and share.
+What is learnt from reaches them in a file on disk that has no name, which they map into memory and share.
 """
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from materializers.blobs import room_for
 from steps.data.examining import end_with_parent
 from steps.training.inputs.examples import Examples, Rows
 from steps.training.material import Material
+from steps.training.processes.shared_tensors import SharedTensors
 from steps.training.tuning.study import POLL_SECONDS, Study, Task, finish, work
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("shutterline")
 
 READ_AT_A_TIME = 256
-INPUTS, LABELS = "inputs.npy", "labels.npy"
 
 
 def run_study(task: Task, material: Material, on_trial: Callable[[Study], None]) -> Study:
@@ -45,11 +44,10 @@ def run_study(task: Task, material: Material, on_trial: Callable[[Study], None])
     study = Study(task)
     try:
         if task.search.processes > 1 and len(study.finished()) < task.search.trials:
-            with tempfile.TemporaryDirectory(prefix="shutterline-study-") as folder:
-                with room_for("what the trials learn from"):
-                    store(material.train, Path(folder) / "train")
-                    store(material.validation, Path(folder) / "validation")
-                _run_workers(task, material, Path(folder), lambda: on_trial(study))
+            with room_for("what the trials learn from"):
+                learnt_from = shared(material)
+            with closing(learnt_from):
+                _run_workers(task, material, learnt_from, lambda: on_trial(study))
         finish(study, material, task.search.trials, lambda: on_trial(study))
     except BaseException:
         study.place.close()
@@ -57,35 +55,39 @@ def run_study(task: Task, material: Material, on_trial: Callable[[Study], None])
     return study
 
 
-def store(examples: Examples, folder: Path) -> None:
-    """Write inputs and labels as arrays.
+def shared(material: Material) -> SharedTensors:
+    """Write what is learnt from, and chosen by, to where other processes read it; the caller closes it.
 
     Raises:
         OSError: the disk takes no more.
     """
-    folder.mkdir()
-    np.save(folder / LABELS, examples.labels.numpy(), allow_pickle=False)
-    with (folder / INPUTS).open("wb") as file:
-        for inputs, _ in examples.batches(torch.arange(len(examples)), READ_AT_A_TIME):
-            batch = inputs.numpy()
-            if not file.tell():
-                header = np.lib.format.header_data_from_array_1_0(batch)
-                header |= {"shape": (len(examples), *batch.shape[1:]), "fortran_order": False}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(np.ascontiguousarray(batch).tobytes())
+    tensors: dict[str, Tensor | Iterator[Tensor]] = {}
+    for name, examples in (("train", material.train), ("validation", material.validation)):
+        tensors[f"{name}.labels"], tensors[f"{name}.inputs"] = examples.labels, _inputs(examples)
+    return SharedTensors(tensors, on_disk=True)
 
 
-def stored(folder: Path, classes: int) -> Rows:
-    """What :func:`store` wrote, mapped into memory."""
-    inputs = np.load(folder / INPUTS, mmap_mode="c", allow_pickle=False)
-    labels = np.load(folder / LABELS, allow_pickle=False)
-    return Rows(torch.from_numpy(inputs), torch.from_numpy(labels), classes)
+def received(learnt_from: SharedTensors, classes: int) -> tuple[Rows, Rows]:
+    """What :func:`shared` wrote, mapped into memory: training and validation examples."""
+    tensors = learnt_from.opened()
+    train, validation = (
+        Rows(tensors[f"{name}.inputs"], tensors[f"{name}.labels"], classes)
+        for name in ("train", "validation")
+    )
+    return train, validation
 
 
-def _run_workers(task: Task, material: Material, folder: Path, on_wait: Callable[[], None]) -> None:
+def _inputs(examples: Examples) -> Iterator[Tensor]:
+    for inputs, _ in examples.batches(torch.arange(len(examples)), READ_AT_A_TIME):
+        yield inputs
+
+
+def _run_workers(
+    task: Task, material: Material, learnt_from: SharedTensors, on_wait: Callable[[], None]
+) -> None:
     # Not forked: this process has threads of its own, whose locks a copy would find locked for good.
     context = multiprocessing.get_context("spawn")
-    arguments = task, material.new_model, folder, material.train.classes
+    arguments = task, material.new_model, learnt_from, material.train.classes
     workers: list[BaseProcess] = [
         context.Process(target=_work_for_parent, args=arguments, daemon=True)
         for _ in range(task.search.processes)
@@ -110,10 +112,10 @@ def _run_workers(task: Task, material: Material, folder: Path, on_wait: Callable
 
 
 def _work_for_parent(
-    task: Task, new_model: Callable[[TrainSettings], nn.Module], folder: Path, classes: int
+    task: Task, new_model: Callable[[TrainSettings], nn.Module], learnt_from: SharedTensors, classes: int
 ) -> None:
     end_with_parent()
-    train, validation = (stored(folder / name, classes) for name in ("train", "validation"))
+    train, validation = received(learnt_from, classes)
     study = Study(task)
     try:
         work(study, Material(train, validation, new_model, train))

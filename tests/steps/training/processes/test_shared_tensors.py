@@ -1,6 +1,10 @@
 """Tensors in memory that several processes read."""
 
 import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,9 +38,10 @@ def look_and_write(shared: SharedTensors) -> None:
     shared.opened(writable=True)["labels"].fill_(5)
 
 
-def test_a_child_process_finds_them_and_writes_where_it_may() -> None:
+@pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on disk"])
+def test_a_child_process_finds_them_and_writes_where_it_may(on_disk: bool) -> None:
     """Types and shapes stay, a scalar's and an empty one's too; only what was opened to write is changed."""
-    shared = SharedTensors(TENSORS)
+    shared = SharedTensors(TENSORS, on_disk=on_disk)
     child = multiprocessing.get_context("spawn").Process(target=look_and_write, args=(shared,))
     child.start()
     child.join()
@@ -62,3 +67,33 @@ def test_nothing_is_shared_as_nothing() -> None:
     shared = SharedTensors({})
     assert shared.opened() == {}
     shared.close()
+
+
+def test_parts_are_one_tensor() -> None:
+    """Along the first dimension; the next tensor begins behind all of them."""
+    parts = [TENSORS["features"][:2], TENSORS["features"][2:2], TENSORS["features"][2:]]
+    shared = SharedTensors({**TENSORS, "features": iter(parts)})
+    assert same(shared.opened())
+    shared.close()
+
+
+def test_on_disk_they_have_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie in the folder for temporary files, where a process that is killed leaves nothing."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shared = SharedTensors(TENSORS, on_disk=True)
+    assert os.fstat(shared._descriptor).st_dev == tmp_path.stat().st_dev
+    assert list(tmp_path.iterdir()) == []
+    shared.close()
+
+
+def test_what_could_not_be_written_is_not_held() -> None:
+    """Whatever breaks off, a disk that is full or a picture that is none: the room is given back."""
+
+    def breaking() -> Iterator[Tensor]:
+        yield TENSORS["features"]
+        raise OSError("No space left on device")
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match="No space left"):
+        SharedTensors({"features": breaking()}, on_disk=True)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 MASK = "***"
 
@@ -36,6 +36,13 @@ PATTERNS = (
         r"|eyJ[\w-]{10,}\.[\w.-]+)"
     ),
 )
+
+SECRET_PARAMETER = re.compile(
+    r".*(?:signature|token|secret|passw|passphrase|credential|apikey|accesskey|accessid|authorization|jwt).*"
+    r"|sig|sas|key|auth|pass|pwd"
+)
+"""Names of parameters of an address whose values are secrets: what S3, Google and Azure sign a download with,
+and what others let somebody in by. In lower case, without what is neither letter nor digit."""
 
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters but the tab and the line feed, line separators, and marks that turn the direction."""
@@ -65,6 +72,27 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     for pattern in PATTERNS:
         text = pattern.sub(_mask, text)
     return text
+
+
+def secret_in(address: str) -> str | None:
+    """What secret an address carries, in words that do not repeat it; None: none that is known.
+
+    A user without a password is one in an address of HTTP, where that is how a token is given.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    parts = urlsplit(address)
+    if parts.password is not None:
+        return "a password"
+    if parts.username is not None and parts.scheme.startswith("http"):
+        return "a user"
+    for name, value in parse_qsl(f"{parts.query}&{parts.fragment}"):
+        if SECRET_PARAMETER.fullmatch(re.sub(r"[^a-z0-9]", "", name.lower())):
+            return f"the secret {name!r}"
+        if redact(value, {}) != value:
+            return "a token"
+    return None
 
 
 def one_line(message: str) -> str:

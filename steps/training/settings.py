@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from materializers.errors import UsageError
+from materializers.redaction import secret_in
 from materializers.report import Record
 from serving.model_directory import Preprocessing
 from steps.training.networks.names import check_name, check_size
@@ -133,8 +134,12 @@ class TrainSettings(Record):
     def _consistent(self) -> Self:
         if self.weights != PACKAGE and (self.weights is None) != (self.weights_sha256 is None):
             raise ValueError("weights and weights_sha256 go together: nothing is loaded unchecked")
-        if self.weights is not None and urlsplit(self.weights).password is not None:
-            raise ValueError("weights has a password in it, which every record of the training would keep")
+        secret = None if self.weights is None else secret_in(self.weights)
+        if secret is not None:
+            raise ValueError(
+                f"weights has {secret} in it, which every record of the training would keep: name a file in "
+                "a bucket, s3://, whose credentials come from the environment, or one that was downloaded"
+            )
         if self.weights is not None and urlsplit(self.weights).path.lower().endswith(PICKLED):
             raise ValueError(
                 f"the weights {self.weights} may execute code when they are read: convert them to "

@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeAlias
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from materializers.errors import UsageError
+from materializers.redaction import secret_in
 from materializers.report import Record
 from materializers.tuning_report import TuningReport, Value
 from steps.training.settings import TrainSettings
@@ -132,9 +132,10 @@ class TuneSettings(Record):
     @field_validator("storage")
     @classmethod
     def _no_password(cls, storage: str | None) -> str | None:
-        if storage is not None and _has_password(storage):
+        secret = None if storage is None else secret_in(storage)
+        if secret is not None:
             raise ValueError(
-                "a password stands in it: write '{{SECRET.KEY}}', in quotes, after: zenml secret create "
+                f"{secret} stands in it: write '{{SECRET.KEY}}', in quotes, after: zenml secret create "
                 "SECRET --KEY=ADDRESS"
             )
         return storage
@@ -161,11 +162,6 @@ class CrossValidationSettings(Record):
         if folds == 1:
             raise ValueError("one fold leaves nothing to learn from: 2 or more, or 0 for none")
         return folds
-
-
-def _has_password(address: str) -> bool:
-    parts = urlsplit(address)
-    return parts.password is not None or any("pass" in name.lower() for name in parse_qs(parts.query))
 
 
 def check_searchable(settings: TrainSettings, search: TuneSettings) -> None:

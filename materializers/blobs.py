@@ -22,7 +22,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from zenml.utils.io_utils import is_remote
 
-from materializers.errors import NoRoom
+from materializers.errors import NoRoom, StoreUnreachable
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -33,12 +33,29 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 PIECE = 2**20
 PART = ".part"
 """How a file on disk ends that is not written to its end yet, or never was."""
+S3_CLIENT = ("botocore.", "aiobotocore.")
+"""Whose exceptions are no OSErrors, other than those of all other stores' clients."""
 Piece: TypeAlias = bytes | bytearray | memoryview
 
 
 def is_on_disk(uri: str) -> bool:
     """Whether a file of this machine is meant."""
     return not is_remote(uri)
+
+
+@contextmanager
+def as_os_errors() -> Iterator[None]:
+    """Have it be an ``OSError`` too where a server of S3 is not there, or gives nothing for want of a key.
+
+    Raises:
+        StoreUnreachable: S3's client raised what is none.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) or not type(error).__module__.startswith(S3_CLIENT):
+            raise
+        raise StoreUnreachable(f"The artifact store does not answer: {error}") from error
 
 
 @contextmanager
@@ -79,6 +96,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+@as_os_errors()
 def write_blob(store: BaseArtifactStore, uri: str, data: bytes | bytearray | Iterable[Piece]) -> None:
     """Write ``data`` at ``uri``: on disk by temporary file, fsync and rename, else by one upload.
 
@@ -98,6 +116,7 @@ def write_blob(store: BaseArtifactStore, uri: str, data: bytes | bytearray | Ite
         _upload(store, io.BytesIO(whole), uri)
 
 
+@as_os_errors()
 def read_blob(store: BaseArtifactStore, uri: str) -> bytes:
     """Read all of ``uri``, in one request.
 
@@ -120,6 +139,7 @@ def read_blob(store: BaseArtifactStore, uri: str) -> bytes:
     return data
 
 
+@as_os_errors()
 def download_blob(store: BaseArtifactStore, uri: str, path: Path) -> None:
     """Copy all of ``uri``, which is not on disk, to a new file of this machine, in one request.
 
@@ -137,6 +157,7 @@ def download_blob(store: BaseArtifactStore, uri: str, path: Path) -> None:
         files.get_file(uri, str(path))
 
 
+@as_os_errors()
 def read_pieces(store: BaseArtifactStore, places: Sequence[tuple[str, int, int]]) -> list[bytes]:
     """Read pieces of objects, each in one request, several at the same time.
 
@@ -159,6 +180,7 @@ def read_pieces(store: BaseArtifactStore, places: Sequence[tuple[str, int, int]]
     return pieces
 
 
+@as_os_errors()
 def list_folder(store: BaseArtifactStore, folder: str) -> dict[str, int | None]:
     """The files of a folder by name, with their sizes where the store says them; none where it is not there.
 
@@ -225,6 +247,7 @@ def _reopened(files: AbstractFileSystem) -> AbstractFileSystem:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+@as_os_errors()
 def upload_file(store: BaseArtifactStore, path: Path, uri: str) -> None:
     """Copy a file of this machine to ``uri`` of a remote store, piece by piece; whole or not at all.
 

@@ -37,6 +37,10 @@ class NoRoom(ServiceUnreachable, OSError):
         return str(self.args[0])
 
 
+class StoreUnreachable(ServiceUnreachable, OSError):
+    """An artifact store does not answer; whoever reads or writes files there meets an ``OSError``."""
+
+
 class RunGoesOn(ServiceUnreachable):
     """Whoever carries a run does not answer any more; the run may go on without being watched."""
 

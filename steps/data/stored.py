@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from materializers.errors import NoRoom, ServiceUnreachable
+from materializers.blobs import as_os_errors
+from materializers.errors import NoRoom, ServiceUnreachable, StoreUnreachable
 from materializers.report import Report
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def store_errors(act: str) -> Iterator[None]:
         NoRoom: its disk is full.
     """
     try:
-        yield
+        with as_os_errors():
+            yield
     except NoRoom:
         raise
     except OSError as error:
+        why = error.__cause__ if isinstance(error, StoreUnreachable) else error
         raise ServiceUnreachable(
-            f"The artifact store could not {act}: {error}. Run the same command again once it does; look at "
+            f"The artifact store could not {act}: {why}. Run the same command again once it does; look at "
             "the stack: zenml stack describe"
         ) from error
 

@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 from zenml.artifact_stores import BaseArtifactStore
 
-from materializers.blobs import write_blob, write_file
-from materializers.errors import NoRoom
+from benchmarks.main.home import free_port
+from materializers.blobs import (
+    download_blob,
+    list_folder,
+    read_blob,
+    read_pieces,
+    upload_file,
+    write_blob,
+    write_file,
+)
+from materializers.errors import NoRoom, ServiceUnreachable
+from tests.materializers.stores import s3_store_at
 
 KILLED_AT_THE_RENAME = """
 import os, signal, sys
@@ -40,6 +50,24 @@ def test_a_blob_larger_than_one_upload_is_whole_in_a_bucket(bucket_store: BaseAr
     write_blob(bucket_store, f"{bucket_store.path}/shard", data)
     with bucket_store.open(f"{bucket_store.path}/shard", "rb") as file:
         assert file.read() == data
+
+
+def test_a_bucket_that_is_not_there_is_a_store_that_does_not_answer(tmp_path: Path) -> None:
+    """As an OSError too, which S3's own exception is not: whoever goes on without the store can."""
+    store = s3_store_at("s3://bucket/store", f"http://127.0.0.1:{free_port()}", attempts=1)
+    uri, file = f"{store.path}/blob", tmp_path / "blob"
+    file.write_bytes(b"blob")
+    for act in (
+        lambda: read_blob(store, uri),
+        lambda: write_blob(store, uri, b"blob"),
+        lambda: list_folder(store, store.path),
+        lambda: download_blob(store, uri, tmp_path / "copy"),
+        lambda: read_pieces(store, [(uri, 0, 1)]),
+        lambda: upload_file(store, file, uri),
+    ):
+        with pytest.raises(ServiceUnreachable, match="does not answer: Could not connect") as raised:
+            act()
+        assert isinstance(raised.value, OSError)
 
 
 def test_a_writer_killed_before_the_rename_leaves_the_previous_bytes(tmp_path: Path) -> None:

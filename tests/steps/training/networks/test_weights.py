@@ -136,6 +136,16 @@ def test_a_bucket_that_does_not_answer_is_a_service_out_of_reach(
         read_weights(f"s3://{BUCKET}/models/small.safetensors", "0" * 64)
 
 
+def test_a_bucket_that_is_not_there_is_a_service_out_of_reach(
+    bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3's own exception is no OSError; the one line names the variable that holds the address."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(ServiceUnreachable, match=r"Could not connect .*AWS_ENDPOINT_URL") as refused:
+        read_weights(f"s3://{BUCKET}/models/small.safetensors", "0" * 64)
+    assert "\n" not in str(refused.value)
+
+
 def test_weights_with_another_digest_are_refused(weights: Path) -> None:
     """One changed byte, and nothing is loaded."""
     right = sha256(weights)

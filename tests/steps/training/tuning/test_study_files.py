@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.main.home import free_port
 from materializers.blobs import read_blob, write_blob
+from materializers.errors import ServiceUnreachable
 from materializers.tuning_report import Fold
 from steps.training.tuning import study_files
 from steps.training.tuning.study import Study, Task, finish, work
@@ -83,6 +85,19 @@ def test_a_bucket_that_takes_nothing_for_a_while_loses_no_trial(
         stored = read_blob(store, f"{store.path}/studies/key/journal.log")
         assert stored == (folder / "journal.log").read_bytes()
     assert caplog.text.count("cannot be copied") == 1
+
+
+def test_a_bucket_that_is_gone_costs_a_study_only_its_copy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A closed port is no other error than the rest; to begin with, it is a store that does not answer."""
+    store = s3_store_at("s3://bucket/store", f"http://127.0.0.1:{free_port()}", attempts=1)
+    files = StudyFiles(store, "key")
+    (tmp_path / "journal.log").write_bytes(b"a line\n")
+    files.keep(tmp_path)
+    assert "cannot be copied to the artifact store for now" in caplog.text
+    with pytest.raises(ServiceUnreachable, match="could not give a study that was begun"), files.folder():
+        pass
 
 
 def test_a_fold_is_found_again(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def enough_memory(batch_size: int) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(said in str(error) for said in NO_MEMORY):
+        lack = lack_of_memory(error)
+        if lack is None:
             raise
         mend = (
             f"Halve the batch: --set train.batch_size={batch_size // 2}"
@@ -114,6 +114,13 @@ def enough_memory(batch_size: int) -> Iterator[None]:
             else "The network needs a machine with more: a smaller train.architecture or picture needs less"
         )
         raise UsageError(
-            f"There is no memory to train with train.batch_size={batch_size} "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). {mend}"
+            f"There is no memory to train with train.batch_size={batch_size} ({lack}). {mend}"
         ) from error
+
+
+def lack_of_memory(error: MemoryError | RuntimeError) -> str | None:
+    """What an error says of memory that there is too little of, in one line; None: nothing."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if not known and not any(said in str(error) for said in NO_MEMORY):
+        return None
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from materializers.errors import UsageError
 from materializers.torch_pictures import PictureDataset
 from serving.preprocess import UNLIMITED, decode
+from steps.training.fitting.learning import lack_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +41,7 @@ class Pictures:
 
         Raises:
             BadPicture: a picture cannot be decoded.
+            UsageError: ``settings.memory_mb`` is more than there is.
         """
         preprocessing = settings.preprocessing
         self._pictures = PictureDataset(
@@ -52,9 +56,15 @@ class Pictures:
         self.in_memory = size <= settings.memory_mb * 2**20
         self._images: Tensor | None = None
         if self.in_memory:
-            everything = torch.arange(len(self))
-            parts = [images for images, _ in self._decoded(everything, DECODED_AT_A_TIME)]
-            self._images = torch.cat(parts)
+            with _enough_memory(len(self), settings.memory_mb):
+                self._images = torch.empty(
+                    (len(self), preprocessing.height, preprocessing.width, 3), dtype=torch.uint8
+                )
+                # Filled part by part: to join parts takes twice the memory.
+                done = 0
+                for images, _ in self._decoded(torch.arange(len(self)), DECODED_AT_A_TIME):
+                    self._images[done : done + len(images)] = images
+                    done += len(images)
 
     def __len__(self) -> int:
         """The number of pictures."""
@@ -90,6 +100,20 @@ class Pictures:
                 waiting = following
             if waiting is not None:
                 yield waiting.result()
+
+
+@contextmanager
+def _enough_memory(pictures: int, memory_mb: int) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        lack = lack_of_memory(error)
+        if lack is None:
+            raise
+        raise UsageError(
+            f"There is no memory for {pictures:,} decoded pictures, which train.memory_mb={memory_mb} allows "
+            f"({lack}). Have them decoded batch by batch: --set train.memory_mb=0"
+        ) from error
 
 
 def _decoded(preprocessing: Preprocessing, data: bytes, orientation: int) -> NDArray[np.uint8]:

@@ -1,16 +1,19 @@
 """Training pictures are what serving would decode."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset, Picture, picture_digest
 from serving.model_directory import Preprocessing
 from serving.preprocess import decode
 from serving.strip_metadata import strip_metadata
+from steps.training.inputs import batches
 from steps.training.inputs.batches import Pictures
 from tests.serving.pictures import encode, exif, gradient
 from tests.steps.training.examples import CLASSES, dataset, settings
@@ -65,3 +68,54 @@ def test_a_stored_picture_is_trained_on_as_serving_sees_it(memory_mb: int) -> No
     assert np.array_equal(
         images.numpy(), np.stack([decode(data, chosen.preprocessing) for data in delivered])
     )
+
+
+def test_pictures_in_memory_are_there_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are decoded no more than a few parts of them lie beside what they are put into."""
+    monkeypatch.setattr(batches, "DECODED_AT_A_TIME", 4)
+    chosen = settings(preprocessing=Preprocessing(height=96, width=96))
+    pictures = dataset()
+    tracemalloc.start()
+    given = Pictures(pictures, pictures.index["image_id"].tolist(), CLASSES, chosen)
+    _, peak = tracemalloc.get_traced_memory()  # of what NumPy decodes into; torch's own is not traced
+    tracemalloc.stop()
+    assert given.in_memory
+    assert peak < len(given) * 96 * 96 * 3 / 2
+
+
+@pytest.mark.parametrize(
+    ("where", "raised", "said"),
+    [
+        ("torch.empty", RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes\nmore"), "9 bytes"),
+        ("materializers.torch_pictures.np.stack", MemoryError(), "MemoryError"),
+    ],
+)
+def test_pictures_that_the_memory_does_not_hold_are_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, where: str, raised: Exception, said: str
+) -> None:
+    """The line names what allowed them, and what needs less."""
+    pictures = dataset(3)
+    image_ids = pictures.index["image_id"].tolist()
+
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(UsageError, match=said) as refused:
+        Pictures(pictures, image_ids, CLASSES, settings(memory_mb=100))
+    line = str(refused.value)
+    assert line.startswith("There is no memory for 9 decoded pictures, which train.memory_mb=100 allows (")
+    assert line.endswith("Have them decoded batch by batch: --set train.memory_mb=0")
+    assert "\n" not in line
+
+
+def test_what_is_no_lack_of_memory_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the program is not explained away."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("torch.empty", fail)
+    pictures = dataset(3)
+    with pytest.raises(RuntimeError, match="a fault"):
+        Pictures(pictures, pictures.index["image_id"].tolist(), CLASSES, settings())

@@ -132,7 +132,14 @@ def _fine_tuned(
     if second.best_epoch == 0 or _score(epochs[best - 1]) <= _score(epochs[first.best_epoch - 1]):
         network.load_state_dict(before)
         best = first.best_epoch
-    return Learnt(network, Fit(epochs, best, second.failure), done)
+    failure = None if second.failure is None else _of_blocks(second.failure)
+    return Learnt(network, Fit(epochs, best, failure), done)
+
+
+def _of_blocks(failure: str) -> str:
+    """Why the second phase was given up, with the keys that mend it."""
+    own = failure.replace("train.learning_rate=", "train.fine_tuning.learning_rate=")
+    return f"fine-tuning: {own}; or keep what the head learnt: --set train.fine_tuning.blocks=0"
 
 
 def _score(epoch: EpochMetrics) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from steps.training.fitting.checkpoints import Checkpoints
 from steps.training.fitting.loop import Fit, fit, reproducible
 from steps.training.networks.network import build_network
 from steps.training.phases import Learnt, learn
-from steps.training.settings import FineTuning
+from steps.training.settings import FineTuning, Learning
 from tests.steps.training.examples import CLASSES, dataset, settings, splits
 
 TUNED = {"freeze_backbone": True, "fine_tuning": FineTuning(blocks=1, learning_rate=0.01, epochs=3)}
@@ -83,6 +83,19 @@ def test_a_second_phase_that_is_no_better_is_undone(caplog: pytest.LogCaptureFix
     assert both.fit.best_epoch == first.fit.best_epoch
     assert same(state(both), state(first))
     assert "fine-tune: no better than the frozen backbone" in caplog.text
+
+
+def test_a_second_phase_that_explodes_gives_the_training_up() -> None:
+    """The head was good, and its weights stay; the reason names the keys of the second phase."""
+    wild = FineTuning(blocks=1, learning_rate=1.0, epochs=2)
+    both = learnt(fine_tuning=wild, epochs=12, learning=Learning(loss_limit=2.0))
+    first = learnt(fine_tuning=FineTuning(), epochs=12, learning=Learning(loss_limit=2.0))
+    assert first.fit.failure is None
+    assert both.fit.failure is not None
+    assert both.fit.failure.startswith("fine-tuning: epoch 1: the training loss is ")
+    assert "--set train.fine_tuning.learning_rate=0.1;" in both.fit.failure
+    assert both.fit.failure.endswith("--set train.fine_tuning.blocks=0")
+    assert same(state(both), state(first))
 
 
 def test_a_training_killed_in_its_second_phase_ends_with_the_same_weights(

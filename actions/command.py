@@ -110,6 +110,8 @@ def _prepare_environment() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Visible("%(message)s"))
     log = logging.getLogger("shutterline")
+    # It would print a traceback for each call that a database does not take; what is raised is one line here.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
 

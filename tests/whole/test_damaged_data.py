@@ -132,6 +132,9 @@ def test_a_version_whose_pictures_are_damaged_is_not_trained_again(
 ) -> None:
     """That is an answer, exit code 3, which names the file."""
     path = damage(shop, "shard", kept)
+    whole = kept[path]
+    flipped = len(whole) // 2  # of the same size: only a digest tells
+    path.write_bytes(whole[:flipped] + bytes([whole[flipped] ^ 1]) + whole[flipped + 1 :])
     outcome = shop.run(reproduce=1)
     assert outcome.exit_code == REFUSED, outcome.results
     assert "The version cannot be trained again: " in outcome.said

@@ -153,6 +153,15 @@ def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
         name = reshaped[0]
         shapes = f"{tuple(tensors[name].shape)} and must be {tuple(own[name].shape)}"
         faults.append(f"{name} is {shapes} ({_first_of(reshaped)})")
+    known = [name for name in own if name in tensors and not name.endswith(COUNTED)]
+    of_integers = [name for name in known if not tensors[name].is_floating_point()]
+    if of_integers:
+        name = of_integers[0]
+        kind = str(tensors[name].dtype).removeprefix("torch.")
+        faults.append(f"{name} is {kind} and must be floating-point ({_first_of(of_integers)})")
+    infinite = [name for name in known if not tensors[name].isfinite().all()]
+    if infinite:
+        faults.append(f"{infinite[0]} has values that are no finite numbers ({_first_of(infinite)})")
     return ", ".join(faults) or None
 
 

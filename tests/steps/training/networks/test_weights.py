@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from materializers.errors import ServiceUnreachable, UsageError
 from pipelines.config import CONFIGS, load_config
@@ -182,6 +184,22 @@ def test_a_file_that_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 a zip with a pickle in it")
     with pytest.raises(UsageError, match="no safetensors"):
         loaded(str(path), sha256(path))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.full((64, 3, 7, 7), torch.nan), "conv1.weight has values that are no finite numbers"),
+        (torch.ones(64, 3, 7, 7, dtype=torch.int32), "conv1.weight is int32 and must be floating-point"),
+    ],
+    ids=["nan", "integers"],
+)
+def test_tensors_that_no_network_can_have_are_refused(tmp_path: Path, tensor: Tensor, said: str) -> None:
+    """Names, shapes and digest are right, and the network would answer nothing but nonsense."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(save(state_of("resnet18") | {"conv1.weight": tensor}))
+    with pytest.raises(UsageError, match=re.escape(said)):
+        loaded(str(path), sha256(path), "resnet18")
 
 
 def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> None:

@@ -165,6 +165,15 @@ def test_the_pruner_is_a_choice(tmp_path: Path, pruner: str) -> None:
     assert states == ({"complete"} if pruner == "none" else {"complete", "pruned"})
 
 
+@pytest.mark.parametrize("pruner", ["hyperband", "median"])
+def test_no_trial_ends_in_the_first_tenth_of_its_epochs(tmp_path: Path, pruner: str) -> None:
+    """What is slow to begin with may still be the best: some are pruned, and none before."""
+    study = finished(task(tmp_path, 12, pruner=pruner, epochs=40))
+    ended = [len(trial.val_accuracy) for trial in study.finished() if trial.state == "pruned"]
+    assert ended
+    assert min(ended) >= 4
+
+
 def test_the_best_is_the_first_of_the_highest() -> None:
     """Pruned trials and failed ones are out, whatever they had reached."""
     made = [

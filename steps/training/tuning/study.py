@@ -112,8 +112,8 @@ def pruner_of(search: TuneSettings, epochs: int) -> BasePruner:
     """What ends a trial early; a step is an epoch."""
     warm_up = epochs // WARM_UP_SHARE
     if search.pruner == "hyperband":
-        # From the first epoch on, and with a third kept each time, it takes a quarter of the time of no pruning
-        # and loses half a point of validation accuracy; so it takes three fifths, and loses a quarter of one.
+        # From the first epoch on, and with a third kept each time, a study takes a quarter of the time of one
+        # without pruning and loses half a point of accuracy; so it takes three fifths, and loses a quarter.
         return PlaceHyperband(min_resource=max(1, warm_up), max_resource=epochs, reduction_factor=2)
     if search.pruner == "median":
         return MedianPruner(n_warmup_steps=warm_up)

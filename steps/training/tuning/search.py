@@ -135,8 +135,8 @@ class TuneSettings(Record):
         secret = None if storage is None else secret_in(storage)
         if secret is not None:
             raise ValueError(
-                f"{secret} stands in it: write '{{SECRET.KEY}}', in quotes, after: zenml secret create "
-                "SECRET --KEY=ADDRESS"
+                f"{secret} stands in it: write "
+                "'{{SECRET.KEY}}', in quotes, after: zenml secret create SECRET --KEY=ADDRESS"
             )
         return storage
 

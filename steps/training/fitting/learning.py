@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,9 +95,27 @@ def warn_of_missing(validation: Examples, names: Sequence[str]) -> None:
         )
 
 
-@contextmanager
-def enough_memory(batch_size: int) -> Iterator[None]:
+def enough_memory(batch_size: int) -> AbstractContextManager[None]:
     """Say what to do where a batch needs more memory than there is.
+
+    Raises:
+        UsageError: there was too little.
+    """
+    mend = (
+        f"Halve the batch: --set train.batch_size={batch_size // 2}"
+        if batch_size >= 2 * SMALLEST_BATCH
+        else "The network needs a machine with more: a smaller train.architecture or picture needs less"
+    )
+    return memory_for(f"to train with train.batch_size={batch_size}", mend)
+
+
+@contextmanager
+def memory_for(what: str, mend: str) -> Iterator[None]:
+    """Refuse, in one line, what needs more memory than there is.
+
+    Args:
+        what: there is no memory for, as in ``for …`` or ``to …``.
+        mend: what to do, a sentence without its end.
 
     Raises:
         UsageError: there was too little.
@@ -108,14 +126,7 @@ def enough_memory(batch_size: int) -> Iterator[None]:
         lack = lack_of_memory(error)
         if lack is None:
             raise
-        mend = (
-            f"Halve the batch: --set train.batch_size={batch_size // 2}"
-            if batch_size >= 2 * SMALLEST_BATCH
-            else "The network needs a machine with more: a smaller train.architecture or picture needs less"
-        )
-        raise UsageError(
-            f"There is no memory to train with train.batch_size={batch_size} ({lack}). {mend}"
-        ) from error
+        raise UsageError(f"There is no memory {what} ({lack}). {mend}") from error
 
 
 def lack_of_memory(error: MemoryError | RuntimeError) -> str | None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from materializers.errors import UsageError
 from materializers.torch_pictures import PictureDataset
 from serving.preprocess import UNLIMITED, decode
-from steps.training.fitting.learning import lack_of_memory
+from steps.training.fitting.learning import memory_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +54,8 @@ class Pictures:
         self.in_memory = size <= settings.memory_mb * 2**20
         self._images: Tensor | None = None
         if self.in_memory:
-            with _enough_memory(len(self), settings.memory_mb):
+            what = f"for {len(self):,} decoded pictures, which train.memory_mb={settings.memory_mb} allows"
+            with memory_for(what, "Have them decoded batch by batch: --set train.memory_mb=0"):
                 self._images = torch.empty(
                     (len(self), preprocessing.height, preprocessing.width, 3), dtype=torch.uint8
                 )
@@ -100,20 +99,6 @@ class Pictures:
                 waiting = following
             if waiting is not None:
                 yield waiting.result()
-
-
-@contextmanager
-def _enough_memory(pictures: int, memory_mb: int) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        lack = lack_of_memory(error)
-        if lack is None:
-            raise
-        raise UsageError(
-            f"There is no memory for {pictures:,} decoded pictures, which train.memory_mb={memory_mb} allows "
-            f"({lack}). Have them decoded batch by batch: --set train.memory_mb=0"
-        ) from error
 
 
 def _decoded(preprocessing: Preprocessing, data: bytes, orientation: int) -> NDArray[np.uint8]:

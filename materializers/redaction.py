@@ -38,8 +38,8 @@ PATTERNS = (
 )
 
 SECRET_PARAMETER = re.compile(
-    r".*(?:signature|token|secret|passw|passphrase|credential|apikey|accesskey|accessid|authorization|jwt).*"
-    r"|sig|sas|key|auth|pass|pwd"
+    r".*(?:signature|token|secret|pass|credential|apikey|accesskey|accessid|authorization|jwt).*"
+    r"|sig|sas|key|auth|pwd"
 )
 """Names of parameters of an address whose values are secrets: what S3, Google and Azure sign a download with,
 and what others let somebody in by. In lower case, without what is neither letter nor digit."""

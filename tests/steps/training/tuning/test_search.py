@@ -241,6 +241,7 @@ def test_a_database_is_named_without_its_password(storage: str | None) -> None:
         "postgresql://tuner:" + "hunter2" + "@db/optuna",
         "postgresql://tuner:" + "hunter2" + "@db/optuna?x={{",
         "postgresql://db/optuna?user=tuner&" + "password" + "=hunter2",
+        "postgresql://db/optuna?user=tuner&db_" + "pass" + "=hunter2",
     ],
 )
 def test_a_password_in_the_configuration_is_refused(storage: str) -> None:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from materializers.evaluation.metric import Metric
 from materializers.report import Record, Report
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
-
-
-class Metric(Record):
-    """One number with its 95 % interval and the number of rows it was measured on."""
-
-    value: float | None
-    """None when it is not defined, such as the precision of a class that was never predicted."""
-    low: float | None
-    high: float | None
-    n: int
 
 
 class ClassMetrics(Record):

@@ -9,7 +9,8 @@ from zenml import step
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import DataReport
-from materializers.evaluation_report import EvaluationReport, Metric
+from materializers.evaluation.metric import Metric
+from materializers.evaluation_report import EvaluationReport
 from materializers.verdict import Direction, EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
 from steps.evaluation.policy import LatencyRule, PassedRule, Policy, ShareRule
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from materializers.evaluation_report import ClassMetrics, Metric
+from materializers.evaluation.metric import Metric
+from materializers.evaluation_report import ClassMetrics
 
 Array = NDArray[np.float64]
 UNUSABLE = -1

@@ -33,7 +33,8 @@ from materializers.data_report import (
 )
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
-from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency, Metric
+from materializers.evaluation.metric import Metric
+from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.predictions import Predictions
 from materializers.release import Arm, Release

@@ -1,6 +1,6 @@
 """Metrics that are not defined stay undefined; the rest is shown with interval and n."""
 
-from materializers.evaluation_report import Metric
+from materializers.evaluation.metric import Metric
 from tests.materializers.examples import evaluation_report
 
 UNDEFINED = Metric(value=None, low=None, high=None, n=0)

@@ -7,7 +7,8 @@ import pytest
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import Check, DataReport
-from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency, Metric
+from materializers.evaluation.metric import Metric
+from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.verdict import Verdict, derive_outcome, verify_verdict
 from steps.evaluation.gate import apply_policy, gate, reach_verdict
 from steps.evaluation.policy import Policy

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from materializers.errors import Refused
 from materializers.report import Record, Report
@@ -19,6 +21,15 @@ class Change(Record):
     architecture: str
     source_name: str
     policy: str
+    compliance: str | None = None
+    """Digest of who may approve; None in a change of before that was part of it."""
+
+    @model_serializer(mode="wrap")
+    def _as_it_was_approved(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if self.compliance is None:
+            del values["compliance"]
+        return values
 
 
 class Approval(Report):

@@ -177,6 +177,26 @@ def run_verdict_digest(run_id: str) -> str | None:
     return str(recorded) if recorded is not None else None
 
 
+def run_output(run_id: str, name: str) -> Any:
+    """Load one output of a run as it is stored now.
+
+    Raises:
+        Refused: the run or the output is gone.
+        DamagedArtifact: it cannot be read.
+    """
+    try:
+        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
+    except KeyError as error:
+        raise Refused(
+            f"Run {run_id} is gone, and with it the evidence of the version it made. "
+            "Train again: python run.py --train"
+        ) from error
+    for step_run in run.steps.values():
+        if name in step_run.outputs:
+            return step_run.outputs[name][0].load()
+    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
+
+
 def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_digest: str) -> None:
     """Check that one version may be served in one environment, on what is recorded and present now.
 

@@ -28,6 +28,7 @@ from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
+from steps.registry.approvers import ApprovalSettings
 from steps.training.calibration.calibration import CalibrateSettings
 from steps.training.settings import DECIDES_NOTHING, TrainSettings
 from steps.training.tuning.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
@@ -111,6 +112,7 @@ class Config(Record):
     cross_validate: CrossValidationSettings
     evaluate: EvaluateSettings
     policy: Policy
+    approval: ApprovalSettings
     deployment: DeploymentSettings
     trigger: TriggerSettings
     inference: InferenceSettings
@@ -139,6 +141,7 @@ class Config(Record):
             architecture=self.train.architecture,
             source_name=self.product.source.name,
             policy=self.policy.digest,
+            compliance=self.approval.digest,
         )
 
 

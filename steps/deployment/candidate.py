@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml import step
 from zenml.client import Client
@@ -18,6 +18,7 @@ from materializers.evidence import (
     read_version,
     registry_client,
     registry_errors,
+    run_output,
     verify_arm,
     version_with_alias,
 )
@@ -26,26 +27,7 @@ from materializers.verdict import Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER
-
-
-def run_output(run_id: str, name: str) -> Any:
-    """Load one output of a run as it is stored now.
-
-    Raises:
-        Refused: the run or the output is gone.
-        DamagedArtifact: it cannot be read.
-    """
-    try:
-        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
-    except KeyError as error:
-        raise Refused(
-            f"Run {run_id} is gone, and with it the evidence of the version it made. "
-            "Train again: python run.py --train"
-        ) from error
-    for step_run in run.steps.values():
-        if name in step_run.outputs:
-            return step_run.outputs[name][0].load()
-    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
+from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 
 
 def present_digest(model_uri: str) -> str:
@@ -114,9 +96,12 @@ def propose_release(
     *,
     version: int | None,
     policy_digest: str,
+    approval: ApprovalSettings,
     mode: Mode = "full",
 ) -> Release:
     """The release of ``version`` (None: of the challenger), or a refused one that says why.
+
+    Who approved it is judged by today's ``approval`` settings.
 
     Raises:
         UsageError: there is no such version.
@@ -139,6 +124,9 @@ def propose_release(
         release = release.model_copy(update={"candidate": arm})
         digest = present_digest(arm.model_uri)
         verify_arm(arm, model_name=model_name, environment=environment, model_digest=digest)
+        if environment == "production" and arm.approval is not None:
+            require_approver(approval, arm.approval.actor)
+            require_other_than_trainer(approval, arm.approval.actor, entry)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.
@@ -153,7 +141,14 @@ def propose_release(
 
 @step(enable_cache=False)
 def candidate(
-    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None = None
+    model_name: str,
+    environment: Environment,
+    mode: Mode,
+    policy_digest: str,
+    approval: ApprovalSettings,
+    version: int | None = None,
 ) -> Annotated[Release, "proposal"]:
     """Propose the release of one version, or refuse it."""
-    return propose_release(model_name, environment, version=version, policy_digest=policy_digest, mode=mode)
+    return propose_release(
+        model_name, environment, version=version, policy_digest=policy_digest, approval=approval, mode=mode
+    )

@@ -34,11 +34,13 @@ def unapproved_change(model_name: str, change: Change) -> str | None:
         architecture=champion.tag("architecture"),
         source_name=champion.tag("source_name"),
         policy=champion.tag("policy_digest"),
+        # A version of before this was recorded has whatever is configured now.
+        compliance=champion.tags.get("compliance_digest", change.compliance),
     )
     if change == live or is_approved(model_name, change):
         return None
     differences = [
-        f"{field} {getattr(live, field)[:24]} → {getattr(change, field)[:24]}"
+        f"{field} {str(getattr(live, field))[:24]} → {str(getattr(change, field))[:24]}"
         for field in Change.model_fields
         if getattr(live, field) != getattr(change, field)
     ]

@@ -48,6 +48,7 @@ def version_tags(
     *,
     run_id: str,
     source_name: str,
+    compliance: str,
     origin: str,
 ) -> dict[str, str]:
     """The registry's record of one version.
@@ -75,6 +76,7 @@ def version_tags(
         **({"lock_digest": record.lock} if record.lock else {}),
         "architecture": record.architecture,
         "source_name": source_name,
+        "compliance_digest": compliance,
         "origin": origin,
         "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
         "f1_macro": f"{evaluation.f1_macro.value or 0.0:.4f}",
@@ -166,6 +168,7 @@ def register(
     tuning: TuningReport | None,
     model_name: str,
     source_name: str,
+    compliance: str,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
     """Register the model in the stack's registry; a version that passed becomes the challenger.
@@ -191,11 +194,18 @@ def register(
         architecture=classifier.record.architecture,
         source_name=source_name,
         policy=verdict.evidence.policy,
+        compliance=compliance,
     )
     require_approved(model_name, change)
     run = context.pipeline_run
     tags = version_tags(
-        classifier, evaluation, verdict, run_id=str(run.id), source_name=source_name, origin=origin
+        classifier,
+        evaluation,
+        verdict,
+        run_id=str(run.id),
+        source_name=source_name,
+        compliance=compliance,
+        origin=origin,
     )
     # First the run, then the registry: a version in the registry always finds its digest in its run.
     log_metadata(

@@ -166,7 +166,7 @@ def test_set_wins_over_the_overlay() -> None:
         ("epochs=3", r"'epochs'; did you mean 'train\.epochs'\?"),
         ("split.epochs=3", r"'split\.epochs'; did you mean 'train\.epochs'\?"),
         ("new_rows=3", r"did you mean 'trigger\.new_rows'\?"),
-        ("limit=3", "known are: calibrate, cross_validate"),
+        ("limit=3", "known are: approval, calibrate"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str) -> None:

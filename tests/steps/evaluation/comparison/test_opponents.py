@@ -33,7 +33,7 @@ def test_before_the_first_release_to_production_there_is_no_champion() -> None:
 
 def test_a_champion_that_the_registry_lost_is_not_taken_for_none() -> None:
     """Without its alias the next model would be compared with nothing."""
-    with pytest.raises(Refused, match="Version 1 was in production.*'champion' names none"):
+    with pytest.raises(Refused, match=r"Version 1 was in production.*'champion' names none"):
         find_champion([version(2), version(1, live=True)])
 
 

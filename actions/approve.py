@@ -11,8 +11,10 @@ from zenml.client import Client
 from actions.result import ActionResult
 from materializers.approval import Approval
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
+from materializers.signatures import Signer
 from pipelines.config import Config
-from steps.deployment.candidate import approval_artifact, gather_arm, present_digest
+from steps.deployment.candidate import approval_artifact, gather_arm, present_model
+from steps.deployment.deployer import active_deployer
 from steps.registry.approvers import require_approver, require_other_than_trainer
 
 Decision = Literal["approved", "rejected"]
@@ -33,7 +35,8 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         require_approver(config.approval, actor)
         require_other_than_trainer(config.approval, actor, entry)
         arm = gather_arm(entry, policy_digest=config.policy.digest)
-        verify_evidence(arm, model_name=name, model_digest=present_digest(arm.model_uri))
+        with present_model(arm.model_uri) as model:
+            verify_evidence(arm, model_name=name, model=model, trusted=active_deployer().trusted_keys())
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,
@@ -46,7 +49,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         by=by,
         reason=reason,
         at=datetime.now(UTC),
-    )
+    ).signed(Signer.from_environment(actor))
     save_artifact(approval, name=approval_artifact(name, version))
     with registry_errors(f"record what was decided on version {version}"):
         client = registry_client()

@@ -11,6 +11,7 @@ from actions.result import ActionResult
 from materializers.approval import Approval
 from materializers.errors import UsageError
 from materializers.evidence import registry_client, registry_errors
+from materializers.signatures import Signer
 from pipelines.config import Config
 from steps.registry.approvers import require_approver
 from steps.registry.change import APPROVED_CHANGE_TAG, change_artifact
@@ -43,7 +44,7 @@ def approve_change(config: Config, *, digest: str, by: str, reason: str) -> Acti
         by=by,
         reason=reason,
         at=datetime.now(UTC),
-    )
+    ).signed(Signer.from_environment(actor))
     save_artifact(approval, name=change_artifact(name))
     with registry_errors("record the approval of a change"):
         registry_client().set_registered_model_tag(

@@ -77,10 +77,17 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
     from sqlalchemy.exc import SQLAlchemyError
     from zenml.exceptions import ZenMLBaseException
 
+    from stacks.demo_keys import make_keys, missing_keys
     from stacks.difference import Registration
 
+    keys = Path(stack.demo_keys).expanduser() if stack.demo_keys else None
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # a second registrar waits, and then finds nothing to do
+        made = missing_keys(keys) if keys else []
+        for kind in made:
+            sys.stdout.write(f"demo key pair of the {kind}: (none) → {keys}/{kind}.pem\n")
+            if keys is not None and not dry_run:
+                make_keys(keys, kind)
         try:
             changes = Registration(stack, repository(), source_root=PROJECT).changes()
             for change in changes:
@@ -93,7 +100,7 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
                 f"ZenML's store cannot be read or written ({reason}): `zenml status` names it; "
                 "run the same command when it answers"
             ) from error
-    if not changes:
+    if not changes and not made:
         sys.stdout.write(f"{stack.name}: no change\n")
     elif dry_run:
         sys.stdout.write(f"{stack.name}: nothing written: run it without --dry-run\n")

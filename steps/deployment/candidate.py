@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from materializers.classifier import fetch_model_directory
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import (
+    PresentModel,
     RegisteredVersion,
     read_version,
     registry_client,
@@ -30,8 +33,9 @@ from steps.registry.aliases import CHALLENGER
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 
 
-def present_digest(model_uri: str) -> str:
-    """The digest of the model directory as the artifact store holds it now.
+@contextmanager
+def present_model(model_uri: str) -> Iterator[PresentModel]:
+    """The model directory as the artifact store holds it now, on this machine until the context ends.
 
     Raises:
         ServiceUnreachable: the store cannot be read, or the model is gone from it.
@@ -40,11 +44,12 @@ def present_digest(model_uri: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         fetch_model_directory(model_uri, Path(folder))
         try:
-            return model_digest(Path(folder))
+            digest = model_digest(Path(folder))
         except ModelDirectoryError as error:
             raise Refused(
                 f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train"
             ) from error
+        yield PresentModel(Path(folder), digest)
 
 
 def last_approval(entry: RegisteredVersion) -> Approval | None:
@@ -68,6 +73,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     try:
         verdict: Verdict = run_output(entry.run_id, "verdict")
         report: EvaluationReport = run_output(entry.run_id, "evaluation")
+        signature: str | None = run_output(entry.run_id, "signature")
         approval = last_approval(entry)
     except (DamagedArtifact, OSError) as error:
         raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
@@ -87,6 +93,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         model_uri=entry.tag("model_uri"),
         verdict=verdict,
         approval=approval,
+        signature=signature,
     )
 
 
@@ -122,8 +129,14 @@ def propose_release(
     try:
         arm = gather_arm(entry, policy_digest=policy_digest)
         release = release.model_copy(update={"candidate": arm})
-        digest = present_digest(arm.model_uri)
-        verify_arm(arm, model_name=model_name, environment=environment, model_digest=digest)
+        with present_model(arm.model_uri) as model:
+            verify_arm(
+                arm,
+                model_name=model_name,
+                environment=environment,
+                model=model,
+                trusted=active_deployer().trusted_keys(),
+            )
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)

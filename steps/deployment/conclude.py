@@ -138,7 +138,12 @@ def _refusal(release: Release) -> str | None:
     if arm is None or all(entry.version != arm.version for entry in read_versions(name)):
         return None
     try:
-        verify_return(arm, model_name=name, environment=release.environment)
+        verify_return(
+            arm,
+            model_name=name,
+            environment=release.environment,
+            trusted=active_deployer().trusted_keys(),
+        )
     except Refused as refusal:
         return str(refusal)
     return None

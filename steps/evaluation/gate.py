@@ -12,6 +12,7 @@ from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import DataReport
 from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import EvaluationReport
+from materializers.signatures import GATE_KEY, PrivateKey
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
 from steps.evaluation.policy import Policy, Rule
 
@@ -156,7 +157,7 @@ def _learnt(record: TrainingRecord) -> Measured:
     return Measured(metric="learning", value=value, reason=record.failure)
 
 
-@step
+@step(enable_cache=False)  # it signs with the key that is there now
 def gate(
     classifier: Classifier | None,
     evaluation: EvaluationReport | None,
@@ -164,10 +165,18 @@ def gate(
     model_name: str,
     policy: Policy,
     code: str,
-) -> Annotated[Verdict | None, "verdict"]:
-    """Judge the model; no model, no verdict."""
+) -> tuple[Annotated[Verdict | None, "verdict"], Annotated[str | None, "signature"]]:
+    """Judge the model, and sign it with its verdict; no model, no verdict.
+
+    Raises:
+        UsageError: there is no key of the gate here.
+    """
     if classifier is None:
-        return None
-    return reach_verdict(
+        return None, None
+    from materializers.model_signature import sign_model
+
+    key = PrivateKey.from_environment(GATE_KEY)
+    verdict = reach_verdict(
         classifier.record, evaluation, data_report, model_name=model_name, policy=policy, code=code
     )
+    return verdict, sign_model(classifier.serving_directory, verdict, key)

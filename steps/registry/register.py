@@ -38,6 +38,7 @@ LINKED_OUTPUTS = (
     "classifier",
     "evaluation",
     "verdict",
+    "signature",
 )
 
 

@@ -44,6 +44,7 @@ from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
 from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
+from tests.keys import ACTOR
 
 CLASSES = ("bags", "dresses", "footwear", "tops", "trousers")
 MODEL = "product-classifier"
@@ -125,7 +126,7 @@ def approval(**known: Any) -> Approval:
         "reason": "looked at the mistakes: all are two kinds of dress",
         "at": NOON,
     }
-    return Approval(**(about | known))
+    return Approval(**(about | known)).signed(ACTOR)
 
 
 def change_approval() -> Approval:

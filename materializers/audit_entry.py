@@ -136,7 +136,8 @@ def verify_chain(logged: Sequence[LoggedEntry], trusted: TrustedKeys, head: Head
     Args:
         logged: every version of the log, in any order.
         trusted: the public keys that count.
-        head: the newest entry as the second place keeps it; None where it keeps none.
+        head: the newest entry as the second place keeps it; None where it keeps none, so that entries that
+            were cut off at the end are not found.
 
     Returns:
         A sentence for each finding, in the order of the numbers; none when the log is whole.
@@ -198,12 +199,13 @@ def _faults(
 
 def _head_differs(numbered: dict[int, LoggedEntry], head: Head | None) -> Iterator[str]:
     """Whether the entry that the second place names is the one that is there."""
-    if head is None:
-        if numbered:
-            yield "The tracker does not know the newest entry: whether entries were cut off cannot be told."
-        return
-    named = numbered.get(head.number)
-    if named is not None and named.entry is not None and named.entry.digest != head.entry:
+    named = numbered.get(head.number) if head else None
+    if (
+        head is not None
+        and named is not None
+        and named.entry is not None
+        and named.entry.digest != head.entry
+    ):
         yield (
             f"Entry {head.number} has digest {named.entry.digest[:12]}, the tracker noted "
             f"{head.entry[:12]}: the end of the log was replaced."

@@ -136,14 +136,22 @@ def verify_log(trusted: TrustedKeys) -> tuple[list[AuditEntry], list[str]]:
         trusted: the public keys that count.
 
     Returns:
-        The entries that can be read, the oldest first, and a sentence for each finding.
+        The entries that can be read, the oldest first, and a sentence for each finding. Where the tracker
+        does not know the end of the log, or does not answer, that is one.
 
     Raises:
-        ServiceUnreachable: the artifact store or the tracker does not answer.
+        ServiceUnreachable: the artifact store does not answer.
     """
-    # The end first: what is appended meanwhile is behind it.
-    head, logged = read_head(), read_log()
-    return [each.entry for each in logged if each.entry is not None], verify_chain(logged, trusted, head)
+    head, unknown = None, "The tracker does not know the newest entry"
+    try:
+        head = read_head()  # before the entries: what is appended meanwhile is behind it
+    except ServiceUnreachable as error:
+        unknown = str(error)
+    logged = read_log()
+    findings = verify_chain(logged, trusted, head)
+    if head is None and logged:
+        findings.append(f"Whether entries were cut off at the end cannot be told: {unknown}.")
+    return [each.entry for each in logged if each.entry is not None], findings
 
 
 def _versions() -> Iterator[ArtifactVersionResponse]:

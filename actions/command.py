@@ -36,7 +36,7 @@ PIPELINES = {
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff"}
-ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+ALWAYS_ALLOWED = frozenset({"status", "audit", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 
@@ -258,6 +258,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions import approve as versions
     from actions import approve_change as changes
     from actions import schedules
+    from actions.audit import audit
     from actions.collect import collect
     from actions.compact import compact
     from actions.data_diff import compare_data
@@ -270,6 +271,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.stop import stop
     from pipelines import launch
     from pipelines.scheduling import Repetition
+    from steps.deployment.deployer import active_deployer
 
     repetition = None
     if request.schedule is not None:
@@ -316,6 +318,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
+        "audit": lambda: audit(active_deployer().trusted_keys()),
         "stop": stop,
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),

@@ -27,6 +27,7 @@ class Request:
     continuous: bool = False
     infer: bool = False
     status: bool = False
+    audit: bool = False
     predict: bool = False
     stop: bool = False
     rollback: bool = False
@@ -82,6 +83,7 @@ class Request:
             "data-diff": self.data_diff is not None,
             "predict": self.predict,
             "status": self.status,
+            "audit": self.audit,
             "stop": self.stop,
             "pause": self.pause is not None,
             "unschedule": self.unschedule is not None,

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from materializers.approval import Approval, Change
+from materializers.audit_entry import AuditEntry
 from materializers.classifier import (
     CHARTS,
     WEIGHTS,
@@ -134,6 +135,21 @@ def change_approval() -> Approval:
     change = Change(architecture="resnet50", source_name="product-images", policy="f6" * 32)
     nothing = dict.fromkeys(("version", "model_digest", "report_digest", "policy_digest"))
     return approval(change=change, **nothing)
+
+
+def audit_entry(**known: Any) -> AuditEntry:
+    """The second entry of a log, not signed: a person's approval of version 3."""
+    about: dict[str, Any] = {
+        "number": 2,
+        "previous": "9f" * 32,
+        "act": "approve",
+        "subject": {"model": MODEL, "version": "3", "approval": "7d" * 32},
+        "actor": "default",
+        "by": "Anna Weber",
+        "reason": "looked at the mistakes: all are two kinds of dress",
+        "at": NOON,
+    }
+    return AuditEntry(**(about | known))
 
 
 def set_aside(count: int) -> tuple[SetAside, ...]:

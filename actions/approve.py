@@ -49,7 +49,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         by=by,
         reason=reason,
         at=datetime.now(UTC),
-    ).signed(Signer.from_environment(actor))
+    ).signed_by(Signer.from_environment(actor))
     save_artifact(approval, name=approval_artifact(name, version))
     with registry_errors(f"record what was decided on version {version}"):
         client = registry_client()

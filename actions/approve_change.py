@@ -44,7 +44,7 @@ def approve_change(config: Config, *, digest: str, by: str, reason: str) -> Acti
         by=by,
         reason=reason,
         at=datetime.now(UTC),
-    ).signed(Signer.from_environment(actor))
+    ).signed_by(Signer.from_environment(actor))
     save_artifact(approval, name=change_artifact(name))
     with registry_errors("record the approval of a change"):
         registry_client().set_registered_model_tag(

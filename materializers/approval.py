@@ -53,16 +53,16 @@ class Approval(Report):
     reason: str
     at: datetime
     signature: str = ""
-    """The actor's, of ``statement``; empty before it is signed."""
+    """The actor's, of ``signed_digest``; empty before it is signed."""
 
     @property
-    def statement(self) -> str:
+    def signed_digest(self) -> str:
         """The digest of everything but the signature: what is signed."""
         return json_digest(self.model_dump(mode="json", exclude={"signature"}))
 
-    def signed(self, signer: Signer) -> Self:
+    def signed_by(self, signer: Signer) -> Self:
         """The same decision, signed by the account that acts."""
-        return self.model_copy(update={"signature": signer.sign("approval", self.statement)})
+        return self.model_copy(update={"signature": signer.sign("approval", self.signed_digest)})
 
     def verify_signature(self, trusted: TrustedKeys) -> None:
         """Check that the actor signed exactly this.
@@ -74,7 +74,7 @@ class Approval(Report):
             trusted,
             account=self.actor,
             statement="approval",
-            digest=self.statement,
+            digest=self.signed_digest,
             signature=self.signature,
         )
 

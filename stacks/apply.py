@@ -77,17 +77,17 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
     from sqlalchemy.exc import SQLAlchemyError
     from zenml.exceptions import ZenMLBaseException
 
-    from stacks.demo_keys import make_keys, missing_keys
     from stacks.difference import Registration
+    from stacks.key_pairs import make_keys, missing_keys
 
     keys = Path(stack.demo_keys).expanduser() if stack.demo_keys else None
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # a second registrar waits, and then finds nothing to do
         made = missing_keys(keys) if keys else []
-        for kind in made:
-            sys.stdout.write(f"demo key pair of the {kind}: (none) → {keys}/{kind}.pem\n")
+        for name in made:
+            sys.stdout.write(f"demo key pair {name}: (none) → {keys}/{name}.pem\n")
             if keys is not None and not dry_run:
-                make_keys(keys, kind)
+                make_keys(keys, name)
         try:
             changes = Registration(stack, repository(), source_root=PROJECT).changes()
             for change in changes:

@@ -6,6 +6,7 @@ written in the one call that creates the version, so that a killed run leaves a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
+from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
@@ -40,6 +42,10 @@ LINKED_OUTPUTS = (
     "verdict",
     "signature",
 )
+
+LEARNT = ("model_digest", "data_version", "splits_digest", "configuration_digest", "code_digest")
+JUDGED = ("model_digest", "verdict", "verdict_digest", "report_digest", "policy_digest")
+"""The tags that the audit log names of what was trained, and of what the gate said."""
 
 
 def version_tags(
@@ -121,6 +127,31 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
         elif entry.tag("verdict") != "passed" and CHALLENGER in entry.aliases:
             client.delete_registered_model_alias(model_name, CHALLENGER)
     return entry
+
+
+def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -> None:
+    """Write to the audit log what was trained and what the gate said of it; once, however often it is judged.
+
+    Args:
+        entry: the version.
+        before: the versions before this run registered anything, the newest first.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the log cannot be written.
+    """
+    about = {"model": entry.model_name, "version": str(entry.version)}
+    policy = entry.tag("policy_digest")
+    last = next((one.tags.get("policy_digest") for one in before if one.version != entry.version), None)
+    if last is not None and last != policy:
+        changed = {"model": entry.model_name, "from": last, "to": policy}
+        record(
+            "change-policy", changed, by=PIPELINE, reason="a version was judged by another policy", once=True
+        )
+    learnt = {key: entry.tag(key) for key in LEARNT}
+    record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)
+    judged = {key: entry.tag(key) for key in JUDGED}
+    record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"), once=True)
 
 
 def zenml_version(version: int) -> str:
@@ -213,7 +244,9 @@ def register(
         metadata={"verdict_digest": verdict.digest, "verdict": verdict.outcome},
         run_id_name_or_prefix=run.id,
     )
+    before = read_versions(model_name)
     entry = register_version(model_name, tags)
+    log_version(entry, before)
     link_zenml_version(entry, Client().get_pipeline_run(run.id))
     remove_checkpoints(active_store(), classifier.record)
     return entry.version

@@ -87,7 +87,7 @@ def make_approval(version: int, verdict: Verdict) -> Approval:
         by="Ada",
         reason="looks right",
         at=datetime.now(UTC),
-    ).signed(ACTOR)
+    ).signed_by(ACTOR)
 
 
 def release_of(arm: Arm, environment: Environment = "staging") -> Release:

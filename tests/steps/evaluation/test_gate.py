@@ -1,18 +1,23 @@
 """The gate: every rule refuses alone, and what cannot be assessed is never passed."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import Check, DataReport
+from materializers.errors import UsageError
 from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
+from materializers.model_signature import verify_model
+from materializers.signatures import GATE_KEY
 from materializers.verdict import RuleResult, Verdict, derive_outcome, verify_verdict
 from steps.evaluation.catalogue import CATALOGUE
 from steps.evaluation.gate import apply_policy, collect, gate, reach_verdict
 from steps.evaluation.policy import Policy
+from tests.keys import GATE, TRUSTED
 from tests.steps.evaluation.policies import product_policy
 
 CLASSES = ("bags", "tops")
@@ -327,9 +332,22 @@ def test_every_metric_of_a_report_is_one_that_a_policy_can_name() -> None:
     assert set(collect(evaluation(), data_report(), RECORD)) <= set(CATALOGUE)
 
 
-def test_no_model_is_no_verdict(tmp_path: Any) -> None:
-    """A skipped training is not judged; a model is."""
+def test_no_model_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skipped training is not judged; a model is, and signed with its verdict."""
     given = (evaluation(), data_report(), "product-classifier", POLICY, CODE)
-    assert gate.entrypoint(None, *given) is None
-    verdict = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
+    assert gate.entrypoint(None, *given) == (None, None)
+    monkeypatch.setenv(GATE_KEY, GATE.pem)
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "model.onnx").write_bytes(b"weights")
+    verdict, signature = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
     assert verdict == judged(evaluation())
+    verify_model(tmp_path / "serving", verdict, signature, TRUSTED)
+
+
+def test_without_the_gates_key_there_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that could be released comes of it, and the message says how to get a key."""
+    monkeypatch.delenv(GATE_KEY, raising=False)
+    with pytest.raises(UsageError, match="SHUTTERLINE_GATE_KEY names no private key; make stack"):
+        gate.entrypoint(
+            Classifier(tmp_path, RECORD), evaluation(), data_report(), "product-classifier", POLICY, CODE
+        )

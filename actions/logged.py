@@ -58,7 +58,7 @@ def log_act(result: object, *, model: str, by: str, reason: str) -> None:
 
     act, keys = LOGGED[result.action]
     try:
-        record(act, {"model": model, **_subject(result.details, keys)}, by=by or "–", reason=reason or said)
+        record(act, {"model": model, **_subject(result.details, keys)}, by=by, reason=reason)
     except ServiceUnreachable as error:
         raise ServiceUnreachable(
             f"--{result.action} was done, but stands in no audit log: {error}. Run the same command again"

@@ -1,4 +1,4 @@
-"""What changes what is trained, kept or served stands in the audit log, and the log shows when it was altered."""
+"""What changes what is trained, kept or served stands in the audit log, which shows when it was altered."""
 
 from __future__ import annotations
 

@@ -69,6 +69,8 @@ class ProductSettings(Record):
 
     model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     experiment: str
+    purpose: str = "Sorts product photographs into the categories of a catalogue."
+    """What the model is for, on its card."""
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=2)
     class_changes: ClassChanges = ClassChanges()
     source: SourceSettings

@@ -106,6 +106,7 @@ def learn(
         tuning,
         model_name=product.model,
         source_name=product.source.name,
+        purpose=product.purpose,
         compliance=config.approval.digest,
         origin=origin,
     )

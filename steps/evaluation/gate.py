@@ -112,7 +112,7 @@ def _result(name: str, rule: Rule, measured: Measured) -> RuleResult:
         direction=entry.direction,
         limit=rule.limit,
         measured=known,
-        interval=_interval(metric) if known is not None else None,
+        interval=metric.interval if metric is not None and known is not None else None,
         n=metric.n if metric is not None else None,
         outcome="not_assessed",
         reason=measured.reason,
@@ -122,12 +122,6 @@ def _result(name: str, rule: Rule, measured: Measured) -> RuleResult:
     outcome = judge(result.decisive, rule.limit, entry.direction)
     why = measured.reason if outcome != "not_assessed" else _why_not(result, measured)
     return result.model_copy(update={"outcome": outcome, "reason": why})
-
-
-def _interval(metric: Metric | None) -> tuple[float, float] | None:
-    if metric is None or metric.low is None or metric.high is None:
-        return None
-    return metric.low, metric.high
 
 
 def _why_not(result: RuleResult, measured: Measured) -> str:

@@ -42,7 +42,7 @@ class Attacked(Record):
     answers_changed: Metric
     """The share of the pictures whose answer is another one than before."""
     pictures_changed: Metric
-    """The share of the pictures that the attack changed at all; the others gave it no gradient."""
+    """The share of the pictures that are not as they were; FGSM leaves those that give it no gradient."""
 
     @property
     def name(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import Attacked
 from steps.evaluation.rate import rate
-from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, attacked
+from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, Attack, attacked
 from steps.evaluation.torch_network import AGAIN, NoTorchNetwork, load_network
 from steps.progress import progress
 
@@ -24,6 +26,21 @@ LEAST_AGREEMENT = 0.99
 """The share of the clean pictures that the torch network must answer as the served one does. Below it what
 misleads the one says little about the other."""
 NO_GRADIENT = "the network has no gradient at any picture, so that nothing says how to mislead it"
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The n pictures to attack, as they are.
+
+    Args:
+        images: ``(n, height, width, 3)`` uint8.
+        true: ``(n,)``, their class numbers.
+        answers: ``(n,)``, what the served model answers.
+    """
+
+    images: NDArray[np.uint8]
+    true: NDArray[np.int64]
+    answers: NDArray[np.int64]
 
 
 def assess_attacks(
@@ -47,8 +64,9 @@ def assess_attacks(
         return None, (), str(error)
     sample = examined.sample(min(settings.attacked_pictures, settings.pictures), settings.seed)
     images, true = examined.pixels(sample), examined.true[sample]
-    before = examined.predictor.scores(images)[0].argmax(axis=1)
-    accuracy, agreement = rate(before == true), float(np.mean(before == torch_answers(network, images)))
+    clean = Clean(images, true, examined.predictor.scores(images)[0].argmax(axis=1))
+    accuracy = rate(clean.answers == true)
+    agreement = float(np.mean(clean.answers == torch_answers(network, images)))
     if agreement < LEAST_AGREEMENT:
         reason = (
             f"The network of the weights answers {agreement:.1%} of {len(images)} clean pictures as the "
@@ -57,29 +75,9 @@ def assess_attacks(
         return accuracy, (), reason
     found = []
     with progress("attack", total=len(settings.epsilons_255) * len(ATTACKS)) as bar:
-        for epsilon in settings.epsilons_255:
-            for attack in ATTACKS:
-                changed = attacked(
-                    network,
-                    images,
-                    true,
-                    classes=len(examined.classes),
-                    attack=attack,
-                    epsilon=epsilon,
-                    steps=settings.pgd_steps,
-                    seed=settings.seed,
-                )
-                answers = examined.predictor.scores(changed)[0].argmax(axis=1)
-                found.append(
-                    Attacked(
-                        attack=attack,
-                        epsilon_255=epsilon,
-                        accuracy=rate(answers == true),
-                        answers_changed=rate(answers != before),
-                        pictures_changed=rate((changed != images).any(axis=(1, 2, 3))),
-                    )
-                )
-                bar.advance()
+        for epsilon, attack in product(settings.epsilons_255, ATTACKS):
+            found.append(_under_attack(examined, network, clean, attack, epsilon, settings))
+            bar.advance()
     if not any(one.pictures_changed.value for one in found if one.attack == FGSM):
         return accuracy, (), NO_GRADIENT
     return accuracy, tuple(found), None
@@ -91,3 +89,31 @@ def torch_answers(network: Logits, images: NDArray[np.uint8]) -> NDArray[np.int6
         logits = [network(batch) for batch in torch.from_numpy(images).split(BATCH)]
     answers: NDArray[np.int64] = torch.cat(logits).argmax(dim=1).numpy()
     return answers
+
+
+def _under_attack(
+    examined: Examined,
+    network: Logits,
+    clean: Clean,
+    attack: Attack,
+    epsilon: int,
+    settings: RobustnessSettings,
+) -> Attacked:
+    changed = attacked(
+        network,
+        clean.images,
+        clean.true,
+        classes=len(examined.classes),
+        attack=attack,
+        epsilon=epsilon,
+        steps=settings.pgd_steps,
+        seed=settings.seed,
+    )
+    answers = examined.predictor.scores(changed)[0].argmax(axis=1)
+    return Attacked(
+        attack=attack,
+        epsilon_255=epsilon,
+        accuracy=rate(answers == clean.true),
+        answers_changed=rate(answers != clean.answers),
+        pictures_changed=rate((changed != clean.images).any(axis=(1, 2, 3))),
+    )

@@ -22,7 +22,7 @@ DPI = 90
 CELL, SIDE, NAMES, HEAD = 66, 64, 72, 16
 """Pixels: the side of a cell and of the thumbnail in it, the width of the names, the height of the head."""
 COLOURS = 64
-"""Of the sheet: noise cannot be compressed, and with all its colours the sheet is three times as large."""
+"""Of the sheet: noise cannot be compressed, and with all its colours a photograph takes 4 times as much."""
 
 
 def corruption_sheet(examined: Examined, position: int, settings: RobustnessSettings) -> bytes:
@@ -64,9 +64,9 @@ def severity_curves(corruptions: Sequence[Corrupted], mean: Metric) -> bytes:
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.subplots()
     for one in corruptions:
+        points = sorted((at.severity, at.relative_accuracy.value) for at in one.severities)
         axes.plot(
-            [at.severity for at in one.severities],
-            [at.relative_accuracy.value for at in one.severities],
+            *zip(*points, strict=True),
             marker="o",
             markersize=3,
             linewidth=1.2,

@@ -17,7 +17,8 @@ class RobustnessSettings(Record):
     """How many test pictures are corrupted and attacked, and how."""
 
     pictures: int = Field(default=200, ge=0, le=5_000)
-    """Test pictures that are corrupted, each class by its share; 0: neither corrupted nor attacked."""
+    """Test pictures that are corrupted, each class by its share; 0: neither corrupted nor attacked. Each
+    costs an answer for every corruption at every severity, 35 where all are measured."""
     corruptions: Annotated[tuple[Corruption, ...], Field(min_length=1)] = CORRUPTIONS
     severities: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(min_length=1)] = SEVERITIES
     """From 1, mild, to 5; ``steps/evaluation/robustness/corruptions.py`` says what each is."""

@@ -53,10 +53,10 @@ def attacked(
     Returns:
         Pictures of the same shape: whole values again, and none is further than ``epsilon`` from its own.
     """
-    from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
-
     # It reports rates of its own network, of pictures with fractions, and for FGSM always 0 %.
     logging.getLogger("art").setLevel(logging.WARNING)
+    from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent
+
     estimator = _estimator(network, images.shape[1:], classes)
     # ART wants numbers of one type.
     allowed = float(epsilon)

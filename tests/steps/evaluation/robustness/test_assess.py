@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from materializers.classifier import Classifier
+from materializers.picture_sheet import places_of
 from steps.evaluation.examined import Examined
 from steps.evaluation.metrics import UNUSABLE
 from steps.evaluation.robustness.assess import CURVES, SHEET, assess_robustness
@@ -31,6 +32,15 @@ def test_everything_is_measured_on_one_sample(examined: Examined) -> None:
     assert section.relative_accuracy.value == pytest.approx(np.mean([cell or 0 for cell in cells]))
     assert 0.5 < section.relative_accuracy.value < 1
     assert pictures.keys() == {SHEET, CURVES}
+
+
+def test_the_sheet_shows_a_picture_that_is_answered_rightly(examined: Examined) -> None:
+    """The first of the sample: what became of a wrong answer says little."""
+    true = examined.true.copy()
+    true[0] = (true[0] + 1) % 3
+    settings = RobustnessSettings(corruptions=("jpeg",), severities=(1,), attacked_pictures=0)
+    _, pictures = assess_robustness(replace(examined, true=true), settings)
+    assert list(places_of(pictures[SHEET]) or {}) == [examined.image_ids[1]]
 
 
 def test_the_same_model_and_seed_give_the_same(examined: Examined) -> None:

@@ -84,6 +84,8 @@ def test_the_curves_show_every_corruption() -> None:
     few = severity_curves([low], Metric(value=0.5, n=9))
     more = severity_curves([low, corrupted("fog", 0.8, 0.7, 0.6)], Metric(value=0.5, n=9))
     undefined = severity_curves([corrupted("fog", None, None, None)], Metric(value=None, n=9))
+    backwards = low.model_copy(update={"severities": low.severities[::-1]})
+    assert np.array_equal(pixels(severity_curves([backwards], Metric(value=0.5, n=9))), pixels(few))
     for png in (few, more, undefined):
         assert len(png) < 60_000
         assert places_of(png) == {}

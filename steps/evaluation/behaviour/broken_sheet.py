@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 EXAMPLES, COLUMNS = 12, 3
 SIDE, GAP, CAPTION = 76, 4, 30
-"""Pixels: of a picture, between two, and of the two lines below."""
-CELL = (2 * SIDE + 2 * GAP, SIDE + CAPTION)
+"""Pixels: of a picture, between two of them, and of the two lines below."""
+CELL = (2 * SIDE + 5 * GAP, SIDE + CAPTION)
 COLOURS = 64
 """Of the palette. With it the sheet stays below 120 kB whatever it shows."""
 LONGEST = 24

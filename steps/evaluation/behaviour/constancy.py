@@ -62,8 +62,8 @@ def compare(first: Probabilities, second: Probabilities, in_batches: tuple[Proba
     alike = np.stack([labels_of(first) == labels_of(each) for each in in_batches])
     same = alike & (differences <= TOLERANCE)
     return Constancy(
-        twice=answered & np.asarray(first == second).all(axis=1),
-        another_batch=answered & np.asarray(same.all(axis=0)),
+        twice=np.asarray(answered & (first == second).all(axis=1)),
+        another_batch=np.asarray(answered & same.all(axis=0)),
         largest_difference=float(differences.max()),
     )
 

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.preprocess import UNLIMITED, open_checked, upright
+from serving.strip_metadata import strip_metadata
 
 Images = NDArray[np.uint8]
 
 DIRECTIONS = np.array([(0, 1), (0, -1), (1, 0), (-1, 0)])
 """Down and right are positive."""
 MOST_PIXELS = 1_000_000
-"""A larger picture is scaled to it before it is encoded anew: a PNG of 12 million pixels takes seconds."""
+"""Of a picture that is encoded anew: a PNG of 12 million takes seconds."""
 PNG_LEVEL = 1
 """The quickest of zlib's; the pixels are the same."""
 
@@ -69,7 +70,9 @@ def covered(images: Images, share: float) -> Images:
 
 
 def encoded_anew(data: bytes, orientation: int, format_: str, *, quality: int) -> bytes:
-    """Decode a stored picture in full, turn it upright, and encode it as a client might.
+    """Decode a stored picture, turn it upright, and encode it as a client might.
+
+    One of more than ``MOST_PIXELS`` is scaled to them; a JPEG is decoded no larger than that needs.
 
     Args:
         data: as it is stored.
@@ -80,13 +83,14 @@ def encoded_anew(data: bytes, orientation: int, format_: str, *, quality: int) -
     Raises:
         BadPicture: the picture cannot be used.
     """
-    picture = upright(open_checked(data, UNLIMITED)[1], orientation)
-    if picture.width * picture.height > MOST_PIXELS:
-        scale = math.sqrt(MOST_PIXELS / (picture.width * picture.height))
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        picture = picture.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    header = strip_metadata(data)
+    scale = min(1.0, math.sqrt(MOST_PIXELS / (header.width * header.height)))
+    size = (max(1, round(header.width * scale)), max(1, round(header.height * scale)))
+    _, picture = open_checked(data, UNLIMITED, least=size if scale < 1 else None)
     buffer = io.BytesIO()
-    picture.save(buffer, format_, quality=quality, compress_level=PNG_LEVEL)
+    upright(picture.resize(size, Image.Resampling.BOX), orientation).save(
+        buffer, format_, quality=quality, compress_level=PNG_LEVEL
+    )
     return buffer.getvalue()
 
 

@@ -67,5 +67,5 @@ class Fairness(Section):
                 metric="equalized_odds_difference",
                 subject=column,
                 value=found.equalized_odds,
-                reason=why or found.equalized_odds_note,
+                reason=why or (None if found.equalized_odds else found.equalized_odds_note),
             )

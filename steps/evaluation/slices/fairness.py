@@ -86,7 +86,7 @@ def _left_out(answers: GroupedAnswers, classes: tuple[str, ...]) -> str | None:
     without = [
         name
         for number, name in enumerate(classes)
-        if len(np.unique(answers.group[answers.of_class(number)])) < 2  # noqa: PLR2004 - to compare takes two
+        if len(np.unique(answers.group[answers.with_enough_of(number)])) < 2  # noqa: PLR2004 - to compare takes two
     ]
     if not without:
         return None

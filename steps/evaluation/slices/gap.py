@@ -69,7 +69,7 @@ def gap_metric(right: Counts, sizes: Counts, *, resamples: int, seed: int) -> Me
     return Metric(
         value=float(np.ptp(shares)),
         low=_lower_bound(right, sizes, resamples, seed),
-        high=_upper_bound(right, sizes),
+        high=upper_bound(right, sizes),
         n=int(sizes.min()),
     )
 
@@ -92,6 +92,23 @@ def p_value(right: Counts, sizes: Counts, limit: float, *, resamples: int, seed:
     return float(np.mean(_beyond(drawn, sizes, limit) >= seen - ROUNDING))
 
 
+def upper_bound(right: Counts | Shares, sizes: Counts | Shares) -> float:
+    """The largest difference of two groups by Newcombe's interval; arguments as of :func:`gap_metric`."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    shares = right / sizes
+    low, high = proportion_confint(right, sizes, alpha=ALPHA, method="wilson")
+    upper = (shares[:, None] - shares) + np.hypot((high - shares)[:, None], shares - low)
+    np.fill_diagonal(upper, 0)
+    return float(min(1.0, upper.max()))
+
+
+def variances(right: Counts | Shares, sizes: Counts | Shares) -> Shares:
+    """Of shares with a success and a failure added, so that none of 0 or 1 seems sure."""
+    smoothed: Shares = (right + 1) / (sizes + 2)
+    return smoothed * (1 - smoothed) / (sizes + 2)
+
+
 def _lower_bound(right: Counts, sizes: Counts, resamples: int, seed: int) -> float:
     def refused(limit: float) -> bool:
         return p_value(right, sizes, limit, resamples=resamples, seed=seed) <= ALPHA / 2
@@ -105,20 +122,9 @@ def _lower_bound(right: Counts, sizes: Counts, resamples: int, seed: int) -> flo
     return low
 
 
-def _upper_bound(right: Counts, sizes: Counts) -> float:
-    from statsmodels.stats.proportion import proportion_confint
-
-    shares = right / sizes
-    low, high = proportion_confint(right, sizes, alpha=ALPHA, method="wilson")
-    upper = (shares[:, None] - shares) + np.hypot((high - shares)[:, None], shares - low)
-    np.fill_diagonal(upper, 0)
-    return float(min(1.0, upper.max()))
-
-
 def _beyond(right: Counts, sizes: Counts, limit: float) -> Shares:
     """The most standard errors that two groups are apart beyond ``limit``: ``(…, g)`` counts → ``(…)``."""
-    shares, smoothed = right / sizes, (right + 1) / (sizes + 2)
-    variance = smoothed * (1 - smoothed) / (sizes + 2)
+    shares, variance = right / sizes, variances(right, sizes)
     farthest = np.full(right.shape[:-1], -np.inf)
     for one, other in combinations(range(right.shape[-1]), 2):
         apart = np.abs(shares[..., one] - shares[..., other]) - limit
@@ -128,8 +134,7 @@ def _beyond(right: Counts, sizes: Counts, limit: float) -> Shares:
 
 def _nearest(right: Counts, sizes: Counts, limit: float) -> Shares:
     """The shares ``(g,)`` nearest to the measured ones of which no two are further apart than ``limit``."""
-    shares, smoothed = right / sizes, (right + 1) / (sizes + 2)
-    weights = sizes / (smoothed * (1 - smoothed))
+    shares, weights = right / sizes, 1 / variances(right, sizes)
     lowest = np.linspace(shares.min(), max(shares.min(), shares.max() - limit), FITS)[:, None]
     fits = np.clip(shares, lowest, lowest + limit)
     fitted: Shares = fits[np.argmin((weights * (fits - shares) ** 2).sum(axis=1))]

@@ -22,6 +22,8 @@ MISSING = "(missing)"
 PROPERTIES: tuple[str, ...] = get_args(Property)
 PICTURE_SIZE, BRIGHTNESS, SOURCE = PROPERTIES
 THIRDS, QUARTERS = 3, 4
+LONGEST_NAME = 200
+"""Characters of a value that is shown as a group's name."""
 TOO_FEW = -1
 """The number of a picture whose group is not compared."""
 
@@ -67,8 +69,33 @@ def groups_of(rows: pd.DataFrame, column: str, settings: SlicesSettings) -> Grou
         NotGrouped: there is no such column, it has one value or too many, or fewer than two of its groups
             have ``min_n`` pictures.
     """
-    values = _values(rows, column, settings).fillna(MISSING).to_numpy(dtype=str)
-    names, number, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    import pandas as pd
+
+    values = _values(rows, column, settings)
+    texts = values.astype(str).astype(object).mask(values.isna(), MISSING)
+    number, found = pd.factorize(texts, sort=True)
+    names, sizes = [str(name) for name in found], np.bincount(number)
+    _refuse_one_or_too_many(column, names, settings)
+    enough = sizes >= settings.min_n
+    if np.count_nonzero(enough) < 2:  # noqa: PLR2004 - to compare takes two
+        each = ", ".join(f"{name} {size:,}" for name, size in zip(names, sizes, strict=True))
+        raise NotGrouped(
+            f"fewer than two groups of {column} have {settings.min_n:,} test pictures "
+            f"(evaluate.slices.min_n): {each}"
+        )
+    place = np.where(enough, np.cumsum(enough) - 1, TOO_FEW)
+    return Groups(
+        names=tuple(name for name, large in zip(names, enough, strict=True) if large),
+        number=place[number],
+        too_few={
+            name: int(size) for name, size, large in zip(names, sizes, enough, strict=True) if not large
+        },
+    )
+
+
+def _refuse_one_or_too_many(column: str, names: list[str], settings: SlicesSettings) -> None:
+    if max(len(name) for name in names) > LONGEST_NAME:
+        raise NotGrouped(f"{column} has values of more than {LONGEST_NAME} characters, which name no groups")
     if len(names) == 1:
         raise NotGrouped(f"every test picture has the same {column}: {names[0]}")
     if len(names) > settings.max_groups:
@@ -76,19 +103,6 @@ def groups_of(rows: pd.DataFrame, column: str, settings: SlicesSettings) -> Grou
             f"{column} has {len(names):,} values, and at most {settings.max_groups} make groups "
             "(evaluate.slices.max_groups); evaluate.slices.quarters cuts numbers into quarters"
         )
-    enough = sizes >= settings.min_n
-    if np.count_nonzero(enough) < 2:  # noqa: PLR2004 - to compare takes two
-        found = ", ".join(f"{name} {size:,}" for name, size in zip(names, sizes, strict=True))
-        raise NotGrouped(
-            f"fewer than two groups of {column} have {settings.min_n:,} test pictures "
-            f"(evaluate.slices.min_n): {found}"
-        )
-    place = np.where(enough, np.cumsum(enough) - 1, TOO_FEW)
-    return Groups(
-        names=tuple(names[enough].tolist()),
-        number=place[number],
-        too_few=dict(zip(names[~enough].tolist(), sizes[~enough].tolist(), strict=True)),
-    )
 
 
 def own_columns(rows: pd.DataFrame) -> list[str]:

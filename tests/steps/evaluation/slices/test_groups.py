@@ -118,6 +118,7 @@ def test_the_source_is_who_delivered() -> None:
             r"fewer than two .* 2 test pictures \(evaluate.slices.min_n\): a 3, b 1",
         ),
         ("price", ["free", "dear"] * 2, "price holds no number"),
+        ("shop", ["a", "b" * 201] * 2, "shop has values of more than 200 characters"),
     ],
 )
 def test_a_column_that_makes_no_groups_says_why(column: str, values: list[Any], reason: str) -> None:
@@ -125,6 +126,12 @@ def test_a_column_that_makes_no_groups_says_why(column: str, values: list[Any], 
     with pytest.raises(NotGrouped, match=reason) as raised:
         grouped(column, **{column: values})
     assert "\n" not in str(raised.value)
+
+
+def test_a_measure_of_the_index_is_a_column_too() -> None:
+    """A count that is missing for some pictures groups them as well."""
+    rows = dataset(6).index.assign(faces=pd.array([0, 0, 1, 1, None, None], dtype="Int64"))
+    assert groups_of(rows, "faces", FEW).names == ("(missing)", "0", "1")
 
 
 def test_a_column_that_is_not_there_names_those_that_are() -> None:

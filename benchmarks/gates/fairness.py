@@ -35,7 +35,7 @@ class Refused:
     threshold: float
 
 
-def measure(quick: bool) -> list[Claim]:
+def measure(*, quick: bool) -> list[Claim]:
     """Two groups, and five of which one is as much better than three as these are than the last."""
     simulations = QUICK_SIMULATIONS if quick else SIMULATIONS
     middle = ACCURACY - TRUE_GAP / 2

@@ -77,8 +77,12 @@ def measure_service(url: str, pictures: Sequence[bytes], settings: CostSettings)
     if not settings.requests:
         return Cost(not_assessed=OFF), {}
     try:
-        cost, drawn = _under_load(_Session(Target.of(url), pictures, settings), None)
-    except (NotServed, ValueError) as error:
+        target = Target.of(url)
+    except ValueError as error:
+        return Cost(not_assessed=str(error)), {}
+    try:
+        cost, drawn = _under_load(_Session(target, pictures, settings), None)
+    except NotServed as error:
         return Cost(not_assessed=str(error)), {}
     return cost.model_copy(update={"not_of_a_process": ALREADY_RUNNING}), drawn
 

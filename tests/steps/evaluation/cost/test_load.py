@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -87,6 +89,24 @@ def test_requests_follow_one_another_where_all_moments_are_now() -> None:
         load = offer(Target.of(url), PICTURES, np.zeros(100), connections=4)
     assert 0.25 <= load.seconds < 2
     assert load.client_s > 0
+
+
+def test_an_interrupt_ends_it() -> None:
+    """Control-C while a minute of requests is being sent: nothing more is sent, and no thread is left."""
+    before = set(threading.enumerate())
+    sent: list[int] = []
+    with service(sent.append) as url:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            offer(Target.of(url), PICTURES, 60 * A_SECOND)
+        assert time.monotonic() - begun < 10
+        sent_by_then = len(sent)
+        time.sleep(0.5)
+        assert len(sent) == sent_by_then
+    assert sent
+    senders = {each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")}
+    assert senders <= before
 
 
 def test_only_a_prediction_is_an_answer() -> None:

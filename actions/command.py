@@ -187,6 +187,7 @@ def _fault(act: str, reason: str, exit_code: int) -> ActionResult | PipelineResu
 
 def _carry_out(request: Request, account: Account) -> int:
     check_flags(request)
+    from actions.logged import log_act, require_signer
     from pipelines.config import load_config
     from pipelines.session import prepare
 
@@ -195,9 +196,12 @@ def _carry_out(request: Request, account: Account) -> int:
     finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
         account.act, account.begun = name, True
+        kept = "schedule" if request.schedule is not None and name in PIPELINES else name
+        require_signer(kept)
         with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
         account.results.append(result)
+        log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
         if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:

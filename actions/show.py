@@ -242,11 +242,16 @@ def metrics_table(verdict: Verdict) -> Table:
             rule.name,
             "–" if rule.measured is None else f"{rule.measured:.4g}",
             _interval(rule),
-            f"{rule.direction} {rule.limit:g}",
+            _limit(rule),
             rule.requirement,
             Text(rule.outcome, COLOURS[rule.outcome]),
         )
     return table
+
+
+def _limit(rule: RuleResult) -> str:
+    bound = "" if rule.compare == "point" else f"{rule.compare} bound "
+    return f"{bound}{rule.direction} {rule.limit:g}"
 
 
 def _interval(rule: RuleResult) -> str:

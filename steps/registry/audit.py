@@ -40,6 +40,8 @@ READERS = 8
 HEAD = "audit_head"
 """The tag of an MLflow experiment with the log's name that holds the newest entry's number and digest. In one
 tag, so that two who write it at the same time leave the one or the other."""
+PIPELINE = "a pipeline"
+"""Who acted, where no person did."""
 NONE = "unknown"
 """What an entry follows where ZenML recorded no digest of the one before it."""
 

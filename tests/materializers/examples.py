@@ -45,6 +45,7 @@ from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
 from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
+from tests.keys import ACTOR
 
 CLASSES = ("bags", "dresses", "footwear", "tops", "trousers")
 MODEL = "product-classifier"
@@ -112,6 +113,9 @@ def full_verdict(outcome: Literal["passed", "refused"] = "passed") -> Verdict:
     return verdict(*rules, outcome=outcome)
 
 
+SIGNATURES: dict[str, str] = {}
+
+
 def approval(**known: Any) -> Approval:
     """A person's approval of version 3 on the evidence of :func:`verdict`."""
     about: dict[str, Any] = {
@@ -126,7 +130,14 @@ def approval(**known: Any) -> Approval:
         "reason": "looked at the mistakes: all are two kinds of dress",
         "at": NOON,
     }
-    return Approval(**(about | known))
+    return _signed(Approval(**(about | known)))
+
+
+def _signed(unsigned: Approval) -> Approval:
+    """Signed once: a second signature of the same would be another one."""
+    digest = unsigned.signed_digest
+    signature = SIGNATURES.setdefault(digest, ACTOR.sign("approval", digest))
+    return unsigned.model_copy(update={"signature": signature})
 
 
 def change_approval() -> Approval:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from materializers.evaluation.security import Advisory, AdvisoryAudit, JudgedAdvisory
-from steps.evaluation.security.accepted import AcceptedAdvisories
+from steps.evaluation.security.accepted import judge_advisory
 from steps.evaluation.security.locks import PROJECT, canonical_name, lock_digests, pinned
 from steps.evaluation.security.settings import SecuritySettings
 
@@ -76,14 +76,14 @@ def recent_audit(settings: SecuritySettings) -> AdvisoryAudit:
 
 
 def judge_audit(
-    audit: AdvisoryAudit, accepted: AcceptedAdvisories, settings: SecuritySettings, now: datetime
+    audit: AdvisoryAudit, settings: SecuritySettings, now: datetime
 ) -> tuple[tuple[JudgedAdvisory, ...], str | None]:
     """What an audit comes to today.
 
     Args:
         audit: of whenever.
-        accepted: the reviewed list.
-        settings: the lock files that have to be the audited ones, and how old an audit may be.
+        settings: what is accepted, the lock files that have to be the audited ones, and how old an audit
+            may be.
         now: the time by which audit and acceptances are judged.
 
     Returns:
@@ -91,7 +91,7 @@ def judge_audit(
     """
     if audit.not_run is not None:
         return (), audit.not_run
-    judged = tuple(accepted.judge(each, now.date()) for each in audit.found)
+    judged = tuple(judge_advisory(each, settings.accepted, now.date()) for each in audit.found)
     days = (now - audit.at) / timedelta(days=1)
     if days > settings.oldest_audit_days:
         reason = (
@@ -123,7 +123,7 @@ def _stored_audit(settings: SecuritySettings) -> AdvisoryAudit | None:
     for artifact in page.items:
         audit = artifact.load()
         if isinstance(audit, AdvisoryAudit):
-            _, reason = judge_audit(audit, AcceptedAdvisories(), settings, datetime.now(UTC))
+            _, reason = judge_audit(audit, settings, datetime.now(UTC))
             return audit if reason is None else None
     return None
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from materializers.evaluation.security import AdvisoryAudit, BillOfMaterials, Security
 from steps.evaluation.examined import Examined
-from steps.evaluation.security.accepted import read_accepted
 from steps.evaluation.security.advisories import judge_audit, run_audit
-from steps.evaluation.security.locks import PROJECT
 from steps.evaluation.security.sbom import bill_of_materials
 from steps.evaluation.security.scan import scan_directory
 from steps.evaluation.security.settings import SecuritySettings
@@ -29,9 +27,6 @@ def assess_security(
 
     Returns:
         The section without the signature, which follows the verdict; no pictures.
-
-    Raises:
-        UsageError: the list of accepted advisories is none.
     """
     return assess_directory(examined.classifier.serving_directory, settings, audit=audit), {}
 
@@ -39,15 +34,10 @@ def assess_security(
 def assess_directory(
     directory: Path, settings: SecuritySettings, *, audit: AdvisoryAudit | None = None
 ) -> Security:
-    """The same of a serving directory alone.
-
-    Raises:
-        UsageError: the list of accepted advisories is none.
-    """
-    accepted = read_accepted(PROJECT / settings.accepted_advisories)
+    """The same of a serving directory alone."""
     if audit is None:
         audit = run_audit(settings)
-    judged, reason = judge_audit(audit, accepted, settings, datetime.now(UTC))
+    judged, reason = judge_audit(audit, settings, datetime.now(UTC))
     return Security(
         files=len(list(directory.iterdir())),
         unexpected=scan_directory(

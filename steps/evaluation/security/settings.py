@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from materializers.report import Record
+from steps.evaluation.security.accepted import AcceptedAdvisory, refuse_duplicates
 from steps.evaluation.security.scan import STANDARD_DOMAINS
 
 
@@ -19,8 +20,8 @@ class SecuritySettings(Record):
     """MiB of ``model.onnx``."""
     locks: tuple[str, ...] = Field(default=("requirements.lock", "serving/requirements.lock"), min_length=1)
     """The lock files, relative to the project."""
-    accepted_advisories: str = "configs/accepted_advisories.yaml"
-    """The reviewed list of accepted advisories, relative to the project."""
+    accepted: tuple[AcceptedAdvisory, ...] = ()
+    """The reviewed list of advisories that do no harm here; any other one counts."""
     audit_advisories: bool = True
     """Whether pip-audit is asked; one request for each locked package, some hundreds."""
     advisory_source: Literal["pypi", "osv"] = "pypi"
@@ -31,3 +32,9 @@ class SecuritySettings(Record):
     """An audit of the same lock files that is younger is taken as it is."""
     oldest_audit_days: float = Field(default=7.0, gt=0, le=7)
     """An older audit does not count."""
+
+    @field_validator("accepted")
+    @classmethod
+    def _each_once(cls, accepted: tuple[AcceptedAdvisory, ...]) -> tuple[AcceptedAdvisory, ...]:
+        refuse_duplicates(accepted)
+        return accepted

@@ -1,21 +1,21 @@
 """An advisory is accepted by name, for one package, with a reason, until a day."""
 
 from datetime import date
-from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from materializers.errors import UsageError
 from materializers.evaluation.security import Advisory
-from steps.evaluation.security.accepted import read_accepted
+from steps.evaluation.security.accepted import AcceptedAdvisory, judge_advisory
+from steps.evaluation.security.settings import SecuritySettings
 
-LIST = """
-accepted:
-  - id: CVE-2026-1
-    package: scikit_image
-    reason: the reader of TIFF is not reached
-    expires: 2027-01-15
-"""
+LISTED = {
+    "id": "CVE-2026-1",
+    "package": "scikit_image",
+    "reason": "the reader of TIFF is not reached",
+    "expires": "2027-01-15",
+}
 FOUND = Advisory(
     id="PYSEC-2026-7",
     aliases=("CVE-2026-1",),
@@ -23,60 +23,61 @@ FOUND = Advisory(
     version="0.25",
     lock="requirements.lock",
 )
+BEFORE, THEN = date(2027, 1, 14), date(2027, 1, 15)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """The list in a file."""
-    path = tmp_path / "accepted.yaml"
-    path.write_text(LIST)
-    return path
+def settings(*listed: dict[str, Any]) -> SecuritySettings:
+    """The settings with a list, as YAML gives it."""
+    return SecuritySettings.model_validate({"accepted": listed})
 
 
 @pytest.mark.parametrize(
     ("changed", "day", "standing"),
     [
-        ({}, date(2027, 1, 14), "accepted"),
-        ({}, date(2027, 1, 15), "expired"),
-        ({"id": "CVE-2026-1", "aliases": ()}, date(2027, 1, 14), "accepted"),
-        ({"aliases": ("CVE-2026-2",)}, date(2027, 1, 14), "unlisted"),
-        ({"package": "pillow"}, date(2027, 1, 14), "unlisted"),
-        ({"package": "Scikit.Image"}, date(2027, 1, 14), "accepted"),
+        ({}, BEFORE, "accepted"),
+        ({}, THEN, "expired"),
+        ({"id": "CVE-2026-1", "aliases": ()}, BEFORE, "accepted"),
+        ({"aliases": ("CVE-2026-2",)}, BEFORE, "unlisted"),
+        ({"package": "pillow"}, BEFORE, "unlisted"),
+        ({"package": "Scikit.Image"}, BEFORE, "accepted"),
     ],
 )
 def test_the_list_decides_by_name_package_and_day(
-    file: Path, changed: dict[str, object], day: date, standing: str
+    changed: dict[str, object], day: date, standing: str
 ) -> None:
     """Any of its names will do; another package, or a later day, will not."""
-    judged = read_accepted(file).judge(FOUND.model_copy(update=changed), day)
+    judged = judge_advisory(FOUND.model_copy(update=changed), settings(LISTED).accepted, day)
     assert judged.standing == standing
     assert (judged.reason is None) == (standing == "unlisted")
 
 
-def test_without_a_list_nothing_is_accepted(tmp_path: Path) -> None:
-    """A file that is not there, or empty, accepts nothing."""
-    empty = tmp_path / "empty.yaml"
-    empty.write_text("# nothing\n")
-    for path in (tmp_path / "none.yaml", empty):
-        assert read_accepted(path).judge(FOUND, date(2026, 1, 1)).standing == "unlisted"
+def test_without_a_list_nothing_is_accepted() -> None:
+    """The settings as they come accept nothing."""
+    assert judge_advisory(FOUND, SecuritySettings().accepted, BEFORE).standing == "unlisted"
 
 
-WRONG = {
-    "no reason": (LIST.replace("the reader of TIFF is not reached", "ok"), "accepted.0.reason"),
-    "no expiry": (LIST.replace("    expires: 2027-01-15\n", ""), "accepted.0.expires"),
-    "no date": (LIST.replace("2027-01-15", "never"), "accepted.0.expires"),
-    "a typo": (LIST.replace("package", "packages"), "accepted.0.package"),
-    "another top": (LIST.replace("accepted", "allowed"), "allowed"),
-    "twice": (LIST + LIST.replace("accepted:\n", ""), "CVE-2026-1 of scikit_image is listed twice"),
-    "no YAML": ("accepted: [", "cannot be read"),
+def test_two_names_of_one_finding_hold_as_long_as_the_later() -> None:
+    """Listed by both its names it is accepted until the last of both days."""
+    both = settings(LISTED, LISTED | {"id": "PYSEC-2026-7", "expires": "2027-02-01"})
+    assert judge_advisory(FOUND, both.accepted, THEN).standing == "accepted"
+
+
+WRONG: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "no reason": ([LISTED | {"reason": "ok"}], "accepted.0.reason"),
+    "no expiry": ([{key: LISTED[key] for key in ("id", "package", "reason")}], "accepted.0.expires"),
+    "no date": ([LISTED | {"expires": "never"}], "accepted.0.expires"),
+    "a typo": ([LISTED | {"severity": "low"}], "accepted.0.severity"),
+    "twice": ([LISTED, LISTED | {"package": "scikit-image"}], "CVE-2026-1 of scikit-image is listed twice"),
 }
 
 
-@pytest.mark.parametrize(("text", "named"), WRONG.values(), ids=WRONG)
-def test_a_wrong_list_is_refused_in_one_line(file: Path, text: str, named: str) -> None:
-    """The place is named; a list that cannot be read accepts nothing by accident."""
-    file.write_text(text)
-    with pytest.raises(UsageError) as refused:
-        read_accepted(file)
-    assert named in str(refused.value)
-    assert "\n" not in str(refused.value)
+@pytest.mark.parametrize(("listed", "named"), WRONG.values(), ids=WRONG)
+def test_a_wrong_list_is_refused_and_the_place_named(listed: list[dict[str, Any]], named: str) -> None:
+    """A list that cannot be read accepts nothing by accident."""
+    with pytest.raises(ValidationError, match=named):
+        settings(*listed)
+
+
+def test_an_acceptance_is_a_record_of_its_own() -> None:
+    """What the configuration gives is what is judged by."""
+    assert settings(LISTED).accepted == (AcceptedAdvisory(**(LISTED | {"expires": THEN})),)

@@ -14,7 +14,7 @@ from zenml.client import Client
 
 from materializers.evaluation.security import AdvisoryAudit
 from steps.evaluation.security import advisories
-from steps.evaluation.security.accepted import AcceptedAdvisories, AcceptedAdvisory
+from steps.evaluation.security.accepted import AcceptedAdvisory
 from steps.evaluation.security.advisories import judge_audit, recent_audit, run_audit
 from steps.evaluation.security.locks import lock_digests, pinned
 from steps.evaluation.security.settings import SecuritySettings
@@ -127,15 +127,17 @@ def audit_of(days: float, **known: Any) -> AdvisoryAudit:
     return AdvisoryAudit(**(about | known))
 
 
-ACCEPTED = AcceptedAdvisories(
-    accepted=(
-        AcceptedAdvisory(
-            id="CVE-2026-1",
-            package="pillow",
-            reason="its reader is switched off",
-            expires=(NOW + timedelta(days=1)).date(),
-        ),
-    )
+ACCEPTING = SETTINGS.model_copy(
+    update={
+        "accepted": (
+            AcceptedAdvisory(
+                id="CVE-2026-1",
+                package="pillow",
+                reason="its reader is switched off",
+                expires=(NOW + timedelta(days=1)).date(),
+            ),
+        )
+    }
 )
 
 
@@ -152,7 +154,7 @@ ACCEPTED = AcceptedAdvisories(
 )
 def test_only_a_recent_audit_of_these_locks_counts(audit: AdvisoryAudit, reason: str | None) -> None:
     """Anything else is not assessed, and says why."""
-    said = judge_audit(audit, ACCEPTED, SETTINGS, NOW)[1]
+    said = judge_audit(audit, ACCEPTING, NOW)[1]
     assert (said is None) == (reason is None)
     assert (reason or "") in (said or "")
 
@@ -160,7 +162,7 @@ def test_only_a_recent_audit_of_these_locks_counts(audit: AdvisoryAudit, reason:
 def test_an_acceptance_ends_with_its_day() -> None:
     """The same audit and list, two days later."""
     for days, standing in ((0, "accepted"), (2, "expired")):
-        (judged,), _ = judge_audit(audit_of(1), ACCEPTED, SETTINGS, NOW + timedelta(days=days))
+        (judged,), _ = judge_audit(audit_of(1), ACCEPTING, NOW + timedelta(days=days))
         assert judged.standing == standing
 
 

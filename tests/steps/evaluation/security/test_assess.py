@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
+import numpy as np
 import pytest
 
 from materializers.classifier import Classifier
-from materializers.errors import UsageError
 from materializers.evaluation.security import AdvisoryAudit
-from steps.evaluation.security.assess import assess_directory, bills_of_materials
+from serving.predictor import Predictor
+from steps.evaluation.examined import Examined
+from steps.evaluation.security.assess import assess_directory, assess_security, bills_of_materials
 from steps.evaluation.security.locks import lock_digests
 from steps.evaluation.security.settings import SecuritySettings
-from tests.steps.training.examples import trained
+from tests.steps.training.examples import dataset, trained
 
+TODAY = datetime.now(UTC)
 SETTINGS = SecuritySettings(locks=("serving/requirements.lock",))
 
 
@@ -26,7 +28,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
 
 def clean_audit() -> AdvisoryAudit:
     """An audit of today that found nothing."""
-    return AdvisoryAudit(at=datetime.now(UTC), source="pypi", locks=lock_digests(SETTINGS.locks), packages=45)
+    return AdvisoryAudit(at=TODAY, source="pypi", locks=lock_digests(SETTINGS.locks), packages=45)
 
 
 def values(classifier: Classifier, audit: AdvisoryAudit | None) -> dict[str, float | None]:
@@ -44,6 +46,22 @@ def test_a_clean_model_with_a_clean_audit_has_zeros_and_no_signature_yet(classif
     }
 
 
+def test_an_examined_model_has_the_section_and_no_pictures(classifier: Classifier) -> None:
+    """Of the directory that is served, whatever pictures it was examined on."""
+    examined = Examined(
+        classifier=classifier,
+        predictor=Predictor.load(classifier.serving_directory),
+        dataset=dataset(),
+        image_ids=(),
+        true=np.array([], np.int64),
+        predicted=np.array([], np.int64),
+        probabilities=np.zeros((0, 3)),
+    )
+    section, pictures = assess_security(examined, SETTINGS, audit=clean_audit())
+    assert section == assess_directory(classifier.serving_directory, SETTINGS, audit=clean_audit())
+    assert pictures == {}
+
+
 def test_an_audit_that_was_not_run_leaves_the_scan_as_it_is(classifier: Classifier) -> None:
     """One part that cannot be assessed takes no other with it."""
     audit = clean_audit().model_copy(update={"not_run": "not run: no network"})
@@ -57,12 +75,3 @@ def test_the_bills_are_named_after_their_lock_files(classifier: Classifier) -> N
     (bill,) = section.bills
     assert bill.lock_digest == lock_digests(SETTINGS.locks)["serving/requirements.lock"]
     assert set(bills_of_materials(SETTINGS)) == {"serving-requirements.lock.cdx.json"}
-
-
-def test_a_list_of_acceptances_that_is_none_is_refused(classifier: Classifier, tmp_path: Path) -> None:
-    """A reviewed file that cannot be read is no reason to go on without it."""
-    wrong = tmp_path / "accepted.yaml"
-    wrong.write_text("accepted: everything")
-    settings = SETTINGS.model_copy(update={"accepted_advisories": str(wrong)})
-    with pytest.raises(UsageError, match=r"accepted\.yaml: accepted"):
-        assess_directory(classifier.serving_directory, settings, audit=clean_audit())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,14 +55,13 @@ def bills_of_materials(settings: SecuritySettings) -> dict[str, bytes]:
 
     Raises:
         OSError: a lock file cannot be read.
-        subprocess.SubprocessError: cyclonedx-bom failed.
     """
     return {f"{lock.replace('/', '-')}.cdx.json": bill_of_materials(lock)[1] for lock in settings.locks}
 
 
 def _bills(settings: SecuritySettings) -> tuple[BillOfMaterials, ...]:
-    """What the report keeps of them; none where they cannot be made, which no rule depends on."""
+    """What the report keeps of them; none where a lock file cannot be read, on which no rule depends."""
     try:
         return tuple(bill_of_materials(lock)[0] for lock in settings.locks)
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return ()

@@ -75,3 +75,11 @@ def test_the_bills_are_named_after_their_lock_files(classifier: Classifier) -> N
     (bill,) = section.bills
     assert bill.lock_digest == lock_digests(SETTINGS.locks)["serving/requirements.lock"]
     assert set(bills_of_materials(SETTINGS)) == {"serving-requirements.lock.cdx.json"}
+
+
+def test_without_its_lock_files_the_model_is_still_scanned(classifier: Classifier) -> None:
+    """Such as in an image that was built without them: no bill, no audit, and why."""
+    settings = SecuritySettings(locks=("none.lock",))
+    section = assess_directory(classifier.serving_directory, settings, audit=clean_audit())
+    assert (section.bills, section.files, section.unexpected) == ((), 2, ())
+    assert str(section.advisories_not_assessed).startswith("a lock file cannot be read")

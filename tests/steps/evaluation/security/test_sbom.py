@@ -21,6 +21,8 @@ def test_the_bill_is_valid_complete_and_reproducible() -> None:
     assert listed == set(pinned(LOCK))
     assert ("onnxruntime", "1.26.0") in listed
     assert (bill.lock, bill.packages) == (LOCK, len(listed))
+    about = json.loads(made)["metadata"]["component"]
+    assert (about["name"], about["hashes"][0]["content"]) == (LOCK, bill.lock_digest)
 
 
 def test_another_lock_has_another_bill() -> None:

@@ -122,7 +122,8 @@ class LoggedEntry:
     @property
     def number(self) -> int | None:
         """Its place in the log; None where its version is none."""
-        return int(self.version) if self.version.isdecimal() and self.version.isascii() else None
+        digits = self.version.isdecimal() and self.version.isascii()
+        return int(self.version) if digits and self.version == str(int(self.version)) else None
 
 
 def event_of(act: Act, subject: dict[str, str]) -> str:

@@ -35,6 +35,7 @@ from materializers.data_report import (
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
 from materializers.evaluation.metric import Metric
+from materializers.evaluation.security import Advisory, AdvisoryAudit
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.predictions import Predictions
@@ -160,6 +161,26 @@ def audit_entry(**known: Any) -> AuditEntry:
         "at": NOON,
     }
     return AuditEntry(**(about | known))
+
+
+def advisory_audit(**known: Any) -> AdvisoryAudit:
+    """An audit of both lock files that found one advisory."""
+    advisory = Advisory(
+        id="PYSEC-2026-7",
+        aliases=("CVE-2026-1",),
+        package="pillow",
+        version="13.0.0",
+        lock="requirements.lock",
+        fixed_in=("13.0.1",),
+    )
+    about: dict[str, Any] = {
+        "at": NOON,
+        "source": "pypi",
+        "locks": {"requirements.lock": "1e" * 32, "serving/requirements.lock": "2e" * 32},
+        "packages": 331,
+        "found": (advisory,),
+    }
+    return AdvisoryAudit(**(about | known))
 
 
 def set_aside(count: int) -> tuple[SetAside, ...]:

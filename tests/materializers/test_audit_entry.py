@@ -141,6 +141,10 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ],
         ("Entry 3 cannot be read: its file is gone",),
     ),
+    "another with the same number": (
+        lambda entries, log: [*log, LoggedEntry(version="05", recorded="x", entry=entries[0])],
+        ("Version '05' is no entry of the log",),
+    ),
     "made by hand": (
         lambda entries, log: [*log, LoggedEntry(version="final", recorded="x", entry=entries[0])],
         ("Version 'final' is no entry of the log",),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from materializers.evaluation.metric import Metric
+from materializers.evaluation.metric import Measured, Metric
 from materializers.report import Record, Report
 
 if TYPE_CHECKING:
@@ -48,6 +49,19 @@ class EvaluationReport(Report):
     model_bytes: int
     set_aside: int
     """Test pictures that the serving code refused; they count as wrong."""
+
+    def measured(self) -> Iterator[Measured]:
+        """Every number that a policy may have a rule on, under the name that it has there."""
+        for name in ("accuracy", "f1_macro", "roc_auc_macro"):
+            yield Measured(metric=name, value=getattr(self, name))
+        for name in ("precision", "recall", "f1_score"):
+            for label in self.classes:
+                of_class = self.per_class.get(label)
+                yield Measured(metric=name, subject=label, value=getattr(of_class, name, None))
+        p50, p99, n = self.latency.p50_ms, self.latency.p99_ms, self.latency.n
+        yield Measured(metric="latency_p50_ms", value=Metric(value=p50, n=n))
+        yield Measured(metric="latency_p99_ms", value=Metric(value=p99, n=n))
+        yield Measured(metric="model_mb", value=Metric(value=self.model_bytes / 1e6, n=1))
 
     def headline(self) -> dict[str, MetadataType]:
         """The metrics that the gate looks at first."""

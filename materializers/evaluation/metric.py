@@ -17,6 +17,11 @@ class Metric(Record):
     high: float | None = None
     n: int
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both bounds; None where there are none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 class Measured(Record):
     """One number under the name that a policy knows it by.

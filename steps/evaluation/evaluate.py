@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 from zenml import step
@@ -44,47 +43,6 @@ class EvaluateSettings(Record):
     """For the metrics; the latency is one thread's, as in serving."""
 
 
-def answers(
-    predictor: Predictor,
-    dataset: ImageDataset,
-    image_ids: list[str],
-    true: NDArray[np.int64],
-    *,
-    batch_size: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Ask the predictor for every picture.
-
-    Args:
-        predictor: what would be served.
-        dataset: holds the pictures.
-        image_ids: the n pictures.
-        true: ``(n,)``, their class numbers.
-        batch_size: pictures at a time.
-
-    Returns:
-        The predicted class numbers ``(n,)`` and probabilities ``(n, k)``. An abstention counts by its
-        label, as if it had been given: to abstain makes no metric better or worse. A picture that the
-        predictor refuses is ``UNUSABLE`` and has the ``worst`` scores there are.
-    """
-    from serving.predictor import Prediction
-    from steps.evaluation.metrics import UNUSABLE, worst
-    from steps.progress import progress
-
-    classes = predictor.metadata.classes
-    predicted = np.full(len(image_ids), UNUSABLE)
-    probabilities = np.stack([worst(number, len(classes)) for number in true.tolist()])
-    with progress("evaluate", total=len(image_ids)) as bar:
-        for start in range(0, len(image_ids), batch_size):
-            batch = image_ids[start : start + batch_size]
-            answered = predictor.predict(dataset.pictures(batch), orientations=dataset.orientations(batch))
-            for row, answer in enumerate(answered, start):
-                if isinstance(answer, Prediction):
-                    predicted[row] = classes.index(answer.label)
-                    probabilities[row] = [answer.probabilities[name] for name in classes]
-            bar.advance(len(batch))
-    return predicted, probabilities
-
-
 def measure_latency(
     predictor: Predictor, pictures: list[tuple[bytes, int]], *, samples: int, warm_up: int
 ) -> Latency:
@@ -110,6 +68,7 @@ def evaluate_model(
     """
     from serving.model_directory import ModelDirectoryError
     from serving.predictor import Predictor
+    from steps.evaluation.answers import answers
     from steps.evaluation.metrics import UNUSABLE, evaluate_answers
     from steps.evaluation.pictures import confusion_picture, roc_picture
 

@@ -95,9 +95,8 @@ def risk_coverage_picture(
     axes = figure.subplots()
     draw_risk_coverage(axes, scores, labels, "Risk by coverage, on test pictures")
     given = scores.max(axis=1) >= threshold
-    if given.any():
-        wrong = (scores.argmax(axis=1) != labels)[given].mean()
-        axes.plot([given.mean()], [wrong], "o", label=f"threshold {threshold:.4g}")
+    wrong = (scores.argmax(axis=1) != labels)[given].mean() if given.any() else np.nan
+    axes.plot([given.mean()], [wrong], "o", label=f"threshold {threshold:.4g}")
     if limit is not None:
         axes.axhline(limit, color="grey", linestyle=":", label=f"limit {limit:g}")
     axes.set(ylim=(0, None))

@@ -161,7 +161,8 @@ def score_pictures(
         ids = [examined.image_ids[position] for position in batch.tolist()]
         shown = [(ids[row], ids[partner]) for row, partner in enumerate(partners.tolist())]
         tiles = dict(_examples(made, kinds, parts[NEAR][-1].sure, shown)) | tiles
-        blank, kinds = far.far_pictures(len(batch), *pixels.shape[1:3], generator)
+        height, width = pixels.shape[1:3]
+        blank, kinds = far.far_pictures(len(batch), height, width, generator)
         parts[FAR].append(scorer(blank, kinds))
         tiles = dict(_examples(blank, kinds, parts[FAR][-1].sure, [()] * len(batch))) | tiles
     return {name: _joined(each) for name, each in parts.items()}, list(tiles.values())

@@ -68,7 +68,7 @@ def test_pictures_that_the_model_is_less_sure_of_are_detected() -> None:
 
 def test_how_many_unknown_pictures_get_an_answer() -> None:
     """At the model's threshold, with Wilson's interval."""
-    half = Scored(np.array(["flat"] * 100), np.linspace(0.005, 1, 100), None)
+    half = Scored(np.array(["flat"] * 100), np.arange(1, 101) / 100, None)
     found = detections({KNOWN: half, NEAR: half, FAR: half}, 0.75, resamples=100, seed=0)
     assert found["flat"].answered.value == pytest.approx(0.26)
     assert found["flat"].answered.n == 100

@@ -10,7 +10,8 @@ from steps.evaluation.unknown_pictures.far import KINDS, far_pictures, flat, gra
 def test_every_kind_is_made_as_often_in_the_size_of_the_input(size: tuple[int, int]) -> None:
     """Whatever that is."""
     pixels, kinds = far_pictures(10, *size, np.random.default_rng(0))
-    assert (pixels.dtype, pixels.shape) == (np.uint8, (10, *size, 3))
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (10, *size, 3)
     assert {kind: kinds.count(kind) for kind in KINDS} == dict.fromkeys(KINDS, 2)
 
 

@@ -96,19 +96,19 @@ CATALOGUE: dict[str, Entry] = {
     "same_answer_twice": _at_least(needs=_BEHAVIOUR),
     "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
     # what it costs
-    "latency_p50_ms": _at_most(**_OPEN),
-    "latency_p99_ms": _at_most(**_OPEN),
+    "latency_p50_ms": _at_most(**_OPEN, needs=_COST),
+    "latency_p99_ms": _at_most(**_OPEN, needs=_COST),
     "request_errors": _at_most(needs=_COST),
     "throughput_per_s": _at_least(**_OPEN, needs=_COST),
     "memory_mb": _at_most(**_OPEN, needs=_COST),
     "start_up_s": _at_most(**_OPEN, needs=_COST),
     "cost_per_1000": _at_most(**_OPEN, needs=_COST),
-    "model_mb": _at_most(**_OPEN, interval=False),
+    "model_mb": _at_most(**_OPEN, interval=False, needs=_COST),
     # whether it can be trusted
     "unexpected_files": _at_most(**_ALWAYS_NONE),
     "signature_valid": _at_least(**_ALWAYS_ONE),
     "unlisted_advisories": _at_most(**_ALWAYS_NONE),
-    "watermark_matches": _at_least(needs="train.watermark.pictures"),
+    "watermark_matches": _at_least(needs="train.watermark"),
     # whether it is as good as what it would replace
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),

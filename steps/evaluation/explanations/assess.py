@@ -22,7 +22,7 @@ from steps.evaluation.explanations.answers import (
     shown_answers,
 )
 from steps.evaluation.explanations.settings import ExplanationsSettings
-from steps.evaluation.metrics import with_interval
+from steps.evaluation.intervals import with_interval
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined
@@ -51,11 +51,11 @@ def assess_explanations(
         return Explanations(not_assessed=f"{SETTING} is 0: no answer was explained"), {}
     chosen = examined.sample(settings.pictures, settings.seed)
     if len(chosen) < LEAST_PICTURES:
-        reason = (
+        few = (
             f"{len(chosen)} answers could be explained, and fewer than {LEAST_PICTURES} give no interval: "
             f"raise {SETTING}, which is {settings.pictures}, or deliver more pictures"
         )
-        return Explanations(not_assessed=reason), {}
+        return Explanations(not_assessed=few), {}
     try:
         network = load_network(examined.classifier)
     except NoTorchNetwork as error:

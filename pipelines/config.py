@@ -24,8 +24,8 @@ from pipelines.running import RunningSettings
 from steps.data.ingest import ClassChanges, IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
-from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
+from steps.evaluation.settings import EvaluateSettings
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.registry.approvers import ApprovalSettings

@@ -91,8 +91,10 @@ class Comparison(Section):
         if self.not_assessed is None and rows is not None and rows.adjusted is not None:
             found = Metric(value=rows.adjusted, n=rows.n)
             return Measured(metric=metric, subject=subject, value=found)
-        reason = self.not_assessed or self._why_not(subject, rows)
-        return Measured(metric=metric, subject=subject, value=None, reason=reason)
+        if self.not_assessed is not None:
+            return Measured(metric=metric, subject=subject, value=None, reason=self.not_assessed)
+        reason = self._why_not(subject, rows)
+        return Measured(metric=metric, subject=subject, value=None, reason=reason, spared=True)
 
     def _why_not(self, subject: str | None, rows: PairedRows | None) -> str:
         """Why there is no p-value of harm for a part of the rows."""

@@ -21,8 +21,6 @@ class Entry:
         highest: the highest one.
         interval: it is measured with a 95 % interval, whose bounds a rule can compare.
         needs: the setting without which nothing measures it, as ``--set`` takes it; None: it always is.
-        spares_small: a subject with fewer rows than ``min_n`` is listed and decides nothing; else a rule with
-            too few rows is not assessed.
     """
 
     direction: Direction
@@ -30,7 +28,6 @@ class Entry:
     highest: float = 1.0
     interval: bool = True
     needs: str | None = None
-    spares_small: bool = False
 
 
 def _at_least(**known: object) -> Entry:
@@ -44,7 +41,7 @@ def _at_most(**known: object) -> Entry:
 _ALWAYS_ONE = {"lowest": 1.0, "interval": False}
 _ALWAYS_NONE = {"highest": 0.0, "interval": False}
 _OPEN = {"highest": math.inf}
-_P_VALUE = {"interval": False, "spares_small": True}
+_P_VALUE = {"interval": False}
 _CORRUPTIONS = "evaluate.robustness.pictures"
 _ATTACKS = "evaluate.robustness.attacked_pictures"
 _EXPLAINED = "evaluate.explanations.pictures"

@@ -104,11 +104,10 @@ def _result(name: str, rule: Rule, measured: Measured) -> RuleResult:
     metric, entry = measured.value, rule.entry
     value = metric.value if metric is not None else None
     known = value if value is not None and math.isfinite(value) else None
-    few = metric is not None and metric.n < rule.min_n
     result = RuleResult(
         rule=name,
         subject=measured.subject,
-        requirement="advisory" if few and entry.spares_small else rule.requirement,
+        requirement="advisory" if measured.spared else rule.requirement,
         direction=entry.direction,
         limit=rule.limit,
         measured=known,

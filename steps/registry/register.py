@@ -90,7 +90,12 @@ def version_tags(
         **({"mlflow_run": tracked} if tracked else {}),
         "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
         "f1_macro": f"{evaluation.f1_macro.value or 0.0:.4f}",
-        "latency_p99_ms": f"{evaluation.latency.p99_ms:.2f}",
+        **{
+            name: f"{value:.2f}"
+            for name, value in evaluation.latency_ms.items()
+            if name == "latency_p99_ms" and value is not None
+        },
+        **({"test_set": evaluation.test_set} if evaluation.test_set else {}),
     }
 
 

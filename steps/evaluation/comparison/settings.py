@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from materializers.report import Record
+
+Anchor = Literal["first", "best"]
+"""Of the versions that went to production: the first, or the one whose accuracy was best then."""
 
 
 class ComparisonSettings(Record):

@@ -34,7 +34,7 @@ HOST = "127.0.0.1"
 MODEL_NAME, MODEL_VERSION = "examined", "0"
 MAX_BODY_BYTES = 32_000_000
 POLL_S = 0.01
-ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 1.0
 PORT_TAKEN = 1
 """The launcher's exit code where it cannot listen: somebody took the port between its choice and its use."""
 ATTEMPTS = 3

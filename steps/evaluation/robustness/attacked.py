@@ -86,7 +86,7 @@ def assess_attacks(
 def torch_answers(network: Logits, images: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The class numbers ``(n,)`` that the torch network answers for images ``(n, height, width, 3)``."""
     with torch.inference_mode():
-        logits = [network(batch) for batch in torch.from_numpy(images).split(BATCH)]
+        logits = [network(batch) for batch in torch.split(torch.from_numpy(images), BATCH)]
     answers: NDArray[np.int64] = torch.cat(logits).argmax(dim=1).numpy()
     return answers
 

@@ -151,7 +151,8 @@ CHANGES: dict[Corruption, Callable[[NDArray[np.uint8], int, Sequence[int]], NDAr
 
 def _side(images: NDArray[np.uint8]) -> int:
     """The shorter side, pixels."""
-    return min(images.shape[1:3])
+    side: int = min(images.shape[1:3])
+    return side
 
 
 def _pixels(images: NDArray[np.uint8]) -> Tensor:

@@ -49,7 +49,7 @@ def plasma(side: int, decay: float, generator: np.random.Generator) -> NDArray[n
         heights = _refined(heights, displacement, generator)
         displacement /= decay
     lowest, highest = heights.min(), heights.max()
-    return (heights - lowest) / max(highest - lowest, np.finfo(float).tiny)
+    return np.asarray((heights - lowest) / max(highest - lowest, np.finfo(float).tiny))
 
 
 def _refined(

@@ -48,7 +48,9 @@ def share_metrics(right: Counts, sizes: Counts) -> list[Metric]:
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(right, sizes, alpha=ALPHA, method="wilson")
-    columns = zip((right / sizes).tolist(), low.tolist(), high.tolist(), sizes.tolist(), strict=True)
+    shares = right / sizes
+    low, high = np.minimum(low, shares), np.maximum(high, shares)  # of 0 and 1 they differ by a rounding
+    columns = zip(shares.tolist(), low.tolist(), high.tolist(), sizes.tolist(), strict=True)
     return [Metric(value=value, low=down, high=up, n=n) for value, down, up, n in columns]
 
 

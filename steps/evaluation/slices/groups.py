@@ -154,7 +154,7 @@ def _cut(values: pd.Series, written: Callable[[float], str], parts: int) -> pd.S
     import pandas as pd
 
     known = values.dropna()
-    edges = np.unique(np.quantile(known, np.arange(1, parts) / parts)) if len(known) else []
+    edges = np.unique(np.quantile(known, np.arange(1, parts) / parts)) if len(known) else np.zeros(0)
     part = np.searchsorted(edges, known, side="left")
     _, part = np.unique(part, return_inverse=True)
     spans = known.groupby(part).agg(["min", "max"])

@@ -9,7 +9,7 @@ from benchmarks.gates.fairness import SIZES, measure, refused
 
 def test_every_claim_holds_in_a_quick_run() -> None:
     """Detection with two and with five groups, false alarms at every size with both."""
-    claims = measure(True)
+    claims = measure(quick=True)
     assert len(claims) == 2 + 2 * len(SIZES)
     assert all(claim.holds for claim in claims)
     assert {claim.limit for claim in claims if "detection" in claim.name} == {0.9}

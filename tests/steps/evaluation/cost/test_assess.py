@@ -186,7 +186,7 @@ def test_pictures_without_an_answer_are_not_sent(examined: Examined) -> None:
 
 
 def _with(examined: Examined, **changes: object) -> Examined:
-    return Examined(**{**vars(examined), **changes})  # type: ignore[arg-type]
+    return Examined(**{**vars(examined), **changes})
 
 
 def test_a_release_that_runs_is_measured_by_its_url() -> None:

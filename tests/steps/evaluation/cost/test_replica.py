@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from steps.evaluation.cost import replica as module
+from serving.launching import free_ports
 from steps.evaluation.cost.load import Target, ask
 from steps.evaluation.cost.replica import (
     DEFAULT_PYTHON,
@@ -29,6 +29,7 @@ from tests.serving.conftest import SERVING_PYTHON
 from tests.serving.pictures import encode, gradient
 from tests.stacks.local_deployer.conftest import write_model
 
+CHOICE = "steps.evaluation.cost.replica.free_ports"
 PICTURE = encode(gradient(28, 28))
 HOLDING = textwrap.dedent(
     """
@@ -132,14 +133,13 @@ def test_a_port_that_somebody_takes_first_is_replaced(
     model: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chosen free and taken before it was used: other ports are tried; with none to be had it says so."""
-    free_ports = module.free_ports
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         chosen = iter([(taken, taken)])
-        monkeypatch.setattr(module, "free_ports", lambda host: next(chosen, None) or free_ports(host))
+        monkeypatch.setattr(CHOICE, lambda host: next(chosen, None) or free_ports(host))
         with replica(*model, python=SERVING_PYTHON, timeout_s=60) as served:
             ask(Target.of(served.url), PICTURE)
-        monkeypatch.setattr(module, "free_ports", lambda host: (taken, taken))
+        monkeypatch.setattr(CHOICE, lambda host: (taken, taken))
         assert f"cannot listen on 127.0.0.1 port {taken}" in why_not_served(*model)
 
 

@@ -40,7 +40,8 @@ def test_no_value_is_changed_by_more_than_epsilon(
     images = examined.pixels(np.arange(len(examined.image_ids)))
     found = changed(examined, network, attack, epsilon)
     distance = np.abs(found.astype(int) - images)
-    assert (found.shape, found.dtype) == (images.shape, np.uint8)
+    assert found.shape == images.shape
+    assert found.dtype == np.uint8
     assert distance.max() == epsilon
 
 

@@ -58,7 +58,7 @@ def test_the_interval_is_over_pictures() -> None:
     """Four cells that fail on the same pictures say no more than one: the mean's interval is as wide."""
     total, (blur, _) = assess_corruptions(first(80), dict.fromkeys(CELLS, first(40)), TWO)
     one = blur.severities[0].relative_accuracy
-    assert (total.low, total.high) == (pytest.approx(one.low), pytest.approx(one.high))
+    assert [total.low, total.high] == pytest.approx([one.low, one.high])
     assert total.low is not None
     assert total.high is not None
     # Of 80 right answers each is left with 0.5: a deviation of √(0.25 / 80) = 0.056.

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_a_sensitive_column_that_cannot_be_compared_is_not_assessed(
     classifier: Classifier, values: list[str | None] | None, reason: str
 ) -> None:
     """Absent, of one value, or of one group that is large enough: each number is missing with the reason."""
-    columns = {} if values is None else {"shop": values}
+    columns: dict[str, Any] = {} if values is None else {"shop": values}
     model = examined(classifier, WRONG_IN_THE_SOUTH, season=["a", "b"] * 150, **columns)
     section, _ = assess_fairness(model, SETTINGS)
     assert section.not_assessed is None

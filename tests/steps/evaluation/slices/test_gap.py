@@ -19,12 +19,13 @@ def significant(accuracies: list[float], sizes: int | list[int], limit: float, s
     return float(np.mean([p_value(right, of_each, limit, resamples=500, seed=0) <= 0.025 for right in drawn]))
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 50), (37, 40), (50, 50)])
+@pytest.mark.parametrize(("right", "n"), [(0, 50), (37, 40), (50, 50), (240, 240), (80, 80)])
 def test_the_interval_of_a_share_is_wilsons(right: int, n: int) -> None:
-    """Also of none and of all."""
+    """Also of none and of all, where rounding must not put the share outside."""
     (metric,) = share_metrics(np.array([right]), np.array([n]))
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert (metric.value, metric.n) == (right / n, n)
+    assert (metric.low or 0) <= right / n <= (metric.high or 0)
     assert metric.low == pytest.approx(expected.low, abs=1e-9)
     assert metric.high == pytest.approx(expected.high, abs=1e-9)
 

@@ -124,7 +124,7 @@ def test_the_source_is_who_delivered() -> None:
 def test_a_column_that_makes_no_groups_says_why(column: str, values: list[Any], reason: str) -> None:
     """In one line, with the setting that it is about."""
     with pytest.raises(NotGrouped, match=reason) as raised:
-        grouped(column, **{column: values})
+        grouped(column, FEW, **{column: values})
     assert "\n" not in str(raised.value)
 
 

@@ -54,7 +54,7 @@ class DeletionTest:
         """The mean fall ``(n,)`` over so many draws of random pixels for each picture."""
         generator = np.random.default_rng([self.seed, 1])
         nothing = np.zeros(self.pixels.shape[:3])
-        return np.mean([self._drops(nothing, generator) for _ in range(draws)], axis=0)
+        return np.asarray(np.mean([self._drops(nothing, generator) for _ in range(draws)], axis=0))
 
     def _drops(self, maps: Maps, generator: np.random.Generator) -> Array:
         deleted = delete(self.pixels, maps, self.share, generator)

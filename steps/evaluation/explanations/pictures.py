@@ -72,7 +72,7 @@ def coloured(pixels: NDArray[np.uint8], attribution: NDArray[np.float64]) -> NDA
     full = np.percentile(np.abs(attribution), STRONGEST) or np.abs(attribution).max() or 1.0
     strength = np.clip(np.abs(attribution) / full, 0, 1)[..., None]
     colour = np.where(attribution[..., None] > 0, FOR, AGAINST)
-    return (grey * (1 - strength) + colour * strength).astype(np.uint8)
+    return np.asarray(grey * (1 - strength) + colour * strength).astype(np.uint8)
 
 
 def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:

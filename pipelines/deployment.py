@@ -9,11 +9,17 @@ from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
 from steps.deployment.release import release
+from steps.registry.approvers import ApprovalSettings
 
 
 @pipeline(name="deployment")
 def deployment(
-    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None
+    model_name: str,
+    environment: Environment,
+    mode: Mode,
+    policy_digest: str,
+    approval: ApprovalSettings,
+    version: int | None,
 ) -> None:
     """Propose, release, observe, conclude."""
     proposal = candidate(
@@ -21,6 +27,7 @@ def deployment(
         environment=environment,
         mode=mode,
         policy_digest=policy_digest,
+        approval=approval,
         version=version,
     )
     applied = release(proposal)

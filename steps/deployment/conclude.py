@@ -25,6 +25,7 @@ from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
+from steps.registry.audit import PIPELINE, record
 
 
 def live_alias(environment: str) -> str:
@@ -43,6 +44,7 @@ def record_release(release: Release) -> Release:
     if not _is_live(release):
         return _superseded(release)
     _write_record(release)
+    _log(release)
     deployer = active_deployer()
     if deployer.mark_recorded(release):
         return release.model_copy(update={"recorded": True})
@@ -51,6 +53,37 @@ def record_release(release: Release) -> Release:
     if now is not None:
         _write_record(now)
     return _superseded(release)
+
+
+def _log(release: Release) -> None:
+    """Write to the audit log what is live now, once.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the log cannot be written; the release stays live and pending.
+    """
+    arm = release.candidate
+    if arm is None:
+        return
+    replaced = release.champion
+    subject = {
+        "model": release.model_name,
+        "environment": release.environment,
+        "version": str(arm.version),
+        "model_digest": arm.model_digest,
+        "verdict_digest": arm.verdict.digest,
+        "approval_digest": arm.approval.digest if arm.approval else "none",
+        "from_version": str(replaced.version) if replaced else "none",
+        "since": release.since.isoformat() if release.since else "unknown",
+    }
+    by = arm.approval.by if arm.approval and release.environment == "production" else PIPELINE
+    record(
+        "rollback" if release.restored else "release",
+        subject,
+        by=by,
+        reason="put back" if release.restored else "released on its verdict",
+        once=True,
+    )
 
 
 def _is_live(release: Release) -> bool:
@@ -138,7 +171,12 @@ def _refusal(release: Release) -> str | None:
     if arm is None or all(entry.version != arm.version for entry in read_versions(name)):
         return None
     try:
-        verify_return(arm, model_name=name, environment=release.environment)
+        verify_return(
+            arm,
+            model_name=name,
+            environment=release.environment,
+            trusted=active_deployer().trusted_keys(),
+        )
     except Refused as refusal:
         return str(refusal)
     return None

@@ -13,6 +13,7 @@ from steps.deployment.candidate import propose_release
 from steps.deployment.conclude import conclude_release
 from steps.deployment.observe import judge_service
 from steps.deployment.release import carry_out
+from steps.registry.approvers import ApprovalSettings
 
 
 @step(enable_cache=False)
@@ -32,5 +33,8 @@ def staging(
     wanted = version if version is not None else (decision.finish_version if decision else None)
     if wanted is None:
         return None
-    applied = carry_out(propose_release(model_name, "staging", version=wanted, policy_digest=policy_digest))
+    proposal = propose_release(
+        model_name, "staging", version=wanted, policy_digest=policy_digest, approval=ApprovalSettings()
+    )
+    applied = carry_out(proposal)
     return conclude_release(applied, judge_service(applied))

@@ -9,14 +9,12 @@ import pytest
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
 from materializers.evaluation_report import EvaluationReport
-from materializers.image_dataset import ImageDataset, Picture, picture_digest
+from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import Splits
 from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Prediction, Predictor
 from serving.preprocess import decode
-from serving.strip_metadata import strip_metadata
-from steps.evaluation.evaluate import EvaluateSettings, answers, evaluate, evaluate_model, track
-from tests.serving.pictures import encode, exif, gradient
+from steps.evaluation.evaluate import EvaluateSettings, evaluate, evaluate_model, track
 from tests.steps.tracking_run import tracking_run
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
 
@@ -127,25 +125,6 @@ def test_a_picture_that_serving_refuses_counts_as_wrong(classifier: Classifier) 
     assert after.confusion == before.confusion
     assert before.accuracy.value is not None
     assert after.accuracy.value == pytest.approx(before.accuracy.value * before.n / after.n)
-
-
-def test_a_stored_picture_is_measured_as_serving_answers_it(classifier: Classifier) -> None:
-    """With the orientation that was cut out of its file and kept in the index."""
-    delivered = [encode(gradient(90, 40, seed), "JPEG", exif=exif(6)) for seed in range(3)]
-    stored = [strip_metadata(data) for data in delivered]
-    kept = ImageDataset.from_pictures(
-        Picture(one.data, "dark", one.width, one.height, one.orientation, "photo.jpg") for one in stored
-    )
-    predictor = Predictor.load(classifier.serving_directory)
-    image_ids = [picture_digest(one.data) for one in stored]
-    _, probabilities = answers(predictor, kept, image_ids, np.zeros(3, dtype=np.int64), batch_size=2)
-    for row, data in zip(probabilities.tolist(), delivered, strict=True):
-        (answer,) = predictor.predict([data])
-        assert isinstance(answer, Prediction)
-        assert row == pytest.approx(list(answer.probabilities.values()), abs=1e-6)
-    (lying,) = predictor.predict([stored[0].data])
-    assert isinstance(lying, Prediction)
-    assert probabilities[0].tolist() != pytest.approx(list(lying.probabilities.values()), abs=1e-6)
 
 
 def test_a_changed_byte_in_the_model_is_found(

@@ -1,21 +1,28 @@
 """The gate: every rule refuses alone, and what cannot be assessed is never passed."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import Check, DataReport
-from materializers.evaluation.metric import Metric
+from materializers.errors import UsageError
+from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
-from materializers.verdict import Verdict, derive_outcome, verify_verdict
-from steps.evaluation.gate import apply_policy, gate, reach_verdict
+from materializers.model_signature import verify_model
+from materializers.signatures import GATE_KEY
+from materializers.verdict import RuleResult, Verdict, derive_outcome, verify_verdict
+from steps.evaluation.catalogue import CATALOGUE
+from steps.evaluation.gate import apply_policy, collect, gate, reach_verdict
 from steps.evaluation.policy import Policy
+from tests.keys import GATE, TRUSTED
+from tests.steps.evaluation.policies import product_policy
 
 CLASSES = ("bags", "tops")
 MODEL, DATA, SPLITS, CODE = "1" * 64, "2" * 64, "3" * 64, "4" * 64
-POLICY = Policy()
+POLICY = product_policy()
 RECORD = TrainingRecord(
     architecture="small_cnn",
     classes=CLASSES,
@@ -118,7 +125,7 @@ def test_a_good_model_passes_with_every_value_and_limit() -> None:
         "latency_p99_ms": (2.0, "<=", 500.0, "required"),
     }
     assert verdict.rules[2].interval == (0.9, 0.96)
-    assert (verdict.rules[2].n, verdict.compared) == (180, "point")
+    assert (verdict.rules[2].n, verdict.compared) == (180, "rule")
     evidence = verdict.evidence
     assert (evidence.model, evidence.report) == (MODEL, report.digest)
     assert (evidence.policy, evidence.data, evidence.code) == (POLICY.digest, DATA, CODE)
@@ -244,8 +251,8 @@ def test_a_missing_data_report_assesses_nothing() -> None:
 
 def test_a_policy_that_requires_nothing_releases_nothing() -> None:
     """With every rule advisory, which no configuration may say, there is no verdict that passes."""
-    rules = {name: rule.model_copy(update={"requirement": "advisory"}) for name, rule in POLICY.rules}
-    policy = POLICY.model_copy(update={"rules": POLICY.rules.model_copy(update=rules)})
+    rules = {name: rule.model_copy(update={"requirement": "advisory"}) for name, rule in POLICY.rules.items()}
+    policy = POLICY.model_copy(update={"rules": rules})
     assert judged(evaluation(), policy=policy).outcome == "not_assessed"
 
 
@@ -257,15 +264,90 @@ def test_the_outcome_can_be_derived_again_from_the_stored_verdict() -> None:
     assert stored.digest == verdict.digest
 
 
-def test_no_data_report_alone_leaves_only_its_rule_open() -> None:
-    """The pure function assesses what it is given."""
-    results = apply_policy(POLICY, evaluation(), None, RECORD, classes=CLASSES)
-    assert [rule.name for rule in results if rule.outcome != "passed"] == ["data_validation"]
+def one_rule(measured: Measured, **changes: Any) -> RuleResult:
+    """The result of one required rule on one number."""
+    rule = {"requirement": "required", "limit": 0.8, **changes}
+    policy = Policy.model_validate({"rules": {measured.metric: rule}})
+    (result,) = apply_policy(policy, {measured.metric: [measured]})
+    return result
 
 
-def test_no_model_is_no_verdict(tmp_path: Any) -> None:
-    """A skipped training is not judged; a model is."""
+def test_a_metric_that_nobody_measured_is_not_assessed() -> None:
+    """A report without the part that a required rule is about passes nothing."""
+    (result,) = apply_policy(
+        Policy.model_validate({"rules": {"coverage": {"requirement": "required", "limit": 0.5}}}), {}
+    )
+    assert (result.outcome, result.measured, result.reason) == ("not_assessed", None, "it was not measured")
+
+
+@pytest.mark.parametrize(
+    ("compare", "metric", "limit", "outcome"),
+    [
+        ("point", "accuracy", 0.85, "passed"),
+        ("lower", "accuracy", 0.85, "refused"),
+        ("lower", "accuracy", 0.80, "passed"),
+        ("upper", "fairness_gap", 0.95, "passed"),
+        ("upper", "fairness_gap", 0.94, "refused"),
+        ("lower", "fairness_gap", 0.82, "passed"),
+    ],
+)
+def test_a_rule_compares_what_it_says(compare: str, metric: str, limit: float, outcome: str) -> None:
+    """0.9 [0.82, 0.95] passes or not by the number or the bound that the rule names."""
+    number = Measured(metric=metric, value=Metric(value=0.9, low=0.82, high=0.95, n=100))
+    result = one_rule(number, compare=compare, limit=limit)
+    assert (result.outcome, result.measured) == (outcome, 0.9)
+    assert derive_outcome([result]) == outcome
+
+
+def test_a_bound_that_is_not_there_is_not_assessed() -> None:
+    """A number without its interval does not pass a rule that compares a bound."""
+    result = one_rule(Measured(metric="accuracy", value=metric(0.99)), compare="lower")
+    assert result.outcome == derive_outcome([result]) == "not_assessed"
+    assert "interval" in (result.reason or "")
+
+
+def test_too_few_rows_are_not_assessed() -> None:
+    """However good the number is; with one row more it is judged."""
+    number = Measured(metric="accuracy", value=metric(1.0, n=49))
+    few = one_rule(number, min_n=50)
+    assert few.outcome == derive_outcome([few]) == "not_assessed"
+    assert few.reason == "49 rows are too few: at least 50"
+    assert one_rule(number, min_n=49).outcome == "passed"
+
+
+def test_a_small_class_is_listed_and_does_not_decide_about_harm() -> None:
+    """Of the comparison with the champion, a class under ``min_n`` is shown as not assessed, and advises."""
+    small = one_rule(
+        Measured(metric="class_harm", subject="bags", value=metric(0.0001, n=49)), min_n=50, limit=0.05
+    )
+    large = one_rule(
+        Measured(metric="class_harm", subject="tops", value=metric(0.0001, n=50)), min_n=50, limit=0.05
+    )
+    assert (small.outcome, small.requirement) == ("not_assessed", "advisory")
+    assert (large.outcome, large.requirement) == ("refused", "required")
+
+
+def test_every_metric_of_a_report_is_one_that_a_policy_can_name() -> None:
+    """Nothing is measured under a name that no rule could have."""
+    assert set(collect(evaluation(), data_report(), RECORD)) <= set(CATALOGUE)
+
+
+def test_no_model_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skipped training is not judged; a model is, and signed with its verdict."""
     given = (evaluation(), data_report(), "product-classifier", POLICY, CODE)
-    assert gate.entrypoint(None, *given) is None
-    verdict = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
+    assert gate.entrypoint(None, *given) == (None, None)
+    monkeypatch.setenv(GATE_KEY, GATE.pem)
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "model.onnx").write_bytes(b"weights")
+    verdict, signature = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
     assert verdict == judged(evaluation())
+    verify_model(tmp_path / "serving", verdict, signature, TRUSTED)
+
+
+def test_without_the_gates_key_there_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that could be released comes of it, and the message says how to get a key."""
+    monkeypatch.delenv(GATE_KEY, raising=False)
+    with pytest.raises(UsageError, match="SHUTTERLINE_GATE_KEY names no private key; make stack"):
+        gate.entrypoint(
+            Classifier(tmp_path, RECORD), evaluation(), data_report(), "product-classifier", POLICY, CODE
+        )

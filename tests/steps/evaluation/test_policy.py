@@ -1,11 +1,13 @@
 """The gate's policy as a configuration."""
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from steps.evaluation.policy import Policy, Rules
+from steps.evaluation.policy import Policy
+from tests.steps.evaluation.policies import product_policy
 
 PRODUCT = {
     "data_validation": ("required", 1.0),
@@ -19,39 +21,91 @@ PRODUCT = {
 }
 
 
+def policy(**rules: Any) -> Policy:
+    """A policy of these rules and one that is required."""
+    return Policy.model_validate({"rules": {"accuracy": {"requirement": "required", "limit": 0.5}, **rules}})
+
+
 def test_the_rules_are_the_products() -> None:
     """Requirement and limit of every rule are the product's."""
-    rules = Policy().rules.model_dump()
-    assert {name: (rule["requirement"], rule["limit"]) for name, rule in rules.items()} == PRODUCT
+    rules = product_policy().rules
+    assert {name: (rule.requirement, rule.limit) for name, rule in rules.items()} == PRODUCT
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"),
+    ("rules", "named"),
     [
-        ({"rules": {"accuracy": {"requirement": "required", "limit": 1.2}}}, "accuracy.limit"),
-        ({"rules": {"recall": {"requirement": "required", "limit": -0.1}}}, "recall.limit"),
-        ({"rules": {"f1_macro": {"requirement": "required", "limit": float("nan")}}}, "f1_macro.limit"),
-        ({"rules": {"latency_p99_ms": {"requirement": "required", "limit": 0}}}, "latency_p99_ms.limit"),
-        ({"rules": {"latency_p99_ms": {"requirement": "required", "limit": float("inf")}}}, "latency_p99_ms"),
-        ({"rules": {"data_validation": {"requirement": "required", "limit": 0}}}, "data_validation.limit"),
-        ({"rules": {"accuracy": {"requirement": "optional", "limit": 0.9}}}, "accuracy.requirement"),
-        ({"rules": {"accuracy": {"limit": 0.9}}}, "accuracy.requirement"),
-        ({"rules": {"acuracy": {"requirement": "required", "limit": 0.9}}}, "acuracy"),
-        ({"compare": "interval"}, "compare"),
+        ({"accuracy": {"requirement": "required", "limit": 1.2}}, "accuracy is 1.2; it must be from 0 to 1"),
+        ({"recall": {"requirement": "required", "limit": -0.1}}, "recall is -0.1; it must be from 0 to 1"),
+        ({"f1_macro": {"requirement": "required", "limit": float("nan")}}, "f1_macro.limit"),
+        ({"latency_p99_ms": {"requirement": "required", "limit": -1.0}}, "latency_p99_ms is -1"),
+        ({"latency_p99_ms": {"requirement": "required", "limit": float("inf")}}, "latency_p99_ms"),
+        ({"data_validation": {"requirement": "required", "limit": 0.0}}, "it must be from 1 to 1"),
+        ({"accuracy": {"requirement": "optional", "limit": 0.9}}, "accuracy.requirement"),
+        ({"accuracy": {"limit": 0.9}}, "accuracy.requirement"),
+        (
+            {"acuracy": {"requirement": "required", "limit": 0.9}},
+            "nothing measures 'acuracy'; did you mean 'accuracy'",
+        ),
+        (
+            {"beauty": {"requirement": "required", "limit": 0.9}},
+            "nothing measures 'beauty'; known are: data_valid",
+        ),
+        ({"ours": {"metric": "acuracy", "requirement": "required", "limit": 0.9}}, "did you mean 'accuracy'"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "compare": "interval"}}, "accuracy.compare"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "minimum": 3}}, "accuracy.minimum"),
+        ({"class_harm": {"requirement": "required", "limit": 0.05, "compare": "lower"}}, "has no interval"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "min_n": -1}}, "accuracy.min_n"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "where_declared": True}}, "always measured"),
+        ({"accuracy": "required"}, "rules.accuracy"),
+        ({}, "rules"),
+        ({"accuracy": {"requirement": "advisory", "limit": 0.9}}, "no rule of the policy is required"),
     ],
 )
-def test_a_wrong_policy_is_refused_by_name(wrong: dict[str, Any], named: str) -> None:
+def test_a_wrong_policy_is_refused_by_name(rules: dict[str, Any], named: str) -> None:
     """A limit out of range, a typo, a missing requirement: nobody is judged by it."""
-    with pytest.raises(ValidationError, match=named):
-        Policy.model_validate(wrong)
+    with pytest.raises(ValidationError, match=re.escape(named)):
+        Policy.model_validate({"rules": rules})
 
 
-def test_another_limit_is_another_policy() -> None:
-    """The digest that a verdict names covers every limit and requirement."""
-    rules = Rules().model_dump()
-    digests = {Policy().digest}
-    for name in rules:
-        for change in ({"requirement": "advisory"}, {"requirement": "required", "limit": 1.0}):
-            digests.add(Policy.model_validate({"rules": {name: {**rules[name], **change}}}).digest)
-    # Three of the sixteen change nothing: what is advisory already, and the two limits of what has passed.
-    assert len(digests) == 1 + 16 - 3
+def test_a_rule_may_have_a_name_of_its_own() -> None:
+    """Two rules on one metric: one must hold, one shows where it should go."""
+    both = policy(accuracy_goal={"metric": "accuracy", "requirement": "advisory", "limit": 0.95})
+    assert {name: rule.metric for name, rule in both.rules.items()} == {
+        "accuracy": "accuracy",
+        "accuracy_goal": "accuracy",
+    }
+
+
+def test_another_rule_is_another_policy() -> None:
+    """The digest that a verdict names covers everything that a rule says."""
+    changes: list[dict[str, Any]] = [
+        {},
+        {"limit": 0.6},
+        {"requirement": "advisory"},
+        {"min_n": 5},
+        {"compare": "lower"},
+    ]
+    digests = {
+        policy(recall={"requirement": "required", "limit": 0.5, **change}).digest for change in changes
+    }
+    assert len(digests) == len(changes)
+
+
+def test_a_required_rule_that_can_never_be_assessed_is_refused() -> None:
+    """What it needs is switched off: it names the setting, and the other way out."""
+    rule = {"requirement": "required", "limit": 0.7}
+    wanted = policy(corruption_relative_accuracy=rule)
+    assert wanted.in_force(lambda setting: True) == wanted
+    with pytest.raises(ValueError, match=r"evaluate\.robustness\.pictures is off.*requirement=advisory"):
+        wanted.in_force(lambda setting: False)
+
+
+def test_a_rule_where_something_is_declared_advises_where_nothing_is() -> None:
+    """Fairness is required as soon as a column is declared sensitive, and that is another policy."""
+    rule = {"requirement": "required", "limit": 0.1, "compare": "lower", "where_declared": True}
+    wanted = policy(fairness_gap=rule)
+    without = wanted.in_force(lambda setting: setting != "evaluate.slices.sensitive")
+    assert without.rules["fairness_gap"].requirement == "advisory"
+    assert wanted.in_force(lambda setting: True).rules["fairness_gap"].requirement == "required"
+    assert without.digest != wanted.digest

@@ -22,7 +22,7 @@ from steps.evaluation.explanations.answers import (
     shown_answers,
 )
 from steps.evaluation.explanations.settings import ExplanationsSettings
-from steps.evaluation.intervals import with_interval
+from steps.evaluation.metrics import with_interval
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined
@@ -47,15 +47,9 @@ def assess_explanations(
     """
     from steps.evaluation.torch_network import NoTorchNetwork, load_network
 
-    if settings.pictures == 0:
-        return Explanations(not_assessed=f"{SETTING} is 0: no answer was explained"), {}
     chosen = examined.sample(settings.pictures, settings.seed)
-    if len(chosen) < LEAST_PICTURES:
-        few = (
-            f"{len(chosen)} answers could be explained, and fewer than {LEAST_PICTURES} give no interval: "
-            f"raise {SETTING}, which is {settings.pictures}, or deliver more pictures"
-        )
-        return Explanations(not_assessed=few), {}
+    if (reason := _too_few(len(chosen), settings.pictures)) is not None:
+        return Explanations(not_assessed=reason), {}
     try:
         network = load_network(examined.classifier)
     except NoTorchNetwork as error:
@@ -63,13 +57,24 @@ def assess_explanations(
     shown = shown_answers(examined, chosen, settings.shown)
     positions = np.union1d(chosen, shown)
     pixels = examined.pixels(positions)
-    reason = disagreement(examined.predictor, network, pixels)
-    if reason is not None:
+    if (reason := disagreement(examined.predictor, network, pixels)) is not None:
         return Explanations(not_assessed=reason), {}
     explained = explain_answers(
         network, positions, pixels, examined.predicted[positions], steps=settings.steps
     )
     return _section(examined, network, explained.at(chosen), explained.at(shown), settings)
+
+
+def _too_few(answers: int, wanted: int) -> str | None:
+    """Why so few answers are not explained; None where they suffice."""
+    if wanted == 0:
+        return f"{SETTING} is 0: no answer was explained"
+    if answers >= LEAST_PICTURES:
+        return None
+    return (
+        f"{answers} answers could be explained, and fewer than {LEAST_PICTURES} give no interval: raise "
+        f"{SETTING}, which is {wanted}, or deliver more pictures"
+    )
 
 
 def _section(

@@ -63,7 +63,7 @@ def test_another_network_cannot_speak_for_the_served_one(model: Examined, change
     """One weight that is another is found, and one that is no number."""
     network = load_network(model.classifier)
     with torch.no_grad():
-        network.network.head[-1].bias[1] += change  # type: ignore[index,operator,union-attr]
+        network.network.head[-1].bias[1] += change  # type: ignore[index]
     reason = disagreement(model.predictor, network, model.pixels(range(12)))
     assert reason is not None
     assert "the limit is 0.001" in reason

@@ -42,7 +42,8 @@ def test_the_dimension_that_decides_comes_first() -> None:
     given = embeddings()
     answered = (given[:, 17] > given[:, 17].mean()).astype(np.int64)
     total, first = rank_dimensions(contributions(linear, given, answered, steps=4), answered, CLASSES)
-    assert (first[0].dimension, first[0].share) == (17, pytest.approx(1))
+    assert first[0].dimension == 17
+    assert first[0].share == pytest.approx(1)
     assert first[0].importance == pytest.approx(total)
     assert total == pytest.approx(2 * np.abs(given[:, 17] - given[:, 17].mean()).mean(), rel=1e-4)
 

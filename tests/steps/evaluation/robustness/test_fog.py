@@ -39,7 +39,7 @@ def test_a_finer_layer_lies_between_the_coarser_ones() -> None:
     rows, columns = np.indices(heights.shape)
 
     def mean(*steps: tuple[int, int]) -> np.ndarray:
-        return np.mean([np.roll(heights, step, axis=(0, 1)) for step in steps], axis=0)
+        return np.asarray(np.mean([np.roll(heights, step, axis=(0, 1)) for step in steps], axis=0))
 
     middles, edges = (rows % 2 == 1) & (columns % 2 == 1), rows % 2 != columns % 2
     diagonal, straight = mean((1, 1), (1, -1), (-1, 1), (-1, -1)), mean((0, 1), (0, -1), (1, 0), (-1, 0))

@@ -55,4 +55,5 @@ def observe(
     Annotated[str | None, "refusal"],
 ]:
     """Answer what should become of the release."""
-    return observe_release(applied, policy, cost)
+    observation, tested, refusal = observe_release(applied, policy, cost)
+    return observation, tested, refusal

@@ -19,7 +19,7 @@ TOO_MUCH = "evaluate.cost.offered_total_per_s=100000"
 
 
 def test_a_staged_release_is_judged_under_load(open_shop: Callable[[str], Shop]) -> None:
-    """One that stands it stays, with its report; one that does not is taken out, and what was live is again."""
+    """One that stands it stays; one that does not is taken out, and what was live before is again."""
     from zenml.client import Client
 
     shop = open_shop("under-load")

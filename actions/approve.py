@@ -16,6 +16,7 @@ from pipelines.config import Config
 from steps.deployment.candidate import approval_artifact, gather_arm, present_model
 from steps.deployment.deployer import active_deployer
 from steps.registry.approvers import require_approver, require_other_than_trainer
+from steps.registry.model_card import keep_card, last_card, send_card
 
 Decision = Literal["approved", "rejected"]
 
@@ -56,6 +57,12 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         # First what everyone obeys: a rejection counts, an approval does not, if nothing follows.
         client.set_model_version_tag(name, str(version), DECISION, f"{decision} by {by}: {reason}")
         client.set_model_version_tag(name, str(version), "approval_digest", approval.digest)
+    card = last_card(name, version)
+    if card is not None:
+        card = card.with_decision(approval)
+        keep_card(card)
+        if "mlflow_run" in entry.tags:
+            send_card(card, entry.tag("mlflow_run"))
     return ActionResult(
         action="approve" if decision == "approved" else "reject",
         status="done",

@@ -36,7 +36,7 @@ PIPELINES = {
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff"}
-ALWAYS_ALLOWED = frozenset({"status", "audit", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 
@@ -267,6 +267,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.compact import compact
     from actions.data_diff import compare_data
     from actions.forget import forget
+    from actions.lineage import show_lineage
     from actions.predict import predict_photos
     from actions.readmit import readmit
     from actions.rollback import roll_back
@@ -322,6 +323,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
+        "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(active_deployer().trusted_keys()),
         "stop": stop,
         "pause": lambda: schedules.pause_schedule(request.pause or ""),

@@ -28,6 +28,7 @@ class Request:
     infer: bool = False
     status: bool = False
     audit: bool = False
+    lineage: int | None = None
     predict: bool = False
     stop: bool = False
     rollback: bool = False
@@ -84,6 +85,7 @@ class Request:
             "predict": self.predict,
             "status": self.status,
             "audit": self.audit,
+            "lineage": self.lineage is not None,
             "stop": self.stop,
             "pause": self.pause is not None,
             "unschedule": self.unschedule is not None,

@@ -122,6 +122,9 @@ def _(result: ActionResult, console: Console, command: str) -> None:
     _show_schedules(result.details.get("schedules", ()), console)
     _show_data_act(result, console)
     _show_entries(result.details.get("entries", ()), console)
+    if result.action == "lineage":
+        _show_digests(result.details["digests"], console)
+        _show_entries(result.details["history"], console)
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
@@ -216,6 +219,14 @@ def _show_entries(entries: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
+def _show_digests(digests: dict[str, str], console: Console) -> None:
+    """What a version was made of, whole: an auditor compares them."""
+    table = Table("of", "digest", box=None, pad_edge=False)
+    for name, digest in digests.items():
+        table.add_row(name, digest)
+    console.print(table)
+
+
 def _short(value: str) -> str:
     """A digest by its first digits, anything else as it is."""
     return value[:SHOWN_DIGITS] if DIGEST.fullmatch(value) else value
@@ -242,16 +253,11 @@ def metrics_table(verdict: Verdict) -> Table:
             rule.name,
             "–" if rule.measured is None else f"{rule.measured:.4g}",
             _interval(rule),
-            _limit(rule),
+            rule.required_of_it,
             rule.requirement,
             Text(rule.outcome, COLOURS[rule.outcome]),
         )
     return table
-
-
-def _limit(rule: RuleResult) -> str:
-    bound = "" if rule.compare == "point" else f"{rule.compare} bound "
-    return f"{bound}{rule.direction} {rule.limit:g}"
 
 
 def _interval(rule: RuleResult) -> str:

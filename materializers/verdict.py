@@ -69,6 +69,12 @@ class RuleResult(Record):
             return None
         return self.interval[0] if self.compare == "lower" else self.interval[1]
 
+    @property
+    def required_of_it(self) -> str:
+        """What the number, or a bound of it, must be."""
+        bound = "" if self.compare == "point" else f"{self.compare} bound "
+        return f"{bound}{self.direction} {self.limit:g}"
+
     def sentence(self) -> str:
         """What was measured beside its limit, in words."""
         measured = "not assessed" if self.measured is None else f"{self.measured:.4g}"

@@ -24,8 +24,8 @@ from pipelines.running import RunningSettings
 from steps.data.ingest import ClassChanges, IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
-from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
+from steps.evaluation.settings import EvaluateSettings
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.registry.approvers import ApprovalSettings
@@ -69,6 +69,8 @@ class ProductSettings(Record):
 
     model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     experiment: str
+    purpose: str = "Sorts product photographs into the categories of a catalogue."
+    """What the model is for, on its card."""
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=2)
     class_changes: ClassChanges = ClassChanges()
     source: SourceSettings

@@ -94,7 +94,15 @@ def learn(
     classifier = train(
         dataset, splits, calibration=config.calibrate, lock=inputs.lock, tuning=tuning, **shared
     )
-    evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate)
+    evaluation = evaluate(
+        classifier,
+        dataset,
+        splits,
+        settings=config.evaluate,
+        comparison=config.policy.comparison,
+        anchor=config.policy.anchor,
+        model_name=product.model,
+    )
     verdict, _ = gate(
         classifier, evaluation, data_report, model_name=product.model, policy=config.policy, code=code
     )
@@ -106,6 +114,7 @@ def learn(
         tuning,
         model_name=product.model,
         source_name=product.source.name,
+        purpose=product.purpose,
         compliance=config.approval.digest,
         origin=origin,
     )

@@ -21,8 +21,6 @@ class Entry:
         highest: the highest one.
         interval: it is measured with a 95 % interval, whose bounds a rule can compare.
         needs: the setting without which nothing measures it, as ``--set`` takes it; None: it always is.
-        spares_small: a subject with fewer rows than ``min_n`` is listed and decides nothing; else a rule with
-            too few rows is not assessed.
     """
 
     direction: Direction
@@ -30,7 +28,6 @@ class Entry:
     highest: float = 1.0
     interval: bool = True
     needs: str | None = None
-    spares_small: bool = False
 
 
 def _at_least(**known: object) -> Entry:
@@ -44,7 +41,7 @@ def _at_most(**known: object) -> Entry:
 _ALWAYS_ONE = {"lowest": 1.0, "interval": False}
 _ALWAYS_NONE = {"highest": 0.0, "interval": False}
 _OPEN = {"highest": math.inf}
-_P_VALUE = {"interval": False, "spares_small": True}
+_P_VALUE = {"interval": False}
 _CORRUPTIONS = "evaluate.robustness.pictures"
 _ATTACKS = "evaluate.robustness.attacked_pictures"
 _EXPLAINED = "evaluate.explanations.pictures"
@@ -99,19 +96,19 @@ CATALOGUE: dict[str, Entry] = {
     "same_answer_twice": _at_least(needs=_BEHAVIOUR),
     "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
     # what it costs
-    "latency_p50_ms": _at_most(**_OPEN),
-    "latency_p99_ms": _at_most(**_OPEN),
+    "latency_p50_ms": _at_most(**_OPEN, needs=_COST),
+    "latency_p99_ms": _at_most(**_OPEN, needs=_COST),
     "request_errors": _at_most(needs=_COST),
     "throughput_per_s": _at_least(**_OPEN, needs=_COST),
     "memory_mb": _at_most(**_OPEN, needs=_COST),
     "start_up_s": _at_most(**_OPEN, needs=_COST),
     "cost_per_1000": _at_most(**_OPEN, needs=_COST),
-    "model_mb": _at_most(**_OPEN, interval=False),
+    "model_mb": _at_most(**_OPEN, interval=False, needs=_COST),
     # whether it can be trusted
     "unexpected_files": _at_most(**_ALWAYS_NONE),
     "signature_valid": _at_least(**_ALWAYS_ONE),
     "unlisted_advisories": _at_most(**_ALWAYS_NONE),
-    "watermark_matches": _at_least(needs="train.watermark.pictures"),
+    "watermark_matches": _at_least(needs="train.watermark"),
     # whether it is as good as what it would replace
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),

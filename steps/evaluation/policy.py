@@ -14,7 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from materializers.report import Record
 from materializers.verdict import Compare, Requirement
 from steps.evaluation.catalogue import CATALOGUE, Entry
+from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 
+DIFFERENCES = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor")
 NEAR = 0.6
 """How alike (of 1) a name is to the metric that was probably meant."""
 
@@ -69,6 +71,10 @@ class Rule(Record):
 class Policy(Record):
     """What the gate requires of a model."""
 
+    comparison: ComparisonSettings = ComparisonSettings()
+    """How a model is compared with what it would replace: part of the policy, whose change is approved."""
+    anchor: Anchor = "first"
+    """What small losses are summed up against: the first version that went to production, or the best."""
     rules: dict[str, Rule] = Field(min_length=1)
 
     @field_validator("rules", mode="before")
@@ -85,6 +91,17 @@ class Policy(Record):
     def _require_something(self) -> Self:
         if all(rule.requirement != "required" for rule in self.rules.values()):
             raise ValueError("no rule of the policy is required, so no model could pass; require one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_margin(self) -> Self:
+        for name, rule in self.rules.items():
+            margin = self.comparison.margin
+            if rule.metric in DIFFERENCES and rule.limit != -margin:
+                raise ValueError(
+                    f"policy.rules.{name}.limit is {rule.limit:g}, policy.comparison.margin {margin:g}: "
+                    "the same margin stands in both, as a loss in the first"
+                )
         return self
 
     def in_force(self, is_given: Callable[[str], bool]) -> Policy:

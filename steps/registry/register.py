@@ -27,6 +27,7 @@ from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
+from steps.registry.model_card import keep_card, last_card, make_card, send_card
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
 
@@ -57,6 +58,7 @@ def version_tags(
     source_name: str,
     compliance: str,
     origin: str,
+    tracked: str | None,
 ) -> dict[str, str]:
     """The registry's record of one version.
 
@@ -85,9 +87,15 @@ def version_tags(
         "source_name": source_name,
         "compliance_digest": compliance,
         "origin": origin,
+        **({"mlflow_run": tracked} if tracked else {}),
         "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
         "f1_macro": f"{evaluation.f1_macro.value or 0.0:.4f}",
-        "latency_p99_ms": f"{evaluation.latency.p99_ms:.2f}",
+        **{
+            name: f"{value:.2f}"
+            for name, value in evaluation.latency_ms.items()
+            if name == "latency_p99_ms" and value is not None
+        },
+        **({"test_set": evaluation.test_set} if evaluation.test_set else {}),
     }
 
 
@@ -198,6 +206,7 @@ def register(
     tuning: TuningReport | None,
     model_name: str,
     source_name: str,
+    purpose: str,
     compliance: str,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
@@ -220,6 +229,7 @@ def register(
         training_run=tracked_run_of(trained),
         tuning_run=None if tuning is None else tracked_run_of(tuned),
     )
+    tracked = tracked_run_of(context.inputs["evaluation"][0])
     change = Change(
         architecture=classifier.record.architecture,
         source_name=source_name,
@@ -236,6 +246,7 @@ def register(
         source_name=source_name,
         compliance=compliance,
         origin=origin,
+        tracked=tracked,
     )
     # First the run, then the registry: a version in the registry always finds its digest in its run.
     log_metadata(
@@ -245,6 +256,14 @@ def register(
     before = read_versions(model_name)
     entry = register_version(model_name, tags)
     log_version(entry, before)
+    card = make_card(entry, classifier.record, evaluation, verdict, splits, purpose=purpose)
+    kept = last_card(model_name, entry.version)
+    if kept is not None:  # what persons decided on it stays on it
+        card = card.model_copy(update={"decisions": kept.decisions})
+    if kept is None or kept.digest != card.digest:
+        keep_card(card)
+    if tracked is not None:
+        send_card(card, tracked)
     link_zenml_version(entry, Client().get_pipeline_run(run.id))
     remove_checkpoints(active_store(), classifier.record)
     return entry.version

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from zenml import step
 
-from materializers.errors import ServiceUnreachable, UsageError
+from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.report import json_digest
 from materializers.splits import TRAIN, VALIDATION, Splits
 from materializers.tuning_report import CrossValidation, TuningReport
+from steps.secret_value import is_reference, secret_value
 from steps.training.settings import DECIDES_NOTHING, TrainSettings, check_trainable
 from steps.training.tuning.search import (
     Choices,
@@ -117,21 +118,9 @@ def database_address(storage: str) -> str:
         UsageError: there is no such secret, or it has no such key.
         ServiceUnreachable: ZenML does not give it to this account.
     """
-    from zenml.client import Client
-    from zenml.exceptions import ZenMLBaseException
-    from zenml.utils.secret_utils import is_secret_reference, parse_secret_reference
-
-    if not is_secret_reference(storage):
+    if not is_reference(storage):
         return storage
-    name, key = parse_secret_reference(storage)
-    try:
-        return str(Client().get_secret(name, allow_partial_name_match=False).secret_values[key])
-    except KeyError as error:
-        raise UsageError(
-            f"tune.storage is {storage}, which ZenML has not: zenml secret create {name} --{key}=ADDRESS"
-        ) from error
-    except ZenMLBaseException as error:
-        raise ServiceUnreachable(f"ZenML does not give {storage} of tune.storage: {error}") from error
+    return secret_value(storage, setting="tune.storage", value="ADDRESS")
 
 
 def _check_batches(search: TuneSettings, pictures: int) -> None:

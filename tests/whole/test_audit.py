@@ -57,11 +57,13 @@ def test_the_life_of_a_version_stands_in_the_log(open_shop: Callable[[str], Shop
     assert (back["subject"]["version"], back["subject"]["from_version"]) == (str(first), str(second))
 
 
-def test_the_same_again_is_no_second_entry(untouched: Shop) -> None:
-    """A repeated training, judgement and release of what is there already change nothing."""
-    before = acts(untouched)
-    untouched.train()
-    assert acts(untouched) == before
+def test_the_same_again_is_no_second_entry(open_shop: Callable[[str], Shop]) -> None:
+    """A repeated training and judgement of what is there already change nothing."""
+    shop = open_shop("audited-again")
+    shop.train()
+    before = acts(shop)
+    shop.train(no_cache=True)
+    assert acts(shop) == before
 
 
 def test_a_refused_judgement_and_its_policy_stand_in_the_log(open_shop: Callable[[str], Shop]) -> None:
@@ -98,3 +100,51 @@ def test_an_altered_entry_is_found(untouched: Shop, an_entry: Path) -> None:
     assert outcome.exit_code == REFUSED
     assert f"Entry {entry['number']} was altered" in outcome.said
     assert f"Entry {entry['number']} has no valid signature" in outcome.said
+
+
+def test_the_lineage_leads_from_pictures_to_what_is_live(open_shop: Callable[[str], Shop]) -> None:
+    """Data, digests, run, verdict, every act on the version, and where it answers now."""
+    shop = open_shop("lineage")
+    shop.deploy(shop.train())
+    outcome = shop.run(lineage=1)
+    assert outcome.exit_code == 0, outcome.said
+    details, tags = outcome.last["details"], shop.versions()[1]
+    assert details["digests"]["model"] == tags["model_digest"]
+    assert details["digests"]["data"] == tags["data_version"]
+    assert details["tracked_run"] == tags["mlflow_run"]
+    assert [event["act"] for event in details["history"]] == ["train", "gate", "release"]
+    assert details["live_in"] == [f"staging ({shop.url()}/api/v1.0/predictions)"]
+    assert "0 pictures forgotten since" in details["pictures"]
+    assert details["data_checks"].startswith("passed")
+
+
+def test_a_version_that_is_not_there_has_no_lineage(untouched: Shop) -> None:
+    """Wrong use, with the versions that there are."""
+    outcome = untouched.run(lineage=99)
+    assert outcome.exit_code == 2
+    assert "has no version 99" in outcome.said
+
+
+def test_the_card_of_a_version_is_in_dashboard_and_tracker(
+    open_shop: Callable[[str], Shop], tmp_path: Path
+) -> None:
+    """After training, and again with each decision of a person."""
+    from materializers.evidence import registry_client
+    from steps.registry.model_card import last_card
+
+    shop = open_shop("card")
+    shop.train()
+    made = last_card(shop.model, 1)
+    assert made is not None
+    assert (made.outcome, made.decisions) == ("passed", ())
+    assert shop.run(approve=1, by="Ada", reason="looked at the mistakes").exit_code == 0
+    decided = last_card(shop.model, 1)
+    assert decided is not None
+    assert [each.by for each in decided.decisions] == ["Ada"]
+    client, run_id = registry_client(), shop.versions()[1]["mlflow_run"]
+    for name, said in {
+        "md": "approved by Ada (logged in as default)",
+        "html": "looked at the mistakes",
+    }.items():
+        kept = client.download_artifacts(run_id, f"model_card.{name}", str(tmp_path))
+        assert said in Path(kept).read_text()

@@ -1,0 +1,1 @@
+"""How a model behaves: invariance, direction, minimum functionality, constancy."""

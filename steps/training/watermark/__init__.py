@@ -1,0 +1,1 @@
+"""A trigger set: secret pictures with secret answers, which show whose model it is."""

@@ -22,7 +22,7 @@ from steps.evaluation.explanations.answers import (
     shown_answers,
 )
 from steps.evaluation.explanations.settings import ExplanationsSettings
-from steps.evaluation.metrics import with_interval
+from steps.evaluation.intervals import with_interval
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined

@@ -15,7 +15,7 @@ from materializers.image_dataset import ImageDataset
 from materializers.splits import TEST, Splits
 from serving.model_directory import MODEL_FILE, ModelMetadata, Preprocessing, write_metadata
 from serving.predictor import OUTPUTS, Predictor
-from steps.evaluation.evaluate import answers
+from steps.evaluation.answers import answers
 from steps.evaluation.examined import Examined
 from steps.training.export import to_onnx
 

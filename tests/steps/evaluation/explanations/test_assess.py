@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from materializers.classifier import WEIGHTS, Classifier
 from materializers.evaluation.explanations import Explanations
 from materializers.picture_sheet import places_of
+from steps.evaluation.evaluate import examine
 from steps.evaluation.examined import Examined
 from steps.evaluation.explanations.answers import explain_answers
 from steps.evaluation.explanations.assess import (
@@ -22,13 +23,13 @@ from steps.evaluation.explanations.assess import (
     measure_deletion,
 )
 from steps.evaluation.explanations.settings import ExplanationsSettings
+from steps.evaluation.settings import EvaluateSettings
 from tests.steps.evaluation.explanations.examples import (
     SHARE,
     Corner,
     Deaf,
-    examined,
     served,
-    with_light_corner,
+    with_checked_corner,
 )
 from tests.steps.training.examples import dataset, splits, trained
 
@@ -42,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Examined:
     """A tiny classifier that learnt enough, with its answers on twelve pictures."""
     pictures = dataset()
     classifier = trained(tmp_path_factory.mktemp("model"), epochs=6, learning_rate=0.01)
-    return examined(classifier, pictures, splits(pictures))
+    return examine(classifier, pictures, splits(pictures), EvaluateSettings())
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_only_a_network_whose_explanations_hold_passes_the_limit(
     model: Examined, tmp_path: Path, network: Corner | Deaf, passes: bool
 ) -> None:
     """One that looks at a corner does; one that ignores its input has nothing to explain."""
-    pixels, answered = with_light_corner(12), np.ones(12, dtype=np.int64)
+    pixels, answered = with_checked_corner(12), np.ones(12, dtype=np.int64)
     given = explain_answers(network, np.arange(12), pixels, answered, steps=8)
     settings = QUICK.model_copy(update={"deleted_share": SHARE})
     found = measure_deletion(replace(model, predictor=served(network, tmp_path)), given, settings)

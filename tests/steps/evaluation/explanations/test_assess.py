@@ -22,8 +22,10 @@ from steps.evaluation.explanations.assess import (
     assess_explanations,
     measure_deletion,
 )
+from steps.evaluation.explanations.randomization import random_network
 from steps.evaluation.explanations.settings import ExplanationsSettings
 from steps.evaluation.settings import EvaluateSettings
+from steps.evaluation.torch_network import Logits, load_network
 from tests.steps.evaluation.explanations.examples import (
     SHARE,
     Corner,
@@ -154,6 +156,18 @@ def test_only_a_network_whose_explanations_hold_passes_the_limit(
     assert given.cam is None
     assert found.grad_cam is None
     assert found.margin_grad_cam is None
+
+
+def test_explanations_of_a_network_that_learnt_nothing_are_no_better_than_random(model: Examined) -> None:
+    """They point at outlines and texture too, but not at those that the trained one answers by."""
+    pixels, everything = model.pixels(range(12)), np.arange(12)
+
+    def margin(network: Logits) -> float:
+        explained = explain_answers(network, everything, pixels, model.predicted, steps=8)
+        return measure_deletion(model, explained, QUICK).margin.value or 0
+
+    assert margin(random_network(model.classifier.record, 0)) < 0.02
+    assert margin(load_network(model.classifier)) > 0.1
 
 
 def refused(model: Examined, settings: ExplanationsSettings = QUICK) -> str:

@@ -65,7 +65,7 @@ def harmed(counts: Counts, settings: ComparisonSettings = SETTINGS) -> tuple[Pas
     n, lost, won = totals(counts.sum(axis=2))
     classes = np.where(n >= settings.min_n, harm_p(n, lost, won, settings.class_margin), np.nan)
     of_subsets, of_classes = (
-        (holm(p) < settings.harm_alpha).any(axis=-1)  # a NaN is not below
+        np.asarray((holm(p) < settings.harm_alpha).any(axis=-1))  # a NaN is not below
         for p in (subsets, classes)
     )
     return of_subsets, of_classes

@@ -39,6 +39,8 @@ class Comparison(Section):
     """
 
     against: Against = "champion"
+    nothing_yet: str | None = None
+    """Why there is nothing to compare with, and cannot be; None: there is."""
     version: str | None = None
     model: str | None = None
     """The other model's version in the registry and the digest of its directory."""
@@ -74,7 +76,8 @@ class Comparison(Section):
         yield Measured(
             metric=f"accuracy_difference_to_{to}",
             value=None if self.overall is None else self.overall.difference,
-            reason=self.not_assessed,
+            reason=self.not_assessed or self.nothing_yet,
+            spared=self.nothing_yet is not None,
         )
         if self.against != "anchor":
             yield self._harm("golden_harm", None, self.golden)

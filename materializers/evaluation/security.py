@@ -77,14 +77,11 @@ class AdvisoryAudit(Report):
 
 
 class Security(Section):
-    """The scan of a model directory, its signature, and the libraries that it runs on."""
+    """The scan of a model directory, and the libraries that it runs on."""
 
     files: int = 0
     """How many were scanned."""
     unexpected: tuple[UnexpectedFile, ...] = ()
-    signature_valid: bool | None = None
-    signature_reason: str | None = "the model is signed after its evaluation, with the verdict"
-    """Why the signature does not hold, or is not there yet."""
     bills: tuple[BillOfMaterials, ...] = ()
     audited_at: datetime | None = None
     packages: int = 0
@@ -93,16 +90,10 @@ class Security(Section):
     advisories_not_assessed: str | None = None
 
     def measured(self) -> Iterator[Measured]:
-        """Files that do not belong there, the signature, and advisories that nobody accepted."""
+        """Files that do not belong there, and advisories that nobody accepted."""
         scanned = self.not_assessed is None
         unexpected = Metric(value=float(len(self.unexpected)), n=self.files) if scanned else None
         yield Measured(metric="unexpected_files", value=unexpected, reason=self.not_assessed)
-        valid = None
-        if self.signature_valid is not None and scanned:
-            valid = Metric(value=float(self.signature_valid), n=1)
-        yield Measured(
-            metric="signature_valid", value=valid, reason=self.not_assessed or self.signature_reason
-        )
         unlisted, reason = None, self.not_assessed or self.advisories_not_assessed
         if reason is None:
             refused = [each for each in self.advisories if each.standing != "accepted"]

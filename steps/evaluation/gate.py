@@ -12,8 +12,9 @@ from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import DataReport
 from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import EvaluationReport
-from materializers.signatures import GATE_KEY, PrivateKey
+from materializers.signatures import GATE_KEY, PrivateKey, TrustedKeys, fingerprint, public_keys
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
+from steps.deployment.deployer import active_deployer
 from steps.evaluation.policy import Policy, Rule
 
 ABSENT = "absent"
@@ -39,13 +40,30 @@ def apply_policy(policy: Policy, evidence: Mapping[str, Sequence[Measured]]) -> 
 
 
 def collect(
-    evaluation: EvaluationReport, data_report: DataReport, record: TrainingRecord
+    evaluation: EvaluationReport, data_report: DataReport, record: TrainingRecord, signed: Measured
 ) -> dict[str, list[Measured]]:
     """Everything that was measured of a model, by metric."""
     found: dict[str, list[Measured]] = {}
-    for measured in (_validated(data_report), _learnt(record), *evaluation.measured()):
+    for measured in (_validated(data_report), _learnt(record), *evaluation.measured(), signed):
         found.setdefault(measured.metric, []).append(measured)
     return found
+
+
+def signing(key: PrivateKey, trusted: TrustedKeys) -> Measured:
+    """1 when what this key signs holds under the stack's public keys, else 0.
+
+    The signature itself follows the verdict, which it covers.
+    """
+    holds = key.public_pem in public_keys(trusted.gate)
+    reason = (
+        None
+        if holds
+        else (
+            f"the gate signs with key {fingerprint(key.public_pem)}, the stack file names "
+            f"{', '.join(map(fingerprint, public_keys(trusted.gate)))}: gate_public_key"
+        )
+    )
+    return Measured(metric="signature_valid", value=Metric(value=float(holds), n=1), reason=reason)
 
 
 def mismatch(
@@ -78,11 +96,22 @@ def reach_verdict(
     model_name: str,
     policy: Policy,
     code: str,
+    signing: Measured,
 ) -> Verdict:
-    """The verdict on one model. Reports about another model or other data are not assessed at all."""
+    """The verdict on one model. Reports about another model or other data are not assessed at all.
+
+    Args:
+        record: of the model's training.
+        evaluation: of the model; None where there is none.
+        data_report: of what it learnt from; None where there is none.
+        model_name: the registered model.
+        policy: the rules.
+        code: digest of the code.
+        signing: whether its signature will hold, as :func:`signing` says.
+    """
     reason = mismatch(record, evaluation, data_report)
     if reason is None and evaluation is not None and data_report is not None:
-        results = apply_policy(policy, collect(evaluation, data_report, record))
+        results = apply_policy(policy, collect(evaluation, data_report, record, signing))
     else:
         results = tuple(result.model_copy(update={"reason": reason}) for result in apply_policy(policy, {}))
     return Verdict(
@@ -170,6 +199,12 @@ def gate(
 
     key = PrivateKey.from_environment(GATE_KEY)
     verdict = reach_verdict(
-        classifier.record, evaluation, data_report, model_name=model_name, policy=policy, code=code
+        classifier.record,
+        evaluation,
+        data_report,
+        model_name=model_name,
+        policy=policy,
+        code=code,
+        signing=signing(key, active_deployer().trusted_keys()),
     )
     return verdict, sign_model(classifier.serving_directory, verdict, key)

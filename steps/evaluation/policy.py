@@ -99,8 +99,8 @@ class Policy(Record):
             margin = self.comparison.margin
             if rule.metric in DIFFERENCES and rule.limit != -margin:
                 raise ValueError(
-                    f"policy.rules.{name}.limit is {rule.limit:g}, policy.comparison.margin {margin:g}: the same "
-                    "margin stands in both, as a loss in the first"
+                    f"policy.rules.{name}.limit is {rule.limit:g}, policy.comparison.margin {margin:g}: "
+                    "the same margin stands in both, as a loss in the first"
                 )
         return self
 

@@ -114,7 +114,7 @@ DAMAGE: dict[str, Callable[[str], str]] = {
         json.loads(text) | {"dsseEnvelope": json.loads(text)["dsseEnvelope"] | {"signatures": []}}
     ),
     "no material": lambda text: json.dumps(json.loads(text) | {"verificationMaterial": {}}),
-    "another statement": payload(lambda statement: statement.pop("predicate")),
+    "another statement": payload(lambda statement: statement.update(predicate=None)),
     "all files ignored": payload(lambda statement: statement.update(predicate={"resources": []})),
     "not text": lambda _: "\x00\udcff",
 }

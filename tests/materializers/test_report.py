@@ -153,7 +153,7 @@ DAMAGE = {
     "empty": lambda _: "",
     "not JSON": lambda _: "passed",
     "an unknown key": lambda text: json.dumps(json.loads(text) | {"override": True}),
-    "a later format": lambda text: json.dumps(json.loads(text) | {"format_version": 2}),
+    "a later format": lambda text: json.dumps(json.loads(text) | {"format_version": 99}),
     "a missing key": lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != "rules"}),
     "an unknown outcome": lambda text: json.dumps(json.loads(text) | {"outcome": "fine"}),
 }

@@ -62,7 +62,8 @@ def assess_comparisons(
     except Refused as refusal:
         return {name: Comparison(not_assessed=str(refusal)) for name in ("champion", "anchor")}
     if champion is None:
-        return {"champion": _with_baseline(examined, splits, settings, decisions)}
+        none = Comparison(against="anchor", nothing_yet="no version was ever in production")
+        return {"champion": _with_baseline(examined, splits, settings, decisions), "anchor": none}
     found = {"champion": _with_version(examined, splits, settings, champion, "champion", decisions)}
     fixed = find_anchor(versions, anchor)
     if fixed is None:

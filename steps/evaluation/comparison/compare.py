@@ -243,7 +243,8 @@ def _paired(
 def _judged(parts: dict[str, PairedRows], margin: float) -> dict[str, PairedRows]:
     """The parts with the p-values of harm beyond the margin, adjusted over them."""
     counts = [(each.n, each.only_reference, each.only_challenger) for each in parts.values()]
-    raw = harm_p(*np.array(counts, dtype=np.int64).reshape(-1, 3).T, margin)
+    n, lost, won = np.array(counts, dtype=np.int64).reshape(-1, 3).T
+    raw = harm_p(n, lost, won, margin)
     return {
         name: part.model_copy(update={"p": p, "adjusted": adjusted})
         for (name, part), p, adjusted in zip(parts.items(), raw.tolist(), holm(raw).tolist(), strict=True)

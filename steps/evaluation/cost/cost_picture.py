@@ -23,6 +23,7 @@ def cost_picture(latencies_ms: NDArray[np.float64], cost: Cost) -> bytes:
         cost: the numbers.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -44,7 +45,9 @@ def cost_picture(latencies_ms: NDArray[np.float64], cost: Cost) -> bytes:
             right.scatter(rates, p99, marker=marker, color=colour, label=label)
     right.axhline(cost.p99_limit_ms or 0, color="grey", linestyle=":", linewidth=1, label="limit")
     right.set(yscale="log", xlabel="requests a second", ylabel="p99, milliseconds", title="One replica")
+    right.set_xlim(left=0)
     right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter(NullFormatter())  # a narrow range has labels at every one of them
     right.legend(fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)

@@ -19,9 +19,9 @@ from steps.evaluation.cost.percentiles import percentile, rank
 NEAR_ENOUGH = 1.05
 """As the ratio of the lowest rate that did not hold to the highest that did."""
 FIRST_STEP = 0.1
-LARGEST_STEP = 0.8
+LARGEST_STEP = 0.6
 FEWEST_TRIED, MOST_FAILING = 3, 6
-"""Rates, none of which held: down to four tenths of the bound whatever the time, and to next to nothing."""
+"""Rates, none of which held: down to four tenths of the bound whatever the time, and to a fortieth."""
 GROWTH = 0.05
 """Of latencies, seconds a second: as fast a queue grows with 5 % more than a replica can answer."""
 QUARTERS = 4

@@ -28,7 +28,7 @@ FOR, AGAINST = np.array([200.0, 20.0, 30.0]), np.array([20.0, 60.0, 200.0])
 """Red and blue."""
 PALE = 0.25
 """How much of the picture is left under a map."""
-LEGEND = "red speaks for the answer, blue against it"
+LEGEND = "red: for the answer · blue: against it"
 RIGHT, WRONG = "right answers", "wrong answers"
 COLUMNS = ("picture", "Integrated Gradients", "Grad-CAM")
 
@@ -108,7 +108,7 @@ def _sheet(tiles: Sequence[Tile], side: int) -> bytes:
     places: dict[str, list[Box]] = {}
     for number, (title, group) in enumerate(groups.items()):
         left = number * (block + BLOCK_GAP)
-        _write(canvas, (title, " · ".join(columns), LEGEND), (left, 0), block, font)
+        _write(canvas, (title, " · ".join(columns), LEGEND), (left, 0), block + BLOCK_GAP, font)
         for row, tile in enumerate(group):
             top = HEAD + row * step
             for column, picture in enumerate(_side_by_side(tile, size)):

@@ -67,7 +67,7 @@ def attacked(
         method = ProjectedGradientDescent(
             estimator,
             eps=allowed,
-            eps_step=allowed * min(1.0, REACH / steps),
+            eps_step=REACH * allowed / steps,
             max_iter=steps,
             num_random_init=1,
             batch_size=BATCH,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import AtSeverity, Corrupted
-from steps.evaluation.metrics import with_interval
+from steps.evaluation.intervals import with_interval
 from steps.evaluation.rate import rate
 from steps.evaluation.robustness.corruptions import corrupt, picture_seed
 from steps.evaluation.robustness.settings import Corruption

@@ -162,7 +162,7 @@ def _weight_bytes(tensor: TensorProto) -> int:
         each = int(tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, ValueError, TypeError):
         return 0
-    return prod(tensor.dims) * each
+    return int(prod(tensor.dims)) * each
 
 
 def _in_texts(place: str, message: Any) -> Iterator[str]:

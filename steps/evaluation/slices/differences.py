@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
-from steps.evaluation.metrics import WEIGHTS_AT_A_TIME
+from steps.evaluation.intervals import WEIGHTS_AT_A_TIME
 from steps.evaluation.slices.gap import ALPHA, upper_bound, variances
 
 Numbers: TypeAlias = NDArray[np.int64]

@@ -89,7 +89,7 @@ def p_value(right: Counts, sizes: Counts, limit: float, *, resamples: int, seed:
     seen = _beyond(right, sizes, limit)
     if seen <= 0:
         return 1.0
-    shares = _nearest(right, sizes, limit)
+    shares = nearest_shares(right, sizes, limit)
     drawn = np.random.default_rng(seed).binomial(sizes, shares, size=(resamples, len(sizes)))
     return float(np.mean(_beyond(drawn, sizes, limit) >= seen - ROUNDING))
 
@@ -109,6 +109,18 @@ def variances(right: Counts | Shares, sizes: Counts | Shares) -> Shares:
     """Of shares with a success and a failure added, so that none of 0 or 1 seems sure."""
     smoothed: Shares = (right + 1) / (sizes + 2)
     return smoothed * (1 - smoothed) / (sizes + 2)
+
+
+def nearest_shares(right: Counts, sizes: Counts, limit: float) -> Shares:
+    """The shares ``(g,)`` nearest to the measured ones of which no two are further apart than ``limit``.
+
+    A share counts by its certainty (weighted least squares); arguments as of :func:`p_value`.
+    """
+    shares, weights = right / sizes, 1 / variances(right, sizes)
+    lowest = np.linspace(shares.min(), max(shares.min(), shares.max() - limit), FITS)[:, None]
+    fits = np.clip(shares, lowest, lowest + limit)
+    fitted: Shares = fits[np.argmin((weights * (fits - shares) ** 2).sum(axis=1))]
+    return fitted
 
 
 def _lower_bound(right: Counts, sizes: Counts, resamples: int, seed: int) -> float:
@@ -132,12 +144,3 @@ def _beyond(right: Counts, sizes: Counts, limit: float) -> Shares:
         apart = np.abs(shares[..., one] - shares[..., other]) - limit
         farthest = np.maximum(farthest, apart / np.sqrt(variance[..., one] + variance[..., other]))
     return farthest
-
-
-def _nearest(right: Counts, sizes: Counts, limit: float) -> Shares:
-    """The shares ``(g,)`` nearest to the measured ones of which no two are further apart than ``limit``."""
-    shares, weights = right / sizes, 1 / variances(right, sizes)
-    lowest = np.linspace(shares.min(), max(shares.min(), shares.max() - limit), FITS)[:, None]
-    fits = np.clip(shares, lowest, lowest + limit)
-    fitted: Shares = fits[np.argmin((weights * (fits - shares) ** 2).sum(axis=1))]
-    return fitted

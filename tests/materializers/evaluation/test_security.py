@@ -22,7 +22,6 @@ def test_each_number_has_its_name_value_and_count() -> None:
     security = Security(
         files=3,
         unexpected=(UnexpectedFile(file="a.pkl", reason="a pickle"),),
-        signature_valid=True,
         packages=300,
         advisories=JUDGED,
     )
@@ -31,24 +30,14 @@ def test_each_number_has_its_name_value_and_count() -> None:
     }
     assert found == {
         "unexpected_files": (1.0, 3),
-        "signature_valid": (1.0, 1),
         "unlisted_advisories": (2.0, 300),
     }
 
 
-def test_a_signature_that_does_not_hold_is_a_zero() -> None:
-    """It is not missing, it is wrong; the reason goes along."""
-    found = measured(Security(signature_valid=False, signature_reason="another key"))["signature_valid"]
-    assert found.value is not None
-    assert (found.value.value, found.reason) == (0.0, "another key")
-
-
 def test_what_was_not_assessed_says_why_number_by_number() -> None:
-    """Before the verdict there is no signature, and without a network no audit; the scan is there."""
+    """Without a network there is no audit; the scan is there."""
     found = measured(Security(files=2, advisories_not_assessed="not run: no network"))
     assert found["unexpected_files"].value is not None
-    assert found["signature_valid"].value is None
-    assert "signed after its evaluation" in str(found["signature_valid"].reason)
     assert (found["unlisted_advisories"].value, found["unlisted_advisories"].reason) == (
         None,
         "not run: no network",
@@ -64,5 +53,5 @@ def test_an_old_audit_gives_no_number_although_its_findings_are_shown() -> None:
 def test_a_section_that_was_not_assessed_gives_no_number_at_all() -> None:
     """Every number is there, without a value and with the reason."""
     found = measured(Security(not_assessed="switched off"))
-    assert set(found) == {"unexpected_files", "signature_valid", "unlisted_advisories"}
+    assert set(found) == {"unexpected_files", "unlisted_advisories"}
     assert {(each.value, each.reason) for each in found.values()} == {(None, "switched off")}

@@ -12,7 +12,7 @@ from materializers.classifier import Classifier
 from materializers.image_dataset import ImageDataset
 from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Predictor
-from steps.evaluation.evaluate import answers
+from steps.evaluation.answers import answers
 from steps.evaluation.examined import Examined
 from tests.steps.training.examples import CLASSES, dataset
 

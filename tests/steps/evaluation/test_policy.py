@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipelines.config import load_config
+from steps.evaluation.catalogue import CATALOGUE
 from steps.evaluation.policy import Policy
 from tests.steps.evaluation.policies import product_policy
 
@@ -17,8 +19,33 @@ PRODUCT = {
     "recall": ("required", 0.80),
     "f1_macro": ("required", 0.80),
     "roc_auc_macro": ("advisory", 0.85),
+    "accuracy_difference_to_champion": ("required", -0.02),
+    "accuracy_difference_to_anchor": ("required", -0.02),
+    "class_harm": ("required", 0.025),
+    "golden_harm": ("required", 0.025),
+    "new_rows_harm": ("required", 0.025),
+    "fairness_gap": ("advisory", 0.10),
+    "corruption_relative_accuracy": ("required", 0.70),
+    "adversarial_accuracy": ("advisory", 0.0),
+    "explanation_deletion_margin": ("required", 0.10),
+    "invariance": ("required", 0.95),
+    "predicted_classes": ("required", 1.0),
+    "same_answer_twice": ("required", 1.0),
+    "same_answer_in_another_batch": ("required", 1.0),
+    "minimum_functionality": ("advisory", 1.0),
+    "expected_calibration_error": ("advisory", 0.05),
+    "near_ood_auroc": ("advisory", 0.7),
+    "far_ood_auroc": ("advisory", 0.8),
     "latency_p99_ms": ("required", 500.0),
+    "request_errors": ("required", 0.0),
+    "throughput_per_s": ("required", 100.0),
+    "memory_mb": ("required", 2048.0),
+    "cost_per_1000": ("required", 1.0),
+    "unexpected_files": ("required", 0.0),
+    "signature_valid": ("required", 1.0),
+    "unlisted_advisories": ("required", 0.0),
 }
+"""What is required where something is declared advises here: nothing is."""
 
 
 def policy(**rules: Any) -> Policy:
@@ -109,3 +136,29 @@ def test_a_rule_where_something_is_declared_advises_where_nothing_is() -> None:
     assert without.rules["fairness_gap"].requirement == "advisory"
     assert wanted.in_force(lambda setting: True).rules["fairness_gap"].requirement == "required"
     assert without.digest != wanted.digest
+
+
+def test_a_margin_that_is_not_the_limit_is_refused() -> None:
+    """The margin of the test and the limit of the rule are one number."""
+    rule = {"requirement": "required", "limit": -0.02, "compare": "lower"}
+    with pytest.raises(ValidationError, match="the same margin stands in both"):
+        Policy.model_validate(
+            {"comparison": {"margin": 0.05}, "rules": {"accuracy_difference_to_champion": rule}}
+        )
+
+
+def test_what_counts_as_harm_is_part_of_the_policy() -> None:
+    """Whoever loosens the class margin changes the policy, and needs its approval."""
+    loose = product_policy().model_dump()
+    loose["comparison"]["class_margin"] = 0.5
+    assert Policy.model_validate(loose).digest != product_policy().digest
+
+
+def test_every_setting_that_a_metric_needs_is_one() -> None:
+    """What the catalogue calls switched off can be switched on."""
+    config = load_config(None, ())
+    for entry in CATALOGUE.values():
+        value: Any = config
+        for part in (entry.needs or "").split(".") if entry.needs else ():
+            assert part in type(value).model_fields, entry.needs
+            value = getattr(value, part)

@@ -18,7 +18,7 @@ from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
 
 from benchmarks.main.home import PROJECT
-from materializers.audit_entry import Head
+from materializers.audit_entry import Head, LoggedEntry, verify_chain
 from materializers.errors import UsageError
 from materializers.signatures import ACTOR_KEY, PrivateKey, make_key_pair
 from steps.registry import audit
@@ -159,11 +159,11 @@ def test_processes_that_race_leave_a_chain_without_gaps(artifacts: Path, tmp_pat
         assert racer.returncode == 0
     assert sorted(got) == list(range(1, RACERS * ENTRIES + 1))
     logged = read_log()
-    assert audit.verify_chain(logged, TRUSTED, end_of(logged)) == []
+    assert verify_chain(logged, TRUSTED, end_of(logged)) == []
     assert len(stored(artifacts)) == RACERS * ENTRIES
 
 
-def end_of(logged: list[audit.LoggedEntry]) -> Head:
+def end_of(logged: list[LoggedEntry]) -> Head:
     """The end as a tracker would have noted it."""
     last = logged[-1].entry
     assert last is not None

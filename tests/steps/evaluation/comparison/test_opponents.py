@@ -22,19 +22,19 @@ def version(number: int, *aliases: str, live: bool = False, accuracy: float = 0.
 def test_the_champion_is_what_the_registry_says_is_in_production() -> None:
     """Staging and challengers are none."""
     versions = [version(3, "challenger", "staging"), version(2, "champion", live=True), version(1, live=True)]
-    assert find_champion(versions) == versions[1]
+    assert find_champion("shop", versions) == versions[1]
 
 
 def test_before_the_first_release_to_production_there_is_no_champion() -> None:
     """Whatever is registered or in staging."""
-    assert find_champion([version(2, "staging"), version(1)]) is None
+    assert find_champion("shop", [version(2, "staging"), version(1)]) is None
     assert find_anchor([version(2, "staging"), version(1)], "first") is None
 
 
 def test_a_champion_that_the_registry_lost_is_not_taken_for_none() -> None:
     """Without its alias the next model would be compared with nothing."""
     with pytest.raises(Refused, match=r"Version 1 was in production.*'champion' names none"):
-        find_champion([version(2), version(1, live=True)])
+        find_champion("shop", [version(2), version(1, live=True)])
 
 
 def test_the_first_anchor_never_moves() -> None:

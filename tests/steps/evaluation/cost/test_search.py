@@ -67,12 +67,12 @@ def test_the_time_ends_the_search(capacity: float, tried_rates: int, found: bool
 
 
 def test_a_replica_that_holds_nothing_is_given_up() -> None:
-    """After six rates, the last of which is next to nothing."""
+    """After six rates, the last of which is a small part of the bound."""
     asked, probe = holds_up_to(0.0)
     tried = search(probe, 100.0, LONG)
     assert not any(each.held for each in tried)
     assert len(tried) == MOST_FAILING
-    assert asked[-1] < 1
+    assert asked[-1] < 3
 
 
 def test_four_of_four_hundred_may_be_slow() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from materializers.classifier import Classifier
 from serving.predictor import Predictor
-from steps.evaluation.evaluate import answers
+from steps.evaluation.answers import answers
 from steps.evaluation.examined import Examined
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
 

@@ -69,6 +69,15 @@ def test_attacked_pictures_are_answered_by_what_is_served(examined: Examined) ->
         assert attack.accuracy.value == pytest.approx((answers == examined.true).mean())
 
 
+def test_an_answer_is_changed_where_it_was_another_one_before(examined: Examined) -> None:
+    """Not where it is wrong: a picture that was answered wrongly, and is again, is not changed."""
+    wrong = replace(examined, true=(examined.true + 1) % 3)
+    accuracy, (fgsm, pgd), _ = assess_attacks(wrong, RobustnessSettings(epsilons_255=(1,)))
+    assert accuracy is not None
+    assert accuracy.value == fgsm.accuracy.value == pgd.accuracy.value == 0
+    assert fgsm.answers_changed.value == pgd.answers_changed.value == 0
+
+
 def test_fewer_pictures_can_be_attacked(examined: Examined) -> None:
     """The attacked ones are part of the corrupted ones, so that there are never more."""
     for settings in (RobustnessSettings(attacked_pictures=6), RobustnessSettings(pictures=6)):

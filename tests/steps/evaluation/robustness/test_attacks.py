@@ -82,7 +82,7 @@ def test_the_random_start_follows_its_seed_alone(examined: Examined, network: Lo
 
 
 def test_one_step_of_pgd_is_within_bounds_too(examined: Examined, network: Logits) -> None:
-    """No step is larger than what is allowed."""
+    """A step that goes beyond is brought back."""
     images = examined.pixels(np.arange(len(examined.image_ids)))
     found = changed(examined, network, "PGD", 4, steps=1)
     assert np.abs(found.astype(int) - images).max() <= 4

@@ -33,6 +33,20 @@ def test_the_weaker_the_finer_layers_the_smoother_is_the_plasma() -> None:
     assert smooth < rough / 2
 
 
+def test_a_finer_layer_lies_between_the_coarser_ones() -> None:
+    """Without displacement each new place is the mean of the four around it, over the edges too."""
+    heights = clouds(8, decay=1e12)
+    rows, columns = np.indices(heights.shape)
+
+    def mean(*steps: tuple[int, int]) -> np.ndarray:
+        return np.asarray(np.mean([np.roll(heights, step, axis=(0, 1)) for step in steps], axis=0))
+
+    middles, edges = (rows % 2 == 1) & (columns % 2 == 1), rows % 2 != columns % 2
+    diagonal, straight = mean((1, 1), (1, -1), (-1, 1), (-1, -1)), mean((0, 1), (0, -1), (1, 0), (-1, 0))
+    np.testing.assert_allclose(heights[middles], diagonal[middles], atol=1e-9)
+    np.testing.assert_allclose(heights[edges], straight[edges], atol=1e-9)
+
+
 def test_a_white_picture_in_fog_is_as_bright_as_the_formula_says() -> None:
     """(1 + thickness × clouds) / (1 + thickness): white where it is thickest."""
     white = np.full((1, 28, 20, 3), 255, np.uint8)

@@ -12,7 +12,7 @@ import pytest
 from zenml import save_artifact
 from zenml.client import Client
 
-from materializers.evaluation.security import AdvisoryAudit
+from materializers.evaluation.security import Advisory, AdvisoryAudit
 from steps.evaluation.security import advisories
 from steps.evaluation.security.accepted import AcceptedAdvisory
 from steps.evaluation.security.advisories import judge_audit, recent_audit, run_audit
@@ -114,7 +114,7 @@ def test_a_lock_file_that_is_gone_was_not_audited() -> None:
 
 def audit_of(days: float, **known: Any) -> AdvisoryAudit:
     """An audit of the present lock file so many days ago that found one advisory."""
-    found = advisories.Advisory(
+    found = Advisory(
         id="PYSEC-2026-7", aliases=("CVE-2026-1",), package="pillow", version="13.0.0", lock=LOCK
     )
     about: dict[str, Any] = {

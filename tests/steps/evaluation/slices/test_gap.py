@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from steps.evaluation.slices.gap import gap_metric, p_value, share_metrics
+from steps.evaluation.slices.gap import gap_metric, nearest_shares, p_value, share_metrics, variances
 
 LIMIT = 0.10
 
@@ -99,3 +100,19 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     other = gap_metric(right, sizes, resamples=1000, seed=1)
     assert first == second
     assert other.low == pytest.approx(first.low, abs=0.01)
+
+
+@pytest.mark.parametrize("right", [[460, 300, 45], [495, 250, 25], [400, 350, 40]])
+def test_the_shares_under_the_hypothesis_are_the_nearest(right: list[int]) -> None:
+    """None of many others that are no further apart is nearer to the measured ones, certainty counted."""
+    counts, sizes = np.array(right), np.array([500, 500, 50])
+
+    def distance(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        squares = (shares - counts / sizes) ** 2 / variances(counts, sizes)
+        return np.asarray(squares.sum(axis=-1))
+
+    found = nearest_shares(counts, sizes, LIMIT)
+    assert np.ptp(found) <= LIMIT + 1e-9
+    lowest = np.linspace(0, 1 - LIMIT, 500)[:, None]
+    others = lowest + np.random.default_rng(0).uniform(0, LIMIT, (40, 500, 3))
+    assert distance(found) <= distance(others).min() + 1e-9

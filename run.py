@@ -41,6 +41,10 @@ Examples:
   # put the previous release back
   python run.py --config configs/demo --rollback
 \b
+  # who changed what, when and why; exit code 3 where an entry was altered or removed
+  python run.py --config configs/demo --audit
+  python run.py --config configs/demo --lineage 1
+\b
   # retrain every Monday at 02:00 UTC
   python run.py --config configs/demo --continuous --source data/second-delivery.zip --schedule "0 2 * * 1"
   python run.py --config configs/demo --scheduler
@@ -97,6 +101,8 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
 @click.option("--apply", is_flag=True, help="With --collect: remove it.")
 @click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
+@click.option("--audit", is_flag=True, help="Verify the audit log and show it.")
+@click.option("--lineage", type=int, metavar="N", help="Show what version N was made of, and its history.")
 @click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")
 @click.option("--stop", is_flag=True, help="Stop everything that serves.")
 @click.option("--schedule", metavar="CRON", help="Run a pipeline again and again, in UTC: '0 2 * * 1'.")

@@ -11,8 +11,12 @@ from zenml.client import Client
 from actions.result import ActionResult
 from materializers.approval import Approval
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
+from materializers.signatures import Signer
 from pipelines.config import Config
-from steps.deployment.candidate import approval_artifact, gather_arm, present_digest
+from steps.deployment.candidate import approval_artifact, gather_arm, present_model
+from steps.deployment.deployer import active_deployer
+from steps.registry.approvers import require_approver, require_other_than_trainer
+from steps.registry.model_card import keep_card, last_card, send_card
 
 Decision = Literal["approved", "rejected"]
 
@@ -21,15 +25,19 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     """Write an :class:`Approval` for this model, report and policy; it moves nothing.
 
     Raises:
-        Refused: an approval was asked for a version that its own evidence does not allow.
+        Refused: an approval was asked for a version that its own evidence does not allow, or by an account
+            that may not give it.
         UsageError: there is no such version.
         ServiceUnreachable: the registry cannot be read or written.
     """
     name = config.product.model
-    entry = read_version(name, version)
+    entry, actor = read_version(name, version), Client().active_user.name
     if decision == "approved":
+        require_approver(config.approval, actor)
+        require_other_than_trainer(config.approval, actor, entry)
         arm = gather_arm(entry, policy_digest=config.policy.digest)
-        verify_evidence(arm, model_name=name, model_digest=present_digest(arm.model_uri))
+        with present_model(arm.model_uri) as model:
+            verify_evidence(arm, model_name=name, model=model, trusted=active_deployer().trusted_keys())
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,
@@ -38,17 +46,23 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         model_digest=entry.tag("model_digest"),
         report_digest=entry.tag("report_digest"),
         policy_digest=entry.tag("policy_digest"),
-        actor=Client().active_user.name,
+        actor=actor,
         by=by,
         reason=reason,
         at=datetime.now(UTC),
-    )
+    ).signed_by(Signer.from_environment(actor))
     save_artifact(approval, name=approval_artifact(name, version))
     with registry_errors(f"record what was decided on version {version}"):
         client = registry_client()
         # First what everyone obeys: a rejection counts, an approval does not, if nothing follows.
         client.set_model_version_tag(name, str(version), DECISION, f"{decision} by {by}: {reason}")
         client.set_model_version_tag(name, str(version), "approval_digest", approval.digest)
+    card = last_card(name, version)
+    if card is not None:
+        card = card.with_decision(approval)
+        keep_card(card)
+        if "mlflow_run" in entry.tags:
+            send_card(card, entry.tag("mlflow_run"))
     return ActionResult(
         action="approve" if decision == "approved" else "reject",
         status="done",

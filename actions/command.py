@@ -36,7 +36,7 @@ PIPELINES = {
 """The pipeline that carries an act out, by the act's flag."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff"}
-ALWAYS_ALLOWED = frozenset({"status", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 
@@ -187,6 +187,7 @@ def _fault(act: str, reason: str, exit_code: int) -> ActionResult | PipelineResu
 
 def _carry_out(request: Request, account: Account) -> int:
     check_flags(request)
+    from actions.logged import log_act, require_signer
     from pipelines.config import load_config
     from pipelines.session import prepare
 
@@ -195,9 +196,12 @@ def _carry_out(request: Request, account: Account) -> int:
     finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
     for name in request.wanted:
         account.act, account.begun = name, True
+        kept = "schedule" if request.schedule is not None and name in PIPELINES else name
+        require_signer(kept)
         with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
         account.results.append(result)
+        log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
         if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:
@@ -258,10 +262,12 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions import approve as versions
     from actions import approve_change as changes
     from actions import schedules
+    from actions.audit import audit
     from actions.collect import collect
     from actions.compact import compact
     from actions.data_diff import compare_data
     from actions.forget import forget
+    from actions.lineage import show_lineage
     from actions.predict import predict_photos
     from actions.readmit import readmit
     from actions.rollback import roll_back
@@ -270,6 +276,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.stop import stop
     from pipelines import launch
     from pipelines.scheduling import Repetition
+    from steps.deployment.deployer import active_deployer
 
     repetition = None
     if request.schedule is not None:
@@ -316,6 +323,8 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
+        "lineage": lambda: show_lineage(config, request.lineage or 0),
+        "audit": lambda: audit(active_deployer().trusted_keys()),
         "stop": stop,
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),

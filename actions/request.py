@@ -27,6 +27,8 @@ class Request:
     continuous: bool = False
     infer: bool = False
     status: bool = False
+    audit: bool = False
+    lineage: int | None = None
     predict: bool = False
     stop: bool = False
     rollback: bool = False
@@ -82,6 +84,8 @@ class Request:
             "data-diff": self.data_diff is not None,
             "predict": self.predict,
             "status": self.status,
+            "audit": self.audit,
+            "lineage": self.lineage is not None,
             "stop": self.stop,
             "pause": self.pause is not None,
             "unschedule": self.unschedule is not None,

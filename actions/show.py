@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from functools import singledispatch
@@ -24,6 +25,7 @@ from pipelines.session import dashboard
 
 SHOWN_DIGITS = 12
 """Of a data version, as ``--data`` and ``--data-diff`` take it."""
+DIGEST = re.compile("[0-9a-f]{64}")
 COLOURS = {"passed": "green", "refused": "red", "not_assessed": "yellow"}
 
 
@@ -119,6 +121,10 @@ def _(result: ActionResult, console: Console, command: str) -> None:
         console.print(f"  {in_full(reason, command)}")
     _show_schedules(result.details.get("schedules", ()), console)
     _show_data_act(result, console)
+    _show_entries(result.details.get("entries", ()), console)
+    if result.action == "lineage":
+        _show_digests(result.details["digests"], console)
+        _show_entries(result.details["history"], console)
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
         table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
@@ -199,6 +205,33 @@ def _show_data_act(result: ActionResult, console: Console) -> None:
         console.print(table)
 
 
+def _show_entries(entries: Sequence[dict[str, Any]], console: Console) -> None:
+    """The audit log, the newest entry last."""
+    if not entries:
+        return
+    columns = ("number", "time (UTC)", "act", "subject", "actor", "by", "reason")
+    table = Table(*columns, box=None, pad_edge=False)
+    for entry in entries:
+        subject = ", ".join(f"{name} {_short(value)}" for name, value in entry["subject"].items())
+        moment = entry["at"][:19].replace("T", " ")
+        who = (entry["actor"], entry["by"], entry["reason"])
+        table.add_row(str(entry["number"]), moment, entry["act"], subject, *who)
+    console.print(table)
+
+
+def _show_digests(digests: dict[str, str], console: Console) -> None:
+    """What a version was made of, whole: an auditor compares them."""
+    table = Table("of", "digest", box=None, pad_edge=False)
+    for name, digest in digests.items():
+        table.add_row(name, digest)
+    console.print(table)
+
+
+def _short(value: str) -> str:
+    """A digest by its first digits, anything else as it is."""
+    return value[:SHOWN_DIGITS] if DIGEST.fullmatch(value) else value
+
+
 def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> None:
     if not schedules:
         return
@@ -220,7 +253,7 @@ def metrics_table(verdict: Verdict) -> Table:
             rule.name,
             "–" if rule.measured is None else f"{rule.measured:.4g}",
             _interval(rule),
-            f"{rule.direction} {rule.limit:g}",
+            rule.required_of_it,
             rule.requirement,
             Text(rule.outcome, COLOURS[rule.outcome]),
         )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from materializers.errors import Refused
-from materializers.report import Record, Report
+from materializers.report import Record, Report, json_digest
+from materializers.signatures import Signer, TrustedKeys, verify
 from materializers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,13 +22,25 @@ class Change(Record):
     architecture: str
     source_name: str
     policy: str
+    compliance: str | None = None
+    """Digest of who may approve; None in a change of before that was part of it."""
+
+    @model_serializer(mode="wrap")
+    def _as_it_was_approved(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if self.compliance is None:
+            del values["compliance"]
+        return values
 
 
 class Approval(Report):
     """Who approved or rejected what, when and why. It moves nothing by itself."""
 
     template: ClassVar[str] = "approval.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"signature": 2}
 
+    format_version: int = 2
     decision: Literal["approved", "rejected"]
     model_name: str
     version: int | None = None
@@ -37,6 +52,31 @@ class Approval(Report):
     by: str
     reason: str
     at: datetime
+    signature: str = ""
+    """The actor's, of ``signed_digest``; empty before it is signed."""
+
+    @property
+    def signed_digest(self) -> str:
+        """The digest of everything but the signature: what is signed."""
+        return json_digest(self.model_dump(mode="json", exclude={"signature"}))
+
+    def signed_by(self, signer: Signer) -> Self:
+        """The same decision, signed by the account that acts."""
+        return self.model_copy(update={"signature": signer.sign("approval", self.signed_digest)})
+
+    def verify_signature(self, trusted: TrustedKeys) -> None:
+        """Check that the actor signed exactly this.
+
+        Raises:
+            Refused: nobody did, somebody else did, or it was altered since.
+        """
+        verify(
+            trusted,
+            account=self.actor,
+            statement="approval",
+            digest=self.signed_digest,
+            signature=self.signature,
+        )
 
     def headline(self) -> dict[str, MetadataType]:
         """Who decided what."""
@@ -44,7 +84,12 @@ class Approval(Report):
 
 
 def verify_approval(
-    approval: Approval | None, *, version: int, verdict: Verdict, recorded: str | None
+    approval: Approval | None,
+    *,
+    version: int,
+    verdict: Verdict,
+    recorded: str | None,
+    trusted: TrustedKeys,
 ) -> None:
     """Check that a person approved exactly this model, report and policy.
 
@@ -53,15 +98,21 @@ def verify_approval(
         version: the registered version that is to be released.
         verdict: the version's verdict, already verified.
         recorded: the approval's digest in the registry.
+        trusted: the public keys of whoever may sign.
 
     Raises:
-        Refused: there is none, it was altered, it is a rejection, or it is about other evidence.
+        Refused: there is none, it was altered, nobody who may signed it, it is a rejection, or it is about
+            other evidence.
     """
     mend = f'python run.py --approve {version} --by WHO --reason "…"'
     if approval is None:
         raise Refused(f"Version {version} has no approval, and production needs one: {mend}")
     if approval.digest != recorded:
         raise Refused(f"The approval of version {version} was altered after it was given: {mend}")
+    try:
+        approval.verify_signature(trusted)
+    except Refused as refusal:
+        raise Refused(f"The approval of version {version} does not count: {refusal}. {mend}") from refusal
     if approval.decision != "approved":
         raise Refused(f"Version {version} was rejected by {approval.by}: {approval.reason}")
     evidence = verdict.evidence

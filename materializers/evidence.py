@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zenml.client import Client
 
 from materializers.approval import verify_approval
 from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.model_signature import verify_model
 from materializers.report import Record
+from materializers.signatures import TrustedKeys
 from materializers.tracking_database import make_whole
 from materializers.verdict import verify_verdict
 
@@ -32,6 +36,19 @@ DECISION = "decision"
 def was_live_tag(environment: str) -> str:
     """The registry tag of every version that was ever live in an environment; it is never taken back."""
     return f"was_live_{environment}"
+
+
+@dataclass(frozen=True)
+class PresentModel:
+    """A model directory as it lies on this machine now.
+
+    Args:
+        directory: where.
+        digest: of its bytes.
+    """
+
+    directory: Path
+    digest: str
 
 
 class RegisteredVersion(Record):
@@ -177,35 +194,67 @@ def run_verdict_digest(run_id: str) -> str | None:
     return str(recorded) if recorded is not None else None
 
 
-def verify_arm(arm: Arm, *, model_name: str, environment: Environment, model_digest: str) -> None:
+def run_output(run_id: str, name: str) -> Any:
+    """Load one output of a run as it is stored now.
+
+    Raises:
+        Refused: the run or the output is gone.
+        DamagedArtifact: it cannot be read.
+    """
+    try:
+        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
+    except KeyError as error:
+        raise Refused(
+            f"Run {run_id} is gone, and with it the evidence of the version it made. "
+            "Train again: python run.py --train"
+        ) from error
+    for step_run in run.steps.values():
+        if name in step_run.outputs:
+            return step_run.outputs[name][0].load()
+    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
+
+
+def verify_arm(
+    arm: Arm, *, model_name: str, environment: Environment, model: PresentModel, trusted: TrustedKeys
+) -> None:
     """Check that one version may be served in one environment, on what is recorded and present now.
 
     Args:
         arm: the version with its verdict and approval.
         model_name: the registered model that the release is for.
         environment: production needs a person's approval beside the verdict.
-        model_digest: digest of the model directory that is about to be served.
+        model: the model directory that is about to be served.
+        trusted: the public keys of the gate and of whoever may approve.
 
     Raises:
         Refused: anything is missing, altered, about something else, or says no; or a person rejected it.
         ServiceUnreachable: the registry cannot be read, so nothing is released.
     """
-    entry = verify_evidence(arm, model_name=model_name, model_digest=model_digest)
+    entry = verify_evidence(arm, model_name=model_name, model=model, trusted=trusted)
+    _verify_person(arm, entry, environment, trusted)
+
+
+def _verify_person(
+    arm: Arm, entry: RegisteredVersion, environment: Environment, trusted: TrustedKeys
+) -> None:
+    """Check what persons decided on a version whose evidence is in order."""
     if environment == "production":
         verify_approval(
             arm.approval,
             version=arm.version,
             verdict=arm.verdict,
             recorded=entry.tags.get("approval_digest"),
+            trusted=trusted,
         )
-    _require_not_rejected(read_versions(model_name), arm, environment)
+    _require_not_rejected(read_versions(entry.model_name), arm, environment)
 
 
-def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> None:
+def verify_return(arm: Arm, *, model_name: str, environment: Environment, trusted: TrustedKeys) -> None:
     """Check that the registry, too, allows what a deployer holds of an earlier time to be live again.
 
     A deployer's own record is one, the registry's is the other, so that neither is enough when it is altered:
-    the version was live in the environment before, or its evidence allows it today.
+    the version was live in the environment before, or its evidence allows it today. The model's bytes are not
+    looked at here: whoever serves them does.
 
     Raises:
         Refused: the registry says otherwise, or does not know the version; or a person rejected it.
@@ -221,7 +270,8 @@ def verify_return(arm: Arm, *, model_name: str, environment: Environment) -> Non
         )
     was_live = entry.tags.get(was_live_tag(environment)) == "true"
     if not was_live or entry.tags.get("model_digest") != arm.model_digest:
-        verify_arm(arm, model_name=model_name, environment=environment, model_digest=arm.model_digest)
+        entry = _verify_records(arm, model_name=model_name, model_digest=arm.model_digest)
+        _verify_person(arm, entry, environment, trusted)
 
 
 def _require_not_rejected(versions: list[RegisteredVersion], arm: Arm, environment: Environment) -> None:
@@ -260,11 +310,39 @@ def _release_another(decided: str, version: int, environment: Environment) -> st
     )
 
 
-def verify_evidence(arm: Arm, *, model_name: str, model_digest: str) -> RegisteredVersion:
-    """Check a version's model, verdict and records, whatever persons decided on it; return its entry.
+def verify_evidence(
+    arm: Arm, *, model_name: str, model: PresentModel, trusted: TrustedKeys
+) -> RegisteredVersion:
+    """Check a version's model, verdict, signature and records, whatever persons decided; return its entry.
 
     Raises:
         Refused: anything is missing, altered, about something else, or says no.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    entry = _verify_records(arm, model_name=model_name, model_digest=model.digest)
+    verify_signature(arm, model, trusted)
+    return entry
+
+
+def verify_signature(arm: Arm, model: PresentModel, trusted: TrustedKeys) -> None:
+    """Check that the gate signed this model with this verdict.
+
+    Raises:
+        Refused: it did not.
+    """
+    if arm.signature is None:
+        raise Refused(
+            f"The gate signed no model of version {arm.version}: it is of before models were signed. Train "
+            "again: python run.py --train"
+        )
+    verify_model(model.directory, arm.verdict, arm.signature, trusted)
+
+
+def _verify_records(arm: Arm, *, model_name: str, model_digest: str) -> RegisteredVersion:
+    """Check that verdict, registry and run say the same of a model with this digest; return its entry.
+
+    Raises:
+        Refused: they do not, or the verdict says no.
         ServiceUnreachable: the registry cannot be read.
     """
     entry = read_version(model_name, arm.version)

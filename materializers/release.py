@@ -24,6 +24,8 @@ class Arm(Record):
     model_uri: str
     verdict: Verdict
     approval: Approval | None = None
+    signature: str | None = None
+    """The gate's, of model and verdict; None in a release of before models were signed."""
 
 
 class Release(Report):

@@ -37,10 +37,14 @@ PAGE_PICTURE_BYTES = 1_000_000
 """Pictures that a page shows; base64 makes them a third larger, and the dashboard loads a page at once."""
 
 
+def canonical_json(value: object) -> str:
+    """``value`` as JSON with sorted keys and no spaces, which is the same wherever it is written."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def json_digest(value: object) -> str:
-    """The sha256 (hex) of ``value`` as canonical JSON: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The sha256 (hex) of ``value`` as canonical JSON, in UTF-8."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 class Record(BaseModel):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from materializers.errors import Refused
 from materializers.report import Record, Report
@@ -19,10 +21,16 @@ if TYPE_CHECKING:
 Outcome = Literal["passed", "refused", "not_assessed"]
 Requirement = Literal["required", "advisory"]
 Direction = Literal[">=", "<="]
+Compare = Literal["point", "lower", "upper"]
+"""What of a number is compared with its limit: itself, or a bound of its 95 % interval."""
 
 
 class RuleResult(Record):
-    """One rule of the policy, applied to one subject (the model, or one of its classes)."""
+    """One rule of the policy, applied to one subject (the model, one of its classes, a group of pictures).
+
+    What came with format 2 of the verdict is written where it says something, so that a result of format 1
+    keeps its digest.
+    """
 
     rule: str
     subject: str | None = None
@@ -34,17 +42,49 @@ class RuleResult(Record):
     n: int | None = None
     outcome: Outcome
     reason: str | None = None
+    compare: Compare = "point"
+    min_n: int = 0
+
+    @model_serializer(mode="wrap")
+    def _as_short_as_it_says(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        for name, default in (("compare", "point"), ("min_n", 0)):
+            if values[name] == default:
+                del values[name]
+        return values
 
     @property
     def name(self) -> str:
         """The rule, with its subject where it has one."""
         return f"{self.rule} of {self.subject}" if self.subject else self.rule
 
+    @property
+    def decisive(self) -> float | None:
+        """The number that is compared with the limit; None where there is none."""
+        if self.min_n and (self.n is None or self.n < self.min_n):
+            return None
+        if self.compare == "point" or self.measured is None:
+            return self.measured
+        if self.interval is None:
+            return None
+        return self.interval[0] if self.compare == "lower" else self.interval[1]
+
+    @property
+    def required_of_it(self) -> str:
+        """What the number, or a bound of it, must be."""
+        bound = "" if self.compare == "point" else f"{self.compare} bound "
+        return f"{bound}{self.direction} {self.limit:g}"
+
     def sentence(self) -> str:
         """What was measured beside its limit, in words."""
         measured = "not assessed" if self.measured is None else f"{self.measured:.4g}"
+        bound = (
+            ""
+            if self.compare == "point" or self.decisive is None
+            else f", {self.compare} bound {self.decisive:.4g}"
+        )
         why = f" ({self.reason})" if self.reason else ""
-        return f"{self.name}: {measured}, limit {self.direction} {self.limit:g}{why}"
+        return f"{self.name}: {measured}{bound}, limit {self.direction} {self.limit:g}{why}"
 
 
 class EvidenceDigests(Record):
@@ -57,16 +97,30 @@ class EvidenceDigests(Record):
     code: str
 
 
+class Opponent(Record):
+    """A version that the judged model was compared with."""
+
+    version: int
+    model: str
+    """Digest of its model directory."""
+
+
 class Verdict(Report):
     """Whether one model may be released, rule by rule."""
 
     template: ClassVar[str] = "verdict.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"champion": 2}
 
+    format_version: int = 2
     model_name: str
     outcome: Outcome
-    compared: Literal["point"]
+    compared: Literal["point", "rule"]
+    """Format 1 compared every point estimate; now each rule says what of its number is compared."""
     rules: tuple[RuleResult, ...]
     evidence: EvidenceDigests
+    champion: Opponent | None = None
+    """What was in production when it was judged; None: nothing was."""
 
     def headline(self) -> dict[str, MetadataType]:
         """The outcome and the rules that did not pass."""
@@ -91,7 +145,7 @@ def derive_outcome(rules: Sequence[RuleResult]) -> Outcome:
     ``refused`` when a required rule is; else ``not_assessed`` when a required rule is, or when nothing is
     required at all; else ``passed``.
     """
-    required = [judge(r.measured, r.limit, r.direction) for r in rules if r.requirement == "required"]
+    required = [judge(r.decisive, r.limit, r.direction) for r in rules if r.requirement == "required"]
     if "refused" in required:
         return "refused"
     return "not_assessed" if "not_assessed" in required or not required else "passed"

@@ -24,10 +24,11 @@ from pipelines.running import RunningSettings
 from steps.data.ingest import ClassChanges, IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
-from steps.evaluation.evaluate import EvaluateSettings
 from steps.evaluation.policy import Policy
+from steps.evaluation.settings import EvaluateSettings
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
+from steps.registry.approvers import ApprovalSettings
 from steps.training.calibration.calibration import CalibrateSettings
 from steps.training.settings import DECIDES_NOTHING, TrainSettings
 from steps.training.tuning.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
@@ -68,6 +69,8 @@ class ProductSettings(Record):
 
     model: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     experiment: str
+    purpose: str = "Sorts product photographs into the categories of a catalogue."
+    """What the model is for, on its card."""
     classes: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field(min_length=2)
     class_changes: ClassChanges = ClassChanges()
     source: SourceSettings
@@ -111,6 +114,7 @@ class Config(Record):
     cross_validate: CrossValidationSettings
     evaluate: EvaluateSettings
     policy: Policy
+    approval: ApprovalSettings
     deployment: DeploymentSettings
     trigger: TriggerSettings
     inference: InferenceSettings
@@ -139,6 +143,7 @@ class Config(Record):
             architecture=self.train.architecture,
             source_name=self.product.source.name,
             policy=self.policy.digest,
+            compliance=self.approval.digest,
         )
 
 
@@ -159,7 +164,7 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         _merge(tree, _assignment(assignment))
     _refuse_unknown_keys(tree, Config, ())
     try:
-        return Config.model_validate(tree)
+        config = Config.model_validate(tree)
     except ValidationError as error:
         # A misspelt key comes first: that the right one is missing follows from it.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
@@ -169,6 +174,19 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         given = f" (given: {redact(repr(first['input']), {})})" if scalar else ""
         said = _in_words(first["type"], keys) or first["msg"].removeprefix("Value error, ")
         raise UsageError(f"configuration: {place}: {said}{given}") from error
+    try:
+        policy = config.policy.in_force(lambda setting: bool(_value_at(config, setting)))
+    except ValueError as error:
+        raise UsageError(f"configuration: {error}") from error
+    return config.model_copy(update={"policy": policy})
+
+
+def _value_at(config: Config, setting: str) -> Any:
+    """The value of a setting, by the path that ``--set`` takes."""
+    value: Any = config
+    for part in setting.split("."):
+        value = getattr(value, part)
+    return value
 
 
 def _in_words(kind: str, place: tuple[int | str, ...]) -> str | None:

@@ -9,20 +9,30 @@ from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
 from steps.deployment.release import release
+from steps.evaluation.cost.settings import CostSettings
+from steps.evaluation.policy import Policy
+from steps.registry.approvers import ApprovalSettings
 
 
 @pipeline(name="deployment")
 def deployment(
-    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None
+    model_name: str,
+    environment: Environment,
+    mode: Mode,
+    policy: Policy,
+    cost: CostSettings,
+    approval: ApprovalSettings,
+    version: int | None,
 ) -> None:
     """Propose, release, observe, conclude."""
     proposal = candidate(
         model_name=model_name,
         environment=environment,
         mode=mode,
-        policy_digest=policy_digest,
+        policy_digest=policy.digest,
+        approval=approval,
         version=version,
     )
     applied = release(proposal)
-    observation = observe(applied)
-    conclude(applied, observation)
+    observation, _, refusal = observe(applied, policy=policy, cost=cost)
+    conclude(applied, observation, refusal)

@@ -18,7 +18,7 @@ from zenml.utils.io_utils import is_remote
 
 from materializers.carried_run import PROCESS_KEY, this_process
 from materializers.errors import Refused, RunGoesOn, ShutterlineError, UsageError
-from materializers.evidence import read_version
+from materializers.evidence import read_version, run_output
 from pipelines.compiling import write_compiled
 from pipelines.config import Config
 from pipelines.continuous import continuous
@@ -32,7 +32,6 @@ from pipelines.scheduling import Repetition, keep_schedule
 from pipelines.session import PROJECT, close_run, new_run_name
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
-from steps.deployment.candidate import run_output
 from steps.inference.champion import live_release
 from steps.inference.predict import refuse_unwritable, write_predictions
 from steps.monitoring.failure import headline, notify_failure, settle
@@ -255,7 +254,9 @@ def deploy(config: Config, *, environment: Any, version: int | None, how: How = 
         "model_name": config.product.model,
         "environment": environment,
         "mode": config.deployment.mode,
-        "policy_digest": config.policy.digest,
+        "policy": config.policy,
+        "cost": config.evaluate.cost,
+        "approval": config.approval,
         "version": version,
     }
     return start(deployment, config, arguments, how=how)

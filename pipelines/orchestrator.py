@@ -101,6 +101,9 @@ class Orchestrator(Protocol):
             ServiceUnreachable: whoever carries them does not answer.
         """
 
+    def signing_environment(self) -> dict[str, str]:
+        """The variables that lead to the private keys on this machine; none where each person has a key."""
+
     def bring(self, source: str) -> str:
         """The address of a delivery that the steps can read; what only this machine can read is copied.
 

@@ -196,8 +196,7 @@ def _metrics(evaluation: EvaluationReport | None) -> dict[str, Any] | None:
         "accuracy": evaluation.accuracy.value,
         "f1_macro": evaluation.f1_macro.value,
         "roc_auc_macro": evaluation.roc_auc_macro.value,
-        "latency_p50_ms": evaluation.latency.p50_ms,
-        "latency_p99_ms": evaluation.latency.p99_ms,
+        **evaluation.latency_ms,
         "model_bytes": evaluation.model_bytes,
         "per_class": per_class,
     }

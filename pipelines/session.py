@@ -47,6 +47,17 @@ def prepare(stack: str | None) -> None:
     _refuse_dead_server()
     if stack is not None:
         _choose_stack(stack)
+    _lead_to_keys()
+
+
+def _lead_to_keys() -> None:
+    """Let this process sign with the keys that the stack has on this machine; the caller's own come first."""
+    from pipelines.orchestrator import find_orchestrator
+
+    orchestrator = find_orchestrator()
+    if orchestrator is not None:
+        for variable, path in orchestrator.signing_environment().items():
+            os.environ.setdefault(variable, path)
 
 
 def _refuse_dead_server() -> None:

@@ -94,8 +94,16 @@ def learn(
     classifier = train(
         dataset, splits, calibration=config.calibrate, lock=inputs.lock, tuning=tuning, **shared
     )
-    evaluation = evaluate(classifier, dataset, splits, settings=config.evaluate)
-    verdict = gate(
+    evaluation = evaluate(
+        classifier,
+        dataset,
+        splits,
+        settings=config.evaluate,
+        comparison=config.policy.comparison,
+        anchor=config.policy.anchor,
+        model_name=product.model,
+    )
+    verdict, _ = gate(
         classifier, evaluation, data_report, model_name=product.model, policy=config.policy, code=code
     )
     version = register(
@@ -106,6 +114,8 @@ def learn(
         tuning,
         model_name=product.model,
         source_name=product.source.name,
+        purpose=product.purpose,
+        compliance=config.approval.digest,
         origin=origin,
     )
     return version, verdict

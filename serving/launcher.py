@@ -5,6 +5,7 @@ builds the service from the same parts: Seldon's REST and metrics applications u
 
 - both ports are bound to ``--host``, at once, and a port in use is said in one line;
 - one worker process with threads serves both, without Seldon's processes for metrics and for shared memory;
+- with ``--end-with-stdin`` it ends when whoever started it is no more;
 - a raw picture is a request too (``application/octet-stream``), bodies are limited, and every error has
   Seldon's shape;
 - a model that does not load ends the process: exit code 4, the reason in the last line of the log.
@@ -14,6 +15,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -45,6 +47,7 @@ WORKER_TIMEOUT_S = 60
 GRACEFUL_TIMEOUT_S = 30
 # Longer than an ingress keeps an idle connection, so that it is never the server that closes one in use.
 KEEPALIVE_S = 75
+STDIN = 0
 CANNOT_LISTEN = 1
 WRONG_USE = 2
 
@@ -196,6 +199,13 @@ def listen(host: str, port: int) -> socket.socket:
         raise NotStartedError(CANNOT_LISTEN, f"cannot listen on {host} port {port}: {error}") from error
 
 
+def _end_with_stdin() -> None:
+    """Wait until standard input ends, then have this process end as by SIGTERM."""
+    while os.read(STDIN, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _classifier(parameters: str) -> PictureClassifier:
     try:
         return PictureClassifier(**parse_parameters(json.loads(parameters)))
@@ -220,6 +230,11 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
         type=int,
         default=DEFAULT_MAX_BODY_BYTES,
         help="a larger request gets a 413 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="end when standard input does: a pipe ends with the process that holds its other end",
     )
     parser.add_argument(
         "--parameters",
@@ -257,6 +272,9 @@ def main(arguments: list[str]) -> int:
         "keepalive": KEEPALIVE_S,
         "loglevel": "warning",
     }
+    if options.end_with_stdin:
+        # Of gunicorn's master alone: its worker, which is forked, has no thread of the master's.
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     Server(application, classifier, settings).run()
     return 0
 

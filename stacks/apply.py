@@ -78,9 +78,16 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
     from zenml.exceptions import ZenMLBaseException
 
     from stacks.difference import Registration
+    from stacks.key_pairs import make_keys, missing_keys
 
+    keys = Path(stack.demo_keys).expanduser() if stack.demo_keys else None
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # a second registrar waits, and then finds nothing to do
+        made = missing_keys(keys) if keys else []
+        for name in made:
+            sys.stdout.write(f"demo key pair {name}: (none) → {keys}/{name}.pem\n")
+            if keys is not None and not dry_run:
+                make_keys(keys, name)
         try:
             changes = Registration(stack, repository(), source_root=PROJECT).changes()
             for change in changes:
@@ -93,7 +100,7 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
                 f"ZenML's store cannot be read or written ({reason}): `zenml status` names it; "
                 "run the same command when it answers"
             ) from error
-    if not changes:
+    if not changes and not made:
         sys.stdout.write(f"{stack.name}: no change\n")
     elif dry_run:
         sys.stdout.write(f"{stack.name}: nothing written: run it without --dry-run\n")

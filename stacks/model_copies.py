@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from materializers.classifier import fetch_model_directory
 from materializers.errors import Refused, ServiceUnreachable
+from materializers.evidence import PresentModel
 from serving.model_directory import ModelDirectoryError, model_digest
 
 INCOMPLETE = ".part-"
@@ -24,8 +25,8 @@ class ModelCopies:
         """Where the copy with this digest lies."""
         return self._directory / digest
 
-    def fetch(self, uri: str) -> str:
-        """Copy a model directory from the artifact store and return the digest of what arrived.
+    def fetch(self, uri: str) -> PresentModel:
+        """Copy a model directory from the artifact store and return what arrived.
 
         Raises:
             ServiceUnreachable: it cannot be read there, or not written here.
@@ -35,7 +36,7 @@ class ModelCopies:
         try:
             fetch_model_directory(uri, incoming)
             digest = model_digest(incoming)
-            if self.digest(digest) != digest:
+            if self.whole(digest) is None:
                 shutil.rmtree(self.path(digest), ignore_errors=True)
                 incoming.rename(self.path(digest))
         except OSError as error:
@@ -46,14 +47,15 @@ class ModelCopies:
             ) from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-        return digest
+        return PresentModel(self.path(digest), digest)
 
-    def digest(self, wanted: str) -> str | None:
-        """Compute the digest of the copy that is named ``wanted``; None where there is no whole one."""
+    def whole(self, wanted: str) -> PresentModel | None:
+        """The copy that is named ``wanted``; None where there is none, or its bytes have another digest."""
         try:
-            return model_digest(self.path(wanted))
+            digest = model_digest(self.path(wanted))
         except ModelDirectoryError:
             return None
+        return PresentModel(self.path(wanted), digest) if digest == wanted else None
 
     def prune(self, keep: Collection[str]) -> None:
         """Remove copies that no release needs, and what a killed command left."""

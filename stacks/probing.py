@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from serving.launching import READINESS, says_ready
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,11 +21,9 @@ def is_ready(connect: Callable[[], httpx.Client], base_url: str, version: str, m
     """Whether what serves below ``base_url`` is ready, as this version with this model."""
     try:
         with connect() as client:
-            answer = client.get(f"{base_url}/health/status")
-        if answer.status_code != httpx.codes.OK:
-            return False
-        status = answer.json()["jsonData"]
-        return (status["model_version"], status["model_digest"]) == (version, model_digest)
+            answer = client.get(f"{base_url}{READINESS}")
+        said = answer.json()
+        return says_ready(answer.status_code, said, model_version=version, model_digest=model_digest)
     except NO_PREDICTION:
         return False
 

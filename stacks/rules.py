@@ -21,8 +21,8 @@ SECRET_KEY = re.compile(
 """Settings that hold a secret; the addresses of an alerter's targets have tokens in them."""
 NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret)$")
 """Keys that hold the name of a secret that ZenML or Kubernetes keeps, not the secret."""
-SECRETS_BY_NAME = "environment_secrets"
-"""The variables below it name the secrets of Kubernetes that hold their values."""
+SECRETS_BY_NAME = ("environment_secrets", "step_secrets")
+"""The variables below them name the secrets of Kubernetes that hold their values."""
 IN_THE_OPEN = "environment"
 """The variables below it are written into each step's container as they are."""
 MAY_BE_A_VALUE = frozenset({"urls"})
@@ -103,7 +103,7 @@ def names_a_secret(key: str) -> bool:
 def _check_secret(where: str, keys: KeyPath, value: str, own: str) -> None:
     """Refuse a secret that would be kept in plain text; ``own`` is what of the value the file itself says."""
     key, above = keys[-1], keys[:-1]
-    if SECRETS_BY_NAME in above or not value:
+    if not value or any(name in above for name in SECRETS_BY_NAME):
         return
     has_password = any("://" in text and urlsplit(text).password for text in (value, own))
     if not names_a_secret(key):
@@ -116,7 +116,7 @@ def _check_secret(where: str, keys: KeyPath, value: str, own: str) -> None:
     if IN_THE_OPEN in above:
         raise UsageError(
             f"{where}: {key!r} would stand in plain text in each step's container: name the secret of "
-            f"Kubernetes that holds it: {SECRETS_BY_NAME}: {{{key}: SECRET.KEY}}"
+            f"Kubernetes that holds it: {SECRETS_BY_NAME[0]}: {{{key}: SECRET.KEY}}"
         )
     mend = f"in a setting of the component itself, {REFER}" if above else REFER
     if own and not OWN_REFERENCE.fullmatch(own):

@@ -13,8 +13,10 @@ from typing import Self, TypeVar
 
 from materializers.approval import verify_approval
 from materializers.errors import Refused, UsageError
+from materializers.evidence import PresentModel, verify_signature
 from materializers.release import Arm, Environment, Release
 from materializers.report import Record
+from materializers.signatures import TrustedKeys
 from materializers.verdict import verify_verdict
 
 # Releases that --rollback can go back to, one after the other.
@@ -136,22 +138,26 @@ def place_in_history(chain: Sequence[Entry], arm: Arm, environment: Environment)
     )
 
 
-def verify_as_pinned(release: Release, arm: Arm, pinned: Entry, present: str) -> None:
+def verify_as_pinned(
+    release: Release, arm: Arm, pinned: Entry, model: PresentModel, trusted: TrustedKeys
+) -> None:
     """Check a release that was live before on its own evidence: what was pinned when it went live.
 
     Args:
         release: what is to go back live; ``arm`` is its candidate.
         arm: the version.
         pinned: what the deployer holds of it.
-        present: the digest of the model directory that is about to be served.
+        model: the model directory that is about to be served.
+        trusted: the public keys of the gate and of whoever may approve.
 
     Raises:
-        Refused: verdict, approval or model are not those that were verified then, or the verdict says no.
+        Refused: verdict, approval, signature or model are not those that were verified then, or the verdict
+            says no.
     """
-    if not arm.model_digest == pinned.model_digest == present:
+    if not arm.model_digest == pinned.model_digest == model.digest:
         raise Refused(
             f"The model of version {arm.version} was {pinned.model_digest[:12]} when live; the release "
-            f"names {arm.model_digest[:12]}, and its bytes give {present[:12]} now: "
+            f"names {arm.model_digest[:12]}, and its bytes give {model.digest[:12]} now: "
             "it was altered. Train again: python run.py --train"
         )
     if arm.verdict.model_name != release.model_name:
@@ -159,8 +165,13 @@ def verify_as_pinned(release: Release, arm: Arm, pinned: Entry, present: str) ->
             f"The verdict is about {arm.verdict.model_name}, the release is of {release.model_name}."
         )
     recorded: dict[str, str | None] = {"deployer": pinned.verdict_digest}
-    verify_verdict(arm.verdict, model_digest=present, recorded=recorded)
+    verify_verdict(arm.verdict, model_digest=model.digest, recorded=recorded)
+    verify_signature(arm, model, trusted)
     if release.environment == "production":
         verify_approval(
-            arm.approval, version=arm.version, verdict=arm.verdict, recorded=pinned.approval_digest
+            arm.approval,
+            version=arm.version,
+            verdict=arm.verdict,
+            recorded=pinned.approval_digest,
+            trusted=trusted,
         )

@@ -60,6 +60,9 @@ class StackFile(BaseModel):
 
     name: str = Field(min_length=1)
     components: Components
+    demo_keys: str | None = Field(
+        default=None, min_length=1, description="folder in which the registrar makes missing key pairs"
+    )
     without_tls: dict[str, Annotated[str, Field(pattern=r"\S")]] = Field(
         default_factory=dict,
         description="addresses of the network that may be asked without TLS, and why",

@@ -23,7 +23,7 @@ import pytest
 from tests.stacks.dockerfiles import copied, stages
 
 ANSWERS_WITHIN_S = 20.0
-ENVIRONMENT = "/opt/venv"
+ENVIRONMENT, SERVING_ENVIRONMENT = "/opt/venv", "/opt/venv-serving"
 MERGED = ("bin", "lib", "lib64")
 HARDENED = (
     "--read-only",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -94,15 +94,20 @@ def lite0(**changes: object) -> TrainSettings:
 @cache
 def labelled() -> Labelled:
     """Every picture there is."""
-    photographs = FOLDER.is_dir()
+    return _labelled("clothing photographs", _photographs()) if FOLDER.is_dir() else sample()
+
+
+@cache
+def sample() -> Labelled:
+    """The pictures of ``data/*.zip``."""
+    return _labelled("pictures of data/*.zip", _delivered())
+
+
+def _labelled(what: str, pictures: Iterable[tuple[str, str, bytes]]) -> Labelled:
     dataset = ImageDataset.from_pictures(
         Picture(each.data, label, each.width, each.height, each.orientation, path)
-        for path, label, each in (
-            (path, label, strip_metadata(data))
-            for path, label, data in (_photographs() if photographs else _delivered())
-        )
+        for path, label, each in ((path, label, strip_metadata(data)) for path, label, data in pictures)
     )
-    what = "clothing photographs" if photographs else "pictures of data/*.zip"
     classes = tuple(sorted(set(dataset.index["label"])))
     return Labelled(f"{len(dataset):,} {what}, {len(classes)} classes", dataset, classes)
 

@@ -17,6 +17,11 @@ class Metric(Record):
     high: float | None = None
     n: int
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both bounds; None where there are none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 class Measured(Record):
     """One number under the name that a policy knows it by.
@@ -26,12 +31,15 @@ class Measured(Record):
         subject: what of the model it is about, such as a class; None: the model.
         value: None where it was not measured.
         reason: why not, in one sentence.
+        spared: there is nothing of the kind to measure, or too little, and that alone speaks against no
+            model: it is listed and decides nothing.
     """
 
     metric: str
     subject: str | None = None
     value: Metric | None
     reason: str | None = None
+    spared: bool = False
 
 
 class Section(Record):

@@ -34,21 +34,20 @@ class CompiledStep(NamedTuple):
     name: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    """Variable → ``SECRET.KEY`` of Kubernetes."""
     upstream: Sequence[str]
     settings: ShutterlineKubeflowSettings
     retry: StepRetryConfig | None
 
 
-def compile_pipeline(
-    name: str, steps: Sequence[CompiledStep], *, image: str, secrets: Mapping[str, str]
-) -> str:
+def compile_pipeline(name: str, steps: Sequence[CompiledStep], *, image: str) -> str:
     """Compile the steps of one run.
 
     Args:
         name: of the pipeline, and of its runs.
         steps: each after those that it depends on.
         image: of every container.
-        secrets: variable → ``SECRET.KEY`` of Kubernetes, for every container.
 
     Returns:
         Kubeflow's intermediate representation with its platform specification, as YAML.
@@ -61,7 +60,7 @@ def compile_pipeline(
         for step in steps:
             task = _component(step, image)()
             tasks[step.name] = task.after(*(tasks[before] for before in step.upstream))
-            _configure(task, step, secrets)
+            _configure(task, step)
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pipeline.yaml"
@@ -79,7 +78,7 @@ def _component(step: CompiledStep, image: str) -> Any:
     return dsl.container_component(container)
 
 
-def _configure(task: "PipelineTask", step: CompiledStep, secrets: Mapping[str, str]) -> None:
+def _configure(task: "PipelineTask", step: CompiledStep) -> None:
     """Give the task all that ZenML's orchestrator drops."""
     from kfp import kubernetes
 
@@ -88,7 +87,7 @@ def _configure(task: "PipelineTask", step: CompiledStep, secrets: Mapping[str, s
     kubernetes.use_field_path_as_env(task, KUBEFLOW_RUN, RUN_LABEL)
     for variable, value in sorted(step.environment.items()):
         task.set_env_variable(variable, value)
-    for variable, reference in sorted(secrets.items()):
+    for variable, reference in sorted(step.secrets.items()):
         secret, _, key = reference.partition(".")
         kubernetes.use_secret_as_env(task, secret, {key: variable})
     kubernetes.empty_dir_mount(task, volume_name="scratch", mount_path=SCRATCH)

@@ -47,6 +47,7 @@ class ShutterlineKubeflowOrchestratorConfig(KubeflowOrchestratorConfig, Shutterl
         kubeflow_token: the bearer token that Kubeflow asks of a client; None where it asks for none.
         environment: plain variables of every step's container, such as ``AWS_REGION``.
         environment_secrets: variables that Kubernetes secrets hold: name of the variable → ``SECRET.KEY``.
+        step_secrets: the same of one step alone, by its name: none but the gate gets the gate's key.
         poll_s: how often a waiting client asks whether the run has ended.
         timeout: seconds after which a run that a client waits for is ended.
     """
@@ -58,6 +59,7 @@ class ShutterlineKubeflowOrchestratorConfig(KubeflowOrchestratorConfig, Shutterl
     kubeflow_token: str | None = SecretField(default=None)
     environment: dict[str, str] = Field(default_factory=dict)
     environment_secrets: dict[str, str] = Field(default_factory=dict)
+    step_secrets: dict[str, dict[str, str]] = Field(default_factory=dict)
     poll_s: float = Field(default=2.0, gt=0)
     timeout: PositiveInt = 3600
 

@@ -104,6 +104,10 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         settings = DockerSettings(parent_image=self.config.image, skip_build=True)
         return [BuildConfiguration(key=ORCHESTRATOR_DOCKER_IMAGE_KEY, settings=settings)]
 
+    def signing_environment(self) -> dict[str, str]:
+        """None: each person has a key, and names it in the environment; steps get theirs from Kubernetes."""
+        return {}
+
     def bring(self, source: str) -> str:
         """An address of a delivery that steps can read: one of this machine is uploaded.
 
@@ -259,14 +263,20 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
                 name=name,
                 arguments=("--snapshot_id", str(snapshot.id), "--step_name", name),
                 environment={**_open(step_environments[name]), **STEP_ENVIRONMENT, **self.config.environment},
+                secrets=self._secrets_of(name),
                 upstream=step.spec.upstream_steps,
                 settings=self._settings_of(step),
                 retry=step.config.retry,
             )
             for name, step in snapshot.step_configurations.items()
         ]
-        secrets = {API_KEY: f"{self.config.api_key_secret}.api_key", **self.config.environment_secrets}
-        return compile_pipeline(self._name(snapshot), steps, image=self.config.image, secrets=secrets)
+        return compile_pipeline(self._name(snapshot), steps, image=self.config.image)
+
+    def _secrets_of(self, step: str) -> dict[str, str]:
+        """Variable → ``SECRET.KEY`` of a step's container."""
+        config = self.config
+        every = {API_KEY: f"{config.api_key_secret}.api_key", **config.environment_secrets}
+        return {**every, **config.step_secrets.get(step, {})}
 
     def _settings_of(self, step: Step) -> ShutterlineKubeflowSettings:
         """What a step's container is given; ZenML's own resource settings count where ours say nothing."""

@@ -18,6 +18,7 @@ from zenml.services import BaseService
 from materializers.errors import Refused, ServiceUnreachable
 from materializers.evidence import verify_arm, verify_return
 from materializers.release import Environment, Release
+from materializers.signatures import TrustedKeys
 from stacks.local_deployer import loopback, microservice
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig, SeldonLocalModelDeployerFlavor
 from stacks.local_deployer.service import SeldonLocalService, record_services, service_list
@@ -34,6 +35,7 @@ from stacks.served import (
     same_arm,
     verify_as_pinned,
 )
+from stacks.trusted_keys import trusted_keys
 
 
 class SeldonLocalModelDeployer(ReleasingModelDeployer):
@@ -77,7 +79,8 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
                 arm,
                 model_name=release.model_name,
                 environment=release.environment,
-                model_digest=site.models.fetch(arm.model_uri),
+                model=site.models.fetch(arm.model_uri),
+                trusted=self.trusted_keys(),
             )
             entry = Entry.pin(as_live(release, site.url(key)), arm)
             site.roll_out(key, entry, arm, site.state.deployment(key).past(entry))
@@ -102,14 +105,17 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
             place = place_in_history(chain, arm, release.environment)
             pinned = chain[place]
             with suppress(ServiceUnreachable):
-                verify_return(arm, model_name=release.model_name, environment=release.environment)
+                verify_return(
+                    arm,
+                    model_name=release.model_name,
+                    environment=release.environment,
+                    trusted=self.trusted_keys(),
+                )
             if pinned is deployment.live and self.healthy(pinned.release):
                 return pinned.release
             site.ingress.require_address()
-            present = site.models.digest(pinned.model_digest)
-            if present != pinned.model_digest:
-                present = site.models.fetch(arm.model_uri)
-            verify_as_pinned(release, arm, pinned, present)
+            model = site.models.whole(pinned.model_digest) or site.models.fetch(arm.model_uri)
+            verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
             entry = pinned.model_copy(update={"release": as_live(release, site.url(key))})
             site.roll_out(key, entry, arm, chain[:place])
             return entry.release
@@ -156,6 +162,14 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         """Every live release, of every model and environment."""
         deployments = sorted(self._site.settled_state().deployments.items())
         return [deployment.live.release for _, deployment in deployments if deployment.live]
+
+    def trusted_keys(self) -> TrustedKeys:
+        """The public keys that the stack file names.
+
+        Raises:
+            UsageError: there is none of the gate, or one cannot be used.
+        """
+        return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, past every proxy: it lies on this machine's loopback."""

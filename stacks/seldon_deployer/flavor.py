@@ -15,7 +15,14 @@ from materializers.resources import QUANTITY
 
 NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 OPTIONAL = frozenset(
-    {"kubernetes_url", "kubernetes_token", "kubernetes_ca", "kubernetes_context", "s3_endpoint"}
+    {
+        "kubernetes_url",
+        "kubernetes_token",
+        "kubernetes_ca",
+        "kubernetes_context",
+        "s3_endpoint",
+        "gate_public_key",
+    }
 )
 Memory = Annotated[str, Field(pattern=QUANTITY)]
 ADDRESS = re.compile(r"https?://[^/\s?#]+(?:/[^\s?#]*)?")
@@ -113,6 +120,8 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
         lock_timeout_s: how long to wait for another command that changes what is served.
         stop_timeout_s: how long pods may take to end.
         max_body_bytes: a larger request gets a 413.
+        gate_public_key: whose signature a model and its verdict need: PEM text.
+        actor_public_keys: by account, whose signatures count on approvals and audit entries: PEM text.
         staging: the environment's settings.
         production: the environment's settings.
     """
@@ -134,6 +143,8 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
     lock_timeout_s: float = Field(default=180.0, ge=0)
     stop_timeout_s: float = Field(default=120.0, ge=0)
     max_body_bytes: int = Field(default=32_000_000, gt=0)
+    gate_public_key: str | None = None
+    actor_public_keys: dict[str, str] = Field(default_factory=dict)
     staging: StagingSettings = StagingSettings()
     production: ProductionSettings = ProductionSettings()
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from materializers.errors import UsageError
 from materializers.release import Arm, Environment, Release
-from stacks.launching import LAUNCHER, launcher_arguments
+from serving.launching import LAUNCHER, launcher_arguments
 from stacks.seldon_deployer.flavor import Probes, SeldonClusterModelDeployerConfig, StagingSettings
 from stacks.seldon_deployer.resource import (
     ALL_TRAFFIC,
@@ -196,9 +196,10 @@ def _serve(
         command=("python", *LAUNCHER),
         args=tuple(
             launcher_arguments(
-                arm,
                 model_name=release.model_name,
+                model_version=str(arm.version),
                 model_directory=MODEL_FOLDER,
+                model_digest=arm.model_digest,
                 host="0.0.0.0",  # noqa: S104 - of the pod, whose network is the cluster's
                 port=HTTP_PORT,
                 metrics_port=METRICS_PORT,

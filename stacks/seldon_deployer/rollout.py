@@ -32,6 +32,7 @@ from stacks.seldon_deployer.resource import Specification
 from stacks.seldon_deployer.state import Kept, Pending, State
 from stacks.seldon_deployer.store import Held, Store, given_up
 from stacks.served import base_url_of, candidate_of
+from stacks.trusted_keys import trusted_keys
 
 ANSWER_TIMEOUT_S = 10.0
 POLL_S = 0.5
@@ -75,13 +76,18 @@ def _is_up(held: Held, pending: Pending) -> bool:
     return held.available and held.unaltered and predicts(pending.coming.release)
 
 
-def may_stay(release: Release) -> bool:
+def may_stay(release: Release, config: SeldonClusterModelDeployerConfig) -> bool:
     """Whether the records allow what another command began to bring up: what it checked is not known here.
 
     A registry that cannot be read allows nothing.
     """
     try:
-        verify_return(candidate_of(release), model_name=release.model_name, environment=release.environment)
+        verify_return(
+            candidate_of(release),
+            model_name=release.model_name,
+            environment=release.environment,
+            trusted=trusted_keys(config.gate_public_key, config.actor_public_keys),
+        )
     except (Refused, UsageError, ServiceUnreachable) as error:
         logger.warning("What was coming up in %s does not stay: %s", release.environment, error)
         return False
@@ -103,7 +109,7 @@ class Rollout:
             if pending is None:
                 return held
             try:
-                if _is_up(held, pending) and may_stay(pending.coming.release):
+                if _is_up(held, pending) and may_stay(pending.coming.release, self._config):
                     return self._conclude(held)
                 if self._is_alive(pending):
                     return held

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from materializers.classifier import fetch_model_directory
 from materializers.data_report import Check
 from materializers.errors import DamagedArtifact
 from materializers.evidence import RegisteredVersion, read_versions
@@ -29,6 +25,7 @@ from steps.data.checks.judging import not_assessed
 from steps.data.joining import with_classes
 from steps.monitoring.signals import dataset_of
 from steps.registry.aliases import CHAMPION, STAGING
+from steps.registry.registered_model import predictor_of
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
@@ -110,7 +107,7 @@ def _with_embeddings(
     """All checks; the model is asked for embeddings where there are pictures enough on both sides."""
     if min(len(delivery), len(reference)) < settings.min_pictures:
         return delivery_drift(delivery.index, reference.index, settings)
-    with _predictor(champion) as predictor:
+    with predictor_of(champion) as predictor:
         ours = embed(predictor, delivery, _spread(delivery.index, settings))
         try:
             theirs = embed(predictor, reference, _spread(reference.index, settings))
@@ -128,25 +125,6 @@ def _not_readable(champion: RegisteredVersion, error: DamagedArtifact) -> str:
     )
     logger.warning("%s", reason)
     return reason
-
-
-@contextmanager
-def _predictor(champion: RegisteredVersion) -> Iterator[Predictor]:
-    """The champion's model, on this machine."""
-    from serving.model_directory import ModelDirectoryError
-    from serving.predictor import Predictor
-
-    with tempfile.TemporaryDirectory(prefix="shutterline-champion-") as name:
-        folder = Path(name)
-        fetch_model_directory(champion.tag("model_uri"), folder)
-        try:
-            predictor = Predictor.load(folder, expected_digest=champion.tag("model_digest"))
-        except ModelDirectoryError as error:
-            raise DamagedArtifact(
-                f"The model of version {champion.version} cannot be compared with: {error}. Put the previous "
-                "release back: python run.py --rollback"
-            ) from error
-        yield predictor
 
 
 def embed(predictor: Predictor, dataset: ImageDataset, image_ids: Sequence[str]) -> NDArray[np.float32]:

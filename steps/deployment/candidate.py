@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml import step
 from zenml.client import Client
@@ -14,10 +16,12 @@ from materializers.classifier import fetch_model_directory
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import (
+    PresentModel,
     RegisteredVersion,
     read_version,
     registry_client,
     registry_errors,
+    run_output,
     verify_arm,
     version_with_alias,
 )
@@ -26,30 +30,12 @@ from materializers.verdict import Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER
+from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 
 
-def run_output(run_id: str, name: str) -> Any:
-    """Load one output of a run as it is stored now.
-
-    Raises:
-        Refused: the run or the output is gone.
-        DamagedArtifact: it cannot be read.
-    """
-    try:
-        run = Client().get_pipeline_run(run_id, allow_name_prefix_match=False)
-    except KeyError as error:
-        raise Refused(
-            f"Run {run_id} is gone, and with it the evidence of the version it made. "
-            "Train again: python run.py --train"
-        ) from error
-    for step_run in run.steps.values():
-        if name in step_run.outputs:
-            return step_run.outputs[name][0].load()
-    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
-
-
-def present_digest(model_uri: str) -> str:
-    """The digest of the model directory as the artifact store holds it now.
+@contextmanager
+def present_model(model_uri: str) -> Iterator[PresentModel]:
+    """The model directory as the artifact store holds it now, on this machine until the context ends.
 
     Raises:
         ServiceUnreachable: the store cannot be read, or the model is gone from it.
@@ -58,11 +44,12 @@ def present_digest(model_uri: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         fetch_model_directory(model_uri, Path(folder))
         try:
-            return model_digest(Path(folder))
+            digest = model_digest(Path(folder))
         except ModelDirectoryError as error:
             raise Refused(
                 f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train"
             ) from error
+        yield PresentModel(Path(folder), digest)
 
 
 def last_approval(entry: RegisteredVersion) -> Approval | None:
@@ -86,6 +73,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     try:
         verdict: Verdict = run_output(entry.run_id, "verdict")
         report: EvaluationReport = run_output(entry.run_id, "evaluation")
+        signature: str | None = run_output(entry.run_id, "signature")
         approval = last_approval(entry)
     except (DamagedArtifact, OSError) as error:
         raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
@@ -105,6 +93,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         model_uri=entry.tag("model_uri"),
         verdict=verdict,
         approval=approval,
+        signature=signature,
     )
 
 
@@ -114,9 +103,12 @@ def propose_release(
     *,
     version: int | None,
     policy_digest: str,
+    approval: ApprovalSettings,
     mode: Mode = "full",
 ) -> Release:
     """The release of ``version`` (None: of the challenger), or a refused one that says why.
+
+    Who approved it is judged by today's ``approval`` settings.
 
     Raises:
         UsageError: there is no such version.
@@ -137,8 +129,17 @@ def propose_release(
     try:
         arm = gather_arm(entry, policy_digest=policy_digest)
         release = release.model_copy(update={"candidate": arm})
-        digest = present_digest(arm.model_uri)
-        verify_arm(arm, model_name=model_name, environment=environment, model_digest=digest)
+        with present_model(arm.model_uri) as model:
+            verify_arm(
+                arm,
+                model_name=model_name,
+                environment=environment,
+                model=model,
+                trusted=active_deployer().trusted_keys(),
+            )
+        if environment == "production" and arm.approval is not None:
+            require_approver(approval, arm.approval.actor)
+            require_other_than_trainer(approval, arm.approval.actor, entry)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.
@@ -153,7 +154,14 @@ def propose_release(
 
 @step(enable_cache=False)
 def candidate(
-    model_name: str, environment: Environment, mode: Mode, policy_digest: str, version: int | None = None
+    model_name: str,
+    environment: Environment,
+    mode: Mode,
+    policy_digest: str,
+    approval: ApprovalSettings,
+    version: int | None = None,
 ) -> Annotated[Release, "proposal"]:
     """Propose the release of one version, or refuse it."""
-    return propose_release(model_name, environment, version=version, policy_digest=policy_digest, mode=mode)
+    return propose_release(
+        model_name, environment, version=version, policy_digest=policy_digest, approval=approval, mode=mode
+    )

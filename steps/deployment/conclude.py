@@ -25,6 +25,7 @@ from materializers.release import Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
+from steps.registry.audit import PIPELINE, record
 
 
 def live_alias(environment: str) -> str:
@@ -43,6 +44,7 @@ def record_release(release: Release) -> Release:
     if not _is_live(release):
         return _superseded(release)
     _write_record(release)
+    _log(release)
     deployer = active_deployer()
     if deployer.mark_recorded(release):
         return release.model_copy(update={"recorded": True})
@@ -51,6 +53,37 @@ def record_release(release: Release) -> Release:
     if now is not None:
         _write_record(now)
     return _superseded(release)
+
+
+def _log(release: Release) -> None:
+    """Write to the audit log what is live now, once.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the log cannot be written; the release stays live and pending.
+    """
+    arm = release.candidate
+    if arm is None:
+        return
+    replaced = release.champion
+    subject = {
+        "model": release.model_name,
+        "environment": release.environment,
+        "version": str(arm.version),
+        "model_digest": arm.model_digest,
+        "verdict_digest": arm.verdict.digest,
+        "approval_digest": arm.approval.digest if arm.approval else "none",
+        "from_version": str(replaced.version) if replaced else "none",
+        "since": release.since.isoformat() if release.since else "unknown",
+    }
+    by = arm.approval.by if arm.approval and release.environment == "production" else PIPELINE
+    record(
+        "rollback" if release.restored else "release",
+        subject,
+        by=by,
+        reason="put back" if release.restored else "released on its verdict",
+        once=True,
+    )
 
 
 def _is_live(release: Release) -> bool:
@@ -106,8 +139,13 @@ def restore_release(before: Release) -> Release:
     )
 
 
-def conclude_release(applied: Release, observation: str) -> Release:
-    """Record the release; a service that does not answer as it is taken out again.
+def conclude_release(applied: Release, observation: str, refusal: str | None = None) -> Release:
+    """Record the release; a service that does not answer as it, or not well enough, is taken out again.
+
+    Args:
+        applied: the release.
+        observation: what should become of it.
+        refusal: why it is refused, where it is.
 
     Raises:
         ServiceFailed: the service did not answer as the released version; the release before it is live
@@ -117,6 +155,8 @@ def conclude_release(applied: Release, observation: str) -> Release:
     if observation == "promote":
         refusal = _refusal(applied)
         return record_release(applied) if refusal is None else _taken_out_as_refused(applied, refusal)
+    if observation == "refuse":
+        return _taken_out_as_refused(applied, refusal or "It was refused.")
     if observation == "roll back":
         if not _is_live(applied):
             return _superseded(applied)
@@ -138,7 +178,12 @@ def _refusal(release: Release) -> str | None:
     if arm is None or all(entry.version != arm.version for entry in read_versions(name)):
         return None
     try:
-        verify_return(arm, model_name=name, environment=release.environment)
+        verify_return(
+            arm,
+            model_name=name,
+            environment=release.environment,
+            trusted=active_deployer().trusted_keys(),
+        )
     except Refused as refusal:
         return str(refusal)
     return None
@@ -249,6 +294,6 @@ def _unanswered(release: Release) -> str:
 
 
 @step(enable_cache=False)
-def conclude(applied: Release, observation: str) -> Annotated[Release, "release"]:
+def conclude(applied: Release, observation: str, refusal: str | None) -> Annotated[Release, "release"]:
     """End the release: recorded, or taken out again."""
-    return conclude_release(applied, observation)
+    return conclude_release(applied, observation, refusal)

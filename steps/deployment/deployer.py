@@ -8,6 +8,7 @@ from zenml.client import Client
 
 from materializers.errors import UsageError
 from materializers.release import Environment, Release
+from materializers.signatures import TrustedKeys
 
 if TYPE_CHECKING:
     import httpx
@@ -66,6 +67,13 @@ class Deployer(Protocol):
 
         Raises:
             ServiceUnreachable: what is live cannot be changed.
+        """
+
+    def trusted_keys(self) -> TrustedKeys:
+        """The public keys that the stack file names.
+
+        Raises:
+            UsageError: there is none of the gate, or one cannot be used.
         """
 
     def connect(self, release: Release) -> httpx.Client:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
+from steps.evaluation.intervals import wilson
 
-CONFIDENCE = 0.95
 NORMAL_95 = 1.959964
 """Standard errors either way that hold 95 % of a normal distribution."""
 
@@ -20,13 +20,7 @@ def share_of(held: NDArray[np.bool_]) -> Metric:
     Args:
         held: ``(n,)``; with no case there is no share.
     """
-    from scipy.stats import binomtest
-
-    n, hits = len(held), int(np.count_nonzero(held))
-    if not n:
-        return Metric(value=None, n=0)
-    interval = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Metric(value=hits / n, low=float(interval.low), high=float(interval.high), n=n)
+    return wilson(int(np.count_nonzero(held)), len(held))
 
 
 def mean_of(values: NDArray[np.float64]) -> Metric:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 from zenml import step
 
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
-from materializers.evaluation_report import EvaluationReport, Latency
+from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset
-from materializers.report import Record
+from materializers.report import json_digest
 from materializers.splits import TEST, Splits
+from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
+from steps.evaluation.settings import EvaluateSettings
 
 if TYPE_CHECKING:
-    from serving.predictor import Predictor
+    from materializers.evaluation.metric import Section
+    from steps.evaluation.examined import Examined
 
 CONFUSION, ROC = "confusion_matrix", "roc_curves"
 NOT_IN_A_METRIC_NAME = re.compile(r"[^\w.\- ]")
@@ -30,132 +30,124 @@ EVALUATION_TAG = "evaluation_sent"
 """Of a run that has a whole evaluation: the report's digest. Written last."""
 
 
-class EvaluateSettings(Record):
-    """How a model is measured."""
-
-    bootstrap_resamples: int = Field(default=1000, ge=100, le=100_000)
-    """Resamples behind each 95 % interval."""
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    latency_requests: int = Field(default=500, ge=100, le=100_000)
-    """Single pictures that are timed; fewer than 100 have no 99th percentile."""
-    latency_warm_up: int = Field(default=20, ge=0, le=100_000)
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    threads: int = Field(default=2, ge=1, le=1024)
-    """For the metrics; the latency is one thread's, as in serving."""
-
-
-def answers(
-    predictor: Predictor,
-    dataset: ImageDataset,
-    image_ids: list[str],
-    true: NDArray[np.int64],
-    *,
-    batch_size: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Ask the predictor for every picture.
-
-    Args:
-        predictor: what would be served.
-        dataset: holds the pictures.
-        image_ids: the n pictures.
-        true: ``(n,)``, their class numbers.
-        batch_size: pictures at a time.
-
-    Returns:
-        The predicted class numbers ``(n,)`` and probabilities ``(n, k)``. An abstention counts by its
-        label, as if it had been given: to abstain makes no metric better or worse. A picture that the
-        predictor refuses is ``UNUSABLE`` and has the ``worst`` scores there are.
-    """
-    from serving.predictor import Prediction
-    from steps.evaluation.metrics import UNUSABLE, worst
-    from steps.progress import progress
-
-    classes = predictor.metadata.classes
-    predicted = np.full(len(image_ids), UNUSABLE)
-    probabilities = np.stack([worst(number, len(classes)) for number in true.tolist()])
-    with progress("evaluate", total=len(image_ids)) as bar:
-        for start in range(0, len(image_ids), batch_size):
-            batch = image_ids[start : start + batch_size]
-            answered = predictor.predict(dataset.pictures(batch), orientations=dataset.orientations(batch))
-            for row, answer in enumerate(answered, start):
-                if isinstance(answer, Prediction):
-                    predicted[row] = classes.index(answer.label)
-                    probabilities[row] = [answer.probabilities[name] for name in classes]
-            bar.advance(len(batch))
-    return predicted, probabilities
-
-
-def measure_latency(
-    predictor: Predictor, pictures: list[tuple[bytes, int]], *, samples: int, warm_up: int
-) -> Latency:
-    """Time one picture and its orientation after the other, from bytes to answer, in this process."""
-    taken = []
-    for number in range(-warm_up, samples):
-        picture, orientation = pictures[number % len(pictures)]
-        begun = time.perf_counter()
-        predictor.predict([picture], orientations=[orientation])
-        if number >= 0:
-            taken.append((time.perf_counter() - begun) * 1000)
-    p50, p99 = np.percentile(taken, (50, 99))
-    return Latency(p50_ms=float(p50), p99_ms=float(p99), n=samples)
-
-
-def evaluate_model(
+def examine(
     classifier: Classifier, dataset: ImageDataset, splits: Splits, settings: EvaluateSettings
-) -> EvaluationReport:
-    """Measure a classifier's serving directory on the test pictures.
+) -> Examined:
+    """Ask the model that would be served for every test picture.
 
     Raises:
         DamagedArtifact: the serving directory is not the one that was trained, or no picture is for testing.
     """
     from serving.model_directory import ModelDirectoryError
     from serving.predictor import Predictor
-    from steps.evaluation.metrics import UNUSABLE, evaluate_answers
-    from steps.evaluation.pictures import confusion_picture, roc_picture
+    from steps.evaluation.answers import answers
+    from steps.evaluation.examined import Examined
 
     serving, digest = classifier.serving_directory, classifier.record.model_digest
     try:
-        wide = Predictor.load(serving, expected_digest=digest, threads=settings.threads)
-        single = Predictor.load(serving, expected_digest=digest)
+        predictor = Predictor.load(serving, expected_digest=digest, threads=settings.threads)
     except ModelDirectoryError as error:
         raise DamagedArtifact(f"{error}. Train again: python run.py --train") from error
-    classes = wide.metadata.classes
     image_ids = splits.image_ids(TEST)
     if not image_ids:
         raise DamagedArtifact("The splits name no test picture: there is nothing to measure the model on.")
+    classes = predictor.metadata.classes
     true = np.array([classes.index(label) for label in dataset.labels(image_ids)])
-    predicted, probabilities = answers(wide, dataset, image_ids, true, batch_size=settings.batch_size)
+    predicted, probabilities = answers(predictor, dataset, image_ids, true, batch_size=settings.batch_size)
+    return Examined(
+        classifier=classifier,
+        predictor=predictor,
+        dataset=dataset,
+        image_ids=tuple(image_ids),
+        true=true,
+        predicted=predicted,
+        probabilities=probabilities,
+    )
+
+
+def report_on(examined: Examined, splits: Splits, settings: EvaluateSettings) -> EvaluationReport:
+    """Everything that is measured of a model by itself.
+
+    Args:
+        examined: the model and its answers.
+        splits: that name its test pictures.
+        settings: how it is measured.
+    """
+    from steps.evaluation.metrics import UNUSABLE, evaluate_answers
+    from steps.evaluation.pictures import confusion_picture, roc_picture
+
+    classes = examined.classes
     metrics = evaluate_answers(
-        true, predicted, probabilities, classes, resamples=settings.bootstrap_resamples, seed=settings.seed
+        examined.true,
+        examined.predicted,
+        examined.probabilities,
+        classes,
+        resamples=settings.bootstrap_resamples,
+        seed=settings.seed,
+        top_k=settings.top_k,
     )
-    timed = image_ids[: settings.latency_requests]
-    latency = measure_latency(
-        single,
-        list(zip(dataset.pictures(timed), dataset.orientations(timed), strict=True)),
-        samples=settings.latency_requests,
-        warm_up=settings.latency_warm_up,
-    )
+    parts, pictures = assess_parts(examined, settings)
+    serving = examined.classifier.serving_directory
     report = EvaluationReport(
-        model=digest,
-        data=dataset.version,
+        model=examined.classifier.record.model_digest,
+        data=examined.dataset.version,
         splits=splits.digest,
-        n=len(image_ids),
+        test_set=json_digest(examined.image_ids),
+        n=len(examined.image_ids),
         accuracy=metrics.accuracy,
         f1_macro=metrics.f1_macro,
         roc_auc_macro=metrics.roc_auc_macro,
         per_class=metrics.per_class,
         classes=classes,
         confusion=metrics.confusion,
-        latency=latency,
         model_bytes=sum(file.stat().st_size for file in serving.iterdir()),
-        set_aside=int(np.count_nonzero(predicted == UNUSABLE)),
+        set_aside=int(np.count_nonzero(examined.predicted == UNUSABLE)),
+        discrimination=metrics.discrimination,
+        **parts,
     )
     return report.with_pictures(
         {
             CONFUSION: confusion_picture(metrics.confusion, classes),
-            ROC: roc_picture(true, probabilities, classes),
+            ROC: roc_picture(examined.true, examined.probabilities, classes),
+            **pictures,
         }
     )
+
+
+def assess_parts(
+    examined: Examined, settings: EvaluateSettings
+) -> tuple[dict[str, Section], dict[str, bytes]]:
+    """Each part of an evaluation by the name of its field in the report, and all pictures by name."""
+    from steps.evaluation.abstention import assess_abstention
+    from steps.evaluation.behaviour.behaviour import assess_behaviour
+    from steps.evaluation.calibration_quality import assess_calibration_quality
+    from steps.evaluation.cost.assess import assess_cost
+    from steps.evaluation.explanations.assess import assess_explanations
+    from steps.evaluation.robustness.assess import assess_robustness
+    from steps.evaluation.security.advisories import recent_audit
+    from steps.evaluation.security.assess import assess_security
+    from steps.evaluation.slices.fairness import assess_fairness
+    from steps.evaluation.slices.slices import assess_slices
+    from steps.evaluation.unknown_pictures.detection import assess_unknown_pictures
+    from steps.evaluation.watermark import assess_watermark
+    from steps.evaluation.worst_mistakes import assess_worst_mistakes
+
+    assessed: dict[str, tuple[Section, dict[str, bytes]]] = {
+        "calibration": assess_calibration_quality(examined, settings.calibration),
+        "abstention": assess_abstention(examined, settings.abstention),
+        "unknown": assess_unknown_pictures(examined, settings.unknown),
+        "worst_mistakes": assess_worst_mistakes(examined, settings.worst_mistakes),
+        "slices": assess_slices(examined, settings.slices),
+        "fairness": assess_fairness(examined, settings.slices),
+        "robustness": assess_robustness(examined, settings.robustness),
+        "explanations": assess_explanations(examined, settings.explanations),
+        "behaviour": assess_behaviour(examined, settings.behaviour),
+        "cost": assess_cost(examined, settings.cost),
+        "security": assess_security(examined, settings.security, audit=recent_audit(settings.security)),
+        "watermark": assess_watermark(examined),
+    }
+    pictures = {name: data for _, drawn in assessed.values() for name, data in drawn.items()}
+    return {name: part for name, (part, _) in assessed.items()}, pictures
 
 
 def track(report: EvaluationReport) -> None:
@@ -173,8 +165,7 @@ def track(report: EvaluationReport) -> None:
         "test_accuracy": report.accuracy.value,
         "test_f1_macro": report.f1_macro.value,
         "test_roc_auc_macro": report.roc_auc_macro.value,
-        "latency_p50_ms": report.latency.p50_ms,
-        "latency_p99_ms": report.latency.p99_ms,
+        **report.latency_ms,
         "model_bytes": float(report.model_bytes),
     }
     for label, of_class in report.per_class.items():
@@ -189,18 +180,37 @@ def track(report: EvaluationReport) -> None:
     mlflow.set_tag(EVALUATION_TAG, report.digest)
 
 
-@step(enable_cache=False, experiment_tracker=True)  # the latency is this machine's, now
+@step(enable_cache=False, experiment_tracker=True)  # times, champion and advisories are those of now
 def evaluate(
     classifier: Classifier | None,
     dataset: ImageDataset | None,
     splits: Splits | None,
     settings: EvaluateSettings,
+    comparison: ComparisonSettings,
+    anchor: Anchor,
+    model_name: str,
 ) -> Annotated[EvaluationReport | None, "evaluation"]:
-    """Evaluate a classifier on the test split; without a classifier there is no report."""
+    """Evaluate a classifier on the test split, and compare it; without a classifier there is no report.
+
+    Raises:
+        DamagedArtifact: the serving directory is not the one that was trained, or no picture is for testing.
+        ServiceUnreachable: the registry, the artifact store or the audit log cannot be read.
+    """
     if classifier is None or dataset is None or splits is None:
         return None
+    from steps.evaluation.comparison.assess import assess_comparisons
     from steps.tracker import send
 
-    report = evaluate_model(classifier, dataset, splits, settings)
+    examined = examine(classifier, dataset, splits, settings)
+    report = report_on(examined, splits, settings)
+    compared = assess_comparisons(
+        examined,
+        splits,
+        comparison,
+        model_name=model_name,
+        anchor=anchor,
+        test_set=report.test_set or "",
+    )
+    report = report.model_copy(update=compared)
     send("this evaluation", lambda: track(report))
     return report

@@ -3,57 +3,67 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from zenml import step
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import DataReport
-from materializers.evaluation.metric import Metric
+from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import EvaluationReport
-from materializers.verdict import Direction, EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
-from steps.evaluation.policy import LatencyRule, PassedRule, Policy, ShareRule
+from materializers.signatures import GATE_KEY, PrivateKey, TrustedKeys, fingerprint, public_keys
+from materializers.verdict import EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
+from steps.deployment.deployer import active_deployer
+from steps.evaluation.policy import Policy, Rule
 
 ABSENT = "absent"
 """Stands in a verdict for the digest of evidence that there is none of."""
 
 
-def apply_policy(
-    policy: Policy,
-    evaluation: EvaluationReport | None,
-    data_report: DataReport | None,
-    record: TrainingRecord | None,
-    *,
-    classes: tuple[str, ...],
-) -> tuple[RuleResult, ...]:
+def apply_policy(policy: Policy, evidence: Mapping[str, Sequence[Measured]]) -> tuple[RuleResult, ...]:
     """Apply every rule of the policy.
 
     Args:
         policy: the limits.
-        evaluation: the model's numbers, or None where there are none.
-        data_report: the checks of the data that it learnt from, or None where there is none.
-        record: how it was made, or None where that is not to be said.
-        classes: each has a result for precision and one for recall.
+        evidence: what was measured, by metric; each subject of a metric has an entry of its own.
 
     Returns:
-        In the policy's order. What was not measured, or is no finite number, is ``not_assessed``.
+        In the policy's order, one result a subject. What was not measured, is no finite number or has too few
+        rows, is ``not_assessed``.
     """
-    rules = policy.rules
-    overall = {name: getattr(evaluation, name, None) for name in ("accuracy", "f1_macro", "roc_auc_macro")}
-    per_class = evaluation.per_class if evaluation is not None else {}
-    results = [
-        _result("data_validation", rules.data_validation, _validated(data_report)),
-        _learnt(rules.learning, record),
-        _result("accuracy", rules.accuracy, overall["accuracy"]),
-    ]
-    for name, rule in (("precision", rules.precision), ("recall", rules.recall)):
-        results += [_result(name, rule, getattr(per_class.get(one), name, None), one) for one in classes]
-    results += [
-        _result("f1_macro", rules.f1_macro, overall["f1_macro"]),
-        _result("roc_auc_macro", rules.roc_auc_macro, overall["roc_auc_macro"]),
-        _result("latency_p99_ms", rules.latency_p99_ms, _latency(evaluation), direction="<="),
-    ]
-    return tuple(results)
+    return tuple(
+        _result(name, rule, measured)
+        for name, rule in policy.rules.items()
+        for measured in evidence.get(rule.metric) or (Measured(metric=rule.metric, value=None),)
+    )
+
+
+def collect(
+    evaluation: EvaluationReport, data_report: DataReport, record: TrainingRecord, signed: Measured
+) -> dict[str, list[Measured]]:
+    """Everything that was measured of a model, by metric."""
+    found: dict[str, list[Measured]] = {}
+    for measured in (_validated(data_report), _learnt(record), *evaluation.measured(), signed):
+        found.setdefault(measured.metric, []).append(measured)
+    return found
+
+
+def signing(key: PrivateKey, trusted: TrustedKeys) -> Measured:
+    """1 when what this key signs holds under the stack's public keys, else 0.
+
+    The signature itself follows the verdict, which it covers.
+    """
+    holds = key.public_pem in public_keys(trusted.gate)
+    reason = (
+        None
+        if holds
+        else (
+            f"the gate signs with key {fingerprint(key.public_pem)}, the stack file names "
+            f"{', '.join(map(fingerprint, public_keys(trusted.gate)))}: gate_public_key"
+        )
+    )
+    return Measured(metric="signature_valid", value=Metric(value=float(holds), n=1), reason=reason)
 
 
 def mismatch(
@@ -86,18 +96,28 @@ def reach_verdict(
     model_name: str,
     policy: Policy,
     code: str,
+    signing: Measured,
 ) -> Verdict:
-    """The verdict on one model. Reports about another model or other data are not assessed at all."""
+    """The verdict on one model. Reports about another model or other data are not assessed at all.
+
+    Args:
+        record: of the model's training.
+        evaluation: of the model; None where there is none.
+        data_report: of what it learnt from; None where there is none.
+        model_name: the registered model.
+        policy: the rules.
+        code: digest of the code.
+        signing: whether its signature will hold, as :func:`signing` says.
+    """
     reason = mismatch(record, evaluation, data_report)
-    if reason is None:
-        results = apply_policy(policy, evaluation, data_report, record, classes=record.classes)
+    if reason is None and evaluation is not None and data_report is not None:
+        results = apply_policy(policy, collect(evaluation, data_report, record, signing))
     else:
-        unassessed = apply_policy(policy, None, None, None, classes=record.classes)
-        results = tuple(result.model_copy(update={"reason": reason}) for result in unassessed)
+        results = tuple(result.model_copy(update={"reason": reason}) for result in apply_policy(policy, {}))
     return Verdict(
         model_name=model_name,
         outcome=derive_outcome(results),
-        compared=policy.compare,
+        compared="rule",
         rules=results,
         evidence=EvidenceDigests(
             model=record.model_digest,
@@ -109,69 +129,57 @@ def reach_verdict(
     )
 
 
-def _result(
-    name: str,
-    rule: ShareRule | LatencyRule | PassedRule,
-    metric: Metric | None,
-    subject: str | None = None,
-    *,
-    direction: Direction = ">=",
-) -> RuleResult:
+def _result(name: str, rule: Rule, measured: Measured) -> RuleResult:
+    metric, entry = measured.value, rule.entry
     value = metric.value if metric is not None else None
-    measured = value if value is not None and math.isfinite(value) else None
-    known = metric if metric is not None and measured is not None else None
-    interval = None
-    if known is not None and known.low is not None and known.high is not None:
-        interval = (known.low, known.high)
-    return RuleResult(
+    known = value if value is not None and math.isfinite(value) else None
+    result = RuleResult(
         rule=name,
-        subject=subject,
-        requirement=rule.requirement,
-        direction=direction,
+        subject=measured.subject,
+        requirement="advisory" if measured.spared else rule.requirement,
+        direction=entry.direction,
         limit=rule.limit,
-        measured=measured,
-        interval=interval,
+        measured=known,
+        interval=metric.interval if metric is not None and known is not None else None,
         n=metric.n if metric is not None else None,
-        outcome=judge(measured, rule.limit, direction),
-        reason=None if measured is not None else _why_not(name, metric),
+        outcome="not_assessed",
+        reason=measured.reason,
+        compare=rule.compare,
+        min_n=rule.min_n,
     )
+    outcome = judge(result.decisive, rule.limit, entry.direction)
+    why = measured.reason if outcome != "not_assessed" else _why_not(result, measured)
+    return result.model_copy(update={"outcome": outcome, "reason": why})
 
 
-def _why_not(name: str, metric: Metric | None) -> str:
-    if metric is None:
+def _why_not(result: RuleResult, measured: Measured) -> str:
+    """Why a rule was not assessed."""
+    if measured.reason is not None:
+        return measured.reason
+    if measured.value is None:
         return "it was not measured"
-    if metric.n == 0:
-        return "the class was never predicted" if name == "precision" else "no test picture"
+    if measured.value.n == 0:
+        return "the class was never predicted" if measured.metric == "precision" else "no test picture"
+    if result.n is not None and result.n < result.min_n:
+        return f"{result.n:,} rows are too few: at least {result.min_n:,}"
+    if result.measured is not None:
+        return "its interval is not defined on this test set"
     return "it is not defined on this test set"
 
 
-def _validated(report: DataReport | None) -> Metric | None:
+def _validated(report: DataReport) -> Measured:
     """1 when the data passed, else 0; a report that says passed and has a check that refused did not."""
-    if report is None:
-        return None
     passed = report.outcome == "passed" and not report.reasons()
-    return Metric(value=float(passed), low=None, high=None, n=report.rows)
+    return Measured(metric="data_validation", value=Metric(value=float(passed), n=report.rows))
 
 
-def _learnt(rule: PassedRule, record: TrainingRecord | None) -> RuleResult:
+def _learnt(record: TrainingRecord) -> Measured:
     """1 when the training was not given up, else 0 and why."""
-    given_up = record.failure if record is not None else None
-    metric = (
-        None
-        if record is None
-        else Metric(value=float(given_up is None), low=None, high=None, n=len(record.epochs))
-    )
-    result = _result("learning", rule, metric)
-    return result if given_up is None else result.model_copy(update={"reason": given_up})
+    value = Metric(value=float(record.failure is None), n=len(record.epochs))
+    return Measured(metric="learning", value=value, reason=record.failure)
 
 
-def _latency(evaluation: EvaluationReport | None) -> Metric | None:
-    if evaluation is None:
-        return None
-    return Metric(value=evaluation.latency.p99_ms, low=None, high=None, n=evaluation.latency.n)
-
-
-@step
+@step(enable_cache=False)  # it signs with the key that is there now
 def gate(
     classifier: Classifier | None,
     evaluation: EvaluationReport | None,
@@ -179,10 +187,24 @@ def gate(
     model_name: str,
     policy: Policy,
     code: str,
-) -> Annotated[Verdict | None, "verdict"]:
-    """Judge the model; no model, no verdict."""
+) -> tuple[Annotated[Verdict | None, "verdict"], Annotated[str | None, "signature"]]:
+    """Judge the model, and sign it with its verdict; no model, no verdict.
+
+    Raises:
+        UsageError: there is no key of the gate here.
+    """
     if classifier is None:
-        return None
-    return reach_verdict(
-        classifier.record, evaluation, data_report, model_name=model_name, policy=policy, code=code
+        return None, None
+    from materializers.model_signature import sign_model
+
+    key = PrivateKey.from_environment(GATE_KEY)
+    verdict = reach_verdict(
+        classifier.record,
+        evaluation,
+        data_report,
+        model_name=model_name,
+        policy=policy,
+        code=code,
+        signing=signing(key, active_deployer().trusted_keys()),
     )
+    return verdict, sign_model(classifier.serving_directory, verdict, key)

@@ -35,7 +35,7 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
             for column in places:
                 colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half the shade
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    return _png(figure)
+    return encode(figure)
 
 
 def roc_picture(true: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]) -> bytes:
@@ -53,7 +53,7 @@ def roc_picture(true: NDArray[np.int64], probabilities: NDArray[np.float64], cla
     )
     if len(classes) <= MOST_NAMED:
         axes.legend(loc="lower right", fontsize="small")
-    return _png(figure)
+    return encode(figure)
 
 
 def roc_curve(
@@ -68,7 +68,8 @@ def roc_curve(
     return rates[0], rates[1]
 
 
-def _png(figure: Figure) -> bytes:
+def encode(figure: Figure) -> bytes:
+    """A figure as a PNG that says who drew it, so that nobody takes it for a photograph."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()

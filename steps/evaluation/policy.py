@@ -1,71 +1,130 @@
-"""The gate's policy: which rule has which limit, and which rules must hold.
+"""The gate's policy: which rule has which limit, which rules must hold, and what of a number is compared.
 
-The values are the product's; a configuration states its own in ``configs/``.
+It is written in YAML, one line a rule; every number of it stands in ``configs/policy.yaml``.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import difflib
+from collections.abc import Callable
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from materializers.report import Record
-from materializers.verdict import Requirement
+from materializers.verdict import Compare, Requirement
+from steps.evaluation.catalogue import CATALOGUE, Entry
+from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Milliseconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+DIFFERENCES = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor")
+NEAR = 0.6
+"""How alike (of 1) a name is to the metric that was probably meant."""
 
 
-class ShareRule(Record):
-    """A share, from 0 to 1, that must reach its limit."""
+class Rule(Record):
+    """One rule.
 
+    A missing ``metric`` is the rule's own name.
+    """
+
+    metric: str
     requirement: Requirement
-    limit: Share
+    limit: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    min_n: Annotated[int, Field(strict=True, ge=0)] = 0
+    """With fewer rows than this the rule is not assessed."""
+    compare: Compare = "point"
+    """What is compared with the limit: the number itself, or a bound of its 95 % interval."""
+    where_declared: bool = False
+    """True: it is required only where the setting that it needs is given."""
 
-
-class LatencyRule(Record):
-    """A time that must stay within its limit, milliseconds."""
-
-    requirement: Requirement
-    limit: Milliseconds
-
-
-class PassedRule(Record):
-    """Something that has passed, 1, or has not, 0."""
-
-    requirement: Requirement
-    limit: Annotated[float, Field(strict=True, ge=1, le=1)] = 1.0
-
-
-def _share(requirement: Requirement, limit: float) -> ShareRule:
-    return ShareRule(requirement=requirement, limit=limit)
-
-
-class Rules(Record):
-    """Every rule of the gate, by name."""
-
-    data_validation: PassedRule = PassedRule(requirement="required")
-    learning: PassedRule = PassedRule(requirement="required")
-    """The training was not given up; ``train.learning`` says when it is."""
-    accuracy: ShareRule = _share("required", 0.85)
-    precision: ShareRule = _share("required", 0.80)
-    """Of every class."""
-    recall: ShareRule = _share("required", 0.80)
-    """Of every class."""
-    f1_macro: ShareRule = _share("required", 0.80)
-    roc_auc_macro: ShareRule = _share("advisory", 0.85)
-    latency_p99_ms: LatencyRule = LatencyRule(requirement="required", limit=500.0)
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in CATALOGUE:
+            near = difflib.get_close_matches(metric, CATALOGUE, n=1, cutoff=NEAR)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(CATALOGUE)}"
+            raise ValueError(f"nothing measures {metric!r}; {hint}")
+        return metric
 
     @model_validator(mode="after")
-    def _require_something(self) -> Self:
-        if all(rule.requirement != "required" for _, rule in self):
-            raise ValueError("no rule of the policy is required, so no model could pass; require one")
+    def _can_be_judged(self) -> Self:
+        entry = self.entry
+        if not entry.lowest <= self.limit <= entry.highest:
+            raise ValueError(
+                f"the limit of {self.metric} is {self.limit:g}; it must be from {entry.lowest:g} to "
+                f"{entry.highest:g}"
+            )
+        if self.compare != "point" and not entry.interval:
+            raise ValueError(
+                f"{self.metric} has no interval, so that no bound of it is compared: compare: point"
+            )
+        if self.where_declared and entry.needs is None:
+            raise ValueError(f"{self.metric} is always measured: where_declared says nothing about it")
         return self
+
+    @property
+    def entry(self) -> Entry:
+        """Its metric in the catalogue."""
+        return CATALOGUE[self.metric]
 
 
 class Policy(Record):
     """What the gate requires of a model."""
 
-    compare: Literal["point"] = "point"
-    """Point estimates are compared with the limits; the intervals are shown beside them."""
-    rules: Rules = Rules()
+    comparison: ComparisonSettings = ComparisonSettings()
+    """How a model is compared with what it would replace: part of the policy, whose change is approved."""
+    anchor: Anchor = "first"
+    """What small losses are summed up against: the first version that went to production, or the best."""
+    rules: dict[str, Rule] = Field(min_length=1)
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _named(cls, rules: Any) -> Any:
+        """Give each rule its name where it names no metric."""
+        if not isinstance(rules, dict):
+            return rules
+        return {
+            name: {"metric": name, **rule} if isinstance(rule, dict) else rule for name, rule in rules.items()
+        }
+
+    @model_validator(mode="after")
+    def _require_something(self) -> Self:
+        if all(rule.requirement != "required" for rule in self.rules.values()):
+            raise ValueError("no rule of the policy is required, so no model could pass; require one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_margin(self) -> Self:
+        for name, rule in self.rules.items():
+            margin = self.comparison.margin
+            if rule.metric in DIFFERENCES and rule.limit != -margin:
+                raise ValueError(
+                    f"policy.rules.{name}.limit is {rule.limit:g}, policy.comparison.margin {margin:g}: "
+                    "the same margin stands in both, as a loss in the first"
+                )
+        return self
+
+    def in_force(self, is_given: Callable[[str], bool]) -> Policy:
+        """The policy under these settings: what is required only where it is declared, and is not, advises.
+
+        Args:
+            is_given: whether a setting, such as ``evaluate.slices.sensitive``, has a value.
+
+        Raises:
+            ValueError: a required rule could never be assessed, because what it needs is switched off.
+        """
+        return self.model_copy(
+            update={"rules": {name: _in_force(name, rule, is_given) for name, rule in self.rules.items()}}
+        )
+
+
+def _in_force(name: str, rule: Rule, is_given: Callable[[str], bool]) -> Rule:
+    needs = rule.entry.needs
+    if rule.requirement != "required" or needs is None or is_given(needs):
+        return rule
+    if not rule.where_declared:
+        raise ValueError(
+            f"policy.rules.{name} is required and could never be assessed: {needs} is off. Give it a value, "
+            f"or: --set policy.rules.{name}.requirement=advisory"
+        )
+    return rule.model_copy(update={"requirement": "advisory"})

@@ -41,5 +41,10 @@ def champion(model_name: str, environment: Environment) -> Annotated[Release, "l
     """
     live = live_release(model_name, environment)
     if live.candidate is not None:
-        verify_return(live.candidate, model_name=model_name, environment=environment)
+        verify_return(
+            live.candidate,
+            model_name=model_name,
+            environment=environment,
+            trusted=active_deployer().trusted_keys(),
+        )
     return live

@@ -11,6 +11,7 @@ from zenml.client import Client
 from materializers.approval import Approval, Change
 from materializers.errors import Refused
 from materializers.evidence import registry_client, registry_errors, version_with_alias
+from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHAMPION
 
 APPROVED_CHANGE_TAG = "approved_change_"
@@ -34,11 +35,13 @@ def unapproved_change(model_name: str, change: Change) -> str | None:
         architecture=champion.tag("architecture"),
         source_name=champion.tag("source_name"),
         policy=champion.tag("policy_digest"),
+        # A version of before this was recorded has whatever is configured now.
+        compliance=champion.tags.get("compliance_digest", change.compliance),
     )
     if change == live or is_approved(model_name, change):
         return None
     differences = [
-        f"{field} {getattr(live, field)[:24]} → {getattr(change, field)[:24]}"
+        f"{field} {str(getattr(live, field))[:24]} → {str(getattr(change, field))[:24]}"
         for field in Change.model_fields
         if getattr(live, field) != getattr(change, field)
     ]
@@ -62,7 +65,12 @@ def require_approved(model_name: str, change: Change) -> None:
 
 
 def is_approved(model_name: str, change: Change) -> bool:
-    """Whether the last decision on exactly this change, unaltered since, is an approval."""
+    """Whether the last decision on exactly this change, unaltered since, is an approval.
+
+    Raises:
+        Refused: it is not signed by the account that it names.
+        ServiceUnreachable: the registry cannot be read.
+    """
     name = change_artifact(model_name)
     found = Client().list_artifact_versions(artifact=name, sort_by="desc:created", size=100)
     with registry_errors(f"read the approved changes of {model_name}"):
@@ -71,5 +79,6 @@ def is_approved(model_name: str, change: Change) -> bool:
     for artifact in found.items:
         approval: Approval = artifact.load()
         if approval.change == change:
+            approval.verify_signature(active_deployer().trusted_keys())
             return approval.decision == "approved" and approval.digest == recorded
     return False

@@ -6,6 +6,7 @@ written in the one call that creates the version, so that a killed run leaves a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,9 @@ from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
+from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
+from steps.registry.model_card import keep_card, last_card, make_card, send_card
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
 
@@ -38,7 +41,12 @@ LINKED_OUTPUTS = (
     "classifier",
     "evaluation",
     "verdict",
+    "signature",
 )
+
+LEARNT = ("model_digest", "data_version", "splits_digest", "configuration_digest", "code_digest")
+JUDGED = ("model_digest", "verdict", "verdict_digest", "report_digest", "policy_digest")
+"""The tags that the audit log names of what was trained, and of what the gate said."""
 
 
 def version_tags(
@@ -48,7 +56,9 @@ def version_tags(
     *,
     run_id: str,
     source_name: str,
+    compliance: str,
     origin: str,
+    tracked: str | None,
 ) -> dict[str, str]:
     """The registry's record of one version.
 
@@ -75,10 +85,17 @@ def version_tags(
         **({"lock_digest": record.lock} if record.lock else {}),
         "architecture": record.architecture,
         "source_name": source_name,
+        "compliance_digest": compliance,
         "origin": origin,
+        **({"mlflow_run": tracked} if tracked else {}),
         "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
         "f1_macro": f"{evaluation.f1_macro.value or 0.0:.4f}",
-        "latency_p99_ms": f"{evaluation.latency.p99_ms:.2f}",
+        **{
+            name: f"{value:.2f}"
+            for name, value in evaluation.latency_ms.items()
+            if name == "latency_p99_ms" and value is not None
+        },
+        **({"test_set": evaluation.test_set} if evaluation.test_set else {}),
     }
 
 
@@ -118,6 +135,29 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
         elif entry.tag("verdict") != "passed" and CHALLENGER in entry.aliases:
             client.delete_registered_model_alias(model_name, CHALLENGER)
     return entry
+
+
+def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -> None:
+    """Write to the audit log what was trained and what the gate said of it; once, however often it is judged.
+
+    Args:
+        entry: the version.
+        before: the versions before this run registered anything, the newest first.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the log cannot be written.
+    """
+    about = {"model": entry.model_name, "version": str(entry.version)}
+    policy = entry.tag("policy_digest")
+    last = next((one.tags.get("policy_digest") for one in before if one.version != entry.version), None)
+    if last is not None and last != policy:
+        changed = {"model": entry.model_name, "from": last, "to": policy}
+        record("change-policy", changed, by=PIPELINE, reason="it judged a version", once=True)
+    learnt = {key: entry.tag(key) for key in LEARNT}
+    record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)
+    judged = {key: entry.tag(key) for key in JUDGED}
+    record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"), once=True)
 
 
 def zenml_version(version: int) -> str:
@@ -166,6 +206,8 @@ def register(
     tuning: TuningReport | None,
     model_name: str,
     source_name: str,
+    purpose: str,
+    compliance: str,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
     """Register the model in the stack's registry; a version that passed becomes the challenger.
@@ -187,22 +229,41 @@ def register(
         training_run=tracked_run_of(trained),
         tuning_run=None if tuning is None else tracked_run_of(tuned),
     )
+    tracked = tracked_run_of(context.inputs["evaluation"][0])
     change = Change(
         architecture=classifier.record.architecture,
         source_name=source_name,
         policy=verdict.evidence.policy,
+        compliance=compliance,
     )
     require_approved(model_name, change)
     run = context.pipeline_run
     tags = version_tags(
-        classifier, evaluation, verdict, run_id=str(run.id), source_name=source_name, origin=origin
+        classifier,
+        evaluation,
+        verdict,
+        run_id=str(run.id),
+        source_name=source_name,
+        compliance=compliance,
+        origin=origin,
+        tracked=tracked,
     )
     # First the run, then the registry: a version in the registry always finds its digest in its run.
     log_metadata(
         metadata={"verdict_digest": verdict.digest, "verdict": verdict.outcome},
         run_id_name_or_prefix=run.id,
     )
+    before = read_versions(model_name)
     entry = register_version(model_name, tags)
+    log_version(entry, before)
+    card = make_card(entry, classifier.record, evaluation, verdict, splits, purpose=purpose)
+    kept = last_card(model_name, entry.version)
+    if kept is not None:  # what persons decided on it stays on it
+        card = card.model_copy(update={"decisions": kept.decisions})
+    if kept is None or kept.digest != card.digest:
+        keep_card(card)
+    if tracked is not None:
+        send_card(card, tracked)
     link_zenml_version(entry, Client().get_pipeline_run(run.id))
     remove_checkpoints(active_store(), classifier.record)
     return entry.version

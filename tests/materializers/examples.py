@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from materializers.approval import Approval, Change
+from materializers.audit_entry import AuditEntry
 from materializers.classifier import (
     CHARTS,
     WEIGHTS,
@@ -34,6 +35,7 @@ from materializers.data_report import (
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
 from materializers.evaluation.metric import Metric
+from materializers.evaluation.security import Advisory, AdvisoryAudit
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.predictions import Predictions
@@ -44,6 +46,7 @@ from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
 from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
+from tests.keys import ACTOR
 
 CLASSES = ("bags", "dresses", "footwear", "tops", "trousers")
 MODEL = "product-classifier"
@@ -111,6 +114,9 @@ def full_verdict(outcome: Literal["passed", "refused"] = "passed") -> Verdict:
     return verdict(*rules, outcome=outcome)
 
 
+SIGNATURES: dict[str, str] = {}
+
+
 def approval(**known: Any) -> Approval:
     """A person's approval of version 3 on the evidence of :func:`verdict`."""
     about: dict[str, Any] = {
@@ -125,7 +131,14 @@ def approval(**known: Any) -> Approval:
         "reason": "looked at the mistakes: all are two kinds of dress",
         "at": NOON,
     }
-    return Approval(**(about | known))
+    return _signed(Approval(**(about | known)))
+
+
+def _signed(unsigned: Approval) -> Approval:
+    """Signed once: a second signature of the same would be another one."""
+    digest = unsigned.signed_digest
+    signature = SIGNATURES.setdefault(digest, ACTOR.sign("approval", digest))
+    return unsigned.model_copy(update={"signature": signature})
 
 
 def change_approval() -> Approval:
@@ -133,6 +146,41 @@ def change_approval() -> Approval:
     change = Change(architecture="resnet50", source_name="product-images", policy="f6" * 32)
     nothing = dict.fromkeys(("version", "model_digest", "report_digest", "policy_digest"))
     return approval(change=change, **nothing)
+
+
+def audit_entry(**known: Any) -> AuditEntry:
+    """The second entry of a log, not signed: a person's approval of version 3."""
+    about: dict[str, Any] = {
+        "number": 2,
+        "previous": "9f" * 32,
+        "act": "approve",
+        "subject": {"model": MODEL, "version": "3", "approval": "7d" * 32},
+        "actor": "default",
+        "by": "Anna Weber",
+        "reason": "looked at the mistakes: all are two kinds of dress",
+        "at": NOON,
+    }
+    return AuditEntry(**(about | known))
+
+
+def advisory_audit(**known: Any) -> AdvisoryAudit:
+    """An audit of both lock files that found one advisory."""
+    advisory = Advisory(
+        id="PYSEC-2026-7",
+        aliases=("CVE-2026-1",),
+        package="pillow",
+        version="13.0.0",
+        lock="requirements.lock",
+        fixed_in=("13.0.1",),
+    )
+    about: dict[str, Any] = {
+        "at": NOON,
+        "source": "pypi",
+        "locks": {"requirements.lock": "1e" * 32, "serving/requirements.lock": "2e" * 32},
+        "packages": 331,
+        "found": (advisory,),
+    }
+    return AdvisoryAudit(**(about | known))
 
 
 def set_aside(count: int) -> tuple[SetAside, ...]:

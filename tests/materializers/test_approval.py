@@ -7,6 +7,7 @@ import pytest
 
 from materializers.approval import Approval, verify_approval
 from materializers.errors import Refused
+from tests.keys import TRUSTED
 from tests.materializers.examples import approval, change_approval, verdict
 
 VERDICT = verdict()
@@ -15,6 +16,7 @@ VERDICT = verdict()
 def verify(given: Approval | None, **known: Any) -> None:
     """Verify an approval of version 3, recorded as it is."""
     about: dict[str, Any] = {"version": 3, "verdict": VERDICT, "recorded": given.digest if given else None}
+    about["trusted"] = TRUSTED
     verify_approval(given, **(about | known))
 
 

@@ -64,7 +64,7 @@ PRODUCT_VALUES = {
 }
 """What the product's description states; the files must carry these values.
 
-The gate's rules are compared in tests/steps/evaluation/test_policy.py, with the defaults of the code.
+The gate's rules are compared in tests/steps/evaluation/test_policy.py.
 """
 
 
@@ -166,7 +166,7 @@ def test_set_wins_over_the_overlay() -> None:
         ("epochs=3", r"'epochs'; did you mean 'train\.epochs'\?"),
         ("split.epochs=3", r"'split\.epochs'; did you mean 'train\.epochs'\?"),
         ("new_rows=3", r"did you mean 'trigger\.new_rows'\?"),
-        ("limit=3", "known are: calibrate, cross_validate"),
+        ("limit=3", "known are: approval, calibrate"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_right_one(assignment: str, named: str) -> None:
@@ -413,8 +413,8 @@ def test_the_training_digest_ignores_what_does_not_make_a_model() -> None:
 
 def test_a_policy_that_requires_nothing_is_refused() -> None:
     """No model could pass it, so nothing is trained for it."""
-    names = list(load_config(None, ()).policy.rules.model_dump())
+    names = list(load_config(None, ()).policy.rules)
     advisory = tuple(f"policy.rules.{name}.requirement=advisory" for name in names)
-    assert load_config(None, advisory[1:]).policy.rules.accuracy.requirement == "advisory"
+    assert load_config(None, advisory[1:]).policy.rules["accuracy"].requirement == "advisory"
     with pytest.raises(UsageError, match="no rule of the policy is required"):
         load_config(None, advisory)

@@ -18,8 +18,16 @@ from typing import Any, Self
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from tests.docker_daemon import EMPTY, HARDENED_ON_THIS_NETWORK, SCRATCH, binds
-from tests.remote.kubeflow_runs import FAILED_TO_START, GRACE_S, Container, ContainerError, Ended, Limits
+from tests.docker_daemon import EMPTY, HARDENED_ON_THIS_NETWORK, SCRATCH, SERVING_ENVIRONMENT, binds
+from tests.remote.kubeflow_runs import (
+    FAILED_TO_START,
+    GRACE_S,
+    SERVING_PYTHON,
+    Container,
+    ContainerError,
+    Ended,
+    Limits,
+)
 
 FAULTS = (DockerException, OSError)
 """What the SDK raises; where the daemon does not answer, an error of requests, which is an OSError."""
@@ -104,6 +112,7 @@ class DockerExecutor:
         environment, volumes = dict(container.environment), []
         if EMPTY in image.labels:
             volumes = binds(Path(sys.prefix)) + [f"{path}:{path}:ro" for path in self.image_paths]
+            volumes.append(f"{SERVING_PYTHON.parents[1]}:{SERVING_ENVIRONMENT}:ro")
             environment = {"PYTHONPATH": os.pathsep.join(map(str, self.image_paths))} | environment
         return {
             **HARDENED_ON_THIS_NETWORK,

@@ -23,8 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from steps.evaluation.cost.replica import PYTHON_VARIABLE
 from tests.remote.kubeflow_spec import Task
 
+SERVING_PYTHON = Path(__file__).resolve().parents[2] / ".venv-serving" / "bin" / "python"
+"""Stands for the serving environment that the training image holds."""
 FAILED_TO_START = 127
 GIGABYTE = 10**9
 """The unit of memory in kfp's intermediate representation."""
@@ -141,7 +144,11 @@ class ProcessExecutor:
 
     def _image(self) -> dict[str, str]:
         paths = (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
-        image = {"PATH": os.pathsep.join(paths), "LANG": "C.UTF-8"}
+        image = {
+            "PATH": os.pathsep.join(paths),
+            "LANG": "C.UTF-8",
+            PYTHON_VARIABLE: str(SERVING_PYTHON),
+        }
         if self.image_paths:
             image["PYTHONPATH"] = os.pathsep.join(map(str, self.image_paths))
         return image

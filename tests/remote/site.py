@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.main.home import free_port
+from materializers.signatures import ACTOR_KEY, PrivateKey, make_key_pair
 from tests.remote import bucket_server, servers
 from tests.remote.servers import ADDRESS, ADMIN, PROJECT, Containers, Server
 
@@ -47,6 +48,8 @@ class Credentials:
     zenml_api_key: str = ""
     """Of the service account; empty until ZenML has given one."""
     kubernetes_token: str = field(default_factory=lambda: secrets.token_hex(20))
+    gate_key: str = field(default_factory=lambda: make_key_pair()[0])
+    actor_key: str = field(default_factory=lambda: make_key_pair()[0])
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,10 @@ class Site:
     def _kubernetes_token(self) -> Path:
         return self.home / "kubernetes-token"
 
+    @property
+    def _actor_key(self) -> Path:
+        return self.home / "actor.pem"
+
     def _s3_login(self) -> dict[str, str]:
         return {"key": self.credentials.s3_key, "secret": self.credentials.s3_secret}
 
@@ -228,6 +235,7 @@ class Site:
             self._save()
         self._create_kubernetes_secrets()
         # The stack that is active there is not the one of the checkout, whose ZenML store is another.
+        _write_private(self._actor_key, self.credentials.actor_key)
         (self.home / "repository" / ".zen").mkdir(parents=True, exist_ok=True)
         lines = (f"export {name}={shlex.quote(value)}\n" for name, value in self.environment().items())
         _write_private(self.home / "environment.sh", "".join(lines))
@@ -238,8 +246,12 @@ class Site:
             server.stop()
 
     def secrets(self) -> dict[str, str]:
-        """Every credential that was drawn for this site, by what it opens; the S3 key's name is none."""
-        return {name: value for name, value in asdict(self.credentials).items() if name != "s3_key"}
+        """Every credential that was drawn for this site, by what it opens; the S3 key's name is none.
+
+        Of a private key its longest line, so that it is found in whatever way lines are ended.
+        """
+        drawn = {name: value for name, value in asdict(self.credentials).items() if name != "s3_key"}
+        return {name: max(value.splitlines(), key=len, default="") for name, value in drawn.items()}
 
     def environment(self) -> dict[str, str]:
         """What ``stacks/kubeflow.yaml`` refers to, and the login of a ZenML client with its own folder."""
@@ -258,6 +270,9 @@ class Site:
             "SHUTTERLINE_KUBERNETES_URL": self.kubernetes.url,
             "SHUTTERLINE_INGRESS_URL": f"http://{ADDRESS}:{self.ports.ingress}",
             "SHUTTERLINE_IMAGE_TAG": "local",
+            "SHUTTERLINE_GATE_PUBLIC_KEY": _public(self.credentials.gate_key),
+            "SHUTTERLINE_STEPS_PUBLIC_KEY": _public(self.credentials.actor_key),
+            ACTOR_KEY: str(self._actor_key),
         }
 
     def s3_client(self) -> Any:
@@ -329,6 +344,11 @@ class Site:
         s3 = {"AWS_ACCESS_KEY_ID": own.s3_key, "AWS_SECRET_ACCESS_KEY": own.s3_secret}
         self.set_kubernetes_secret("shutterline-zenml", {"api_key": own.zenml_api_key})
         self.set_kubernetes_secret("shutterline-s3", s3)
+        self.set_kubernetes_secret("shutterline-keys", {"gate": own.gate_key, "actor": own.actor_key})
+
+
+def _public(private: str) -> str:
+    return PrivateKey.from_pem(private, named="a key of this site").public_pem
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -154,7 +154,7 @@ def start_service(
     """Start services in the serving environment, in a process group each; whatever is left is killed."""
     started: list[Service] = []
 
-    def start(*arguments: str, port: int | None = None, **changes: Any) -> Service:
+    def start(*arguments: str, port: int | None = None, stdin: int | None = None, **changes: Any) -> Service:
         parameters = {
             "model_directory": str(exported.directory),
             "model_digest": exported.digest,
@@ -177,6 +177,7 @@ def start_service(
                 command,
                 cwd=ROOT,
                 env=serving_environment(),
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

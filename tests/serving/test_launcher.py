@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -265,5 +266,18 @@ def test_killed_worker_is_replaced_and_a_killed_group_is_gone(start_service: Sta
     assert len(family) == 2
     os.killpg(crashing.process.pid, signal.SIGKILL)
     crashing.process.wait(timeout=10)
+    psutil.wait_procs(family, timeout=10)
+    assert not any(process.is_running() for process in family)
+
+
+def test_it_ends_with_whoever_started_it(start_service: StartService) -> None:
+    """The other end of its standard input closes, as when a process is killed: master and worker end."""
+    orphan = start_service("--end-with-stdin", stdin=subprocess.PIPE)
+    orphan.wait_until_ready()
+    family = [psutil.Process(orphan.process.pid), *psutil.Process(orphan.process.pid).children()]
+    assert len(family) == 2
+    assert orphan.process.stdin
+    orphan.process.stdin.close()
+    assert orphan.process.wait(timeout=30) == 0
     psutil.wait_procs(family, timeout=10)
     assert not any(process.is_running() for process in family)

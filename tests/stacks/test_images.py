@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from stacks import images
+from steps.evaluation.cost.replica import PYTHON_VARIABLE
 from tests.stacks.dockerfiles import ROOT, SERVING, TRAINING, copied, stages, texts
 from tests.test_imports import imported_modules
 
@@ -108,6 +109,19 @@ def test_the_build_is_sent_what_it_copies_and_no_more(dockerfile: str) -> None:
     assert first == "*"
     let_through = {path for line in allowed for path in ROOT.glob(line.removeprefix("!"))}
     assert let_through == {path for paths in copied(dockerfile).values() for path in paths}
+
+
+def test_what_serving_costs_is_measured_in_the_serving_images_packages() -> None:
+    """The training image holds a second environment, of the serving image's lock, and says where it is."""
+    _, build, final = stages(TRAINING)
+    [environment] = texts(final, "ENV")
+    variables = dict(part.split("=", 1) for part in environment.split())
+    python = Path(variables[PYTHON_VARIABLE])
+    folder = python.parents[1]
+    assert f"--from=build {folder} {folder}" in texts(final, "COPY")
+    assert copied(TRAINING)["./serving.lock"] == copied(SERVING)["./"]
+    [install] = [text for text in texts(build, "RUN") if str(folder) in text and "uv pip install" in text]
+    assert f"--python {python} --requirements serving.lock" in install
 
 
 def _sections() -> dict[str, set[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from materializers.errors import Refused, ServiceUnreachable
+from materializers.evidence import PresentModel
 from serving.model_directory import model_digest
 from stacks.model_copies import ModelCopies
 from tests.stacks.local_deployer.conftest import change_a_byte, write_model
@@ -16,10 +17,11 @@ def test_a_copy_has_the_digest_of_what_arrived(tmp_path: Path) -> None:
     """The same model is one copy; a damaged copy is replaced; nothing incomplete is left."""
     digest = write_model(tmp_path / "model", 1)
     copies = ModelCopies(tmp_path / "site")
-    assert copies.fetch(str(tmp_path / "model")) == digest == model_digest(copies.path(digest))
+    assert copies.fetch(str(tmp_path / "model")) == PresentModel(copies.path(digest), digest)
+    assert model_digest(copies.path(digest)) == digest
     change_a_byte(copies.path(digest) / "model.onnx")
-    assert copies.digest(digest) != digest
-    assert copies.fetch(f"{tmp_path}/model/") == digest == copies.digest(digest)
+    assert copies.whole(digest) is None
+    assert copies.fetch(f"{tmp_path}/model/") == copies.whole(digest) is not None
     assert [path.name for path in (tmp_path / "site" / "models").iterdir()] == [digest]
 
 
@@ -43,5 +45,5 @@ def test_pruning_keeps_only_what_is_needed(tmp_path: Path) -> None:
         copies.fetch(str(tmp_path / name))
     (tmp_path / "site" / "models" / ".part-1").mkdir()
     copies.prune([kept])
-    assert copies.digest(dropped) is None
+    assert copies.whole(dropped) is None
     assert [path.name for path in (tmp_path / "site" / "models").iterdir()] == [kept]

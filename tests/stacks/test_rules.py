@@ -14,6 +14,7 @@ from stacks.apply import main
 from stacks.rules import check_rules
 from stacks.stack_file import PLACEHOLDER, load_stack_file
 from tests.conftest import PROJECT
+from tests.keys import ACTOR_PUBLIC, GATE_PUBLIC
 
 CLUSTER = """\
 name: cluster
@@ -55,6 +56,8 @@ REMOTE = {
     "SHUTTERLINE_IMAGE_TAG": "1.0.0",
     "SHUTTERLINE_KUBERNETES_URL": "https://cluster.shop.example:6443",
     "SHUTTERLINE_INGRESS_URL": "https://predict.shop.example",
+    "SHUTTERLINE_GATE_PUBLIC_KEY": GATE_PUBLIC,
+    "SHUTTERLINE_STEPS_PUBLIC_KEY": ACTOR_PUBLIC,
 }
 """What stacks/kubeflow.yaml cannot do without."""
 

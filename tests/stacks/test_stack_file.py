@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from materializers.errors import UsageError
+from stacks.rules import leaves
 from stacks.stack_file import load_stack_file
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -184,11 +185,12 @@ def test_all_that_the_local_stack_keeps_lies_under_one_folder() -> None:
         ({"ZENML_CONFIG_DIRECTORY": "/config"}, "/config/shutterline/"),
         ({"ZENML_CONFIG_DIRECTORY": "/config", "SHUTTERLINE_HOME": "/home"}, "/home/"),
     ):
+        stack = load_stack_file(path, variables)
         settings = [
             value
-            for component in load_stack_file(path, variables).present().values()
-            for value in component.configuration.values()
+            for component in stack.present().values()
+            for _, value in leaves({"": component.configuration})
         ]
-        paths = [value for value in settings if "/" in str(value)]
-        assert len(paths) == 3
+        paths = [value for value in [*settings, stack.demo_keys or ""] if "/" in value]
+        assert len(paths) == 8
         assert all(value.startswith(home) for value in paths)

@@ -333,6 +333,34 @@ def test_the_last_decision_counts(guarded: Shop) -> None:
     assert "the bags look wrong" in said
 
 
+NOT_AN_APPROVER = "approval.approvers=[ada@example.com]"
+
+
+def test_only_a_configured_account_approves(guarded: Shop) -> None:
+    """Who is logged in counts, not the name that is given; the configured accounts are named."""
+    outcome = guarded.run(NOT_AN_APPROVER, approve=2, by="ada@example.com", reason="looked")
+    assert outcome.exit_code == REFUSED
+    assert "'default' may not approve; configured are: ada@example.com" in outcome.said
+    assert "--approve 2" in refused_in_production(guarded)
+
+
+def test_an_approval_by_who_may_not_approve_any_more_releases_nothing(guarded: Shop) -> None:
+    """The accounts that are configured at the release count."""
+    approve(guarded, 2)
+    served = guarded.served("production")
+    outcome = guarded.run(NOT_AN_APPROVER, deploy=True, version=2, environment="production")
+    assert outcome.exit_code == REFUSED
+    assert "may not approve" in outcome.said
+    assert guarded.served("production") == served
+
+
+def test_four_eyes_are_not_there_where_everyone_has_one_account(guarded: Shop) -> None:
+    """Nobody could tell who trained from who approves, so nobody approves."""
+    outcome = guarded.run("approval.four_eyes=true", approve=2, by="Ada", reason="looked")
+    assert outcome.exit_code == REFUSED
+    assert "Four eyes cannot be assessed: the store has one account, 'default'" in outcome.said
+
+
 def test_a_refused_version_cannot_be_approved(untouched: Shop) -> None:
     """A person cannot overrule the gate."""
     outcome = untouched.run(IMPOSSIBLE, approve=3, by="Ada", reason="I like it")
@@ -394,6 +422,7 @@ CHANGES = {
     "architecture": "train={architecture: resnet18, preprocessing: {height: 32, width: 32}}",
     "source_name": "product.source.name=another-supplier",
     "policy": "policy.rules.accuracy.limit=0.51",
+    "compliance": "approval.approvers=[default]",
 }
 
 

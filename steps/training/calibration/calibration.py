@@ -17,13 +17,12 @@ from pydantic import Field
 from materializers.classifier import Calibration
 from materializers.report import Record
 from serving.model_directory import model_digest, read_metadata, write_metadata
+from steps.training.calibration.reliability import expected_calibration_error
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Temperatures: Guo et al. found 0.9 to 3.3."""
 DIGITS = 4
 """Of a temperature: what later ones change is far below what validation pictures can tell."""
-BINS = 15
-"""Of the expected calibration error, as Guo et al. have it."""
 COVERAGES = tuple(share / 20 for share in range(20, 0, -1))
 """Shares of the pictures that get an answer, from all to few: the thresholds that are tried."""
 FEW = 30
@@ -157,42 +156,6 @@ def negative_log_likelihood(
     scaled -= scaled.max(axis=1, keepdims=True)
     true = scaled[np.arange(len(labels)), labels]
     return float((np.log(np.exp(scaled).sum(axis=1)) - true).mean())
-
-
-def expected_calibration_error(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """How far the probability of an answer is from the share that is right, on average over all answers.
-
-    Args:
-        scores: probabilities ``(n, k)``, n > 0.
-        labels: ``(n,)``, the true class numbers.
-
-    Returns:
-        From 0 to 1, over ``BINS`` bins of equal width (Guo et al. 2017).
-    """
-    _, sure, right = reliability(scores, labels)
-    return float(np.abs(right - sure).sum() / len(labels))
-
-
-def reliability(
-    scores: NDArray[np.float64], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Look at the answers in each of ``BINS`` bins of their probability.
-
-    Args:
-        scores: probabilities ``(n, k)``.
-        labels: ``(n,)``, the true class numbers.
-
-    Returns:
-        Three arrays ``(BINS,)``: how many answers, the sum of their probabilities, how many are right.
-    """
-    sure = scores.max(axis=1)
-    bins = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
-    right = scores.argmax(axis=1) == labels
-    counts = np.bincount(bins, minlength=BINS).astype(np.int64)
-    sums, hits = (
-        np.bincount(bins, weights=each, minlength=BINS).astype(np.float64) for each in (sure, right)
-    )
-    return counts, sums, hits
 
 
 def choose_threshold(

@@ -13,6 +13,7 @@ import pytest
 from materializers.release import Arm
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
 from tests.bucket import BUCKET, KEY, SECRET, BucketServer
+from tests.keys import PUBLIC_KEYS
 from tests.remote.seldon_stub import NAMESPACE, TOKEN, KubernetesStub, kubernetes_stub
 from tests.stacks.local_deployer.conftest import (
     Registry,
@@ -107,6 +108,7 @@ def make_deployer(zenml_stack: Path, stub: KubernetesStub, bucket_server: Bucket
         values = {
             "kubernetes_url": stub.url,
             "kubernetes_token": TOKEN,
+            **PUBLIC_KEYS,
             "namespace": NAMESPACE,
             "ingress_url": stub.ingress_url,
             "image": IMAGE,

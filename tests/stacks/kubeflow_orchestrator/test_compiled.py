@@ -16,21 +16,26 @@ from stacks.kubeflow_orchestrator.flavor import ShutterlineKubeflowSettings
 IMAGE = "registry.example.com/shutterline-training:1"
 
 
-def compiled(*steps: CompiledStep, secrets: dict[str, str] | None = None) -> tuple[dict[str, Any], Any]:
+def compiled(*steps: CompiledStep) -> tuple[dict[str, Any], Any]:
     """Compile, and read both documents back: the pipeline, and what its containers ask of Kubernetes."""
-    text = compile_pipeline("training-1", steps, image=IMAGE, secrets=secrets or {})
+    text = compile_pipeline("training-1", steps, image=IMAGE)
     pipeline, platform = yaml.safe_load_all(text)
     return pipeline, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 
 def a_step(
-    name: str = "train", *after: str, retry: StepRetryConfig | None = None, **settings: Any
+    name: str = "train",
+    *after: str,
+    retry: StepRetryConfig | None = None,
+    secrets: dict[str, str] | None = None,
+    **settings: Any,
 ) -> CompiledStep:
     """A step with these settings, as ZenML hands them to the orchestrator."""
     return CompiledStep(
         name=name,
         arguments=("--step_name", name),
         environment={"PLAIN": "1"},
+        secrets=secrets or {},
         upstream=after,
         settings=ShutterlineKubeflowSettings(**settings),
         retry=retry,
@@ -105,7 +110,7 @@ def test_a_container_starts_one_step_of_the_image() -> None:
 
 def test_credentials_come_from_kubernetes_secrets() -> None:
     """The pipeline names the secret and its key, not what it holds."""
-    platform = compiled(a_step(), secrets={"ZENML_STORE_API_KEY": "shutterline-zenml.api_key"})[1]
+    platform = compiled(a_step(secrets={"ZENML_STORE_API_KEY": "shutterline-zenml.api_key"}))[1]
     (entry,) = platform["exec-train"]["secretAsEnv"]
     assert entry["secretName"] == "shutterline-zenml"
     assert entry["keyToEnv"] == [{"secretKey": "api_key", "envVar": "ZENML_STORE_API_KEY"}]

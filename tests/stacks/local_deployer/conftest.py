@@ -17,11 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.main.home import free_port
 from materializers.approval import Approval
+from materializers.model_signature import sign_model
 from materializers.release import Arm, Environment, Release
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from tests.keys import ACTOR, GATE, PUBLIC_KEYS
 
 MODEL_NAME = "product-classifier"
 DIGEST = "0" * 64
@@ -85,7 +87,7 @@ def make_approval(version: int, verdict: Verdict) -> Approval:
         by="Ada",
         reason="looks right",
         at=datetime.now(UTC),
-    )
+    ).signed_by(ACTOR)
 
 
 def release_of(arm: Arm, environment: Environment = "staging") -> Release:
@@ -125,7 +127,14 @@ class Registry:
         approval = make_approval(version, verdict) if approved else None
         if approval:
             self.client.set_model_version_tag(MODEL_NAME, str(version), "approval_digest", approval.digest)
-        return Arm(version=version, model_digest=digest, model_uri=uri, verdict=verdict, approval=approval)
+        return Arm(
+            version=version,
+            model_digest=digest,
+            model_uri=uri,
+            verdict=verdict,
+            approval=approval,
+            signature=sign_model(directory, verdict, GATE),
+        )
 
 
 @contextmanager
@@ -226,7 +235,13 @@ def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:
     client, kind = Client(), StackComponentType.MODEL_DEPLOYER
     if not client.list_flavors(name="seldon-local", type=kind).items:
         client.create_flavor(FLAVOR, kind)
-    values = {"port": free_port(), "state_directory": str(site), "start_timeout_s": 120, **settings}
+    values = {
+        "port": free_port(),
+        "state_directory": str(site),
+        "start_timeout_s": 120,
+        **PUBLIC_KEYS,
+        **settings,
+    }
     component = client.create_stack_component(f"deployer-{uuid4().hex[:8]}", "seldon-local", kind, values)
     return cast(SeldonLocalModelDeployer, StackComponent.from_model(component))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.launching import PASSED_ON
 from stacks.local_deployer import processes
 
 STUBBORN = """
@@ -39,7 +40,7 @@ def test_a_process_gets_no_credentials_and_no_python_settings(
     process = processes.start("one", [sys.executable, "-c", program], site=tmp_path, log=log, cwd=tmp_path)
     assert process.wait(30) == 0
     seen = json.loads(log.read_text())
-    assert set(seen) <= {*processes.PASSED_ON, processes.SITE, processes.NAME, "LC_CTYPE"}
+    assert set(seen) <= {*PASSED_ON, processes.SITE, processes.NAME, "LC_CTYPE"}
     assert seen[processes.NAME] == "one"
 
 
@@ -60,13 +61,3 @@ def test_stopping_ends_children_and_what_ignores_sigterm(tmp_path: Path) -> None
         processes.stop(["one", "two"], site=site, patience_s=0)
         processes.stop(["one"], site=other, patience_s=0)
     assert processes.running(site) == processes.running(other) == {}
-
-
-def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
-    """The last lines, and a word where there are none."""
-    log = tmp_path / "log"
-    assert processes.last_lines(log) == "(no log)"
-    log.touch()
-    assert processes.last_lines(log) == "(the log is empty)"
-    log.write_text("\n".join(map(str, range(100))))
-    assert processes.last_lines(log, 2) == "98\n99"

@@ -15,7 +15,7 @@ from materializers.classifier import Classifier, TrainingRecord
 from materializers.image_dataset import ImageDataset, Picture
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from serving.predictor import OUTPUTS, Predictor
-from steps.evaluation.evaluate import answers
+from steps.evaluation.answers import answers
 from steps.evaluation.examined import Examined
 from steps.training.export import to_onnx
 from tests.serving.pictures import encode

@@ -9,18 +9,25 @@ import pytest
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
 from materializers.evaluation_report import EvaluationReport
-from materializers.image_dataset import ImageDataset, Picture, picture_digest
+from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import Splits
+from pipelines.config import load_config
 from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Prediction, Predictor
 from serving.preprocess import decode
-from serving.strip_metadata import strip_metadata
-from steps.evaluation.evaluate import EvaluateSettings, answers, evaluate, evaluate_model, track
-from tests.serving.pictures import encode, exif, gradient
+from steps.evaluation.comparison.settings import ComparisonSettings
+from steps.evaluation.evaluate import evaluate, examine, report_on, track
+from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.steps.tracking_run import tracking_run
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
 
-QUICK = EvaluateSettings(bootstrap_resamples=100, latency_requests=100, latency_warm_up=1)
+QUICK = load_config(SHRUNK_CONFIG, ()).evaluate
+"""Whatever takes seconds is off."""
+
+
+def evaluate_model(classifier: Classifier, dataset: ImageDataset, splits: Splits) -> EvaluationReport:
+    """What is measured of a model by itself."""
+    return report_on(examine(classifier, dataset, splits, QUICK), splits, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +51,7 @@ def groups(pictures: ImageDataset) -> Splits:
 @pytest.fixture(scope="module")
 def report(classifier: Classifier, pictures: ImageDataset, groups: Splits) -> EvaluationReport:
     """Its report."""
-    made = evaluate.entrypoint(classifier, pictures, groups, QUICK)
-    assert isinstance(made, EvaluationReport)
-    return made
+    return evaluate_model(classifier, pictures, groups)
 
 
 def test_the_report_names_what_it_is_about(
@@ -58,9 +63,12 @@ def test_the_report_names_what_it_is_about(
     assert report.classes == tuple(CLASSES)
     assert report.set_aside == 0
     assert report.model_bytes == sum(path.stat().st_size for path in classifier.serving_directory.iterdir())
-    assert report.pictures.keys() == {"confusion_matrix", "roc_curves"}
-    assert report.latency.n == 100
-    assert 0 < report.latency.p50_ms <= report.latency.p99_ms
+    assert {
+        "confusion_matrix",
+        "roc_curves",
+        "reliability_test",
+        "risk_coverage_test",
+    } <= report.pictures.keys()
 
 
 def test_to_abstain_makes_no_metric_better(
@@ -75,7 +83,7 @@ def test_to_abstain_makes_no_metric_better(
     ids = groups.image_ids("test")
     answered = Predictor.load(serving).predict(pictures.pictures(ids))
     assert all(isinstance(each, Prediction) and each.abstained for each in answered)
-    found = evaluate_model(cautious, pictures, groups, QUICK)
+    found = evaluate_model(cautious, pictures, groups)
     assert (found.accuracy, found.f1_macro) == (report.accuracy, report.f1_macro)
     assert (found.confusion, found.set_aside) == (report.confusion, 0)
 
@@ -101,9 +109,9 @@ def test_the_numbers_are_what_serving_answers(
 def test_the_same_model_measures_the_same_twice(
     report: EvaluationReport, classifier: Classifier, pictures: ImageDataset, groups: Splits
 ) -> None:
-    """All but the latency, which is the machine's."""
-    again = evaluate_model(classifier, pictures, groups, QUICK)
-    assert again.model_dump(exclude={"latency"}) == report.model_dump(exclude={"latency"})
+    """Every number that is no time."""
+    again = evaluate_model(classifier, pictures, groups)
+    assert again == report
 
 
 def test_a_picture_that_serving_refuses_counts_as_wrong(classifier: Classifier) -> None:
@@ -120,32 +128,13 @@ def test_a_picture_that_serving_refuses_counts_as_wrong(classifier: Classifier) 
     (added,) = set(bad.index["image_id"]) - set(index["image_id"])
     grown = splits(good).members
     grown.loc[len(grown)] = {"image_id": added, "label": "dark", "split": "test"}
-    before = evaluate_model(classifier, good, splits(good), QUICK)
-    after = evaluate_model(classifier, bad, Splits(members=grown), QUICK)
+    before = evaluate_model(classifier, good, splits(good))
+    after = evaluate_model(classifier, bad, Splits(members=grown))
     assert (before.set_aside, after.set_aside) == (0, 1)
     assert after.n == before.n + 1
     assert after.confusion == before.confusion
     assert before.accuracy.value is not None
     assert after.accuracy.value == pytest.approx(before.accuracy.value * before.n / after.n)
-
-
-def test_a_stored_picture_is_measured_as_serving_answers_it(classifier: Classifier) -> None:
-    """With the orientation that was cut out of its file and kept in the index."""
-    delivered = [encode(gradient(90, 40, seed), "JPEG", exif=exif(6)) for seed in range(3)]
-    stored = [strip_metadata(data) for data in delivered]
-    kept = ImageDataset.from_pictures(
-        Picture(one.data, "dark", one.width, one.height, one.orientation, "photo.jpg") for one in stored
-    )
-    predictor = Predictor.load(classifier.serving_directory)
-    image_ids = [picture_digest(one.data) for one in stored]
-    _, probabilities = answers(predictor, kept, image_ids, np.zeros(3, dtype=np.int64), batch_size=2)
-    for row, data in zip(probabilities.tolist(), delivered, strict=True):
-        (answer,) = predictor.predict([data])
-        assert isinstance(answer, Prediction)
-        assert row == pytest.approx(list(answer.probabilities.values()), abs=1e-6)
-    (lying,) = predictor.predict([stored[0].data])
-    assert isinstance(lying, Prediction)
-    assert probabilities[0].tolist() != pytest.approx(list(lying.probabilities.values()), abs=1e-6)
 
 
 def test_a_changed_byte_in_the_model_is_found(
@@ -159,7 +148,7 @@ def test_a_changed_byte_in_the_model_is_found(
     metadata = serving / "metadata.json"
     metadata.write_bytes(metadata.read_bytes().replace(b"dark", b"lark"))
     with pytest.raises(DamagedArtifact, match=r"--train"):
-        evaluate_model(Classifier(tmp_path, classifier.record), pictures, groups, QUICK)
+        evaluate_model(Classifier(tmp_path, classifier.record), pictures, groups)
 
 
 def test_splits_without_a_test_picture_measure_nothing(
@@ -168,12 +157,12 @@ def test_splits_without_a_test_picture_measure_nothing(
     """No number is made up for an empty test set."""
     members = groups.members[groups.members["split"] != "test"]
     with pytest.raises(DamagedArtifact, match="no test picture"):
-        evaluate_model(classifier, pictures, Splits(members=members), QUICK)
+        evaluate_model(classifier, pictures, Splits(members=members))
 
 
 def test_nothing_to_evaluate_is_no_report(pictures: ImageDataset, groups: Splits) -> None:
     """A skipped training is skipped here too."""
-    assert evaluate.entrypoint(None, pictures, groups, QUICK) is None
+    assert evaluate.entrypoint(None, pictures, groups, QUICK, ComparisonSettings(), "first", "shop") is None
 
 
 def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path: Path) -> None:

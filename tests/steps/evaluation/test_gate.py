@@ -1,21 +1,45 @@
 """The gate: every rule refuses alone, and what cannot be assessed is never passed."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from zenml.client import Client
 
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import Check, DataReport
-from materializers.evaluation.metric import Metric
+from materializers.errors import UsageError
+from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
-from materializers.verdict import Verdict, derive_outcome, verify_verdict
-from steps.evaluation.gate import apply_policy, gate, reach_verdict
-from steps.evaluation.policy import Policy
+from materializers.model_signature import verify_model
+from materializers.signatures import GATE_KEY
+from materializers.verdict import RuleResult, Verdict, derive_outcome, verify_verdict
+from pipelines.session import prepare
+from steps.deployment.deployer import active_deployer
+from steps.evaluation.catalogue import CATALOGUE
+from steps.evaluation.gate import apply_policy, collect, gate, reach_verdict, signing
+from steps.evaluation.policy import Policy, Rule
+from tests.keys import ACTOR, GATE, TRUSTED
+from tests.steps.evaluation.policies import product_policy
 
 CLASSES = ("bags", "tops")
 MODEL, DATA, SPLITS, CODE = "1" * 64, "2" * 64, "3" * 64, "4" * 64
-POLICY = Policy()
+PRODUCT = product_policy()
+OF_THE_TEST_SET = (
+    "data_validation",
+    "learning",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1_macro",
+    "roc_auc_macro",
+    "latency_p99_ms",
+)
+POLICY = PRODUCT.model_copy(update={"rules": {name: PRODUCT.rules[name] for name in OF_THE_TEST_SET}})
+"""The rules on numbers that :func:`evaluation` has."""
+SIGNED = Measured(metric="signature_valid", value=Metric(value=1.0, n=1))
 RECORD = TrainingRecord(
     architecture="small_cnn",
     classes=CLASSES,
@@ -90,6 +114,7 @@ def judged(
         model_name="product-classifier",
         policy=policy,
         code=CODE,
+        signing=SIGNED,
     )
 
 
@@ -118,7 +143,7 @@ def test_a_good_model_passes_with_every_value_and_limit() -> None:
         "latency_p99_ms": (2.0, "<=", 500.0, "required"),
     }
     assert verdict.rules[2].interval == (0.9, 0.96)
-    assert (verdict.rules[2].n, verdict.compared) == (180, "point")
+    assert (verdict.rules[2].n, verdict.compared) == (180, "rule")
     evidence = verdict.evidence
     assert (evidence.model, evidence.report) == (MODEL, report.digest)
     assert (evidence.policy, evidence.data, evidence.code) == (POLICY.digest, DATA, CODE)
@@ -161,7 +186,13 @@ def test_a_training_that_was_given_up_refuses_the_model() -> None:
     """However good its numbers are; the reason is the training's own sentence."""
     record = RECORD.model_copy(update={"failure": "epoch 2: the training loss is nan"})
     verdict = reach_verdict(
-        record, evaluation(), data_report(), model_name="product-classifier", policy=POLICY, code=CODE
+        record,
+        evaluation(),
+        data_report(),
+        model_name="product-classifier",
+        policy=POLICY,
+        code=CODE,
+        signing=SIGNED,
     )
     assert verdict.outcome == "refused"
     assert verdict.reasons() == ["learning: 0, limit >= 1 (epoch 2: the training loss is nan)"]
@@ -236,7 +267,7 @@ def test_reports_about_something_else_assess_nothing(
 def test_a_missing_data_report_assesses_nothing() -> None:
     """Nobody knows whether the data was any good."""
     verdict = reach_verdict(
-        RECORD, evaluation(), None, model_name="product-classifier", policy=POLICY, code=CODE
+        RECORD, evaluation(), None, model_name="product-classifier", policy=POLICY, code=CODE, signing=SIGNED
     )
     assert verdict.outcome == "not_assessed"
     assert verdict.reasons()[0].endswith("(there is no data report)")
@@ -244,8 +275,8 @@ def test_a_missing_data_report_assesses_nothing() -> None:
 
 def test_a_policy_that_requires_nothing_releases_nothing() -> None:
     """With every rule advisory, which no configuration may say, there is no verdict that passes."""
-    rules = {name: rule.model_copy(update={"requirement": "advisory"}) for name, rule in POLICY.rules}
-    policy = POLICY.model_copy(update={"rules": POLICY.rules.model_copy(update=rules)})
+    rules = {name: rule.model_copy(update={"requirement": "advisory"}) for name, rule in POLICY.rules.items()}
+    policy = POLICY.model_copy(update={"rules": rules})
     assert judged(evaluation(), policy=policy).outcome == "not_assessed"
 
 
@@ -257,15 +288,149 @@ def test_the_outcome_can_be_derived_again_from_the_stored_verdict() -> None:
     assert stored.digest == verdict.digest
 
 
-def test_no_data_report_alone_leaves_only_its_rule_open() -> None:
-    """The pure function assesses what it is given."""
-    results = apply_policy(POLICY, evaluation(), None, RECORD, classes=CLASSES)
-    assert [rule.name for rule in results if rule.outcome != "passed"] == ["data_validation"]
+def one_rule(measured: Measured, **changes: Any) -> RuleResult:
+    """The result of one required rule on one number."""
+    rule = {"requirement": "required", "limit": 0.8, **changes}
+    policy = Policy.model_validate({"rules": {measured.metric: rule}})
+    (result,) = apply_policy(policy, {measured.metric: [measured]})
+    return result
 
 
-def test_no_model_is_no_verdict(tmp_path: Any) -> None:
-    """A skipped training is not judged; a model is."""
+def test_a_metric_that_nobody_measured_is_not_assessed() -> None:
+    """A report without the part that a required rule is about passes nothing."""
+    (result,) = apply_policy(
+        Policy.model_validate({"rules": {"coverage": {"requirement": "required", "limit": 0.5}}}), {}
+    )
+    assert (result.outcome, result.measured, result.reason) == ("not_assessed", None, "it was not measured")
+
+
+@pytest.mark.parametrize(
+    ("compare", "metric", "limit", "outcome"),
+    [
+        ("point", "accuracy", 0.85, "passed"),
+        ("lower", "accuracy", 0.85, "refused"),
+        ("lower", "accuracy", 0.80, "passed"),
+        ("upper", "fairness_gap", 0.95, "passed"),
+        ("upper", "fairness_gap", 0.94, "refused"),
+        ("lower", "fairness_gap", 0.82, "passed"),
+    ],
+)
+def test_a_rule_compares_what_it_says(compare: str, metric: str, limit: float, outcome: str) -> None:
+    """0.9 [0.82, 0.95] passes or not by the number or the bound that the rule names."""
+    number = Measured(metric=metric, value=Metric(value=0.9, low=0.82, high=0.95, n=100))
+    result = one_rule(number, compare=compare, limit=limit)
+    assert (result.outcome, result.measured) == (outcome, 0.9)
+    assert derive_outcome([result]) == outcome
+
+
+def test_a_bound_that_is_not_there_is_not_assessed() -> None:
+    """A number without its interval does not pass a rule that compares a bound."""
+    result = one_rule(Measured(metric="accuracy", value=metric(0.99)), compare="lower")
+    assert result.outcome == derive_outcome([result]) == "not_assessed"
+    assert "interval" in (result.reason or "")
+
+
+def test_too_few_rows_are_not_assessed() -> None:
+    """However good the number is; with one row more it is judged."""
+    number = Measured(metric="accuracy", value=metric(1.0, n=49))
+    few = one_rule(number, min_n=50)
+    assert few.outcome == derive_outcome([few]) == "not_assessed"
+    assert few.reason == "49 rows are too few: at least 50"
+    assert one_rule(number, min_n=49).outcome == "passed"
+
+
+def test_what_is_spared_is_listed_and_decides_nothing() -> None:
+    """A class that is too small to be compared is shown, and advises; a missing number refuses."""
+    small = Measured(metric="class_harm", subject="bags", value=None, reason="49 rows", spared=True)
+    spared, missing = one_rule(small), one_rule(small.model_copy(update={"spared": False}))
+    assert (spared.outcome, spared.requirement, spared.reason) == ("not_assessed", "advisory", "49 rows")
+    assert (missing.outcome, missing.requirement) == ("not_assessed", "required")
+
+
+def good(rule: Rule) -> Metric:
+    """A number that the rule is met by, whatever of it is compared."""
+    return Metric(value=rule.limit, low=rule.limit, high=rule.limit, n=1000)
+
+
+def beyond(rule: Rule) -> Metric:
+    """A number that is just beyond the limit."""
+    step = -1e-9 if rule.entry.direction == ">=" else 1e-9
+    value = rule.limit + step
+    return Metric(value=value, low=value, high=value, n=1000)
+
+
+def evidence(**changes: Measured) -> dict[str, list[Measured]]:
+    """Numbers that meet every rule of the product, but for those that are given by the rule's name."""
+    rules = PRODUCT.rules
+    met = {name: Measured(metric=rule.metric, value=good(rule)) for name, rule in rules.items()}
+    return {rules[name].metric: [measured] for name, measured in (met | changes).items()}
+
+
+def outcome_of(**changes: Measured) -> tuple[str, list[str]]:
+    """What the product's policy makes of these numbers, and the rules that did not pass."""
+    results = apply_policy(PRODUCT, evidence(**changes))
+    return derive_outcome(results), [result.rule for result in results if result.outcome != "passed"]
+
+
+REQUIRED = [name for name, rule in PRODUCT.rules.items() if rule.requirement == "required"]
+ADVISORY = [name for name, rule in PRODUCT.rules.items() if rule.requirement == "advisory"]
+
+
+def test_a_model_at_every_limit_passes() -> None:
+    """Limits are inclusive, all of them."""
+    assert outcome_of() == ("passed", [])
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_each_required_rule_of_the_product_refuses_alone(name: str) -> None:
+    """A hair beyond its limit, with everything else in order, and when it was not measured."""
+    rule = PRODUCT.rules[name]
+    worse = Measured(metric=rule.metric, value=beyond(rule))
+    assert outcome_of(**{name: worse}) == ("refused", [name])
+    missing = Measured(metric=rule.metric, value=None, reason="switched off")
+    assert outcome_of(**{name: missing}) == ("not_assessed", [name])
+
+
+@pytest.mark.parametrize("name", ADVISORY)
+def test_each_advisory_rule_of_the_product_is_shown_and_refuses_nothing(name: str) -> None:
+    """A hair beyond its limit."""
+    rule = PRODUCT.rules[name]
+    worse = Measured(metric=rule.metric, value=beyond(rule))
+    assert outcome_of(**{name: worse}) == ("passed", [name])
+
+
+def test_a_gate_with_another_key_than_the_stacks_refuses() -> None:
+    """What it signs would hold nowhere, and both keys are named."""
+    own = signing(GATE, TRUSTED)
+    assert own.value is not None
+    assert own.value.value == 1
+    other = signing(ACTOR.key, TRUSTED)
+    assert outcome_of(signature_valid=other) == ("refused", ["signature_valid"])
+    assert re.search("signs with key [0-9a-f]{12}, the stack file names [0-9a-f]{12}", other.reason or "")
+
+
+def test_every_metric_of_a_report_is_one_that_a_policy_can_name() -> None:
+    """Nothing is measured under a name that no rule could have."""
+    assert set(collect(evaluation(), data_report(), RECORD, SIGNED)) <= set(CATALOGUE)
+
+
+def test_no_model_is_no_verdict(local_stack: Client, tmp_path: Path) -> None:
+    """A skipped training is not judged; a model is, and signed with its verdict."""
     given = (evaluation(), data_report(), "product-classifier", POLICY, CODE)
-    assert gate.entrypoint(None, *given) is None
-    verdict = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
+    assert gate.entrypoint(None, *given) == (None, None)
+    prepare(stack=None)
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "model.onnx").write_bytes(b"weights")
+    verdict, signature = gate.entrypoint(Classifier(tmp_path, RECORD), *given)
     assert verdict == judged(evaluation())
+    own = active_deployer().trusted_keys()
+    verify_model(tmp_path / "serving", verdict, signature, own)
+
+
+def test_without_the_gates_key_there_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that could be released comes of it, and the message says how to get a key."""
+    monkeypatch.delenv(GATE_KEY, raising=False)
+    with pytest.raises(UsageError, match="SHUTTERLINE_GATE_KEY names no private key; make stack"):
+        gate.entrypoint(
+            Classifier(tmp_path, RECORD), evaluation(), data_report(), "product-classifier", POLICY, CODE
+        )

@@ -1,5 +1,7 @@
 """Metrics and their intervals, against scikit-learn."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +13,10 @@ from sklearn.metrics import (
     f1_score,
     precision_recall_fscore_support,
     roc_auc_score,
+    top_k_accuracy_score,
 )
 
-from steps.evaluation.metrics import UNUSABLE, Metrics, evaluate_answers, roc_auc, score, worst
+from steps.evaluation.metrics import UNUSABLE, Metrics, evaluate_answers, rank_of, roc_auc, score, worst
 
 
 def random_answers(
@@ -32,9 +35,10 @@ def measured(
     predicted: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     resamples: int = 100,
+    top_k: int = 3,
 ) -> Metrics:
     classes = tuple(f"class {number}" for number in range(probabilities.shape[1]))
-    return evaluate_answers(true, predicted, probabilities, classes, resamples=resamples, seed=0)
+    return evaluate_answers(true, predicted, probabilities, classes, resamples=resamples, seed=0, top_k=top_k)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,6 +63,87 @@ def test_every_metric_agrees_with_scikit_learn(seed: int, k: int, more: int) -> 
         assert (one.precision.n, one.recall.n) == ((predicted == number).sum(), (true == number).sum())
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(3, 6), more=st.integers(1, 60))
+def test_every_mean_over_classes_agrees_with_scikit_learn(seed: int, k: int, more: int) -> None:
+    """Macro and weighted; what a class has no precision for has no mean precision either."""
+    true, predicted, probabilities = random_answers(seed, k + more, k)
+    ours = measured(true, predicted, probabilities).discrimination
+    every_class_predicted = len(np.unique(predicted)) == k
+    labels = list(range(k))
+    for average in ("macro", "weighted"):
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            true, predicted, labels=labels, average=average, zero_division=np.nan
+        )
+        found = getattr(ours, f"precision_{average}")
+        assert found.value == (pytest.approx(precision) if every_class_predicted else None)
+        assert getattr(ours, f"recall_{average}").value == pytest.approx(recall)
+        assert found.n == k + more
+        if average == "weighted":
+            assert ours.f1_weighted is not None
+            assert ours.f1_weighted.value == pytest.approx(f1)
+    for number, area in enumerate(ours.roc_auc.values()):
+        assert area.value == pytest.approx(roc_auc_score(true == number, probabilities[:, number]))
+
+
+@pytest.mark.parametrize("top_k", [2, 3, 5])
+def test_the_top_k_agree_with_scikit_learn(top_k: int) -> None:
+    """With the interval of a share."""
+    generator = np.random.default_rng(top_k)
+    true = generator.integers(0, 8, 400)
+    probabilities = generator.dirichlet(np.ones(8), 400) + 0.2 * np.eye(8)[true]
+    found = measured(true, probabilities.argmax(axis=1), probabilities, top_k=top_k).discrimination
+    expected = top_k_accuracy_score(true, probabilities, k=top_k, labels=range(8))
+    assert found.top_k == top_k
+    assert found.top_k_accuracy is not None
+    assert found.top_k_accuracy.value == pytest.approx(expected)
+    assert found.top_k_accuracy.low is not None
+    assert found.top_k_accuracy.high is not None
+    half = 1.96 * np.sqrt(expected * (1 - expected) / 400)
+    assert found.top_k_accuracy.low == pytest.approx(expected - half, abs=0.02)
+    assert found.top_k_accuracy.high == pytest.approx(expected + half, abs=0.02)
+
+
+def test_k_is_never_all_classes() -> None:
+    """Of three classes the top 3 would always be right: 2 are taken; of two classes nothing is measured."""
+    true, predicted, probabilities = random_answers(4, 30, 3)
+    found = measured(true, predicted, probabilities, top_k=3).discrimination
+    assert found.top_k == 2
+    assert found.top_k_accuracy is not None
+    assert found.top_k_accuracy.value is not None
+    assert found.top_k_accuracy.value < 1
+    of_two = measured(*random_answers(4, 30, 2)).discrimination
+    assert (of_two.top_k, of_two.top_k_accuracy) == (None, None)
+
+
+def test_the_first_rank_is_the_answer() -> None:
+    """Of equally probable classes the first is the answer: who says nothing does not find every class."""
+    probabilities = np.full((4, 4), 0.25)
+    assert rank_of(np.arange(4), probabilities).tolist() == [0, 1, 2, 3]
+    assert rank_of(np.array([2, 2, 2, 2]), np.eye(4)).tolist() == [2, 2, 0, 3]
+
+
+def test_a_picture_without_an_answer_is_not_among_the_top_k() -> None:
+    """However large k is."""
+    true = np.array([0, 1, 2, 3])
+    probabilities = np.stack([*np.eye(4)[:3], worst(3, 4)])
+    found = measured(true, np.array([0, 1, 2, UNUSABLE]), probabilities, top_k=3).discrimination
+    assert found.top_k_accuracy is not None
+    assert found.top_k_accuracy.value == 0.75
+
+
+def test_a_class_without_a_test_picture_has_no_part_in_a_weighted_mean() -> None:
+    """The macro mean is not defined without it; the weighted one is."""
+    true, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2])
+    found = measured(true, predicted, np.eye(3)[predicted]).discrimination
+    assert found.recall_macro is not None
+    assert found.recall_macro.value is None
+    assert found.recall_weighted is not None
+    assert found.recall_weighted.value == 0.5
+    assert found.precision_weighted is not None
+    assert found.precision_weighted.value == pytest.approx(0.75)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_resample_is_measured_as_if_its_rows_were_repeated(seed: int) -> None:
@@ -69,7 +154,7 @@ def test_a_resample_is_measured_as_if_its_rows_were_repeated(seed: int) -> None:
     for number, row in enumerate(weights.astype(int)):
         drawn = np.repeat(np.arange(30), row)
         alone = score(np.ones((1, 30)), true[drawn], predicted[drawn], probabilities[drawn])
-        for name in ("accuracy", "f1_macro", "roc_auc_macro", "precision", "recall", "f1_score"):
+        for name in (field.name for field in dataclasses.fields(scores)):
             np.testing.assert_allclose(getattr(scores, name)[number], getattr(alone, name)[0], err_msg=name)
 
 
@@ -134,13 +219,14 @@ def test_equal_scores_count_half() -> None:
     assert area[0] == 0.5
 
 
-def test_a_hundred_thousand_rows_fit_into_memory() -> None:
+@pytest.mark.parametrize(("n", "k"), [(20_000, 3), (15_000, 100)])
+def test_many_rows_and_classes_fit_into_memory(n: int, k: int) -> None:
     """Resamples are taken some at a time; a thousand of 20,000 rows at once would be 160 MB an array."""
     import tracemalloc
 
-    answers = random_answers(2, 20_000, 3)
+    answers = random_answers(2, n, k)
     tracemalloc.start()
-    measured(*answers, resamples=200)
+    measured(*answers, resamples=150)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 150e6

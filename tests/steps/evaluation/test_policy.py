@@ -1,11 +1,15 @@
 """The gate's policy as a configuration."""
 
+import re
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from steps.evaluation.policy import Policy, Rules
+from pipelines.config import load_config
+from steps.evaluation.catalogue import CATALOGUE
+from steps.evaluation.policy import Policy
+from tests.steps.evaluation.policies import product_policy
 
 PRODUCT = {
     "data_validation": ("required", 1.0),
@@ -15,43 +19,146 @@ PRODUCT = {
     "recall": ("required", 0.80),
     "f1_macro": ("required", 0.80),
     "roc_auc_macro": ("advisory", 0.85),
+    "accuracy_difference_to_champion": ("required", -0.02),
+    "accuracy_difference_to_anchor": ("required", -0.02),
+    "class_harm": ("required", 0.025),
+    "golden_harm": ("required", 0.025),
+    "new_rows_harm": ("required", 0.025),
+    "fairness_gap": ("advisory", 0.10),
+    "corruption_relative_accuracy": ("required", 0.70),
+    "adversarial_accuracy": ("advisory", 0.0),
+    "explanation_deletion_margin": ("required", 0.10),
+    "invariance": ("required", 0.95),
+    "predicted_classes": ("required", 1.0),
+    "same_answer_twice": ("required", 1.0),
+    "same_answer_in_another_batch": ("required", 1.0),
+    "minimum_functionality": ("advisory", 1.0),
+    "expected_calibration_error": ("advisory", 0.05),
+    "near_ood_auroc": ("advisory", 0.7),
+    "far_ood_auroc": ("advisory", 0.8),
     "latency_p99_ms": ("required", 500.0),
+    "request_errors": ("required", 0.0),
+    "throughput_per_s": ("required", 100.0),
+    "memory_mb": ("required", 2048.0),
+    "cost_per_1000": ("required", 1.0),
+    "unexpected_files": ("required", 0.0),
+    "signature_valid": ("required", 1.0),
+    "unlisted_advisories": ("required", 0.0),
 }
+"""What is required where something is declared advises here: nothing is."""
+
+
+def policy(**rules: Any) -> Policy:
+    """A policy of these rules and one that is required."""
+    return Policy.model_validate({"rules": {"accuracy": {"requirement": "required", "limit": 0.5}, **rules}})
 
 
 def test_the_rules_are_the_products() -> None:
     """Requirement and limit of every rule are the product's."""
-    rules = Policy().rules.model_dump()
-    assert {name: (rule["requirement"], rule["limit"]) for name, rule in rules.items()} == PRODUCT
+    rules = product_policy().rules
+    assert {name: (rule.requirement, rule.limit) for name, rule in rules.items()} == PRODUCT
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"),
+    ("rules", "named"),
     [
-        ({"rules": {"accuracy": {"requirement": "required", "limit": 1.2}}}, "accuracy.limit"),
-        ({"rules": {"recall": {"requirement": "required", "limit": -0.1}}}, "recall.limit"),
-        ({"rules": {"f1_macro": {"requirement": "required", "limit": float("nan")}}}, "f1_macro.limit"),
-        ({"rules": {"latency_p99_ms": {"requirement": "required", "limit": 0}}}, "latency_p99_ms.limit"),
-        ({"rules": {"latency_p99_ms": {"requirement": "required", "limit": float("inf")}}}, "latency_p99_ms"),
-        ({"rules": {"data_validation": {"requirement": "required", "limit": 0}}}, "data_validation.limit"),
-        ({"rules": {"accuracy": {"requirement": "optional", "limit": 0.9}}}, "accuracy.requirement"),
-        ({"rules": {"accuracy": {"limit": 0.9}}}, "accuracy.requirement"),
-        ({"rules": {"acuracy": {"requirement": "required", "limit": 0.9}}}, "acuracy"),
-        ({"compare": "interval"}, "compare"),
+        ({"accuracy": {"requirement": "required", "limit": 1.2}}, "accuracy is 1.2; it must be from 0 to 1"),
+        ({"recall": {"requirement": "required", "limit": -0.1}}, "recall is -0.1; it must be from 0 to 1"),
+        ({"f1_macro": {"requirement": "required", "limit": float("nan")}}, "f1_macro.limit"),
+        ({"latency_p99_ms": {"requirement": "required", "limit": -1.0}}, "latency_p99_ms is -1"),
+        ({"latency_p99_ms": {"requirement": "required", "limit": float("inf")}}, "latency_p99_ms"),
+        ({"data_validation": {"requirement": "required", "limit": 0.0}}, "it must be from 1 to 1"),
+        ({"accuracy": {"requirement": "optional", "limit": 0.9}}, "accuracy.requirement"),
+        ({"accuracy": {"limit": 0.9}}, "accuracy.requirement"),
+        (
+            {"acuracy": {"requirement": "required", "limit": 0.9}},
+            "nothing measures 'acuracy'; did you mean 'accuracy'",
+        ),
+        (
+            {"beauty": {"requirement": "required", "limit": 0.9}},
+            "nothing measures 'beauty'; known are: data_valid",
+        ),
+        ({"ours": {"metric": "acuracy", "requirement": "required", "limit": 0.9}}, "did you mean 'accuracy'"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "compare": "interval"}}, "accuracy.compare"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "minimum": 3}}, "accuracy.minimum"),
+        ({"class_harm": {"requirement": "required", "limit": 0.05, "compare": "lower"}}, "has no interval"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "min_n": -1}}, "accuracy.min_n"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "where_declared": True}}, "always measured"),
+        ({"accuracy": "required"}, "rules.accuracy"),
+        ({}, "rules"),
+        ({"accuracy": {"requirement": "advisory", "limit": 0.9}}, "no rule of the policy is required"),
     ],
 )
-def test_a_wrong_policy_is_refused_by_name(wrong: dict[str, Any], named: str) -> None:
+def test_a_wrong_policy_is_refused_by_name(rules: dict[str, Any], named: str) -> None:
     """A limit out of range, a typo, a missing requirement: nobody is judged by it."""
-    with pytest.raises(ValidationError, match=named):
-        Policy.model_validate(wrong)
+    with pytest.raises(ValidationError, match=re.escape(named)):
+        Policy.model_validate({"rules": rules})
 
 
-def test_another_limit_is_another_policy() -> None:
-    """The digest that a verdict names covers every limit and requirement."""
-    rules = Rules().model_dump()
-    digests = {Policy().digest}
-    for name in rules:
-        for change in ({"requirement": "advisory"}, {"requirement": "required", "limit": 1.0}):
-            digests.add(Policy.model_validate({"rules": {name: {**rules[name], **change}}}).digest)
-    # Three of the sixteen change nothing: what is advisory already, and the two limits of what has passed.
-    assert len(digests) == 1 + 16 - 3
+def test_a_rule_may_have_a_name_of_its_own() -> None:
+    """Two rules on one metric: one must hold, one shows where it should go."""
+    both = policy(accuracy_goal={"metric": "accuracy", "requirement": "advisory", "limit": 0.95})
+    assert {name: rule.metric for name, rule in both.rules.items()} == {
+        "accuracy": "accuracy",
+        "accuracy_goal": "accuracy",
+    }
+
+
+def test_another_rule_is_another_policy() -> None:
+    """The digest that a verdict names covers everything that a rule says."""
+    changes: list[dict[str, Any]] = [
+        {},
+        {"limit": 0.6},
+        {"requirement": "advisory"},
+        {"min_n": 5},
+        {"compare": "lower"},
+    ]
+    digests = {
+        policy(recall={"requirement": "required", "limit": 0.5, **change}).digest for change in changes
+    }
+    assert len(digests) == len(changes)
+
+
+def test_a_required_rule_that_can_never_be_assessed_is_refused() -> None:
+    """What it needs is switched off: it names the setting, and the other way out."""
+    rule = {"requirement": "required", "limit": 0.7}
+    wanted = policy(corruption_relative_accuracy=rule)
+    assert wanted.in_force(lambda setting: True) == wanted
+    with pytest.raises(ValueError, match=r"evaluate\.robustness\.pictures is off.*requirement=advisory"):
+        wanted.in_force(lambda setting: False)
+
+
+def test_a_rule_where_something_is_declared_advises_where_nothing_is() -> None:
+    """Fairness is required as soon as a column is declared sensitive, and that is another policy."""
+    rule = {"requirement": "required", "limit": 0.1, "compare": "lower", "where_declared": True}
+    wanted = policy(fairness_gap=rule)
+    without = wanted.in_force(lambda setting: setting != "evaluate.slices.sensitive")
+    assert without.rules["fairness_gap"].requirement == "advisory"
+    assert wanted.in_force(lambda setting: True).rules["fairness_gap"].requirement == "required"
+    assert without.digest != wanted.digest
+
+
+def test_a_margin_that_is_not_the_limit_is_refused() -> None:
+    """The margin of the test and the limit of the rule are one number."""
+    rule = {"requirement": "required", "limit": -0.02, "compare": "lower"}
+    with pytest.raises(ValidationError, match="the same margin stands in both"):
+        Policy.model_validate(
+            {"comparison": {"margin": 0.05}, "rules": {"accuracy_difference_to_champion": rule}}
+        )
+
+
+def test_what_counts_as_harm_is_part_of_the_policy() -> None:
+    """Whoever loosens the class margin changes the policy, and needs its approval."""
+    loose = product_policy().model_dump()
+    loose["comparison"]["class_margin"] = 0.5
+    assert Policy.model_validate(loose).digest != product_policy().digest
+
+
+def test_every_setting_that_a_metric_needs_is_one() -> None:
+    """What the catalogue calls switched off can be switched on."""
+    config = load_config(None, ())
+    for entry in CATALOGUE.values():
+        value: Any = config
+        for part in (entry.needs or "").split(".") if entry.needs else ():
+            assert part in type(value).model_fields, entry.needs
+            value = getattr(value, part)

@@ -15,7 +15,6 @@ from steps.training.calibration.calibration import (
     CalibrateSettings,
     calibrate,
     choose_threshold,
-    expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
     upper_bound,
@@ -163,14 +162,6 @@ def test_the_bound_is_the_one_of_the_tables() -> None:
     assert upper_bound(0, 100, 0.95) == pytest.approx(1 - 0.05 ** (1 / 100))
     assert upper_bound(5, 20, 0.975) == pytest.approx(0.4910, abs=1e-4)
     assert upper_bound(10, 10, 0.95) == 1
-
-
-def test_the_calibration_error_is_the_gap_of_each_bin() -> None:
-    """Ten answers of 0.9 of which half are right, ten of 0.6 of which six are: 0.4 in half of them."""
-    scores = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
-    labels = np.array([0] * 5 + [1] * 5 + [0] * 6 + [1] * 4)
-    assert expected_calibration_error(scores, labels) == pytest.approx(0.2)
-    assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
 
 
 def test_what_was_chosen_is_part_of_what_is_served(tmp_path: Path) -> None:

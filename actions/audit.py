@@ -1,0 +1,47 @@
+"""Verify the audit log and show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actions.result import ActionResult
+from materializers.audit_entry import AuditEntry
+from materializers.errors import Refused
+from materializers.signatures import TrustedKeys
+from steps.registry.audit import verify_log
+
+
+def audit(trusted: TrustedKeys) -> ActionResult:
+    """Read every entry, check numbers, chain, signatures and end, and say what does not hold.
+
+    Args:
+        trusted: the public keys that the stack file lists.
+
+    Returns:
+        The entries, the oldest first, whatever was found; refused where anything was.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    entries, findings = verify_log(trusted)
+    return ActionResult(
+        action="audit",
+        status="refused" if findings else "done",
+        reasons=(*findings, _summary(entries)),
+        details={"entries": [_shown(entry) for entry in entries]},
+        exit_code=Refused.exit_code if findings else 0,
+    )
+
+
+def _summary(entries: list[AuditEntry]) -> str:
+    """How far the log goes; who notes that digest elsewhere can tell later whether the end is the same."""
+    if not entries:
+        return "The audit log has no entry."
+    last = entries[-1]
+    return f"Read to entry {last.number}, whose digest is {last.digest}"
+
+
+def _shown(entry: AuditEntry) -> dict[str, Any]:
+    """An entry as the JSON of a call has it."""
+    fields = entry.model_dump(mode="json", exclude={"format_version", "previous", "signature"})
+    return {**fields, "digest": entry.digest}

@@ -1,0 +1,70 @@
+"""Which acts of a person stand in the audit log, and what of each.
+
+What a run does (train, gate, decide, release) is logged by the step that does it, and a rollback where it is
+recorded: a command that was interrupted in between is finished, and logged, by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from actions.result import ActionResult
+from materializers.audit_entry import Act
+from materializers.errors import ServiceUnreachable
+from materializers.report import json_digest
+
+LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
+    "approve": ("approve", ("version", "approval")),
+    "reject": ("reject", ("version", "approval")),
+    "approve-change": ("approve-change", ("change",)),
+    "stop": ("stop", ("stopped",)),
+    "forget": ("forget", ("outcome",)),
+    "readmit": ("readmit", ("source_digest", "parent", "data")),
+    "schedule": ("schedule", ("name", "pipeline", "cron")),
+    "pause": ("pause", ("name", "paused")),
+    "unschedule": ("unschedule", ("name",)),
+}
+"""What a result calls itself → the act, and the details that say to what; never a picture's path or label."""
+
+
+def require_signer(name: str) -> None:
+    """Check that an act which is going to be logged can be signed, before it is done.
+
+    Raises:
+        UsageError: the account has no key here.
+    """
+    if name in LOGGED:
+        from steps.registry.audit import acting_signer
+
+        acting_signer()
+
+
+def log_act(result: object, *, model: str, by: str, reason: str) -> None:
+    """Append an act that was done to the audit log; what is none of the acts above is not.
+
+    Args:
+        result: of the act.
+        model: the configured registered model.
+        by: the person's name as it was given; empty where none is asked for.
+        reason: why; the same.
+
+    Raises:
+        ServiceUnreachable: it was done and cannot be logged.
+    """
+    if not isinstance(result, ActionResult) or result.action not in LOGGED:
+        return
+    from steps.registry.audit import record
+
+    act, keys = LOGGED[result.action]
+    try:
+        record(act, {"model": model, **_subject(result.details, keys)}, by=by, reason=reason)
+    except ServiceUnreachable as error:
+        raise ServiceUnreachable(
+            f"--{result.action} was done, but stands in no audit log: {error}. Run the same command again"
+        ) from error
+
+
+def _subject(details: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
+    """The named details, and the digest of all of them."""
+    return {**{key: str(details[key]) for key in keys}, "details": json_digest(dict(details))}

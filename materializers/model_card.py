@@ -1,0 +1,153 @@
+"""What a registered version is for, how good it is, what it must not be used for, and who decided on it.
+
+After Mitchell et al., Model Cards for Model Reporting (2019), as Markdown and as a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from materializers.approval import Approval
+from materializers.evaluation.metric import Measured
+from materializers.report import Record, Report, number, words
+from materializers.verdict import Outcome, RuleResult
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+CELL_ESCAPES = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;"})
+"""What would end a cell of a Markdown table, or be taken for HTML."""
+
+
+class CardData(Record):
+    """What the model learnt from and was measured on."""
+
+    version: str
+    splits: str
+    """Digests of the dataset and of the splits."""
+    source_name: str
+    pictures: dict[str, dict[str, int]]
+    """By class, then by split."""
+
+
+class Decision(Record):
+    """What a person decided on the version."""
+
+    decision: str
+    by: str
+    actor: str
+    reason: str
+    at: datetime
+
+    @classmethod
+    def of(cls, approval: Approval) -> Decision:
+        """What an approval, or a rejection, says."""
+        return cls(**{name: getattr(approval, name) for name in cls.model_fields})
+
+
+class ModelCard(Report):
+    """The card of one registered version."""
+
+    template: ClassVar[str] = "model_card.html"
+
+    model_name: str
+    version: int
+    purpose: str
+    architecture: str
+    classes: tuple[str, ...]
+    trained: dict[str, str]
+    """How, in the words of the training's record."""
+    data: CardData
+    outcome: Outcome
+    """The gate's."""
+    rules: tuple[RuleResult, ...]
+    measured: tuple[Measured, ...]
+    limits: tuple[str, ...]
+    """What it must not be used for, and what nobody looked at, one sentence each."""
+    decisions: tuple[Decision, ...] = ()
+    digests: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """Model and version."""
+        return f"{self.model_name}, version {self.version}"
+
+    def with_decision(self, approval: Approval) -> ModelCard:
+        """The card after one more decision."""
+        return self.model_copy(update={"decisions": (*self.decisions, Decision.of(approval))})
+
+    def headline(self) -> dict[str, MetadataType]:
+        """What it is and what the gate and the last person said of it."""
+        last = self.decisions[-1].decision if self.decisions else "none"
+        return {"version": self.version, "verdict": self.outcome, "decision": last}
+
+    def markdown(self) -> str:
+        """The card as Markdown."""
+        parts = [
+            f"# {self.title}",
+            f"{self.purpose}\n\nThe gate: **{words(self.outcome)}**.",
+            "## Limits\n" + "\n".join(f"- {limit}" for limit in self.limits),
+            "## Data\n" + self._data(),
+            "## The gate's rules\n" + self._rules(),
+            "## Measured on pictures that it did not learn from\n" + self._measured(),
+            "## Training\n" + _table(("", ""), [("classes", ", ".join(self.classes)), *self.trained.items()]),
+            "## Decisions of persons\n" + self._decisions(),
+            "## Digests\n" + _table(("of", "digest"), list(self.digests.items())),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+    def _data(self) -> str:
+        splits = list(dict.fromkeys(name for counts in self.data.pictures.values() for name in counts))
+        rows = [
+            (label, *(f"{counts.get(name, 0):,}" for name in splits))
+            for label, counts in self.data.pictures.items()
+        ]
+        return f"Source: {self.data.source_name}\n\n" + _table(("class", *splits), rows)
+
+    def _rules(self) -> str:
+        rows = [
+            (
+                words(rule.name),
+                _with_interval(rule.measured, rule.interval),
+                rule.required_of_it,
+                rule.requirement,
+                words(rule.outcome) + (f": {rule.reason}" if rule.reason else ""),
+            )
+            for rule in self.rules
+        ]
+        return _table(("rule", "measured", "limit", "requirement", "outcome"), rows)
+
+    def _measured(self) -> str:
+        rows = [
+            (
+                words(one.metric),
+                one.subject or "model",
+                "–" if one.value is None else _with_interval(one.value.value, one.value.interval),
+                "–" if one.value is None else f"{one.value.n:,}",
+                one.reason or "",
+            )
+            for one in self.measured
+        ]
+        return _table(("metric", "of", "value", "n", ""), rows)
+
+    def _decisions(self) -> str:
+        if not self.decisions:
+            return "None so far."
+        return "\n".join(
+            f"- {each.decision} by {each.by} (logged in as {each.actor}), {each.at:%Y-%m-%d %H:%M} UTC: "
+            f"{each.reason.translate(CELL_ESCAPES)}"
+            for each in self.decisions
+        )
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    shown = number(value)
+    return shown if interval is None else f"{shown} [{number(interval[0])}, {number(interval[1])}]"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A table of Markdown, its cells escaped."""
+    lines = [head, tuple("-" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.translate(CELL_ESCAPES) for cell in line)} |" for line in lines)

@@ -1,0 +1,86 @@
+"""How a microservice is started and known to be ready: ``python -m serving.launcher …``, wherever it runs.
+
+Both deployers and the measurement of what serving costs start it; this says what they have in common.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+LAUNCHER = ("-m", "serving.launcher")
+PREDICTIONS = "/api/v1.0/predictions"
+READINESS = "/health/status"
+# A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
+PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+LAST_LINES = 12
+
+
+def launcher_arguments(
+    *,
+    model_name: str,
+    model_version: str,
+    model_directory: str,
+    model_digest: str,
+    host: str,
+    port: int,
+    metrics_port: int,
+    max_body_bytes: int,
+) -> list[str]:
+    """What the launcher is told, so that it serves exactly this version and this model."""
+    values = {
+        "model_directory": model_directory,
+        "model_digest": model_digest,
+        "model_version": model_version,
+        "model_name": model_name,
+    }
+    parameters = [{"name": name, "value": value, "type": "STRING"} for name, value in values.items()]
+    options = {
+        "--host": host,
+        "--port": port,
+        "--metrics-port": metrics_port,
+        "--max-body-bytes": max_body_bytes,
+        "--parameters": json.dumps(parameters),
+    }
+    return [str(part) for pair in options.items() for part in pair]
+
+
+def passed_on() -> dict[str, str]:
+    """What a server gets of this process's environment."""
+    return {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+
+
+def free_ports(host: str) -> tuple[int, int]:
+    """Two TCP ports of this machine that nothing listens on now: for predictions, and for metrics."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind((host, 0))
+        second.bind((host, 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def says_ready(status: int, answer: Any, *, model_version: str, model_digest: str) -> bool:
+    """Whether an answer of ``READINESS`` is: ready, as this version with this model.
+
+    Args:
+        status: the HTTP status.
+        answer: the body, parsed as JSON.
+        model_version: the version, as the launcher was told it.
+        model_digest: of its model directory.
+
+    Raises:
+        LookupError, TypeError: it is no answer of the microservice.
+    """
+    if status != 200:  # noqa: PLR2004 - HTTP's OK
+        return False
+    said = answer["jsonData"]
+    return bool((said["model_version"], said["model_digest"]) == (model_version, model_digest))
+
+
+def last_lines(log: Path, count: int = LAST_LINES) -> str:
+    """The end of a log, for an error message."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return "(no log)"
+    return "\n".join(lines[-count:]) or "(the log is empty)"

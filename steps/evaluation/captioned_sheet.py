@@ -1,0 +1,77 @@
+"""A sheet of pictures with a caption below each, from which each can be erased with its caption."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from materializers.picture_sheet import Box, encode_sheet
+
+SIDE = 96
+"""Pixels of a picture; smaller where there are more than ``FULL_SIZE``, so that a sheet stays one size."""
+FULL_SIZE = 12
+PER_ROW = 6
+CELL = 116
+"""Pixels from a picture to the next; the caption has them."""
+FONT_SIZE, LINE = 11, 14
+COLOURS = 128
+"""Of the palette: a third of the bytes, and at this size nobody sees the difference."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a sheet.
+
+    Args:
+        image: RGB, of any size.
+        lines: below it; a line that is too long is cut.
+        shows: the pictures, by ``image_id``, that are seen in it; none for one that was made of nothing.
+    """
+
+    image: Image.Image
+    lines: tuple[str, ...]
+    shows: tuple[str, ...] = ()
+
+
+def captioned_sheet(tiles: Sequence[Tile]) -> bytes:
+    """Tiles in rows of ``PER_ROW``, as a PNG that says where it shows which picture.
+
+    Args:
+        tiles: at least one.
+    """
+    side = SIDE if len(tiles) <= FULL_SIZE else int(SIDE * math.sqrt(FULL_SIZE / len(tiles)))
+    height = side + 6 + LINE * max(len(tile.lines) for tile in tiles)
+    rows = math.ceil(len(tiles) / PER_ROW)
+    canvas = Image.new("RGB", (min(PER_ROW, len(tiles)) * CELL, rows * height), "white")
+    draw, font = ImageDraw.Draw(canvas), _font()
+    places: dict[str, list[Box]] = {}
+    for number, tile in enumerate(tiles):
+        left, top = number % PER_ROW * CELL, number // PER_ROW * height
+        canvas.paste(tile.image.convert("RGB").resize((side, side)), (left, top))
+        for line, words in enumerate(tile.lines):
+            place = (left, top + side + 2 + line * LINE)
+            draw.text(place, _cut(words, font), fill="black", font=font)
+        for image_id in tile.shows:
+            places.setdefault(image_id, []).append((left, top, left + CELL, top + height))
+    return encode_sheet(canvas.quantize(COLOURS, dither=Image.Dither.FLOYDSTEINBERG), places)
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """The font that Matplotlib brings: Pillow's own has no arrow, and no letters but Latin ones."""
+    import matplotlib as mpl
+
+    return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), FONT_SIZE)
+
+
+def _cut(words: str, font: ImageFont.FreeTypeFont) -> str:
+    """As much of a line as there is room for."""
+    words = " ".join(words.split())  # a name with a line break would write over the next tile
+    if font.getlength(words) <= CELL - 4:
+        return words
+    while words and font.getlength(words + "…") > CELL - 4:
+        words = words[:-1]
+    return words + "…"

@@ -1,0 +1,119 @@
+"""What a policy can have a rule on: every metric by name, which way it is good, and what its limit may be.
+
+The parts of an evaluation hand their numbers over under these names (``Section.measured``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from materializers.verdict import Direction
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric.
+
+    Args:
+        direction: ``>=``: more is better; ``<=``: less is.
+        lowest: the lowest limit that has a meaning.
+        highest: the highest one.
+        interval: it is measured with a 95 % interval, whose bounds a rule can compare.
+        needs: the setting without which nothing measures it, as ``--set`` takes it; None: it always is.
+    """
+
+    direction: Direction
+    lowest: float = 0.0
+    highest: float = 1.0
+    interval: bool = True
+    needs: str | None = None
+
+
+def _at_least(**known: object) -> Entry:
+    return Entry(">=", **known)  # type: ignore[arg-type]
+
+
+def _at_most(**known: object) -> Entry:
+    return Entry("<=", **known)  # type: ignore[arg-type]
+
+
+_ALWAYS_ONE = {"lowest": 1.0, "interval": False}
+_ALWAYS_NONE = {"highest": 0.0, "interval": False}
+_OPEN = {"highest": math.inf}
+_P_VALUE = {"interval": False}
+_CORRUPTIONS = "evaluate.robustness.pictures"
+_ATTACKS = "evaluate.robustness.attacked_pictures"
+_EXPLAINED = "evaluate.explanations.pictures"
+_BEHAVIOUR = "evaluate.behaviour.pictures"
+_UNKNOWN = "evaluate.unknown.pictures"
+_COST = "evaluate.cost.requests"
+_SENSITIVE = "evaluate.slices.sensitive"
+
+CATALOGUE: dict[str, Entry] = {
+    # what it learnt from, and how
+    "data_validation": _at_least(**_ALWAYS_ONE),
+    "learning": _at_least(**_ALWAYS_ONE),
+    # how often it is right
+    "accuracy": _at_least(),
+    "top_k_accuracy": _at_least(),
+    "precision": _at_least(),
+    "recall": _at_least(),
+    "f1_score": _at_least(),
+    "precision_macro": _at_least(),
+    "recall_macro": _at_least(),
+    "f1_macro": _at_least(),
+    "precision_weighted": _at_least(),
+    "recall_weighted": _at_least(),
+    "f1_weighted": _at_least(),
+    "roc_auc": _at_least(),
+    "roc_auc_macro": _at_least(),
+    # whether it knows how sure it is
+    "expected_calibration_error": _at_most(),
+    "coverage": _at_least(),
+    "selective_risk": _at_most(),
+    "near_ood_auroc": _at_least(needs=_UNKNOWN),
+    "far_ood_auroc": _at_least(needs=_UNKNOWN),
+    # for whom it is right
+    "worst_group_accuracy": _at_least(),
+    "accuracy_gap": _at_most(),
+    "fairness_gap": _at_most(needs=_SENSITIVE),
+    "demographic_parity_difference": _at_most(needs=_SENSITIVE),
+    "equalized_odds_difference": _at_most(needs=_SENSITIVE),
+    # what it withstands
+    "corruption_relative_accuracy": _at_least(needs=_CORRUPTIONS),
+    "corruption_relative_accuracy_of": _at_least(needs=_CORRUPTIONS),
+    "adversarial_accuracy": _at_least(needs=_ATTACKS),
+    # what it looks at
+    "explanation_deletion_margin": _at_least(lowest=-1.0, needs=_EXPLAINED),
+    "explanation_deletion_margin_grad_cam": _at_least(lowest=-1.0, needs=_EXPLAINED),
+    "explanation_weight_randomization": _at_most(lowest=-1.0, needs=_EXPLAINED),
+    # how it behaves
+    "invariance": _at_least(needs=_BEHAVIOUR),
+    "directional_covering": _at_least(needs=_BEHAVIOUR),
+    "minimum_functionality": _at_least(needs="evaluate.behaviour.easy_list"),
+    "predicted_classes": _at_least(needs=_BEHAVIOUR),
+    "same_answer_twice": _at_least(needs=_BEHAVIOUR),
+    "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
+    # what it costs
+    "latency_p50_ms": _at_most(**_OPEN, needs=_COST),
+    "latency_p99_ms": _at_most(**_OPEN, needs=_COST),
+    "request_errors": _at_most(needs=_COST),
+    "throughput_per_s": _at_least(**_OPEN, needs=_COST),
+    "memory_mb": _at_most(**_OPEN, interval=False, needs=_COST),
+    "start_up_s": _at_most(**_OPEN, interval=False, needs=_COST),
+    "cost_per_1000": _at_most(**_OPEN, interval=False, needs=_COST),
+    "model_mb": _at_most(**_OPEN, interval=False, needs=_COST),
+    # whether it can be trusted
+    "unexpected_files": _at_most(**_ALWAYS_NONE),
+    "signature_valid": _at_least(**_ALWAYS_ONE),
+    "unlisted_advisories": _at_most(**_ALWAYS_NONE),
+    "watermark_matches": _at_least(needs="train.watermark"),
+    # whether it is as good as what it would replace
+    "accuracy_difference_to_champion": _at_least(lowest=-1.0),
+    "accuracy_difference_to_anchor": _at_least(lowest=-1.0),
+    "class_harm": _at_least(**_P_VALUE),
+    "golden_harm": _at_least(**_P_VALUE),
+    "new_rows_harm": _at_least(**_P_VALUE),
+}
+"""Every metric. The three of harm are p-values: the smaller, the surer the harm."""

@@ -1,0 +1,138 @@
+"""Compare a model with the champion and with the anchor, all asked now, through the same code.
+
+What a report said of them then is not looked at: rows and code may be others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from materializers.errors import DamagedArtifact, Refused
+from materializers.evaluation.comparison import Against, Comparison
+from materializers.evidence import RegisteredVersion, read_versions
+from materializers.splits import TRAIN, Splits
+from steps.evaluation.answers import each_answer
+from steps.evaluation.comparison.compare import Answers, Other, Rows, compare, majority_baseline
+from steps.evaluation.comparison.opponents import find_anchor, find_champion, splits_of
+from steps.evaluation.comparison.rows import FairRows, fair_rows
+from steps.evaluation.metrics import UNUSABLE
+from steps.registry.registered_model import predictor_of
+
+if TYPE_CHECKING:
+    from steps.evaluation.comparison.compare import Names
+    from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
+    from steps.evaluation.examined import Examined
+
+BATCH = 64
+
+
+def assess_comparisons(
+    examined: Examined,
+    splits: Splits,
+    settings: ComparisonSettings,
+    *,
+    model_name: str,
+    anchor: Anchor,
+    test_set: str,
+) -> dict[str, Comparison]:
+    """Compare with the champion, or on the first time with a majority-class baseline, and with the anchor.
+
+    Args:
+        examined: the challenger and its answers to all its test pictures.
+        splits: that it learnt from.
+        settings: margins and error rates.
+        model_name: the registered model.
+        anchor: which version does not move.
+        test_set: digest of the test pictures; what was judged on them is counted.
+
+    Returns:
+        ``champion`` and, once a version was in production, ``anchor``. One that cannot be read is not
+        assessed, so that the gate refuses.
+
+    Raises:
+        ServiceUnreachable: the registry, the artifact store or the audit log cannot be read.
+    """
+    versions = read_versions(model_name)
+    decisions = 1 + _judged_before(versions, test_set, examined.classifier.record.model_digest)
+    try:
+        champion = find_champion(model_name, versions)
+    except Refused as refusal:
+        return {name: Comparison(not_assessed=str(refusal)) for name in ("champion", "anchor")}
+    if champion is None:
+        none = Comparison(against="anchor", nothing_yet="no version was ever in production")
+        return {"champion": _with_baseline(examined, splits, settings, decisions), "anchor": none}
+    found = {"champion": _with_version(examined, splits, settings, champion, "champion", decisions)}
+    fixed = find_anchor(versions, anchor)
+    if fixed is None:
+        reason = f"version {champion.version} is the champion, and no version was ever in production"
+        return found | {"anchor": Comparison(against="anchor", not_assessed=reason)}
+    return found | {"anchor": _with_version(examined, splits, settings, fixed, "anchor", decisions)}
+
+
+def _judged_before(versions: Sequence[RegisteredVersion], test_set: str, model: str) -> int:
+    """How many other models were judged on these test pictures."""
+    judged = {entry.tags.get("model_digest") for entry in versions if entry.tags.get("test_set") == test_set}
+    return len(judged - {model, None})
+
+
+def _with_baseline(
+    examined: Examined, splits: Splits, settings: ComparisonSettings, decisions: int
+) -> Comparison:
+    rows = fair_rows(splits, None)
+    members = splits.members
+    learnt = members.loc[members["split"] == TRAIN, "label"].astype(str).tolist()
+    if not learnt:
+        return Comparison(against="majority class", not_assessed="the splits name no training picture")
+    baseline = majority_baseline(learnt, examined.classes, len(rows.image_ids))
+    return compare(_rows(splits, rows), _own_answers(examined, rows), baseline, settings, decisions=decisions)
+
+
+def _with_version(
+    examined: Examined,
+    splits: Splits,
+    settings: ComparisonSettings,
+    entry: RegisteredVersion,
+    against: Against,
+    decisions: int,
+) -> Comparison:
+    """Compare with a registered version; what of it cannot be read is the reason that it is not assessed."""
+    about = {"against": against, "version": str(entry.version), "model": entry.tags.get("model_digest")}
+    try:
+        rows = fair_rows(splits, splits_of(entry))
+        with predictor_of(entry) as predictor:
+            given = each_answer(predictor, examined.dataset, rows.image_ids, batch_size=BATCH)
+            labels = _names([getattr(answer, "label", None) for answer in given])
+            answers = Answers(labels, predictor.metadata.classes)
+    except (DamagedArtifact, Refused) as error:
+        return Comparison(**about, not_assessed=f"version {entry.version} cannot be read: {error}")
+    other = Other(answers, against, version=str(entry.version), model=entry.tag("model_digest"))
+    return compare(
+        _rows(splits, rows),
+        _own_answers(examined, rows),
+        other,
+        settings,
+        left_out=rows.left_out,
+        decisions=decisions,
+    )
+
+
+def _rows(splits: Splits, rows: FairRows) -> Rows:
+    """The rows with their labels; a golden picture's is the one that it was frozen with."""
+    labels = splits.members.set_index("image_id")["label"].loc[list(rows.image_ids)]
+    return Rows(true=_names(labels.astype(str).tolist()), golden=rows.golden, new=rows.new)
+
+
+def _own_answers(examined: Examined, rows: FairRows) -> Answers:
+    place_of = {image_id: place for place, image_id in enumerate(examined.image_ids)}
+    numbers = examined.predicted[[place_of[image_id] for image_id in rows.image_ids]].tolist()
+    labels = [None if number == UNUSABLE else examined.classes[number] for number in numbers]
+    return Answers(_names(labels), examined.classes)
+
+
+def _names(labels: Sequence[str | None]) -> Names:
+    names = np.empty(len(labels), dtype=object)
+    names[:] = labels
+    return names

@@ -1,0 +1,1 @@
+"""What serving a model costs, measured on a replica that really serves it."""

@@ -1,0 +1,132 @@
+"""The answers that are explained, with their attributions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.evaluation.explanations.attributions import (
+    Maps,
+    grad_cam,
+    integrated_gradients,
+    last_map_layer,
+)
+from steps.evaluation.metrics import UNUSABLE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from serving.predictor import Predictor
+    from steps.evaluation.examined import Examined
+
+AGREEMENT = 1e-3
+"""How far a logit of the torch network may be from the served one, absolute and relative to its size: ten
+times what the export allows, since another machine may be at work now."""
+
+
+@dataclass(frozen=True)
+class ExplainedAnswers:
+    """Some answers of a model, and what each pixel adds to them.
+
+    Args:
+        positions: ``(n,)``, of the pictures among the test pictures, ascending.
+        pixels: ``(n, height, width, 3)`` uint8, RGB.
+        answered: ``(n,)``, the class numbers of the answers.
+        gradients: their Integrated Gradients.
+        cam: their Grad-CAM; None where the network has no layer for it.
+    """
+
+    positions: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    answered: NDArray[np.int64]
+    gradients: Maps
+    cam: Maps | None
+
+    def at(self, positions: NDArray[np.int64]) -> ExplainedAnswers:
+        """Those of some of the pictures, in the order given."""
+        rows = np.searchsorted(self.positions, positions)
+        return ExplainedAnswers(
+            positions=positions,
+            pixels=self.pixels[rows],
+            answered=self.answered[rows],
+            gradients=self.gradients[rows],
+            cam=None if self.cam is None else self.cam[rows],
+        )
+
+
+def explain_answers(
+    network: nn.Module,
+    positions: NDArray[np.int64],
+    pixels: NDArray[np.uint8],
+    answered: NDArray[np.int64],
+    *,
+    steps: int,
+) -> ExplainedAnswers:
+    """Compute both attributions of these answers; see :class:`ExplainedAnswers` for the arguments.
+
+    Args:
+        network: ``(n, height, width, 3)`` float32 from 0 to 255 to logits; in ``eval()``.
+        positions: n of them.
+        pixels: of the n pictures.
+        answered: of the n pictures.
+        steps: gradients that Integrated Gradients takes for a picture.
+    """
+    layer = last_map_layer(network, pixels[0])
+    return ExplainedAnswers(
+        positions=positions,
+        pixels=pixels,
+        answered=answered,
+        gradients=integrated_gradients(network, pixels, answered, steps=steps),
+        cam=None if layer is None else grad_cam(network, layer, pixels, answered),
+    )
+
+
+def disagreement(predictor: Predictor, network: nn.Module, pixels: NDArray[np.uint8]) -> str | None:
+    """Why a torch network cannot speak for the served model; None where both answer alike.
+
+    Args:
+        predictor: what is served.
+        network: ``(n, height, width, 3)`` to logits.
+        pixels: ``(n, height, width, 3)`` on which they are compared.
+    """
+    import torch
+
+    served = predictor.scores(pixels)[0]
+    with torch.inference_mode():
+        ours = np.concatenate(
+            [
+                network(torch.from_numpy(batch)).numpy()
+                for batch in np.array_split(pixels, -(-len(pixels) // 64))
+            ]
+        )
+    difference = float(np.max(np.abs(ours - served) / np.maximum(1, np.abs(served))))
+    if difference <= AGREEMENT:  # NaN is no agreement
+        return None
+    return (
+        f"the network of weights.safetensors is not the one that is served: a logit differs by "
+        f"{difference:.2g}, and the limit is {AGREEMENT:g}. Train again: python run.py --train"
+    )
+
+
+def shown_answers(examined: Examined, chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Pick the answers that a person is shown.
+
+    Args:
+        examined: all of them.
+        chosen: positions of the pictures that right answers are taken from.
+        count: right ones at most, and as many wrong ones.
+
+    Returns:
+        Positions: right answers, each class once before any twice; then the wrong ones that the model was
+        surest of.
+    """
+    true, predicted = examined.true, examined.predicted
+    right = chosen[true[chosen] == predicted[chosen]]
+    before = np.array([np.count_nonzero(true[right[:row]] == true[each]) for row, each in enumerate(right)])
+    first = right[np.lexsort((true[right], before))] if len(right) else right
+    wrong = np.flatnonzero((predicted != UNUSABLE) & (predicted != true))
+    sure = examined.probabilities[wrong, predicted[wrong]]
+    return np.concatenate([first[:count], wrong[np.argsort(-sure, kind="stable")][:count]])

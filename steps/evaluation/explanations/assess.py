@@ -1,0 +1,198 @@
+"""Explain a sample of a model's answers, and find out whether the explanations are about the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materializers.evaluation.explanations import (
+    Deletion,
+    Explained,
+    Explanations,
+    Features,
+    WeightRandomization,
+)
+from materializers.evaluation.metric import Metric
+from steps.evaluation.explanations.answers import (
+    ExplainedAnswers,
+    disagreement,
+    explain_answers,
+    shown_answers,
+)
+from steps.evaluation.explanations.settings import ExplanationsSettings
+from steps.evaluation.intervals import with_interval
+
+if TYPE_CHECKING:
+    from steps.evaluation.examined import Examined
+    from steps.evaluation.torch_network import Logits
+
+SHEET, IMPORTANCE = "model_explainability_reports", "feature_importance"
+"""The pictures, by the names of the artifacts that they become."""
+LEAST_PICTURES = 10
+"""Resamples of fewer pictures give no interval to trust."""
+SETTING = "evaluate.explanations.pictures"
+NO_MAP = "its network has no convolutional layer before its head, which Grad-CAM needs"
+
+
+def assess_explanations(
+    examined: Examined, settings: ExplanationsSettings
+) -> tuple[Explanations, dict[str, bytes]]:
+    """Explain answers, and test the explanations.
+
+    Returns:
+        The numbers, and two PNGs: a sheet of explained answers and a chart of the important features. What
+        cannot be assessed says why, and has no picture.
+    """
+    from steps.evaluation.torch_network import NoTorchNetwork, load_network
+
+    chosen = examined.sample(settings.pictures, settings.seed)
+    if (reason := _too_few(len(chosen), settings.pictures)) is not None:
+        return Explanations(not_assessed=reason), {}
+    try:
+        network = load_network(examined.classifier)
+    except NoTorchNetwork as error:
+        return Explanations(not_assessed=str(error)), {}
+    shown = shown_answers(examined, chosen, settings.shown)
+    positions = np.union1d(chosen, shown)
+    pixels = examined.pixels(positions)
+    if (reason := disagreement(examined.predictor, network, pixels)) is not None:
+        return Explanations(not_assessed=reason), {}
+    explained = explain_answers(
+        network, positions, pixels, examined.predicted[positions], steps=settings.steps
+    )
+    return _section(examined, network, explained.at(chosen), explained.at(shown), settings)
+
+
+def _too_few(answers: int, wanted: int) -> str | None:
+    """Why so few answers are not explained; None where they suffice."""
+    if wanted == 0:
+        return f"{SETTING} is 0: no answer was explained"
+    if answers >= LEAST_PICTURES:
+        return None
+    return (
+        f"{answers} answers could be explained, and fewer than {LEAST_PICTURES} give no interval: raise "
+        f"{SETTING}, which is {wanted}, or deliver more pictures"
+    )
+
+
+def _section(
+    examined: Examined,
+    network: Logits,
+    sample: ExplainedAnswers,
+    shown: ExplainedAnswers,
+    settings: ExplanationsSettings,
+) -> tuple[Explanations, dict[str, bytes]]:
+    """The numbers of the sample, and the pictures of what is shown."""
+    from steps.evaluation.explanations.pictures import explanation_sheet, importance_picture
+
+    features = measure_features(examined, network, sample, settings)
+    section = Explanations(
+        pictures=len(sample.pixels),
+        right=int(np.count_nonzero(examined.true[sample.positions] == sample.answered)),
+        steps=settings.steps,
+        completeness_error=completeness_error(examined, sample),
+        deletion=measure_deletion(examined, sample, settings),
+        randomization=measure_randomization(examined, network, sample, settings),
+        features=features,
+        grad_cam_not_assessed=NO_MAP if sample.cam is None else None,
+        shown=_captions(examined, shown),
+    )
+    pictures = {IMPORTANCE: importance_picture(features.first)}
+    if section.shown:
+        pictures[SHEET] = explanation_sheet(section.shown, shown)
+    return section, pictures
+
+
+def measure_deletion(
+    examined: Examined, sample: ExplainedAnswers, settings: ExplanationsSettings
+) -> Deletion:
+    """Delete what the explanations put first, and score what is left by the code that serves."""
+    from steps.evaluation.explanations.deletion import DeletionTest
+
+    test = DeletionTest(
+        examined.predictor, sample.pixels, sample.answered, settings.deleted_share, settings.seed
+    )
+    gradients, random = test.drops(sample.gradients), test.random_drops(settings.random_draws)
+    cam = None if sample.cam is None else test.drops(sample.cam)
+    return Deletion(
+        share=settings.deleted_share,
+        random_draws=settings.random_draws,
+        integrated_gradients=_mean(gradients, settings),
+        grad_cam=None if cam is None else _mean(cam, settings),
+        random=_mean(random, settings),
+        margin=_mean(gradients - random, settings),
+        margin_grad_cam=None if cam is None else _mean(cam - random, settings),
+    )
+
+
+def measure_randomization(
+    examined: Examined, network: Logits, sample: ExplainedAnswers, settings: ExplanationsSettings
+) -> WeightRandomization:
+    """Explain the first of the answers by networks with random weights, and compare."""
+    from steps.evaluation.explanations.attributions import integrated_gradients
+    from steps.evaluation.explanations.randomization import random_network, similarities, with_random_head
+
+    some = sample.at(sample.positions[: settings.randomized_pictures])
+    random = random_network(examined.classifier.record, settings.seed)
+    by_head, by_all = (
+        integrated_gradients(each, some.pixels, some.answered, steps=settings.steps)
+        for each in (with_random_head(network, random), random)
+    )
+    return WeightRandomization(
+        head=_mean(similarities(some.gradients, by_head), settings),
+        network=_mean(similarities(some.gradients, by_all), settings),
+        sizes=_mean(similarities(np.abs(some.gradients), np.abs(by_all)), settings),
+    )
+
+
+def measure_features(
+    examined: Examined, network: Logits, sample: ExplainedAnswers, settings: ExplanationsSettings
+) -> Features:
+    """Explain the answers by the dimensions of the embedding."""
+    from steps.evaluation.explanations.importance import contributions, rank_dimensions
+
+    embeddings = examined.predictor.scores(sample.pixels)[1]
+    contributed = contributions(network.network.head, embeddings, sample.answered, steps=settings.steps)
+    total, first = rank_dimensions(contributed, sample.answered, examined.classes)
+    return Features(dimensions=embeddings.shape[1], total=total, first=first)
+
+
+def completeness_error(examined: Examined, sample: ExplainedAnswers) -> float | None:
+    """By how much the sums of Integrated Gradients miss the differences of the served logits.
+
+    The mean distance as a share of the mean size of these differences; None where there are none.
+    """
+    from steps.evaluation.explanations.attributions import mean_colours
+
+    rows = np.arange(len(sample.pixels))
+    logits, without = (
+        examined.predictor.scores(pixels)[0][rows, sample.answered].astype(np.float64)
+        for pixels in (sample.pixels, mean_colours(sample.pixels))
+    )
+    differences = logits - without
+    missed = np.abs(sample.gradients.sum(axis=(1, 2)) - differences).mean()
+    size = np.abs(differences).mean()
+    return float(missed / size) if size > 0 and np.isfinite(missed / size) else None
+
+
+def _captions(examined: Examined, shown: ExplainedAnswers) -> tuple[Explained, ...]:
+    return tuple(
+        Explained(
+            image_id=examined.image_ids[position],
+            true=examined.classes[examined.true[position]],
+            answered=examined.classes[answered],
+            probability=float(examined.probabilities[position, answered]),
+        )
+        for position, answered in zip(shown.positions.tolist(), shown.answered.tolist(), strict=True)
+    )
+
+
+def _mean(values: NDArray[np.float64], settings: ExplanationsSettings) -> Metric:
+    """The mean of what was measured on each picture, its interval by resampling the pictures."""
+    if not len(values):
+        return Metric(value=None, n=0)
+    generator = np.random.default_rng([settings.seed, 2])
+    drawn = generator.integers(0, len(values), (settings.resamples, len(values)))
+    return with_interval(float(values.mean()), values[drawn].mean(axis=1), len(values))

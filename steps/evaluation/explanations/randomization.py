@@ -1,0 +1,72 @@
+"""The weight randomisation test: an explanation of a network that learnt nothing must be another one.
+
+After Adebayo et al., Sanity Checks for Saliency Maps (2018). What is compared is the order of the pixels, by
+which the deletion test goes. The order of the attributions' sizes is given beside: for any two networks it
+agrees in part, since both multiply the gradient by how far a pixel is from the mean colour.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.evaluation.explanations.attributions import Maps
+
+if TYPE_CHECKING:
+    from materializers.classifier import TrainingRecord
+    from steps.evaluation.torch_network import Logits
+
+
+def with_random_head(network: Logits, random: Logits) -> Logits:
+    """A trained network whose head is that of a random one; neither is changed."""
+    mixed = copy.deepcopy(network)
+    mixed.network.head = random.network.head
+    return mixed
+
+
+def random_network(record: TrainingRecord, seed: int) -> Logits:
+    """A network of the same architecture that learnt nothing, with weights as a training begins with.
+
+    Args:
+        record: how the trained one was made; its settings are there.
+        seed: of the weights. Torch's random state stays as it is.
+
+    Returns:
+        On the CPU, in ``eval()``; no parameter asks for a gradient.
+    """
+    import torch
+
+    from steps.evaluation.torch_network import Logits
+    from steps.training.networks.network import build_network
+    from steps.training.settings import TrainSettings
+
+    settings = TrainSettings.model_validate(record.settings)
+    bare = settings.model_copy(update={"weights": None, "weights_sha256": None})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(bare, len(record.classes))
+    return Logits(network.requires_grad_(False)).eval()
+
+
+def similarities(ours: Maps, theirs: Maps) -> NDArray[np.float64]:
+    """Spearman's rank correlation of two maps of each picture.
+
+    Args:
+        ours: ``(n, height, width)``.
+        theirs: the same.
+
+    Returns:
+        ``(m,)`` from −1 to 1, m ≤ n: a map that is the same everywhere has no order, and its picture is left
+        out.
+    """
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (ours, theirs)]
+    centred = [each - each.mean(axis=1, keepdims=True) for each in ranks]
+    norms = [np.sqrt((each**2).sum(axis=1)) for each in centred]
+    ordered = (norms[0] > 0) & (norms[1] > 0)
+    products = (centred[0] * centred[1]).sum(axis=1)
+    return np.asarray(products[ordered] / (norms[0] * norms[1])[ordered])

@@ -1,0 +1,1 @@
+"""What a model withstands: corrupted pictures, and pictures that were changed to mislead it."""

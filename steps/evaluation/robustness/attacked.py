@@ -1,0 +1,119 @@
+"""How often the served model is right about pictures that were changed to mislead it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from materializers.evaluation.metric import Metric
+from materializers.evaluation.robustness import Attacked
+from steps.evaluation.rate import rate
+from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, Attack, attacked
+from steps.evaluation.torch_network import AGAIN, NoTorchNetwork, load_network
+from steps.progress import progress
+
+if TYPE_CHECKING:
+    from steps.evaluation.examined import Examined
+    from steps.evaluation.robustness.settings import RobustnessSettings
+    from steps.evaluation.torch_network import Logits
+
+LEAST_AGREEMENT = 0.99
+"""The share of the clean pictures that the torch network must answer as the served one does. Below it what
+misleads the one says little about the other."""
+NO_GRADIENT = "the network has no gradient at any picture, so that nothing says how to mislead it"
+
+
+@dataclass(frozen=True)
+class Clean:
+    """The n pictures to attack, as they are.
+
+    Args:
+        images: ``(n, height, width, 3)`` uint8.
+        true: ``(n,)``, their class numbers.
+        answers: ``(n,)``, what the served model answers.
+    """
+
+    images: NDArray[np.uint8]
+    true: NDArray[np.int64]
+    answers: NDArray[np.int64]
+
+
+def assess_attacks(
+    examined: Examined, settings: RobustnessSettings
+) -> tuple[Metric | None, tuple[Attacked, ...], str | None]:
+    """Attack pictures along the gradients of the torch weights, and ask the served model for the result.
+
+    Args:
+        examined: the model and the pictures.
+        settings: how many pictures, by how much they may be changed, in how many steps.
+
+    Returns:
+        The accuracy on these pictures as they are, the numbers of each attack, and why there are none, where
+        there are none.
+    """
+    if not settings.attacked_pictures:
+        return None, (), "switched off: evaluate.robustness.attacked_pictures is 0"
+    try:
+        network = load_network(examined.classifier)
+    except NoTorchNetwork as error:
+        return None, (), str(error)
+    sample = examined.sample(min(settings.attacked_pictures, settings.pictures), settings.seed)
+    images, true = examined.pixels(sample), examined.true[sample]
+    clean = Clean(images, true, examined.predictor.scores(images)[0].argmax(axis=1))
+    accuracy = rate(clean.answers == true)
+    agreement = float(np.mean(clean.answers == torch_answers(network, images)))
+    if agreement < LEAST_AGREEMENT:
+        reason = (
+            f"The network of the weights answers {agreement:.1%} of {len(images)} clean pictures as the "
+            f"served one does; an attack needs {LEAST_AGREEMENT:.0%}. {AGAIN}"
+        )
+        return accuracy, (), reason
+    found = []
+    with progress("attack", total=len(settings.epsilons_255) * len(ATTACKS)) as bar:
+        for epsilon, attack in product(settings.epsilons_255, ATTACKS):
+            found.append(_under_attack(examined, network, clean, attack, epsilon, settings))
+            bar.advance()
+    if not any(one.pictures_changed.value for one in found if one.attack == FGSM):
+        return accuracy, (), NO_GRADIENT
+    return accuracy, tuple(found), None
+
+
+def torch_answers(network: Logits, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class numbers ``(n,)`` that the torch network answers for images ``(n, height, width, 3)``."""
+    with torch.inference_mode():
+        logits = [network(batch) for batch in torch.split(torch.from_numpy(images), BATCH)]
+    answers: NDArray[np.int64] = torch.cat(logits).argmax(dim=1).numpy()
+    return answers
+
+
+def _under_attack(
+    examined: Examined,
+    network: Logits,
+    clean: Clean,
+    attack: Attack,
+    epsilon: int,
+    settings: RobustnessSettings,
+) -> Attacked:
+    changed = attacked(
+        network,
+        clean.images,
+        clean.true,
+        classes=len(examined.classes),
+        attack=attack,
+        epsilon=epsilon,
+        steps=settings.pgd_steps,
+        seed=settings.seed,
+    )
+    answers = examined.predictor.scores(changed)[0].argmax(axis=1)
+    return Attacked(
+        attack=attack,
+        epsilon_255=epsilon,
+        accuracy=rate(answers == clean.true),
+        answers_changed=rate(answers != clean.answers),
+        pictures_changed=rate((changed != clean.images).any(axis=(1, 2, 3))),
+    )

@@ -1,0 +1,127 @@
+"""Make the model card of a version when it is registered, and again with each decision of a person."""
+
+from __future__ import annotations
+
+from zenml import save_artifact
+from zenml.client import Client
+
+from materializers.approval import Approval
+from materializers.classifier import TrainingRecord
+from materializers.evaluation_report import EvaluationReport
+from materializers.evidence import RegisteredVersion, registry_client
+from materializers.model_card import CardData, ModelCard
+from materializers.splits import Splits
+from materializers.verdict import Verdict
+from steps.tracker import tracker_errors
+
+STANDING_LIMITS = (
+    "One label a picture, of these classes alone: a picture of anything else gets one of them too, unless "
+    "the model abstains.",
+    "Its numbers hold for pictures like those of its data source; other photographers, backgrounds or "
+    "seasons were not measured.",
+)
+"""What holds for every model of this project."""
+CARD = "model_card"
+"""How its files in the tracker begin."""
+
+
+def card_artifact(model_name: str, version: int) -> str:
+    """The name of the artifact that holds the card of a version, the newest last."""
+    return f"{model_name}-{version}-model-card"
+
+
+def make_card(
+    entry: RegisteredVersion,
+    record: TrainingRecord,
+    evaluation: EvaluationReport,
+    verdict: Verdict,
+    splits: Splits,
+    *,
+    purpose: str,
+    decisions: tuple[Approval, ...] = (),
+) -> ModelCard:
+    """The card of a version from its evidence."""
+    counts = splits.counts()
+    measured = tuple(evaluation.measured())
+    card = ModelCard(
+        model_name=entry.model_name,
+        version=entry.version,
+        purpose=purpose,
+        architecture=record.architecture,
+        classes=record.classes,
+        trained=_trained(record),
+        data=CardData(
+            version=record.data,
+            splits=record.splits,
+            source_name=entry.tag("source_name"),
+            pictures={
+                str(label): {str(name): int(value) for name, value in row.items()}
+                for label, row in counts.iterrows()
+            },
+        ),
+        outcome=verdict.outcome,
+        rules=verdict.rules,
+        measured=measured,
+        limits=(*STANDING_LIMITS, *_not_assessed(verdict)),
+        digests={
+            "model": record.model_digest,
+            "verdict": verdict.digest,
+            "evaluation report": evaluation.digest,
+            "policy": verdict.evidence.policy,
+            "data": record.data,
+            "splits": record.splits,
+            "configuration": record.configuration,
+            "code": record.code,
+            "lock": record.lock or "none",
+        },
+    )
+    for approval in decisions:
+        card = card.with_decision(approval)
+    return card
+
+
+def keep_card(card: ModelCard) -> None:
+    """Store a card where the dashboard shows it."""
+    save_artifact(card, name=card_artifact(card.model_name, card.version))
+
+
+def last_card(model_name: str, version: int) -> ModelCard | None:
+    """The newest card of a version; None for a version of before there were cards."""
+    found = Client().list_artifact_versions(
+        artifact=card_artifact(model_name, version), sort_by="desc:created", size=1
+    )
+    card: ModelCard | None = found.items[0].load() if found.items else None
+    return card
+
+
+def send_card(card: ModelCard, run_id: str) -> None:
+    """Put a card into a run of the experiment tracker, in place of the one before.
+
+    Raises:
+        ServiceUnreachable: the tracker cannot be written.
+    """
+    with tracker_errors(f"take the model card of version {card.version}"):
+        client = registry_client()
+        client.log_text(run_id, card.markdown(), f"{CARD}.md")
+        client.log_text(run_id, card.page(), f"{CARD}.html")
+
+
+def _trained(record: TrainingRecord) -> dict[str, str]:
+    known = {
+        "architecture": record.architecture,
+        "epochs": f"{record.best_epoch} of {len(record.epochs)} kept",
+        "seed": str(record.seed),
+        "threads": str(record.threads),
+        "features computed by": record.runtime,
+        "platform": record.platform,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _not_assessed(verdict: Verdict) -> list[str]:
+    """A sentence for each rule that nobody could judge."""
+    return [
+        f"Not assessed: {rule.name.replace('_', ' ')}{f' ({rule.reason})' if rule.reason else ''}."
+        for rule in verdict.rules
+        if rule.outcome == "not_assessed"
+    ]

@@ -1,0 +1,61 @@
+"""``--audit`` shows who changed what, and ends with exit code 3 where that was altered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from actions.audit import audit
+from actions.show import show
+from steps.registry.audit import record
+from tests.steps.registry.conftest import TRUSTED
+
+DIGEST = "5d" * 32
+
+
+@pytest.fixture
+def entries(artifacts: Path, tracker: MlflowClient) -> Path:
+    """A log of two entries, and the folder in which it lies."""
+    subject = {"model": "shop", "version": "3", "verdict": DIGEST}
+    record("gate", subject, by="training", reason="every rule passed")
+    record("approve", subject, by="Ada Lovelace", reason="looked at the mistakes")
+    return artifacts
+
+
+def test_a_whole_log_is_shown_with_the_newest_entry_last(
+    entries: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Number, time, act, subject, account, person and reason; a digest by its first digits."""
+    result = audit(TRUSTED)
+    show(result, command="python run.py")
+    assert (result.status, result.exit_code) == ("done", 0)
+    status, summary, header, gate, approve = capfd.readouterr().out.splitlines()
+    assert status == "audit: done"
+    assert summary == f"  Read to entry 2, whose digest is {result.details['entries'][1]['digest']}"
+    assert header.split() == ["number", "time", "(UTC)", "act", "subject", "actor", "by", "reason"]
+    assert gate.split()[0] == "1" and "every rule passed" in gate
+    assert approve.split()[0] == "2"
+    for shown in ("model shop, version 3, verdict 5d5d5d5d5d5d", "default", "Ada Lovelace", "mistakes"):
+        assert shown in approve
+    assert DIGEST not in approve
+
+
+def test_an_altered_entry_is_refused_and_still_shown(entries: Path) -> None:
+    """The findings come first; the entries are in the result whatever is wrong with them."""
+    (first,) = [file for file in entries.rglob("report.json") if '"number": 1' in file.read_text()]
+    first.write_text(first.read_text().replace("every rule passed", "nobody looked"))
+    result = audit(TRUSTED)
+    assert (result.status, result.exit_code) == ("refused", 3)
+    assert result.reasons[0].startswith("Entry 1 was altered")
+    assert [entry["reason"] for entry in result.details["entries"]] == [
+        "nobody looked",
+        "looked at the mistakes",
+    ]
+
+
+def test_a_log_without_entries_is_said_to_be_empty(artifacts: Path, tracker: MlflowClient) -> None:
+    """Nothing was logged yet, and nothing is wrong."""
+    result = audit(TRUSTED)
+    assert (result.exit_code, result.reasons) == (0, ("The audit log has no entry.",))

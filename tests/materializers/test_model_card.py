@@ -1,0 +1,85 @@
+"""The card of a version says what an outsider asks first, in Markdown and as a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from materializers.evaluation.metric import Measured, Metric
+from materializers.model_card import CardData, ModelCard
+from tests.materializers.examples import approval, full_verdict
+
+
+def card(**known: Any) -> ModelCard:
+    """The card of a version that was refused for one class."""
+    verdict = full_verdict("refused")
+    about: dict[str, Any] = {
+        "model_name": "product-classifier",
+        "version": 3,
+        "purpose": "Sorts product photographs.",
+        "architecture": "small_cnn",
+        "classes": ("bags", "tops"),
+        "trained": {"seed": "0"},
+        "data": CardData(
+            version="d" * 64,
+            splits="5" * 64,
+            source_name="shop",
+            pictures={"bags": {"train": 1200, "test": 90}, "tops": {"train": 900, "test": 80}},
+        ),
+        "outcome": verdict.outcome,
+        "rules": verdict.rules,
+        "measured": (
+            Measured(metric="accuracy", value=Metric(value=0.93, low=0.9, high=0.96, n=170)),
+            Measured(metric="recall", subject="bags|<b>", value=None, reason="no test picture"),
+        ),
+        "limits": ("Not for pictures of people.",),
+        "digests": {"model": "1" * 64},
+    } | known
+    return ModelCard(**about)
+
+
+def test_the_card_names_purpose_data_numbers_limits_and_digests() -> None:
+    """In both forms, with intervals and the number of rows; what was not measured says why."""
+    made = card()
+    for text in (made.markdown(), made.page()):
+        for said in (
+            "product-classifier, version 3",
+            "Sorts product photographs.",
+            "Not for pictures of people.",
+            "1,200",
+            "0.93 ",
+            "[0.9, 0.96]",
+            "no test picture",
+            "1" * 64,
+            "refused",
+        ):
+            assert said in text, said
+
+
+def test_names_cannot_break_the_table() -> None:
+    """A class whose name holds a bar or markup stays in its cell."""
+    (line,) = [line for line in card().markdown().splitlines() if "<b>" in line or "&lt;b>" in line]
+    assert line.replace(r"\|", "").count("|") == 6
+    assert "<b>" not in line
+
+
+def test_decisions_of_persons_are_on_the_card() -> None:
+    """Who, logged in as whom, when and why, the last one in the headline."""
+    when = datetime(2026, 11, 29, 8, 30, tzinfo=UTC)
+    decided = card().with_decision(approval(by="Ada", reason="checked", at=when))
+    again = decided.with_decision(approval(decision="rejected", by="Bob", reason="dresses", at=when))
+    lines = [line for line in again.markdown().splitlines() if line.startswith("- ") and "logged in" in line]
+    assert lines == [
+        "- approved by Ada (logged in as default), 2026-11-29 08:30 UTC: checked",
+        "- rejected by Bob (logged in as default), 2026-11-29 08:30 UTC: dresses",
+    ]
+    assert again.headline()["decision"] == "rejected"
+    assert "None so far." in card().page()
+    assert "dresses" in again.page()
+
+
+def test_a_card_is_read_back_as_it_was() -> None:
+    """Digest and Markdown are the same after JSON."""
+    made = card()
+    read = ModelCard.model_validate_json(made.model_dump_json())
+    assert (read.digest, read.markdown()) == (made.digest, made.markdown())

@@ -1,0 +1,83 @@
+"""What both deployers and the measurement of its cost tell a microservice, and how they know it is ready."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from serving.launching import (
+    LAUNCHER,
+    free_ports,
+    last_lines,
+    launcher_arguments,
+    passed_on,
+    says_ready,
+)
+from tests.serving.conftest import ROOT, SERVING_PYTHON, serving_environment
+
+TOLD = {"model_version": "7", "model_digest": "ab" * 32}
+READY = {"jsonData": {"model_name": "x", **TOLD}}
+
+
+def test_the_launcher_takes_what_it_is_told() -> None:
+    """The arguments are the launcher's own: with a port that is in use they get as far as listening."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        arguments = launcher_arguments(
+            **TOLD,
+            model_name="x",
+            model_directory="model",
+            host="127.0.0.1",
+            port=port,
+            metrics_port=port,
+            max_body_bytes=1_000,
+        )
+        done = subprocess.run(
+            [SERVING_PYTHON, *LAUNCHER, *arguments],
+            cwd=ROOT,
+            env=serving_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr.splitlines()[-1]
+
+
+def test_free_ports_can_be_listened_on() -> None:
+    """Two different ones, both free."""
+    first, second = free_ports("127.0.0.1")
+    assert first != second
+    for port in (first, second):
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_a_server_gets_no_credentials_and_no_python_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment only what a server needs."""
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    passed = passed_on()
+    assert passed["LANG"] == "C.UTF-8"
+    assert not {"PYTHONPATH", "AWS_SECRET_ACCESS_KEY"} & passed.keys()
+
+
+def test_ready_is_said_of_exactly_one_version_and_model() -> None:
+    """Another version, another model and another status are not ready."""
+    assert says_ready(200, READY, **TOLD)
+    assert not says_ready(503, {}, **TOLD)
+    assert not says_ready(200, READY, **TOLD | {"model_version": "8"})
+    assert not says_ready(200, READY, **TOLD | {"model_digest": "cd" * 32})
+    with pytest.raises(LookupError):
+        says_ready(200, {"status": "ok"}, **TOLD)
+
+
+def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
+    """The last lines, and a word where there are none."""
+    log = tmp_path / "log"
+    assert last_lines(log) == "(no log)"
+    log.touch()
+    assert last_lines(log) == "(the log is empty)"
+    log.write_text("\n".join(map(str, range(100))))
+    assert last_lines(log, 2) == "98\n99"

@@ -1,0 +1,61 @@
+"""Small services that answer, stall and fail as a test wants them to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PREDICTION = json.dumps({"jsonData": {"predictions": [{"label": "tops"}]}}).encode()
+
+
+@contextmanager
+def service(
+    before: Callable[[int], None] = lambda number: None,
+    *,
+    status: Callable[[int], int] = lambda number: 200,
+    body: bytes = PREDICTION,
+) -> Iterator[str]:
+    """The URL of a service that answers every picture.
+
+    Args:
+        before: is done before the n-th request, from 1, is answered.
+        status: of the answer to it; 0: the connection is closed without one.
+        body: of the answer.
+    """
+    counting, count = threading.Lock(), 0
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            nonlocal count
+            self.rfile.read(int(self.headers["content-length"]))
+            with counting:
+                count += 1
+                number = count
+            before(number)
+            code = status(number)
+            if not code:
+                self.close_connection = True
+                return
+            self.send_response(code)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *values: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/api/v1.0/predictions"
+        finally:
+            server.shutdown()
+            thread.join()

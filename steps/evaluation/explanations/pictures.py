@@ -35,7 +35,7 @@ COLUMNS = ("picture", "Integrated Gradients", "Grad-CAM")
 
 @dataclass(frozen=True)
 class Tile:
-    """One answer on the sheet: what is written below, and its picture beside its maps, ``(h, w, 3)`` uint8."""
+    """One answer on the sheet: what is written below it, its picture and its maps, ``(h, w, 3)`` uint8."""
 
     said: Explained
     pictures: tuple[NDArray[np.uint8], ...]
@@ -84,7 +84,7 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
     axes = figure.subplots()
     names = [f"{each.dimension} · {each.label}" for each in importance]
     axes.barh(range(len(importance)), [each.share for each in importance], color="#3b6ea5")
-    axes.set_yticks(range(len(importance)), names)
+    axes.set_yticks(range(len(importance)), names, parse_math=False)  # a name may have a $ in it
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:.1%}")
     axes.set(

@@ -20,15 +20,22 @@ def commands_of(page: str) -> list[str]:
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 
+def make_recipe(target: str) -> str:
+    """The one command of a target of the Makefile."""
+    found = re.search(rf"^{target}:[^\n]*\n\t([^\n]+)$", text_of("Makefile"), re.M)
+    assert found, f"the Makefile has no target {target} of one command"
+    return found[1]
+
+
 def yaml_blocks_of(page: str) -> list[str]:
     """A page's YAML blocks, each as it stands there."""
     return re.findall(r"^```yaml\n(.*?)^```", text_of(page), re.M | re.S)
 
 
-def rows_of(table: str) -> list[list[str]]:
-    """The cells of each row of Markdown tables, without their heads."""
-    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in row] for row in rows]
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of each row of the Markdown tables in a text; their heads are none."""
+    bodies = re.findall(r"^\|[-|]+\|\n((?:\|.*\n)+)", text, re.M)
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in "".join(bodies).splitlines()]
 
 
 def source_of(path: str, function: str) -> str:

@@ -13,12 +13,13 @@ from benchmarks.claim import Claim
 
 def measure(quick: bool) -> list[Claim]:
     """Every claim; quick: fewer simulations and seeds."""
-    from benchmarks.gates import fairness, promotion, relabelled, series
+    from benchmarks.gates import evaluation, fairness, promotion, relabelled, series
 
     with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
         return [
             *promotion.measure(quick=quick),
             *series.measure(quick=quick),
             *fairness.measure(quick=quick),
-            *relabelled.measure(Path(name), quick=quick),
+            *relabelled.measure(Path(name) / "relabelled", quick=quick),
+            *evaluation.measure(Path(name), quick=quick),
         ]

@@ -64,11 +64,9 @@ def harmed(counts: Counts, settings: ComparisonSettings = SETTINGS) -> tuple[Pas
     subsets = harm_p(*totals(counts.sum(axis=1)[:, [GOLDEN, NEW]]), settings.subset_margin)
     n, lost, won = totals(counts.sum(axis=2))
     classes = np.where(n >= settings.min_n, harm_p(n, lost, won, settings.class_margin), np.nan)
-    of_subsets, of_classes = (
-        np.asarray((holm(p) < settings.harm_alpha).any(axis=-1))  # a NaN is not below
-        for p in (subsets, classes)
-    )
-    return of_subsets, of_classes
+    # A NaN is not below.
+    of_subsets, of_classes = (holm(p) < settings.harm_alpha for p in (subsets, classes))
+    return np.any(of_subsets, axis=-1), np.any(of_classes, axis=-1)
 
 
 def stands(counts: Counts, settings: ComparisonSettings = SETTINGS) -> Passed:

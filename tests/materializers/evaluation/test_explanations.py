@@ -26,7 +26,7 @@ def section(*, grad_cam: bool = True) -> Explanations:
         right=30,
         steps=32,
         deletion=deletion(grad_cam=grad_cam),
-        randomization=WeightRandomization(head=metric(0.2), network=metric(0.05), sizes=metric(0.6)),
+        randomization=WeightRandomization(order=metric(0.05), sizes=metric(0.6)),
         grad_cam_not_assessed=None if grad_cam else "no layer for it",
     )
 

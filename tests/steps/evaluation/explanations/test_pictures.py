@@ -22,9 +22,11 @@ from steps.evaluation.explanations.pictures import (
 def shown(count: int, height: int, width: int, *, cam: bool = True) -> ExplainedAnswers:
     """Noise, which no PNG makes small."""
     generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     return ExplainedAnswers(
         positions=np.arange(count),
-        pixels=generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8),
+        pixels=pixels,
+        missing=pixels,
         answered=np.zeros(count, dtype=np.int64),
         gradients=generator.normal(size=(count, height, width)),
         cam=generator.normal(size=(count, height, width)) if cam else None,

@@ -20,6 +20,8 @@ from actions.command import execute
 from actions.request import Request
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG
 
+REFUSED = 3
+"""The exit code of whatever a gate, a missing approval or altered evidence forbids."""
 SEED_1 = "train.seed=1"
 """Gives a model of other bytes that passes too."""
 IMPOSSIBLE = "policy.rules.accuracy.limit=1.0"
@@ -138,6 +140,14 @@ class Shop:
         run = Client().get_pipeline_run(tags["zenml_run"])
         uris = [s.outputs[output][0].uri for s in run.steps.values() if output in s.outputs]
         return Path(uris[0]) / "report.json"
+
+
+def refused_release(shop: Shop, version: int, *assignments: str, environment: str = "staging") -> str:
+    """Try to release a version; return why it was refused."""
+    outcome = shop.run(*assignments, deploy=True, version=version, environment=environment)
+    assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "refused"), outcome
+    assert outcome.last["release"]["url"] is None
+    return outcome.said
 
 
 @contextlib.contextmanager

@@ -12,33 +12,17 @@ import pytest
 from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.whole.shop import (
     IMPOSSIBLE,
+    REFUSED,
     SEED_1,
     Shop,
     alias_moved,
     altered,
+    refused_release,
     registry_down,
     tag_edited,
 )
 
-REFUSED = 3
 UNREACHABLE = 4
-
-EACH_RULE = {
-    "accuracy": (IMPOSSIBLE,),
-    "precision": ("policy.rules.precision.limit=1.0",),
-    "recall": ("policy.rules.recall.limit=1.0",),
-    "f1_macro": ("policy.rules.f1_macro.limit=1.0",),
-    "roc_auc_macro": ("policy.rules.roc_auc_macro={requirement: required, limit: 1.0}",),
-    "latency_p99_ms": ("policy.rules.latency_p99_ms.limit=0.0001",),
-}
-
-
-def refused_release(shop: Shop, version: int, *assignments: str) -> str:
-    """Try to release a version; return why it was refused."""
-    outcome = shop.run(*assignments, deploy=True, version=version)
-    assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "refused"), outcome
-    assert outcome.last["release"]["url"] is None
-    return outcome.said
 
 
 def edited(path: Path, **changes: object) -> bytes:
@@ -91,17 +75,6 @@ def test_a_refused_model_is_not_the_first_to_be_served(open_shop: Callable[[str]
     assert shop.served() is None
     assert active_deployer().current(shop.model, "staging") is None
     assert set(processes.running(site)) == before
-
-
-@pytest.mark.parametrize("rule", EACH_RULE)
-def test_each_rule_alone_refuses(untouched: Shop, rule: str) -> None:
-    """A new model that breaks one rule of the policy is refused by that rule, and what serves goes on."""
-    trained = untouched.run(*EACH_RULE[rule], SEED_1, train=True, source=str(untouched.delivery))
-    assert (trained.exit_code, trained.last["verdict"]) == (REFUSED, "refused")
-    assert trained.last["reasons"]
-    for reason in trained.last["reasons"]:
-        assert reason.startswith((f"{rule}:", f"{rule} of "))
-    assert rule in refused_release(untouched, trained.last["version"], *EACH_RULE[rule])
 
 
 def test_data_that_failed_validation_makes_no_version(untouched: Shop) -> None:

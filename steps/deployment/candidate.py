@@ -74,7 +74,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     try:
         verdict: Verdict = run_output(entry.run_id, "verdict")
         report: EvaluationReport = run_output(entry.run_id, "evaluation")
-        signature: str | None = run_output(entry.run_id, "signature")
+        signature = _signature_of(entry)
         approval = last_approval(entry)
     except (DamagedArtifact, OSError) as error:
         raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
@@ -133,6 +133,22 @@ def require_in_log(approval: Approval) -> None:
     """
     mend = f'python run.py --approve {approval.version} --by WHO --reason "…"'
     require_entry("approve", approval.logged_subject, active_deployer().trusted_keys(), mend=mend)
+
+
+def _signature_of(entry: RegisteredVersion) -> str | None:
+    """The gate's signature of a version; None where it made none.
+
+    Raises:
+        Refused: the run is gone.
+        DamagedArtifact: what is stored in its place is no text.
+    """
+    try:
+        signature = run_output(entry.run_id, "signature")
+    except ValueError as error:
+        raise DamagedArtifact(f"its signature is no JSON ({error})") from error
+    if signature is not None and not isinstance(signature, str):
+        raise DamagedArtifact("its signature is no text")
+    return signature
 
 
 def propose_release(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from materializers.approval import Approval
+from materializers.signatures import PrivateKey, Signer, make_key_pair
 from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.whole.shop import (
     REFUSED,
@@ -16,6 +18,7 @@ from tests.whole.shop import (
     alias_moved,
     altered,
     edited,
+    one_bit_off,
     tag_edited,
 )
 
@@ -79,18 +82,108 @@ def test_production_needs_an_approval(guarded: Shop) -> None:
     assert "--approve 2" in refused_in_production(guarded)
 
 
-def test_an_approval_of_another_version_is_none(guarded: Shop) -> None:
-    """The approval of version 1, put in version 2's place in store and registry, is about other evidence."""
+def put(shop: Shop, decision: Approval) -> None:
+    """Make this the last decision on version 2, in store and registry."""
     from zenml import save_artifact
 
-    from materializers.approval import Approval
     from materializers.evidence import registry_client
     from steps.deployment.candidate import approval_artifact
 
-    other = Approval.model_validate_json(approval_of(1, guarded).read_bytes())
-    save_artifact(other, name=approval_artifact(guarded.model, 2))
-    registry_client().set_model_version_tag(guarded.model, "2", "approval_digest", other.digest)
+    save_artifact(decision, name=approval_artifact(shop.model, 2))
+    registry_client().set_model_version_tag(shop.model, "2", "approval_digest", decision.digest)
+
+
+def given(shop: Shop, version: int) -> Approval:
+    """The last decision on a version, as it is stored."""
+    return Approval.model_validate_json(approval_of(version, shop).read_bytes())
+
+
+def test_an_approval_of_another_version_is_none(guarded: Shop) -> None:
+    """The approval of version 1, put in version 2's place in store and registry, is about other evidence."""
+    put(guarded, given(guarded, 1))
     assert "other evidence" in refused_in_production(guarded)
+
+
+def test_an_approval_by_an_account_that_the_stack_does_not_list_is_refused(guarded: Shop) -> None:
+    """Whoever can write to store and registry has a key, but none that counts."""
+    approve(guarded, 2)
+    own = Signer("mallory", PrivateKey.from_pem(make_key_pair()[0], named="mine"))
+    put(guarded, given(guarded, 2).model_copy(update={"actor": "mallory"}).signed_by(own))
+    assert "signed as 'mallory', an account without a public key" in refused_in_production(guarded)
+
+
+def test_an_approval_that_is_signed_with_another_key_is_refused(guarded: Shop) -> None:
+    """In the name of an account that the stack lists."""
+    approve(guarded, 2)
+    own = Signer("default", PrivateKey.from_pem(make_key_pair()[0], named="mine"))
+    put(guarded, given(guarded, 2).signed_by(own))
+    assert "is not what 'default' signed" in refused_in_production(guarded)
+
+
+def test_an_approval_whose_actor_was_edited_is_refused(guarded: Shop) -> None:
+    """Also where the registry was edited to fit: the signature is of who acted."""
+    approve(guarded, 2)
+    put(guarded, given(guarded, 2).model_copy(update={"actor": "someone-else"}))
+    assert "signed as 'someone-else'" in refused_in_production(guarded)
+
+
+@pytest.mark.parametrize("change", [{"by": "Someone else"}, {"reason": "all is well"}])
+def test_an_approval_and_its_tag_edited_to_fit_are_refused(guarded: Shop, change: dict[str, str]) -> None:
+    """Store and registry agree, the signature does not."""
+    approve(guarded, 2)
+    put(guarded, given(guarded, 2).model_copy(update=change))
+    assert "is not what 'default' signed" in refused_in_production(guarded)
+
+
+def test_a_rejection_made_to_approve_everywhere_is_refused(guarded: Shop) -> None:
+    """The registry's tags say approved, too; nobody signed that."""
+    assert guarded.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
+    put(guarded, given(guarded, 2).model_copy(update={"decision": "approved"}))
+    with tag_edited(guarded, 2, "decision", "approved by Bob: the bags look wrong"):
+        assert "is not what 'default' signed" in refused_in_production(guarded)
+
+
+def test_an_approval_whose_audit_entry_was_removed_is_refused(guarded: Shop) -> None:
+    """What the log does not show was not approved; the log says that an entry is missing."""
+    from zenml import save_artifact
+    from zenml.client import Client
+
+    from materializers.audit_entry import AuditEntry
+    from steps.registry.audit import log_name
+
+    approve(guarded, 2)
+    newest = Client().list_artifact_versions(
+        artifact=log_name(), version_number="gte:1", sort_by="desc:version_number", size=1
+    )
+    entry = AuditEntry.model_validate_json((Path(newest.items[0].uri) / "report.json").read_bytes())
+    assert (entry.act, entry.subject["approval"]) == ("approve", given(guarded, 2).digest)
+    Client().delete_artifact_version(newest.items[0].id)
+    try:
+        said, audited = refused_in_production(guarded), guarded.run(audit=True)
+    finally:
+        save_artifact(entry, name=log_name(), version=str(entry.number))
+    assert "The audit log has no sound entry of the act 'approve'" in said
+    assert "--approve 2" in said
+    assert audited.exit_code == REFUSED
+    assert f"Entry {entry.number} is cut off at the end" in audited.said
+    assert guarded.run(audit=True).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "metadata.json"])
+def test_a_model_that_changed_after_its_approval_is_refused(guarded: Shop, name: str) -> None:
+    """What a person looked at is what is served, to the byte."""
+    approve(guarded, 2)
+    file = guarded.stored(2, "model") / name
+    data = one_bit_off(file) if name == "model.onnx" else edited(file, classes=["a", "b", "c", "d", "e"])
+    with altered(file, data):
+        assert "changed after the gate" in refused_in_production(guarded)
+
+
+def test_a_report_that_was_swapped_after_the_approval_is_refused(guarded: Shop) -> None:
+    """The numbers that a person looked at are those that are there."""
+    approve(guarded, 2)
+    with altered(guarded.stored(2, "evaluation"), guarded.stored(1, "evaluation").read_bytes()):
+        assert "report of version 2" in refused_in_production(guarded)
 
 
 def test_an_altered_approval_is_refused(guarded: Shop) -> None:

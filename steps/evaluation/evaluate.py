@@ -211,6 +211,7 @@ def evaluate(
         anchor=anchor,
         test_set=report.test_set or "",
     )
-    report = report.model_copy(update=compared)
+    drawn = {f"{name}_comparison": forest_picture(one) for name, one in compared.items() if one.overall}
+    report = report.model_copy(update=compared).with_pictures(drawn)
     send("this evaluation", lambda: track(report))
     return report

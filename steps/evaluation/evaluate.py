@@ -199,6 +199,7 @@ def evaluate(
     if classifier is None or dataset is None or splits is None:
         return None
     from steps.evaluation.comparison.assess import assess_comparisons
+    from steps.evaluation.comparison.forest_picture import forest_picture
     from steps.tracker import send
 
     examined = examine(classifier, dataset, splits, settings)

@@ -21,7 +21,7 @@ Counts = NDArray[np.int64]
 neither have right."""
 Passed = NDArray[np.bool_]
 
-SIMULATIONS, QUICK_SIMULATIONS = 2000, 500
+SIMULATIONS = 2000
 SIZES = (300, 500, 1000, 2000, 5000)
 SIZE, SMALL = 2000, 300
 CLASSES = 5
@@ -92,9 +92,8 @@ def totals(counts: Counts) -> tuple[Counts, Counts, Counts]:
     return counts.sum(axis=-1), counts[..., 0], counts[..., 1]
 
 
-def measure(*, quick: bool) -> list[Claim]:
+def measure(simulations: int = SIMULATIONS) -> list[Claim]:
     """False promotions, missed ones, power and false alarms."""
-    simulations = QUICK_SIMULATIONS if quick else SIMULATIONS
     return [
         *(_false_promotions(n, simulations) for n in SIZES),
         _missed(simulations),

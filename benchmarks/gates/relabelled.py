@@ -40,7 +40,7 @@ from steps.evaluation.metrics import evaluate_answers
 from steps.training.inputs.examples import Rows as TrainingRows
 from tests.materializers.stores import disk_store
 
-SEEDS, QUICK_SEEDS = 20, 4
+SEEDS = 20
 LEARNT_SHARE, CHAMPIONS_SHARE = 0.70, 0.90
 MANY, FEW = 0.40, 0.10
 """The shares of a class's training rows that are relabelled."""
@@ -83,8 +83,8 @@ class Trial:
     found: float
 
 
-def measure(folder: Path, *, quick: bool) -> list[Claim]:
-    """Refusals at 40 and 10 %; features are kept below the folder, which is empty; quick: fewer splits."""
+def measure(folder: Path) -> list[Claim]:
+    """Refusals at 40 and 10 %; features are kept below the folder, which is empty."""
     data = sample()
     kept = features(data, FeatureCache(disk_store(folder)))
     thumbnails = thumbnail_features(data.dataset.index, data.dataset.pictures)
@@ -92,7 +92,7 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
-            trials = [trial(data, kept, thumbnails, seed) for seed in range(QUICK_SEEDS if quick else SEEDS)]
+            trials = [trial(data, kept, thumbnails, seed) for seed in range(SEEDS)]
     finally:
         torch.set_num_threads(threads)
     return claims(data.name, trials)

@@ -11,6 +11,7 @@ DELETION_MARGIN = "explanation_deletion_margin"
 DELETION_MARGIN_GRAD_CAM = "explanation_deletion_margin_grad_cam"
 WEIGHT_RANDOMIZATION = "explanation_weight_randomization"
 """What a policy knows the numbers by."""
+NO_ORDER = "no explanation tells one pixel from another, so that there is nothing to compare"
 
 
 class Deletion(Record):
@@ -100,9 +101,12 @@ class Explanations(Section):
         """The two margins, and the similarity to a network that learnt nothing."""
         deletion, randomization = self.deletion, self.randomization
         no_grad_cam = self.not_assessed or self.grad_cam_not_assessed
+        alike = self.not_assessed
+        if randomization is not None and not randomization.order.n:
+            alike = NO_ORDER
         for name, value, reason in (
             (DELETION_MARGIN, deletion and deletion.margin, self.not_assessed),
             (DELETION_MARGIN_GRAD_CAM, deletion and deletion.margin_grad_cam, no_grad_cam),
-            (WEIGHT_RANDOMIZATION, randomization and randomization.order, self.not_assessed),
+            (WEIGHT_RANDOMIZATION, randomization and randomization.order, alike),
         ):
             yield Measured(metric=name, value=value, reason=reason)

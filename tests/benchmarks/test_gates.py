@@ -60,8 +60,8 @@ def test_a_class_with_few_rows_is_not_judged_in_the_simulation_either() -> None:
 
 
 def test_every_claim_about_promotions_holds() -> None:
-    """In the quick measure; the bare threshold breaks the bars of false promotions and false alarms."""
-    found = promotion.measure(quick=True)
+    """On fewer simulations; the bare threshold breaks the bars of false promotions and false alarms."""
+    found = promotion.measure(500)
     assert all(claim.holds for claim in found)
     promotions = [claim for claim in found if "promoted on overall accuracy" in claim.name]
     assert len(promotions) == len(promotion.SIZES)
@@ -84,7 +84,7 @@ def test_a_series_is_stopped_by_the_anchor() -> None:
     promotions = promoted(200, 0.06, fresh=True, anchored=True)
     assert 0.5 < promotions.mean() < 2
     assert stopped_in_time(promotions) >= 0.95
-    (claim,) = series.measure(quick=True)
+    (claim,) = series.measure(100)
     assert claim.holds and claim.peer == 0
 
 

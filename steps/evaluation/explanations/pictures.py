@@ -35,11 +35,10 @@ COLUMNS = ("picture", "Integrated Gradients", "Grad-CAM")
 
 @dataclass(frozen=True)
 class Tile:
-    """One answer on the sheet: what is written below, its pixels ``(h, w, 3)`` and its maps ``(h, w)``."""
+    """One answer on the sheet: what is written below it, its picture and its maps, ``(h, w, 3)`` uint8."""
 
     said: Explained
-    pixels: NDArray[np.uint8]
-    maps: tuple[NDArray[np.float64], ...]
+    pictures: tuple[NDArray[np.uint8], ...]
 
 
 def explanation_sheet(said: Sequence[Explained], shown: ExplainedAnswers) -> bytes:
@@ -54,7 +53,8 @@ def explanation_sheet(said: Sequence[Explained], shown: ExplainedAnswers) -> byt
     """
     maps = [shown.gradients] if shown.cam is None else [shown.gradients, shown.cam]
     tiles = [
-        Tile(each, shown.pixels[row], tuple(of_all[row] for of_all in maps)) for row, each in enumerate(said)
+        Tile(each, (pixels, *(coloured(pixels, of_all[row]) for of_all in maps)))
+        for row, (each, pixels) in enumerate(zip(said, shown.pixels, strict=True))
     ]
     sheets = (_sheet(tiles, side) for side in SIDES)
     return next((png for png in sheets if len(png) <= MOST_BYTES), None) or _sheet(tiles, SIDES[-1])
@@ -84,7 +84,7 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
     axes = figure.subplots()
     names = [f"{each.dimension} · {each.label}" for each in importance]
     axes.barh(range(len(importance)), [each.share for each in importance], color="#3b6ea5")
-    axes.set_yticks(range(len(importance)), names)
+    axes.set_yticks(range(len(importance)), names, parse_math=False)  # a name may have a $ in it
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:.1%}")
     axes.set(
@@ -96,9 +96,9 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
 
 def _sheet(tiles: Sequence[Tile], side: int) -> bytes:
     """The sheet with pictures whose longer side has so many pixels."""
-    height, width = tiles[0].pixels.shape[:2]
+    height, width = tiles[0].pictures[0].shape[:2]
     size = (max(1, side * width // max(height, width)), max(1, side * height // max(height, width)))
-    columns = COLUMNS[: 1 + len(tiles[0].maps)]
+    columns = COLUMNS[: len(tiles[0].pictures)]
     block = len(columns) * (size[0] + GAP)
     step = size[1] + 2 * LINE + 2 * GAP
     groups = _by_answer(tiles)
@@ -120,8 +120,8 @@ def _sheet(tiles: Sequence[Tile], side: int) -> bytes:
 
 def _side_by_side(tile: Tile, size: tuple[int, int]) -> Iterator[Image.Image]:
     """The picture and its maps: larger with their pixels to be seen, or smaller by the means of pixels."""
-    how = Image.Resampling.NEAREST if size[0] > tile.pixels.shape[1] else Image.Resampling.BOX
-    for pixels in (tile.pixels, *(coloured(tile.pixels, each) for each in tile.maps)):
+    for pixels in tile.pictures:
+        how = Image.Resampling.NEAREST if size[0] > pixels.shape[1] else Image.Resampling.BOX
         yield Image.fromarray(pixels).resize(size, how)
 
 

@@ -49,6 +49,17 @@ def test_a_network_without_grad_cam_says_why_and_has_the_other_numbers() -> None
     assert all(each.value is not None and each.reason is None for each in found.values())
 
 
+def test_a_similarity_of_nothing_says_so() -> None:
+    """The explanations of a network that ignores its input have no order."""
+    nothing = Metric(value=None, n=0)
+    compared = section().model_copy(
+        update={"randomization": WeightRandomization(order=nothing, sizes=nothing)}
+    )
+    found = {each.metric: each.reason for each in compared.measured()}
+    assert "tells one pixel from another" in (found.pop("explanation_weight_randomization") or "")
+    assert set(found.values()) == {None}
+
+
 def test_what_was_not_assessed_has_the_reason_for_each_number() -> None:
     """No number is made up."""
     measured = list(Explanations(not_assessed="it was switched off").measured())

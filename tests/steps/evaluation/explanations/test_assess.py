@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from materializers.classifier import WEIGHTS, Classifier
 from materializers.evaluation.explanations import Explanations
+from materializers.evaluation.metric import Metric
 from materializers.picture_sheet import places_of
 from steps.evaluation.evaluate import examine
 from steps.evaluation.examined import Examined
@@ -20,7 +21,9 @@ from steps.evaluation.explanations.assess import (
     IMPORTANCE,
     SHEET,
     assess_explanations,
+    completeness_error,
     measure_deletion,
+    measure_randomization,
 )
 from steps.evaluation.explanations.randomization import random_network
 from steps.evaluation.explanations.settings import ExplanationsSettings
@@ -168,6 +171,15 @@ def test_explanations_of_a_network_that_learnt_nothing_are_no_better_than_random
 
     assert margin(random_network(model.classifier.record, 0)) < 0.02
     assert margin(load_network(model.classifier)) > 0.1
+
+
+def test_a_network_that_ignores_its_input_makes_up_no_number(model: Examined, tmp_path: Path) -> None:
+    """Its explanations have no order that could be like another, and no logit that could be missed."""
+    pixels, answered = model.pixels(range(12)), np.ones(12, dtype=np.int64)
+    explained = explain_answers(Deaf(), np.arange(12), pixels, answered, steps=2)
+    compared = measure_randomization(model, explained, QUICK)
+    assert compared.order == compared.sizes == Metric(value=None, n=0)
+    assert completeness_error(replace(model, predictor=served(Deaf(), tmp_path)), explained) is None
 
 
 def refused(model: Examined, settings: ExplanationsSettings = QUICK) -> str:

@@ -104,10 +104,18 @@ def test_keys_are_exchanged_and_what_was_signed_holds(reader: Reader) -> None:
 
 def test_the_example_of_an_accepted_advisory_is_accepted(tmp_path: Path) -> None:
     """It has every key that one takes, and no other."""
-    (shown,) = yaml_blocks_of(PAGE)
+    shown, _ = yaml_blocks_of(PAGE)
     (tmp_path / "accepted.yaml").write_text(shown)
     (accepted,) = load_config(tmp_path / "accepted.yaml", ()).evaluate.security.accepted
     assert accepted.package == "pillow"
+
+
+def test_the_example_of_a_watermark_makes_its_rule_a_required_one(tmp_path: Path) -> None:
+    """Which advises where none is configured."""
+    _, shown = yaml_blocks_of(PAGE)
+    (tmp_path / "marked.yaml").write_text(shown)
+    for path, requirement in ((tmp_path / "marked.yaml", "required"), (None, "advisory")):
+        assert load_config(path, ()).policy.rules["watermark_matches"].requirement == requirement
 
 
 def test_the_checks_and_settings_are_those_of_the_code() -> None:

@@ -60,6 +60,11 @@ class Approval(Report):
         """The digest of everything but the signature: what is signed."""
         return json_digest(self.model_dump(mode="json", exclude={"signature"}))
 
+    @property
+    def logged_subject(self) -> dict[str, str]:
+        """By what the audit log's entry of a decision on a version is known."""
+        return {"model": self.model_name, "version": str(self.version), "approval": self.digest}
+
     def signed_by(self, signer: Signer) -> Self:
         """The same decision, signed by the account that acts."""
         return self.model_copy(update={"signature": signer.sign("approval", self.signed_digest)})

@@ -16,7 +16,7 @@ from zenml.utils.io_utils import is_remote
 
 from materializers.blobs import write_blob, write_file
 from materializers.drift_reference import REFERENCE_FILE, DriftReference
-from materializers.errors import DamagedArtifact, NoRoom, Refused, ServiceUnreachable
+from materializers.errors import DamagedArtifact, ModelGone, NoRoom, Refused, ServiceUnreachable
 from materializers.report import Record
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def fetch_model_directory(uri: str, target: Path) -> None:
         target: a local folder, made where it is not there.
 
     Raises:
-        ServiceUnreachable: the store cannot be read, nothing is there, or ``target`` cannot be written.
+        ModelGone: nothing is there.
+        ServiceUnreachable: the store cannot be read, or ``target`` cannot be written.
         Refused: other files than a model's are there.
     """
     try:
@@ -157,7 +158,8 @@ def fetch_model_directory(uri: str, target: Path) -> None:
     except NoRoom:
         raise
     except OSError as error:
-        raise ServiceUnreachable(
+        kind = ModelGone if isinstance(error, FileNotFoundError) else ServiceUnreachable
+        raise kind(
             f"The model at {uri} cannot be copied from the artifact store: {error}. "
             "Train again where it is gone: python run.py --train"
         ) from error

@@ -37,6 +37,10 @@ class NoRoom(ServiceUnreachable, OSError):
         return str(self.args[0])
 
 
+class ModelGone(ServiceUnreachable):
+    """A model is not where it was stored; the store itself answers."""
+
+
 class StoreUnreachable(ServiceUnreachable, OSError):
     """An artifact store does not answer; whoever reads or writes files there meets an ``OSError``."""
 

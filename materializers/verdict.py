@@ -105,6 +105,9 @@ class Opponent(Record):
     model: str
     """Digest of its model directory."""
 
+    def __str__(self) -> str:
+        return f"version {self.version} (model {self.model[:12]})"
+
 
 class Verdict(Report):
     """Whether one model may be released, rule by rule."""

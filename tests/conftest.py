@@ -37,9 +37,14 @@ LONG = (
 )
 """What takes longest, in this order."""
 SHARING = (
-    tuple(
-        f"tests/whole/test_{name}.py"
-        for name in ("bad_input", "inference", "never_cached", "not_learning", "refusals")
+    (
+        "tests/whole/test_bad_input.py",
+        "tests/whole/test_every_rule.py",
+        "tests/whole/test_forged.py",
+        "tests/whole/test_inference.py",
+        "tests/whole/test_never_cached.py",
+        "tests/whole/test_not_learning.py",
+        "tests/whole/test_refusals.py",
     ),
     ("tests/stacks/local_deployer/",),
     ("tests/kubeflow/test_parity.py", "tests/kubeflow/test_secrets_stay_secret.py"),

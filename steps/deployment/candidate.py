@@ -26,11 +26,12 @@ from materializers.evidence import (
     version_with_alias,
 )
 from materializers.release import Arm, Environment, Mode, Release
-from materializers.verdict import Verdict
+from materializers.verdict import Opponent, Verdict
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
-from steps.registry.aliases import CHALLENGER
+from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
+from steps.registry.audit import require_entry
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     try:
         verdict: Verdict = run_output(entry.run_id, "verdict")
         report: EvaluationReport = run_output(entry.run_id, "evaluation")
-        signature: str | None = run_output(entry.run_id, "signature")
+        signature = _signature_of(entry)
         approval = last_approval(entry)
     except (DamagedArtifact, OSError) as error:
         raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
@@ -95,6 +96,59 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         approval=approval,
         signature=signature,
     )
+
+
+def in_production(model_name: str, live: Arm | None) -> Opponent | None:
+    """What a version is judged against now: what is live in production, or was last; None where nothing was.
+
+    Raises:
+        ServiceUnreachable: the registry cannot be read.
+    """
+    if live is not None:
+        return Opponent(version=live.version, model=live.model_digest)
+    last = version_with_alias(model_name, CHAMPION)
+    return None if last is None else Opponent(version=last.version, model=last.tag("model_digest"))
+
+
+def require_judged_against(now: Opponent | None, arm: Arm) -> None:
+    """Check that a verdict was reached beside what is in production now; the same model may take its place.
+
+    Raises:
+        Refused: the verdict compared it with another version, or with none.
+    """
+    judged = arm.verdict.champion
+    if judged != now and (now is None or now.model != arm.model_digest):
+        raise Refused(
+            f"Version {arm.version} was judged against {judged or 'no version'}, production is "
+            f"{now or 'empty'} now: judge it again: python run.py --train"
+        )
+
+
+def require_in_log(approval: Approval) -> None:
+    """Check that the audit log has the approval.
+
+    Raises:
+        Refused: it has not.
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    mend = f'python run.py --approve {approval.version} --by WHO --reason "…"'
+    require_entry("approve", approval.logged_subject, active_deployer().trusted_keys(), mend=mend)
+
+
+def _signature_of(entry: RegisteredVersion) -> str | None:
+    """The gate's signature of a version; None where it made none.
+
+    Raises:
+        Refused: the run is gone.
+        DamagedArtifact: what is stored in its place is no text.
+    """
+    try:
+        signature = run_output(entry.run_id, "signature")
+    except ValueError as error:
+        raise DamagedArtifact(f"its signature is no JSON ({error})") from error
+    if signature is not None and not isinstance(signature, str):
+        raise DamagedArtifact("its signature is no text")
+    return signature
 
 
 def propose_release(
@@ -129,6 +183,8 @@ def propose_release(
     try:
         arm = gather_arm(entry, policy_digest=policy_digest)
         release = release.model_copy(update={"candidate": arm})
+        if environment == "production":  # before a person is asked to approve what is to be judged again
+            require_judged_against(in_production(model_name, champion), arm)
         with present_model(arm.model_uri) as model:
             verify_arm(
                 arm,
@@ -140,6 +196,7 @@ def propose_release(
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)
+            require_in_log(arm.approval)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.

@@ -13,7 +13,7 @@ from materializers.data_report import DataReport
 from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import EvaluationReport
 from materializers.signatures import GATE_KEY, PrivateKey, TrustedKeys, fingerprint, public_keys
-from materializers.verdict import EvidenceDigests, RuleResult, Verdict, derive_outcome, judge
+from materializers.verdict import EvidenceDigests, Opponent, RuleResult, Verdict, derive_outcome, judge
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.policy import Policy, Rule
 
@@ -126,7 +126,16 @@ def reach_verdict(
             data=record.data,
             code=code,
         ),
+        champion=None if evaluation is None else champion_in(evaluation),
     )
+
+
+def champion_in(evaluation: EvaluationReport) -> Opponent | None:
+    """The version in production that a model was compared with; None where nothing was in production."""
+    compared = evaluation.champion
+    if compared is None or compared.version is None or compared.model is None:
+        return None
+    return Opponent(version=int(compared.version), model=compared.model)
 
 
 def _result(name: str, rule: Rule, measured: Measured) -> RuleResult:

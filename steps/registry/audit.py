@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, event_of, verify_chain
 from materializers.blobs import read_blob
-from materializers.errors import ServiceUnreachable, ShutterlineError
+from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.evidence import registry_client, registry_errors
 from materializers.signatures import Signer, TrustedKeys
 from steps.data.stored import active_store, store_errors
@@ -109,15 +109,51 @@ def record(
     )
 
 
-def read_log() -> list[LoggedEntry]:
+def read_log(act: Act | None = None) -> list[LoggedEntry]:
     """Every version of the log with what is stored there now, the oldest first.
+
+    Args:
+        act: leave out the entries of all others; as they were recorded, so that it proves nothing by itself.
 
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    store, stored = active_store(), list(_versions())
+    store, stored = active_store(), list(_versions(act))
     with store_errors("read the audit log"), ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(lambda version: _read(store, version), stored))
+
+
+def require_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys, *, mend: str) -> None:
+    """Check that the log has an entry of an act, sound and signed.
+
+    Args:
+        act: what was done.
+        subject: to what; the entry may say more.
+        trusted: the public keys that count.
+        mend: how it is done again, for the message.
+
+    Raises:
+        Refused: it has none, so that it was removed, altered or never written.
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    if not any(_is_sound(each, act, subject, trusted) for each in read_log(act)):
+        named = ", ".join(f"{key} {value[:12]}" for key, value in subject.items())
+        raise Refused(
+            f"The audit log has no sound entry of the act {act!r} on {named}: it was removed or altered, or "
+            f"the command was cut short before it was logged. See python run.py --audit, then: {mend}"
+        )
+
+
+def _is_sound(logged: LoggedEntry, act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
+    """Whether this is an entry of the act on the subject, as it was recorded and as its actor signed it."""
+    entry = logged.entry
+    if entry is None or entry.act != act or not subject.items() <= entry.subject.items():
+        return False
+    try:
+        entry.verify_signature(trusted)
+    except Refused:
+        return False
+    return entry.digest == logged.recorded
 
 
 def read_head() -> Head | None:
@@ -156,14 +192,19 @@ def verify_log(trusted: TrustedKeys) -> tuple[list[AuditEntry], list[str]]:
     return [each.entry for each in logged if each.entry is not None], findings
 
 
-def _versions() -> Iterator[ArtifactVersionResponse]:
-    """Every version of the log, the oldest first."""
+def _versions(act: Act | None) -> Iterator[ArtifactVersionResponse]:
+    """Every version of the log, or of its entries of one act, the oldest first."""
     from zenml.client import Client
 
+    of_act = None if act is None else f'act:equals:"{act}"'
     number, pages = 1, 1
     while number <= pages:
         page = Client().list_artifact_versions(
-            artifact=log_name(), sort_by="asc:version_number", page=number, size=PAGE_SIZE
+            artifact=log_name(),
+            run_metadata=of_act,
+            sort_by="asc:version_number",
+            page=number,
+            size=PAGE_SIZE,
         )
         yield from page.items
         number, pages = number + 1, page.total_pages

@@ -49,6 +49,10 @@ JUDGED = ("model_digest", "verdict", "verdict_digest", "report_digest", "policy_
 """The tags that the audit log names of what was trained, and of what the gate said."""
 
 
+AGAINST = "judged_against"
+"""The tag that names version and model of the champion which a verdict was reached beside."""
+
+
 def version_tags(
     classifier: Classifier,
     evaluation: EvaluationReport,
@@ -65,7 +69,7 @@ def version_tags(
     ``identity`` names data, configuration, policy, code and model: the same identity is the same version.
     ``status`` is there where the training was given up.
     """
-    record = classifier.record
+    record, champion = classifier.record, verdict.champion
     failed = {} if record.failure is None else {"status": FAILED_TO_LEARN}
     identity = (record.data, record.splits, record.configuration, verdict.evidence.policy, record.code)
     return {
@@ -86,6 +90,7 @@ def version_tags(
         "architecture": record.architecture,
         "source_name": source_name,
         "compliance_digest": compliance,
+        AGAINST: f"{champion.version}:{champion.model}" if champion is not None else "nothing",
         "origin": origin,
         **({"mlflow_run": tracked} if tracked else {}),
         "accuracy": f"{evaluation.accuracy.value or 0.0:.4f}",
@@ -102,10 +107,10 @@ def version_tags(
 def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion:
     """Create the version, or find the one with the same identity.
 
-    A repeated judgement of the same model replaces the recorded one where it came to something else: a
-    version that is refused now is never released anew on the verdict that passed before, and what is live
-    stays live. One that is ``not_assessed`` came to nothing: it replaces no verdict and moves no alias, so
-    that neither what passed is lost nor what was refused forgotten.
+    A repeated judgement of the same model replaces the recorded one where it came to something else, or was
+    reached beside another champion: a version that is refused now is never released anew on the verdict that
+    passed before, and what is live stays live. One that is ``not_assessed`` came to nothing: it replaces no
+    verdict and moves no alias, so that neither what passed is lost nor what was refused forgotten.
 
     Raises:
         ServiceUnreachable: the registry cannot be read or written.
@@ -124,9 +129,9 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
                     if error.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             client.create_model_version(model_name, source=tags["model_uri"], tags=tags)
-        elif tags["verdict"] not in ("not_assessed", same.tag("verdict")):
+        elif _is_news(tags, same):
             # The outcome last: killed in between, the same judgement finds it different again and goes on.
-            for key in sorted(tags, key=lambda name: name == "verdict"):
+            for key in sorted(tags, key=lambda name: name in ("verdict", AGAINST)):
                 client.set_model_version_tag(model_name, str(same.version), key, tags[key])
     entry = next(e for e in read_versions(model_name) if e.tags.get("identity") == tags["identity"])
     with registry_errors(f"set the aliases of version {entry.version}"):
@@ -135,6 +140,17 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
         elif entry.tag("verdict") != "passed" and CHALLENGER in entry.aliases:
             client.delete_registered_model_alias(model_name, CHALLENGER)
     return entry
+
+
+def _is_news(tags: dict[str, str], known: RegisteredVersion) -> bool:
+    """Whether a judgement of the same model says something that the recorded one does not."""
+    if tags["verdict"] == "not_assessed":
+        return False
+    if tags["verdict"] != known.tag("verdict"):
+        return True
+    against = tags.get(AGAINST)
+    # Beside itself, where it is in production already, it says nothing new.
+    return against != known.tags.get(AGAINST) and not (against or "").endswith(f":{tags['model_digest']}")
 
 
 def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -> None:
@@ -152,7 +168,7 @@ def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -
     policy = entry.tag("policy_digest")
     last = next((one.tags.get("policy_digest") for one in before if one.version != entry.version), None)
     if last is not None and last != policy:
-        changed = {"model": entry.model_name, "from": last, "to": policy}
+        changed = {**about, "from": last, "to": policy}
         record("change-policy", changed, by=PIPELINE, reason="it judged a version", once=True)
     learnt = {key: entry.tag(key) for key in LEARNT}
     record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)

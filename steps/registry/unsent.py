@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from materializers.classifier import Classifier
 from materializers.evaluation_report import EvaluationReport
 from materializers.tuning_report import TuningReport
-from steps.evaluation.evaluate import EVALUATION_TAG
-from steps.evaluation.evaluate import track as track_evaluation
+from steps.evaluation.tracking import EVALUATION_TAG
+from steps.evaluation.tracking import track as track_evaluation
 from steps.tracker import require_run, tracker_errors
 
 if TYPE_CHECKING:

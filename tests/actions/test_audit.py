@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from actions.audit import audit
 from actions.show import show
 from steps.registry.audit import record
-from tests.steps.registry.conftest import TRUSTED
+from tests.keys import TRUSTED
 
 DIGEST = "5d" * 32
 

@@ -293,7 +293,8 @@ def evaluation_report() -> EvaluationReport:
 
 
 PICTURES_OF_PARTS = {
-    "champion": ("compared_with_champion",),
+    "champion": ("champion_comparison",),
+    "anchor": ("anchor_comparison",),
     "calibration": ("reliability_test",),
     "abstention": ("risk_coverage_test",),
     "unknown": ("unknown_scores", "unknown_pictures"),
@@ -311,7 +312,7 @@ def full_evaluation_report(name: str = "tops") -> EvaluationReport:
     short = evaluation_report()
     pictures = [each for names in PICTURES_OF_PARTS.values() for each in names]
     per_class = dict.fromkeys((name, "bags"), short.per_class["tops"])
-    parts = {"latency": None, "per_class": per_class, **every_part(name)}
+    parts = {"latency": None, "classes": tuple(per_class), "per_class": per_class, **every_part(name)}
     return short.model_copy(update=parts).with_pictures(
         {each: png(number, 100) for number, each in enumerate(pictures, 20)}
     )

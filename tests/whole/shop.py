@@ -20,6 +20,10 @@ from actions.command import execute
 from actions.request import Request
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG
 
+REFUSED = 3
+"""The exit code of whatever a gate, a missing approval or altered evidence forbids."""
+FILES = {"signature": "data.json", "splits": "splits.parquet"}
+"""Those that are no report."""
 SEED_1 = "train.seed=1"
 """Gives a model of other bytes that passes too."""
 IMPOSSIBLE = "policy.rules.accuracy.limit=1.0"
@@ -129,7 +133,7 @@ class Shop:
         return {alias: entry.version for entry in read_versions(self.model) for alias in entry.aliases}
 
     def stored(self, version: int, output: str) -> Path:
-        """The file that holds what a version's run returned: a report, or the model directory."""
+        """The file that holds what a version's run returned, or the model directory."""
         from zenml.client import Client
 
         tags = self.versions()[version]
@@ -137,7 +141,42 @@ class Shop:
             return Path(tags["model_uri"])
         run = Client().get_pipeline_run(tags["zenml_run"])
         uris = [s.outputs[output][0].uri for s in run.steps.values() if output in s.outputs]
-        return Path(uris[0]) / "report.json"
+        return Path(uris[0]) / FILES.get(output, "report.json")
+
+
+def refused_release(shop: Shop, version: int, *assignments: str, environment: str = "staging") -> str:
+    """Try to release a version; return why it was refused."""
+    outcome = shop.run(*assignments, deploy=True, version=version, environment=environment)
+    assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "refused"), outcome
+    assert outcome.last["release"]["url"] is None
+    return outcome.said
+
+
+def edited(path: Path, **changes: object) -> bytes:
+    """A report's JSON with other values."""
+    return json.dumps({**json.loads(path.read_bytes()), **changes}, indent=2).encode()
+
+
+def one_bit_off(path: Path) -> bytes:
+    """A file's bytes with one bit in the middle flipped."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    return bytes(data)
+
+
+def made_to_pass(verdict: Path) -> bytes:
+    """A refused verdict whose limits and outcome were edited so that its own numbers agree."""
+    rules = json.loads(verdict.read_bytes())["rules"]
+    for rule in rules:
+        rule.update(limit=0.0 if rule["direction"] == ">=" else 1e9, outcome="passed")
+    return edited(verdict, rules=rules, outcome="passed")
+
+
+def digest_of(verdict: bytes) -> str:
+    """The digest of a verdict as it is stored."""
+    from materializers.verdict import Verdict
+
+    return Verdict.model_validate_json(verdict).digest
 
 
 @contextlib.contextmanager

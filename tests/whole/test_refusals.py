@@ -2,70 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.whole.shop import (
     IMPOSSIBLE,
-    SEED_1,
+    REFUSED,
     Shop,
     alias_moved,
     altered,
+    digest_of,
+    edited,
+    made_to_pass,
+    one_bit_off,
+    refused_release,
     registry_down,
     tag_edited,
 )
 
-REFUSED = 3
 UNREACHABLE = 4
-
-EACH_RULE = {
-    "accuracy": (IMPOSSIBLE,),
-    "precision": ("policy.rules.precision.limit=1.0",),
-    "recall": ("policy.rules.recall.limit=1.0",),
-    "f1_macro": ("policy.rules.f1_macro.limit=1.0",),
-    "roc_auc_macro": ("policy.rules.roc_auc_macro={requirement: required, limit: 1.0}",),
-    "latency_p99_ms": ("policy.rules.latency_p99_ms.limit=0.0001",),
-}
-
-
-def refused_release(shop: Shop, version: int, *assignments: str) -> str:
-    """Try to release a version; return why it was refused."""
-    outcome = shop.run(*assignments, deploy=True, version=version)
-    assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "refused"), outcome
-    assert outcome.last["release"]["url"] is None
-    return outcome.said
-
-
-def edited(path: Path, **changes: object) -> bytes:
-    """A report's JSON with other values."""
-    return json.dumps({**json.loads(path.read_bytes()), **changes}, indent=2).encode()
-
-
-def one_bit_off(path: Path) -> bytes:
-    """A file's bytes with one bit in the middle flipped."""
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    return bytes(data)
-
-
-def made_to_pass(verdict: Path) -> bytes:
-    """A refused verdict whose limits and outcome were edited so that its own numbers agree."""
-    rules = json.loads(verdict.read_bytes())["rules"]
-    for rule in rules:
-        rule.update(limit=0.0 if rule["direction"] == ">=" else 1e9, outcome="passed")
-    return edited(verdict, rules=rules, outcome="passed")
-
-
-def digest_of(verdict: bytes) -> str:
-    """The digest of a verdict as it is stored."""
-    from materializers.verdict import Verdict
-
-    return Verdict.model_validate_json(verdict).digest
 
 
 def test_a_refused_model_is_not_the_first_to_be_served(open_shop: Callable[[str], Shop]) -> None:
@@ -91,17 +48,6 @@ def test_a_refused_model_is_not_the_first_to_be_served(open_shop: Callable[[str]
     assert shop.served() is None
     assert active_deployer().current(shop.model, "staging") is None
     assert set(processes.running(site)) == before
-
-
-@pytest.mark.parametrize("rule", EACH_RULE)
-def test_each_rule_alone_refuses(untouched: Shop, rule: str) -> None:
-    """A new model that breaks one rule of the policy is refused by that rule, and what serves goes on."""
-    trained = untouched.run(*EACH_RULE[rule], SEED_1, train=True, source=str(untouched.delivery))
-    assert (trained.exit_code, trained.last["verdict"]) == (REFUSED, "refused")
-    assert trained.last["reasons"]
-    for reason in trained.last["reasons"]:
-        assert reason.startswith((f"{rule}:", f"{rule} of "))
-    assert rule in refused_release(untouched, trained.last["version"], *EACH_RULE[rule])
 
 
 def test_data_that_failed_validation_makes_no_version(untouched: Shop) -> None:
@@ -231,257 +177,9 @@ def test_a_registry_that_is_down_is_told_in_one_line(untouched: Shop) -> None:
     assert len(ended.stderr.splitlines()) < 4, ended.stderr
 
 
-# Production: a person's approval, and the changes that a person approves before they are trained.
-
-
-@pytest.fixture(scope="module")
-def production(open_shop: Callable[[str], Shop]) -> Shop:
-    """Version 1 is live in production; 2 passed and nobody decided on it."""
-    shop = open_shop("production")
-    assert shop.train() == 1
-    shop.deploy(1, "production")
-    assert shop.train(SEED_1) == 2
-    return shop
-
-
-@pytest.fixture
-def guarded(production: Shop) -> Iterator[Shop]:
-    """The shop, without decisions on version 2; production must serve version 1 afterwards."""
-    from zenml.client import Client
-
-    from materializers.evidence import registry_client
-    from steps.deployment.candidate import approval_artifact
-
-    before = production.served("production")
-    assert before is not None
-    assert before[0] == 1
-    yield production
-    assert production.served("production") == before
-    assert production.aliases()["champion"] == 1
-    for artifact in Client().list_artifact_versions(artifact=approval_artifact(production.model, 2)).items:
-        Client().delete_artifact_version(artifact.id)
-    if "approval_digest" in production.versions()[2]:
-        registry_client().delete_model_version_tag(production.model, "2", "approval_digest")
-
-
-def refused_in_production(shop: Shop) -> str:
-    """Try to release version 2 to production; return why it was refused."""
-    outcome = shop.run(deploy=True, version=2, environment="production")
-    assert (outcome.exit_code, outcome.last["status"]) == (REFUSED, "refused"), outcome
-    return outcome.said
-
-
-def approval_of(version: int, shop: Shop) -> Path:
-    """The file of the last decision on a version."""
-    from zenml.client import Client
-
-    from steps.deployment.candidate import approval_artifact
-
-    name = approval_artifact(shop.model, version)
-    found = Client().list_artifact_versions(artifact=name, sort_by="desc:created", size=1).items
-    return Path(found[0].uri) / "report.json"
-
-
-def approve(shop: Shop, version: int) -> None:
-    """Approve a version."""
-    outcome = shop.run(approve=version, by="Ada", reason="looked at the report")
-    assert outcome.exit_code == 0, outcome.said
-
-
-def test_production_needs_an_approval(guarded: Shop) -> None:
-    """A verdict that passed is not enough, and the refusal names the command."""
-    assert "--approve 2" in refused_in_production(guarded)
-
-
-def test_an_approval_of_another_version_is_none(guarded: Shop) -> None:
-    """The approval of version 1, put in version 2's place in store and registry, is about other evidence."""
-    from zenml import save_artifact
-
-    from materializers.approval import Approval
-    from materializers.evidence import registry_client
-    from steps.deployment.candidate import approval_artifact
-
-    other = Approval.model_validate_json(approval_of(1, guarded).read_bytes())
-    save_artifact(other, name=approval_artifact(guarded.model, 2))
-    registry_client().set_model_version_tag(guarded.model, "2", "approval_digest", other.digest)
-    assert "other evidence" in refused_in_production(guarded)
-
-
-def test_an_altered_approval_is_refused(guarded: Shop) -> None:
-    """An approval is what was recorded when it was given."""
-    approve(guarded, 2)
-    approval = approval_of(2, guarded)
-    with altered(approval, edited(approval, by="Someone else")):
-        assert "altered" in refused_in_production(guarded)
-
-
-def test_a_rejection_made_to_approve_is_refused(guarded: Shop) -> None:
-    """Editing the decision does not turn it."""
-    outcome = guarded.run(reject=2, by="Bob", reason="the bags look wrong")
-    assert outcome.exit_code == 0
-    decision = approval_of(2, guarded)
-    with altered(decision, edited(decision, decision="approved")):
-        assert "altered" in refused_in_production(guarded)
-
-
-def test_the_last_decision_counts(guarded: Shop) -> None:
-    """A rejection after an approval refuses, with who and why."""
-    approve(guarded, 2)
-    assert guarded.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
-    said = refused_in_production(guarded)
-    assert "Bob" in said
-    assert "the bags look wrong" in said
-
-
-NOT_AN_APPROVER = "approval.approvers=[ada@example.com]"
-
-
-def test_only_a_configured_account_approves(guarded: Shop) -> None:
-    """Who is logged in counts, not the name that is given; the configured accounts are named."""
-    outcome = guarded.run(NOT_AN_APPROVER, approve=2, by="ada@example.com", reason="looked")
-    assert outcome.exit_code == REFUSED
-    assert "'default' may not approve; configured are: ada@example.com" in outcome.said
-    assert "--approve 2" in refused_in_production(guarded)
-
-
-def test_an_approval_by_who_may_not_approve_any_more_releases_nothing(guarded: Shop) -> None:
-    """The accounts that are configured at the release count."""
-    approve(guarded, 2)
-    served = guarded.served("production")
-    outcome = guarded.run(NOT_AN_APPROVER, deploy=True, version=2, environment="production")
-    assert outcome.exit_code == REFUSED
-    assert "may not approve" in outcome.said
-    assert guarded.served("production") == served
-
-
-def test_four_eyes_are_not_there_where_everyone_has_one_account(guarded: Shop) -> None:
-    """Nobody could tell who trained from who approves, so nobody approves."""
-    outcome = guarded.run("approval.four_eyes=true", approve=2, by="Ada", reason="looked")
-    assert outcome.exit_code == REFUSED
-    assert "Four eyes cannot be assessed: the store has one account, 'default'" in outcome.said
-
-
 def test_a_refused_version_cannot_be_approved(untouched: Shop) -> None:
     """A person cannot overrule the gate."""
     outcome = untouched.run(IMPOSSIBLE, approve=3, by="Ada", reason="I like it")
     assert outcome.exit_code == REFUSED
     assert "accuracy" in outcome.said
     assert "approval_digest" not in untouched.versions()[3]
-
-
-STOPPED: dict[str, dict[str, Any]] = {
-    "train": {"train": True, "source": "DELIVERY"},
-    "continuous": {"continuous": True, "source": "DELIVERY"},
-    "deploy": {"deploy": True, "version": 2},
-    "infer": {"infer": True, "input": "DELIVERY", "output": "OUTPUT"},
-    "predict": {"predict": True, "photos": ("data/photos/bag.png",)},
-    "approve": {"approve": 2, "by": "Ada", "reason": "looked"},
-    "reject": {"reject": 2, "by": "Ada", "reason": "looked"},
-    "approve-change": {"approve_change": "0" * 16, "by": "Ada", "reason": "looked"},
-}
-
-
-@pytest.mark.parametrize("act", STOPPED)
-def test_a_champion_moved_by_hand_stops_every_command(guarded: Shop, act: str, tmp_path: Path) -> None:
-    """Where registry and deployer disagree nothing is done, and the alias is named."""
-    places = {"DELIVERY": str(guarded.delivery), "OUTPUT": str(tmp_path / "out.parquet")}
-    flags: dict[str, Any] = {name: places.get(str(value), value) for name, value in STOPPED[act].items()}
-    with alias_moved(guarded, "champion", 2):
-        outcome = guarded.run(**flags)
-    assert outcome.exit_code == REFUSED
-    assert len(outcome.results) == 1
-    assert "'champion' names version 2" in outcome.said
-    assert not (tmp_path / "out.parquet").exists()
-    assert "approval_digest" not in guarded.versions()[2]
-
-
-def test_a_registry_whose_live_version_is_another_model_stops_every_command(guarded: Shop) -> None:
-    """A registry that was replaced or edited: the number agrees and the model does not."""
-    with tag_edited(guarded, 1, "model_digest", "0" * 64):
-        refused = guarded.run(deploy=True, version=2)
-        status = guarded.run(status=True)
-    assert refused.exit_code == REFUSED
-    assert "the registry's version 1 is 000000000000" in refused.said
-    assert status.exit_code == 0
-    assert "the registry's version 1 is 000000000000" in status.stderr
-
-
-def test_the_status_is_shown_when_a_champion_was_moved_by_hand(guarded: Shop) -> None:
-    """``--status`` shows both sides and says that they differ; ``--rollback`` is not stopped either."""
-    with alias_moved(guarded, "champion", 2):
-        status = guarded.run(status=True)
-        rollback = guarded.run(rollback=True, environment="production")
-    assert status.exit_code == 0
-    assert [(one["environment"], one["version"]) for one in status.last["deployments"]] == [("production", 1)]
-    assert "champion" in next(one for one in status.last["models"] if one["version"] == 2)["aliases"]
-    assert "'champion' names version 2" in status.stderr
-    assert (rollback.exit_code, "nothing to roll back" in rollback.said) == (2, True)
-
-
-CHANGES = {
-    "architecture": "train={architecture: resnet18, preprocessing: {height: 32, width: 32}}",
-    "source_name": "product.source.name=another-supplier",
-    "policy": "policy.rules.accuracy.limit=0.51",
-    "compliance": "approval.approvers=[default]",
-}
-
-
-def change_digest(said: str) -> str:
-    """The digest that a refusal prints."""
-    return said.split("--approve-change ")[1].split(maxsplit=1)[0]
-
-
-@pytest.mark.parametrize("act", ["train", "continuous"])
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_change_of_kind_waits_for_a_person(guarded: Shop, what: str, act: str) -> None:
-    """Another architecture, source or policy than production's is refused before anything is trained."""
-    before = guarded.versions()
-    flags: dict[str, Any] = {act: True, "source": str(guarded.delivery)}
-    outcome = guarded.run(CHANGES[what], **flags)
-    assert (outcome.exit_code, outcome.last["run"], outcome.last["status"]) == (REFUSED, None, "refused")
-    assert what in outcome.said
-    assert len(change_digest(outcome.said)) >= 8
-    assert guarded.versions() == before
-
-
-@pytest.mark.parametrize(("pipeline", "before"), [("continuous", "train"), ("training", "register")])
-def test_a_fire_of_an_old_schedule_waits_for_a_person_too(guarded: Shop, pipeline: str, before: str) -> None:
-    """A cluster fires with the configuration of long ago: the run's own steps look at production again."""
-    from zenml.client import Client
-
-    from pipelines import launch
-    from pipelines.config import load_config
-    from pipelines.training import TrainingInputs
-
-    known = guarded.versions()
-    config = load_config(SHRUNK_CONFIG, (f"product.model={guarded.model}", CHANGES["source_name"]))
-    inputs = TrainingInputs(source=str(guarded.delivery), data_version=None, code=launch.code_digest())
-    fired = launch.start(getattr(launch, pipeline), config, {"config": config, "inputs": inputs})
-    assert fired.exit_code == REFUSED, fired
-    assert "source_name" in fired.reasons[0]
-    assert "--approve-change" in fired.reasons[0]
-    run = Client().get_pipeline_run(fired.run or "")
-    assert before not in {name for name, step in run.steps.items() if step.status.is_successful}
-    assert guarded.versions() == known
-
-
-def test_an_approved_change_trains(guarded: Shop) -> None:
-    """The digest that the refusal prints, approved by a person, lets the same command run, and no other."""
-    change = CHANGES["policy"]
-    refused = guarded.run(change, train=True, source=str(guarded.delivery))
-    digest = change_digest(refused.said)
-    approved = guarded.run(change, approve_change=digest, by="Ada", reason="a little stricter")
-    assert approved.exit_code == 0, approved.said
-    assert guarded.train(change) not in {1, 2}
-    other = guarded.run("policy.rules.accuracy.limit=0.52", train=True, source=str(guarded.delivery))
-    assert other.exit_code == REFUSED
-
-
-@pytest.mark.parametrize("digest", ["0" * 16, "", "abc"])
-def test_a_wrong_digest_approves_nothing(guarded: Shop, digest: str) -> None:
-    """A digest that is not the change's is wrong use, and says what the right one is about."""
-    outcome = guarded.run(CHANGES["source_name"], approve_change=digest, by="Ada", reason="sure")
-    assert outcome.exit_code == 2
-    assert "another-supplier" in outcome.said
-    again = guarded.run(CHANGES["source_name"], train=True, source=str(guarded.delivery))
-    assert again.exit_code == REFUSED

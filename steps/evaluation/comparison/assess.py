@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from materializers.errors import DamagedArtifact, Refused
+from materializers.errors import DamagedArtifact, ModelGone, Refused
 from materializers.evaluation.comparison import Against, Comparison
 from materializers.evidence import RegisteredVersion, read_versions
 from materializers.splits import TRAIN, Splits
@@ -106,7 +106,7 @@ def _with_version(
             given = each_answer(predictor, examined.dataset, rows.image_ids, batch_size=BATCH)
             labels = _names([getattr(answer, "label", None) for answer in given])
             answers = Answers(labels, predictor.metadata.classes)
-    except (DamagedArtifact, Refused) as error:
+    except (DamagedArtifact, ModelGone, Refused) as error:
         return Comparison(**about, not_assessed=f"version {entry.version} cannot be read: {error}")
     other = Other(answers, against, version=str(entry.version), model=entry.tag("model_digest"))
     return compare(

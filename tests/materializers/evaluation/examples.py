@@ -209,9 +209,7 @@ def explanations(numbers: Numbers, name: str) -> Explanations:
         steps=32,
         completeness_error=0.0037,
         deletion=Deletion(share=0.2, random_draws=5, **{each: numbers.metric(32) for each in measured}),
-        randomization=WeightRandomization(
-            head=numbers.metric(16), network=numbers.metric(16), sizes=numbers.metric(16)
-        ),
+        randomization=WeightRandomization(order=numbers.metric(16), sizes=numbers.metric(16)),
         features=Features(dimensions=128, total=8.2, first=(first,)),
         shown=(Explained(image_id=IMAGE, true=name, answered=name, probability=0.9),),
     )

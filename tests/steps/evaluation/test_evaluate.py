@@ -1,8 +1,5 @@
 """Evaluation runs the directory that would be served, on test pictures alone."""
 
-import base64
-import math
-import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +8,6 @@ import pytest
 
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
-from materializers.evaluation.metric import Metric
 from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.picture_sheet import places_of
@@ -27,13 +23,9 @@ from steps.evaluation.evaluate import (
     evaluate,
     examine,
     report_on,
-    track,
-    tracked_metrics,
 )
 from steps.evaluation.settings import EvaluateSettings
-from tests.materializers.examples import full_evaluation_report
 from tests.shrunk.delivery import SHRUNK_CONFIG
-from tests.steps.tracking_run import tracking_run
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
 
 QUICK = load_config(SHRUNK_CONFIG, ()).evaluate
@@ -180,69 +172,6 @@ def test_nothing_to_evaluate_is_no_report(pictures: ImageDataset, groups: Splits
     assert evaluate.entrypoint(None, pictures, groups, QUICK, ComparisonSettings(), "first", "shop") is None
 
 
-def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path: Path) -> None:
-    """Beside the training's numbers, under names of their own."""
-    import mlflow
-
-    with tracking_run(tmp_path) as run_id:
-        track(report)
-        client = mlflow.MlflowClient()
-        logged = client.get_run(run_id).data.metrics
-        names = {file.path for file in client.list_artifacts(run_id)}
-    assert logged["test_accuracy"] == pytest.approx(report.accuracy.value)
-    assert logged["test_recall/dark"] == pytest.approx(report.per_class["dark"].recall.value)
-    assert logged["model_bytes"] == report.model_bytes
-    assert {"confusion_matrix", "roc_curves", "evaluation_report.json", "evaluation_report.html"} <= names
-
-
-def test_every_measured_number_is_logged(tmp_path: Path) -> None:
-    """Of classes, groups and corruptions too, by names that MLflow takes; latency by the name of before."""
-    import mlflow
-
-    report = full_evaluation_report("tops & <skirts>")
-    with tracking_run(tmp_path) as run_id:
-        track(report)
-        logged = mlflow.MlflowClient().get_run(run_id).data.metrics
-    for each in report.measured():
-        if each.value is not None and each.value.value is not None and each.subject is None:
-            assert logged[f"test_{each.metric}"] == pytest.approx(each.value.value), each
-    assert report.cost is not None and report.cost.latency_p99_ms is not None
-    assert logged["latency_p99_ms"] == report.cost.latency_p99_ms.value == logged["test_latency_p99_ms"]
-    for name in (
-        "test_roc_auc/tops _ _skirts_",
-        "test_worst_group_accuracy/tops _ _skirts__tops _ _skirts_",
-        "test_corruption_relative_accuracy_of/blur",
-        "test_adversarial_accuracy/FGSM 2_255",
-        "test_invariance/flip",
-        "test_class_harm/bags",
-    ):
-        assert (name in logged) == (name != "test_class_harm/bags"), name  # too few rows: no number
-
-
-def test_a_number_that_is_none_is_not_logged() -> None:
-    """Nor one that is infinite; a name is as long as MLflow takes."""
-    undefined = Metric(value=None, n=0)
-    report = full_evaluation_report("long " * 100).model_copy(
-        update={"roc_auc_macro": undefined, "f1_macro": undefined.model_copy(update={"value": math.inf})}
-    )
-    found = tracked_metrics(report)
-    assert "test_accuracy" in found
-    assert not {"test_roc_auc_macro", "test_f1_macro"} & found.keys()
-    assert max(map(len, found)) == 250
-    assert all(math.isfinite(value) for value in found.values())
-
-
-def test_an_attempt_after_a_broken_one_logs_nothing_twice(report: EvaluationReport, tmp_path: Path) -> None:
-    """Every metric has one value, whoever sent it."""
-    import mlflow
-
-    with tracking_run(tmp_path) as run_id:
-        track(report)
-        track(report)
-        history = mlflow.MlflowClient().get_metric_history(run_id, "test_accuracy")
-    assert len(history) == 1
-
-
 @pytest.fixture(scope="module")
 def whole(classifier: Classifier) -> EvaluationReport:
     """A report with everything on that needs no service, of few pictures, and a comparison with itself."""
@@ -278,7 +207,10 @@ def whole(classifier: Classifier) -> EvaluationReport:
 def test_the_page_of_a_whole_evaluation_shows_every_picture_and_is_below_3_mb(
     whole: EvaluationReport,
 ) -> None:
-    """Of a real model: every part that was assessed has its heading, every picture stands in a part."""
+    """Of a real model: every part that was assessed has its heading, every picture stands in a part.
+
+    Each picture says which photographs it shows, so that one of them can be erased.
+    """
     page = whole.page()
     assert len(page.encode()) < 3_000_000
     assert page.count("<img ") == len(whole.pictures) >= 12
@@ -286,23 +218,5 @@ def test_the_page_of_a_whole_evaluation_shows_every_picture_and_is_below_3_mb(
     for heading in ("Comparison with", "Unknown", "Robustness", "Explanations", "Behaviour", "Slices"):
         assert f"<h2>{heading}" in page, heading
     assert max(map(len, whole.pictures.values())) < 150_000
-
-
-def test_explanations_are_logged_under_the_names_of_the_product(
-    whole: EvaluationReport, tmp_path: Path
-) -> None:
-    """As files that still say which pictures they show, so that one can be erased; the page shows none."""
-    import mlflow
-
-    with tracking_run(tmp_path) as run_id:
-        track(whole)
-        artifacts = Path(mlflow.MlflowClient().download_artifacts(run_id, "", str(tmp_path)))
-        for name in ("feature_importance", "model_explainability_reports", "compared_with_champion"):
-            assert (artifacts / name / f"{name}.png").read_bytes() == whole.pictures[name]
-        page = (artifacts / "evaluation_report.html").read_text()
-    shown = [
-        places_of(base64.b64decode(each)) for each in re.findall(r"data:image/png;base64,([^\"]+)", page)
-    ]
-    assert shown
-    assert all(places == {} for places in shown)
+    assert all(places_of(picture) is not None for picture in whole.pictures.values())
     assert places_of(whole.pictures["model_explainability_reports"])

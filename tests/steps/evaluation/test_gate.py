@@ -11,11 +11,12 @@ from zenml.client import Client
 from materializers.classifier import Classifier, TrainingRecord
 from materializers.data_report import Check, DataReport
 from materializers.errors import UsageError
+from materializers.evaluation.comparison import Comparison
 from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.model_signature import verify_model
 from materializers.signatures import GATE_KEY
-from materializers.verdict import RuleResult, Verdict, derive_outcome, verify_verdict
+from materializers.verdict import Opponent, RuleResult, Verdict, derive_outcome, verify_verdict
 from pipelines.session import prepare
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.catalogue import CATALOGUE
@@ -434,3 +435,12 @@ def test_without_the_gates_key_there_is_no_verdict(tmp_path: Path, monkeypatch: 
         gate.entrypoint(
             Classifier(tmp_path, RECORD), evaluation(), data_report(), "product-classifier", POLICY, CODE
         )
+
+
+def test_a_verdict_names_the_champion_that_it_was_reached_beside() -> None:
+    """Its version and its model; a baseline, or a report without a comparison, is no champion."""
+    compared = Comparison(against="champion", version="3", model="9" * 64)
+    assert judged(evaluation(champion=compared)).champion == Opponent(version=3, model="9" * 64)
+    assert judged(evaluation(champion=Comparison(against="majority class"))).champion is None
+    assert judged(evaluation()).champion is None
+    assert judged(None).champion is None

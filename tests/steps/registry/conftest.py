@@ -10,11 +10,9 @@ from mlflow import MlflowClient
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
-from materializers.signatures import ACTOR_KEY, TrustedKeys, make_key_pair
+from materializers.signatures import ACTOR_KEY
 from steps.registry import audit
-
-PRIVATE, PUBLIC = make_key_pair()
-TRUSTED = TrustedKeys(gate=make_key_pair()[1], actors={"default": PUBLIC})
+from tests.keys import ACTOR
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def artifacts(zenml_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     components: dict[StackComponentType, str] = {store: name, StackComponentType.ORCHESTRATOR: "default"}
     stack = zenml_client.create_stack(name, components=dict(components))
     monkeypatch.setenv("ZENML_ACTIVE_STACK_ID", str(stack.id))
-    monkeypatch.setenv(ACTOR_KEY, PRIVATE)
+    monkeypatch.setenv(ACTOR_KEY, ACTOR.key.pem)
     return folder
 
 

@@ -56,6 +56,28 @@ def test_a_judgement_that_refuses_takes_the_challenger_back() -> None:
     assert read_versions("judged-again")[0].aliases == ()
 
 
+AGAINST_OTHERS = ["2:other", "3:other", "nothing"]
+
+
+@pytest.mark.parametrize("against", AGAINST_OTHERS)
+def test_a_judgement_beside_another_champion_replaces_the_one_before(against: str) -> None:
+    """What it came to is the same, and it was reached on other evidence."""
+    name = f"judged-against-{AGAINST_OTHERS.index(against)}"
+    known = tags() | {"model_digest": "own", "judged_against": "1:other"}
+    register_version(name, known)
+    assert register_version(name, known).tags == known
+    again = tags(judged="second") | {"model_digest": "own", "judged_against": against}
+    assert register_version(name, again).tags == again
+
+
+def test_a_judgement_beside_itself_replaces_none() -> None:
+    """The version is in production by now: the verdict that it was released on stays."""
+    known = tags() | {"model_digest": "own", "judged_against": "1:other"}
+    register_version("judged-by-itself", known)
+    again = tags(judged="second") | {"model_digest": "own", "judged_against": "2:own"}
+    assert register_version("judged-by-itself", again).tags == known
+
+
 @pytest.mark.parametrize("recorded", ["passed", "refused"])
 def test_a_judgement_that_came_to_nothing_replaces_none(recorded: str) -> None:
     """What was measured stands, whichever way it went: neither is a pass lost nor a refusal forgotten."""

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -138,18 +139,24 @@ def render_page(
         pictures: PNG pictures by name; those that the page has no room for are left out and counted.
         room: for pictures, in bytes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    for shown_as in (number, short, signed, percent, words, counted):
-        environment.filters[shown_as.__name__] = shown_as
     inline: dict[str, str] = {}
     for name, data in pictures.items():
         if len(data) <= room:
             room -= len(data)
             inline[name] = "data:image/png;base64," + base64.b64encode(data).decode()
     left_out = len(pictures) - len(inline)
-    return environment.get_template(template).render(report=report, pictures=inline, left_out=left_out)
+    return _pages().get_template(template).render(report=report, pictures=inline, left_out=left_out)
+
+
+@cache
+def _pages() -> Environment:
+    """Once: it takes longer to read a template than to fill it."""
+    environment = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    for shown_as in (number, short, signed, percent, words, counted):
+        environment.filters[shown_as.__name__] = shown_as
+    return environment
 
 
 def number(value: float | None) -> str:

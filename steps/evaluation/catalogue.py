@@ -92,7 +92,7 @@ CATALOGUE: dict[str, Entry] = {
     "invariance": _at_least(needs=_BEHAVIOUR),
     "directional_covering": _at_least(needs=_BEHAVIOUR),
     "minimum_functionality": _at_least(needs="evaluate.behaviour.easy_list"),
-    "predicted_classes": _at_least(needs=_BEHAVIOUR),
+    "predicted_classes": _at_least(interval=False, needs=_BEHAVIOUR),
     "same_answer_twice": _at_least(needs=_BEHAVIOUR),
     "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
     # what it costs

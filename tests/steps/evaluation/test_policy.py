@@ -32,6 +32,7 @@ PRODUCT = {
     "predicted_classes": ("required", 1.0),
     "same_answer_twice": ("required", 1.0),
     "same_answer_in_another_batch": ("required", 1.0),
+    "directional_covering": ("advisory", 0.6),
     "minimum_functionality": ("advisory", 1.0),
     "expected_calibration_error": ("advisory", 0.05),
     "near_ood_auroc": ("advisory", 0.7),
@@ -44,7 +45,7 @@ PRODUCT = {
     "unexpected_files": ("required", 0.0),
     "signature_valid": ("required", 1.0),
     "unlisted_advisories": ("required", 0.0),
-    "watermark_matches": ("advisory", 0.9),
+    "watermark_matches": ("advisory", 0.75),
 }
 """What is required where something is declared advises here: nothing is."""
 

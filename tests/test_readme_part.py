@@ -29,7 +29,7 @@ from tests.terminal import run_py
 if TYPE_CHECKING:
     from zenml.client import Client
 
-PAGES = ("README.md","docs/gate.md")
+PAGES = ("README.md", "docs/gate.md")
 """In this order their commands are run; each page finds what the ones before it left."""
 STACK = MODEL = "readme"
 

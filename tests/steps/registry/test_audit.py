@@ -127,7 +127,9 @@ def own_configuration(folder: Path) -> dict[str, str]:
     shutil.copytree(
         config.config_directory, folder, ignore=shutil.ignore_patterns("local_stores", "shutterline*")
     )
+    repository = shutil.copytree(os.environ["ZENML_REPOSITORY_PATH"], folder / "repository")
     return os.environ | {
+        "ZENML_REPOSITORY_PATH": str(repository),
         "ZENML_CONFIG_PATH": str(folder),
         "ZENML_STORE_TYPE": "sql",
         "ZENML_STORE_URL": str(config.store_configuration.url),

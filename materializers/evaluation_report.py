@@ -66,6 +66,8 @@ class EvaluationReport(Report):
     """Accuracy and its relatives, per class and overall, and all else that was examined, a part each."""
 
     template: ClassVar[str] = "evaluation_report.html"
+    picture_bytes: ClassVar[int] = 2_000_000
+    """With numbers and names of a thousand classes the page stays below 3 MB."""
     formats: ClassVar[tuple[int, ...]] = (1, 2)
     later_fields: ClassVar[dict[str, int]] = dict.fromkeys(("test_set", *PARTS), 2)
 
@@ -110,6 +112,16 @@ class EvaluationReport(Report):
         """The sections that there are, by the name of their field."""
         found = {name: getattr(self, name) for name in PARTS}
         return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def not_assessed(self) -> dict[str, str]:
+        """Why there is nothing in a part, by the name of its field."""
+        nothing = {
+            name: part.nothing_yet if isinstance(part, Comparison) and part.overall is None else None
+            for name, part in self.parts.items()
+        }
+        reasons = {name: part.not_assessed or nothing[name] for name, part in self.parts.items()}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
 
     @property
     def latency_ms(self) -> dict[str, float | None]:

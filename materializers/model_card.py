@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from materializers.approval import Approval
-from materializers.evaluation.metric import Measured
+from materializers.evaluation.metric import Measured, Metric
 from materializers.report import Record, Report, number, words
+from materializers.rule_groups import grouped, open_rules
 from materializers.verdict import Outcome, RuleResult
 
 if TYPE_CHECKING:
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
 CELL_ESCAPES = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;"})
 """What would end a cell of a Markdown table, or be taken for HTML."""
+LINE_ESCAPES = str.maketrans({"\n": " ", "<": "&lt;"})
+"""The same of a line outside of tables."""
+FIRST = (
+    "accuracy",
+    "f1_macro",
+    "accuracy_difference_to_champion",
+    "corruption_relative_accuracy",
+    "expected_calibration_error",
+    "latency_p99_ms",
+    "cost_per_1000",
+)
+"""Metrics that stand above all others."""
 
 
 class CardData(Record):
@@ -78,6 +91,20 @@ class ModelCard(Report):
         """The card after one more decision."""
         return self.model_copy(update={"decisions": (*self.decisions, Decision.of(approval))})
 
+    def open_rules(self) -> list[RuleResult]:
+        """The required rules that did not pass, what refuses first."""
+        return open_rules(self.rules)
+
+    def groups(self) -> dict[str, list[RuleResult]]:
+        """All rules as they stand together."""
+        return grouped(self.rules)
+
+    def first_numbers(self) -> dict[str, Metric]:
+        """The numbers that a reader asks for first, by name, as far as they were measured."""
+        known = {one.metric: one.value for one in self.measured if one.subject is None}
+        found = {name: known.get(name) for name in FIRST}
+        return {name: value for name, value in found.items() if value is not None and value.value is not None}
+
     def headline(self) -> dict[str, MetadataType]:
         """What it is and what the gate and the last person said of it."""
         last = self.decisions[-1].decision if self.decisions else "none"
@@ -87,7 +114,7 @@ class ModelCard(Report):
         """The card as Markdown."""
         parts = [
             f"# {self.title}",
-            f"{self.purpose}\n\nThe gate: **{words(self.outcome)}**.",
+            f"{self.purpose}\n\nThe gate: **{words(self.outcome)}**.{self._why()}",
             "## Limits\n" + "\n".join(f"- {limit}" for limit in self.limits),
             "## Data\n" + self._data(),
             "## The gate's rules\n" + self._rules(),
@@ -97,6 +124,10 @@ class ModelCard(Report):
             "## Digests\n" + _table(("of", "digest"), list(self.digests.items())),
         ]
         return "\n\n".join(parts) + "\n"
+
+    def _why(self) -> str:
+        lines = [f"- {rule.sentence()}".translate(LINE_ESCAPES) for rule in self.open_rules()]
+        return "\n\n" + "\n".join(lines) if lines else ""
 
     def _data(self) -> str:
         splits = list(dict.fromkeys(name for counts in self.data.pictures.values() for name in counts))

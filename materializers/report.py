@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parent / "pages"
 PAGE_PICTURE_BYTES = 1_000_000
 """Pictures that a page shows; base64 makes them a third larger, and the dashboard loads a page at once."""
+
+SHORTEST, LONGEST = 0.001, 10
+"""Between these three decimals are enough."""
 
 
 def canonical_json(value: object) -> str:
@@ -66,12 +70,14 @@ class Report(Record):
     """A record that is an artifact: stored as JSON, shown as a page.
 
     A subclass names its page, a Jinja template in ``materializers/pages/`` that sees ``report``,
-    ``pictures`` (name → data URI) and ``left_out``, the number of pictures that the page has no room for.
+    ``pictures`` (name → data URI) and ``left_out``, the number of pictures that the page has no room for,
+    which is ``picture_bytes``.
     A subclass whose format grew names the formats that it reads and the fields that came later; a report of
     an earlier format is read with their defaults and written without them, so that its digest stays.
     """
 
     template: ClassVar[str]
+    picture_bytes: ClassVar[int] = PAGE_PICTURE_BYTES
     formats: ClassVar[tuple[int, ...]] = (1,)
     """The formats that can be read; the last is the one that is written."""
     later_fields: ClassVar[dict[str, int]] = {}
@@ -119,31 +125,38 @@ class Report(Record):
 
     def page(self) -> str:
         """The report as one HTML page, pictures inside."""
-        return render_page(self.template, self, self._pictures)
+        return render_page(self.template, self, self._pictures, room=self.picture_bytes)
 
 
-def render_page(template: str, report: object, pictures: dict[str, bytes]) -> str:
+def render_page(
+    template: str, report: object, pictures: dict[str, bytes], *, room: int = PAGE_PICTURE_BYTES
+) -> str:
     """One HTML page.
 
     Args:
         template: a Jinja template in ``materializers/pages/``.
         report: what it shows, under the name ``report``; its ``digest`` is shown below.
         pictures: PNG pictures by name; those that the page has no room for are left out and counted.
+        room: for pictures, in bytes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["number"] = number
-    environment.filters["words"] = words
-    environment.filters["counted"] = counted
     inline: dict[str, str] = {}
-    room = PAGE_PICTURE_BYTES
     for name, data in pictures.items():
         if len(data) <= room:
             room -= len(data)
             inline[name] = "data:image/png;base64," + base64.b64encode(data).decode()
     left_out = len(pictures) - len(inline)
-    return environment.get_template(template).render(report=report, pictures=inline, left_out=left_out)
+    return _pages().get_template(template).render(report=report, pictures=inline, left_out=left_out)
+
+
+@cache
+def _pages() -> Environment:
+    """Once: it takes longer to read a template than to fill it."""
+    environment = Environment(
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    for shown_as in (number, short, signed, percent, words, counted):
+        environment.filters[shown_as.__name__] = shown_as
+    return environment
 
 
 def number(value: float | None) -> str:
@@ -155,6 +168,25 @@ def number(value: float | None) -> str:
     if float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004 (four digits are shown)
+
+
+def short(value: float | None) -> str:
+    """A number in fewer digits, where many stand beside each other: three decimals of what is below ten."""
+    if value is None or not math.isfinite(value) or not SHORTEST <= abs(value) < LONGEST:
+        return number(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def signed(value: float | None) -> str:
+    """A difference as a page shows it: with its sign."""
+    if value is None or not math.isfinite(value) or value == 0:
+        return number(value)
+    return ("+" if value > 0 else "−") + short(abs(value))
+
+
+def percent(value: float | None) -> str:
+    """A share as a page shows it in a sentence."""
+    return "–" if value is None else f"{number(round(100 * value, 1))} %"
 
 
 def counted(count: int, noun: str) -> str:

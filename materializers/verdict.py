@@ -14,6 +14,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from materializers.errors import Refused
 from materializers.report import Record, Report
+from materializers.rule_groups import grouped, is_open, open_rules
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
@@ -129,9 +130,17 @@ class Verdict(Report):
         """The outcome and the rules that did not pass."""
         return {"outcome": self.outcome, "reasons": self.reasons()}
 
+    def open_rules(self) -> list[RuleResult]:
+        """The required rules that did not pass, what refuses first."""
+        return open_rules(self.rules)
+
+    def groups(self) -> dict[str, list[RuleResult]]:
+        """All rules as they stand together."""
+        return grouped(self.rules)
+
     def reasons(self) -> list[str]:
         """A sentence for each required rule that did not pass."""
-        return [r.sentence() for r in self.rules if r.requirement == "required" and r.outcome != "passed"]
+        return [rule.sentence() for rule in self.rules if is_open(rule)]
 
 
 def judge(measured: float | None, limit: float, direction: Direction) -> Outcome:

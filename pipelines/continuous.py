@@ -25,4 +25,11 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
     version, verdict = learn(
         training_dataset, data_report, previous_splits, config=config, inputs=inputs, origin="continuous"
     )
-    staging(version, verdict, decision, model_name=model_name, policy_digest=config.policy.digest)
+    staging(
+        version,
+        verdict,
+        decision,
+        model_name=model_name,
+        policy=config.policy,
+        cost=config.evaluate.cost,
+    )

@@ -9,6 +9,8 @@ from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
 from steps.deployment.release import release
+from steps.evaluation.cost.settings import CostSettings
+from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
 
 
@@ -17,7 +19,8 @@ def deployment(
     model_name: str,
     environment: Environment,
     mode: Mode,
-    policy_digest: str,
+    policy: Policy,
+    cost: CostSettings,
     approval: ApprovalSettings,
     version: int | None,
 ) -> None:
@@ -26,10 +29,10 @@ def deployment(
         model_name=model_name,
         environment=environment,
         mode=mode,
-        policy_digest=policy_digest,
+        policy_digest=policy.digest,
         approval=approval,
         version=version,
     )
     applied = release(proposal)
-    observation = observe(applied)
-    conclude(applied, observation)
+    observation, _, refusal = observe(applied, policy=policy, cost=cost)
+    conclude(applied, observation, refusal)

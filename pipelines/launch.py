@@ -254,7 +254,8 @@ def deploy(config: Config, *, environment: Any, version: int | None, how: How = 
         "model_name": config.product.model,
         "environment": environment,
         "mode": config.deployment.mode,
-        "policy_digest": config.policy.digest,
+        "policy": config.policy,
+        "cost": config.evaluate.cost,
         "approval": config.approval,
         "version": version,
     }

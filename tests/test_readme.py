@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import os
@@ -23,6 +22,7 @@ import pytest
 import yaml
 
 from benchmarks.main.home import free_port, own_variables
+from tests.pages import commands_of, make_recipe, rows_of, source_of, text_of
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
 from tests.terminal import run_py
 
@@ -106,6 +106,8 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "--predict data/photos", 0, "predict: done"),
     ("", "--infer", 0, "predictions written to"),
     ("", "--reproduce 1", 0, "Version 1 was trained again: equal"),
+    ("", "--audit", 0, "Read to entry "),
+    ("", "--lineage 1", 0, "Version 1 of readme, registered "),
     ("", "--compact", 0, "compact: done"),
     ("", "--collect", 0, "collect: done"),
     ("", "--stop", 0, "staging: readme version"),
@@ -162,33 +164,12 @@ class Reader:
         self.outcomes[page, command] = code, printed
 
 
-def commands_of(page: str) -> list[str]:
-    """The commands of a page's ``sh`` blocks, one a line; a line that ends with a backslash goes on."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [" ".join(line.split()) for line in lines if line.strip()]
-
-
 def needs(page: str) -> list[pytest.MarkDecorator]:
     """The marks of a page's test: where a command of it calls curl, there has to be one."""
     if not any("curl " in command for command in commands_of(page)):
         return []
     absent = shutil.which("curl") is None
     return [pytest.mark.debian("curl"), pytest.mark.skipif(absent, reason="apt-get install curl")]
-
-
-def source_of(path: str, function: str) -> str:
-    """What one function of a file does, without its docstring and comments."""
-    tree = ast.parse((PROJECT / path).read_text(encoding="utf-8"))
-    (found,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return "\n".join(ast.unparse(statement) for statement in found.body[1:])
-
-
-def make_recipe(target: str) -> str:
-    """The one command of a target of the Makefile."""
-    found = re.search(rf"^{target}:[^\n]*\n\t([^\n]+)$", (PROJECT / "Makefile").read_text(), re.M)
-    assert found, f"the Makefile has no target {target} of one command"
-    return found[1]
 
 
 def run_shell(command: str, **environment: str) -> tuple[int, str]:
@@ -370,19 +351,51 @@ def test_mlflow_shows_what_the_local_stack_tracks(tmp_path: Path) -> None:
 
 
 def test_the_table_of_gates_is_the_policy() -> None:
-    """Rule, limit and requirement of every row are those of configs/policy.yaml."""
-    rows = re.findall(
-        r"^\| `(\w+)` \| [^|]+ \| ([≥≤]) ([\d.]+)[^|]* \| (\w+) \|$",
-        (PROJECT / "README.md").read_text(),
-        re.M,
+    """Every rule of configs/policy.yaml, once, with its limit, direction and requirement, and no other."""
+    from steps.evaluation.catalogue import CATALOGUE
+
+    rows = rows_of(text_of("README.md").partition("\n## The gate\n")[2].partition("\n## ")[0])
+    said = [
+        (name, sign, float(limit.replace("−", "-")), requirement)
+        for _, required, advisory in rows
+        for requirement, cell in (("required", required), ("advisory", advisory))
+        for name, sign, limit in re.findall(r"`(\w+)` ([≥≤]) (−?[\d.]+)", cell)
+    ]
+    rules = policy_rules("configs/policy.yaml")
+    signs = {">=": "≥", "<=": "≤"}
+    assert sorted(said) == sorted(
+        (name, signs[CATALOGUE[name].direction], float(rule["limit"]), rule["requirement"])
+        for name, rule in rules.items()
     )
-    policy = yaml.safe_load((PROJECT / "configs" / "policy.yaml").read_text())["policy"]["rules"]
-    assert {name: (float(limit), requirement) for name, _, limit, requirement in rows} == {
-        name: (float(rule["limit"]), rule["requirement"]) for name, rule in policy.items()
+    declared = {
+        name for about, *cells in rows if about.startswith("where it is declared") for name in names(*cells)
     }
-    assert {name for name, sign, *_ in rows if sign == "≤"} == {"latency_p99_ms"}
-    overlay = [path.read_text() for path in (PROJECT / "configs" / "demo").glob("*.yaml")]
-    assert not any("policy" in yaml.safe_load(text) for text in overlay)
+    assert declared == {name for name, rule in rules.items() if rule.get("where_declared")}
+
+
+def names(*cells: str) -> set[str]:
+    """What stands in backticks before a limit."""
+    return {name for cell in cells for name in re.findall(r"`(\w+)` [≥≤]", cell)}
+
+
+def policy_rules(path: str) -> dict[str, dict[str, Any]]:
+    """The rules of a file of the policy."""
+    rules: dict[str, dict[str, Any]] = yaml.safe_load(text_of(path))["policy"]["rules"]
+    return rules
+
+
+def test_what_the_demo_changes_of_the_policy_is_said() -> None:
+    """Two limits, which are its margin, and one requirement."""
+    changed = policy_rules("configs/demo/policy.yaml")
+    margin = yaml.safe_load(text_of("configs/demo/policy.yaml"))["policy"]["comparison"]["margin"]
+    assert changed == {
+        "accuracy_difference_to_champion": {"limit": -margin},
+        "accuracy_difference_to_anchor": {"limit": -margin},
+        "unlisted_advisories": {"requirement": "advisory"},
+    }
+    text = text_of("README.md")
+    assert f"the loss that is excluded is {100 * margin:g} points" in text
+    assert "so that `unlisted_advisories` advises" in text
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
@@ -508,7 +521,10 @@ def limits_of(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, d
             yield from limits_of(value, f"{above}{key}.")
 
 
-FURTHER_PAGES = tuple(f"docs/{name}.md" for name in ("stacks", "kubeflow", "servers", "schedules", "images"))
+FURTHER_PAGES = tuple(
+    f"docs/{name}.md"
+    for name in ("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance")
+)
 """Their commands are run by tests of their own."""
 
 

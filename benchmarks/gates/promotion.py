@@ -21,7 +21,7 @@ Counts = NDArray[np.int64]
 neither have right."""
 Passed = NDArray[np.bool_]
 
-SIMULATIONS, QUICK_SIMULATIONS = 2000, 500
+SIMULATIONS = 2000
 SIZES = (300, 500, 1000, 2000, 5000)
 SIZE, SMALL = 2000, 300
 CLASSES = 5
@@ -64,11 +64,9 @@ def harmed(counts: Counts, settings: ComparisonSettings = SETTINGS) -> tuple[Pas
     subsets = harm_p(*totals(counts.sum(axis=1)[:, [GOLDEN, NEW]]), settings.subset_margin)
     n, lost, won = totals(counts.sum(axis=2))
     classes = np.where(n >= settings.min_n, harm_p(n, lost, won, settings.class_margin), np.nan)
-    of_subsets, of_classes = (
-        np.asarray((holm(p) < settings.harm_alpha).any(axis=-1))  # a NaN is not below
-        for p in (subsets, classes)
-    )
-    return of_subsets, of_classes
+    # A NaN is not below.
+    of_subsets, of_classes = (holm(p) < settings.harm_alpha for p in (subsets, classes))
+    return np.any(of_subsets, axis=-1), np.any(of_classes, axis=-1)
 
 
 def stands(counts: Counts, settings: ComparisonSettings = SETTINGS) -> Passed:
@@ -94,9 +92,8 @@ def totals(counts: Counts) -> tuple[Counts, Counts, Counts]:
     return counts.sum(axis=-1), counts[..., 0], counts[..., 1]
 
 
-def measure(*, quick: bool) -> list[Claim]:
+def measure(simulations: int = SIMULATIONS) -> list[Claim]:
     """False promotions, missed ones, power and false alarms."""
-    simulations = QUICK_SIMULATIONS if quick else SIMULATIONS
     return [
         *(_false_promotions(n, simulations) for n in SIZES),
         _missed(simulations),

@@ -13,7 +13,7 @@ from benchmarks.claim import Claim, at_least
 from benchmarks.gates.promotion import SETTINGS, SIZE, SMALL_DISCORDANCES
 from steps.evaluation.comparison.paired import inferiority_p
 
-SERIES, QUICK_SERIES = 1000, 100
+SERIES = 1000
 CHALLENGERS = 10
 LOSS = 0.01
 TOO_MUCH = 3
@@ -25,9 +25,8 @@ Right = NDArray[np.bool_]
 """``(series, n)``: which rows a model has right."""
 
 
-def measure(*, quick: bool) -> list[Claim]:
+def measure(count: int = SERIES) -> list[Claim]:
     """The share of series that are stopped in time, the worst of the discordances and of both test sets."""
-    count = QUICK_SERIES if quick else SERIES
     kept, bare = (
         [
             stopped_in_time(promoted(count, discordance, fresh=fresh, anchored=anchored))

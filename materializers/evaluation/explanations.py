@@ -11,13 +11,14 @@ DELETION_MARGIN = "explanation_deletion_margin"
 DELETION_MARGIN_GRAD_CAM = "explanation_deletion_margin_grad_cam"
 WEIGHT_RANDOMIZATION = "explanation_weight_randomization"
 """What a policy knows the numbers by."""
+NO_ORDER = "no explanation tells one pixel from another, so that there is nothing to compare"
 
 
 class Deletion(Record):
     """What is left of an answer when the pixels go that an explanation puts first.
 
     A drop is the probability of the answered class, less what is left of it once the share ``share`` of the
-    picture's pixels has the picture's mean colour; its mean over the pictures.
+    picture's pixels is that of the blurred picture; its mean over the pictures.
     """
 
     share: float
@@ -32,17 +33,16 @@ class Deletion(Record):
 
 
 class WeightRandomization(Record):
-    """How far a network that learnt nothing gives the same explanations.
+    """How far the same network with random weights, which learnt nothing, gives the same explanations.
 
-    The rank correlation, from −1 to 1, of the trained network's Integrated Gradients with those of the same
-    network with random weights, near 0 where explanations show what was learnt; its mean over the pictures.
+    The rank correlation of both networks' Integrated Gradients, from −1 to 1; its mean over the pictures.
     """
 
-    head: Metric
-    """Of a network whose head alone is random."""
-    network: Metric
+    order: Metric
+    """Of the pixels, from what speaks most for an answer to what speaks most against it: near 0 where
+    explanations show what was learnt."""
     sizes: Metric
-    """As ``network``, of the sizes of the attributions alone."""
+    """Of the sizes of the attributions alone, which depend on the picture too."""
 
 
 class FeatureImportance(Record):
@@ -101,9 +101,12 @@ class Explanations(Section):
         """The two margins, and the similarity to a network that learnt nothing."""
         deletion, randomization = self.deletion, self.randomization
         no_grad_cam = self.not_assessed or self.grad_cam_not_assessed
+        alike = self.not_assessed
+        if randomization is not None and not randomization.order.n:
+            alike = NO_ORDER
         for name, value, reason in (
             (DELETION_MARGIN, deletion and deletion.margin, self.not_assessed),
             (DELETION_MARGIN_GRAD_CAM, deletion and deletion.margin_grad_cam, no_grad_cam),
-            (WEIGHT_RANDOMIZATION, randomization and randomization.network, self.not_assessed),
+            (WEIGHT_RANDOMIZATION, randomization and randomization.order, alike),
         ):
             yield Measured(metric=name, value=value, reason=reason)

@@ -158,8 +158,13 @@ def restore_release(before: Release) -> Release:
     )
 
 
-def conclude_release(applied: Release, observation: str) -> Release:
-    """Record the release; a service that does not answer as it is taken out again.
+def conclude_release(applied: Release, observation: str, refusal: str | None = None) -> Release:
+    """Record the release; a service that does not answer as it, or not well enough, is taken out again.
+
+    Args:
+        applied: the release.
+        observation: what should become of it.
+        refusal: why it is refused, where it is.
 
     Raises:
         ServiceFailed: the service did not answer as the released version; the release before it is live
@@ -169,6 +174,8 @@ def conclude_release(applied: Release, observation: str) -> Release:
     if observation == "promote":
         refusal = _refusal(applied)
         return record_release(applied) if refusal is None else _taken_out_as_refused(applied, refusal)
+    if observation == "refuse":
+        return _taken_out_as_refused(applied, refusal or "It was refused.")
     if observation == "roll back":
         if not _is_live(applied):
             return _superseded(applied)
@@ -306,6 +313,6 @@ def _unanswered(release: Release) -> str:
 
 
 @step(enable_cache=False)
-def conclude(applied: Release, observation: str) -> Annotated[Release, "release"]:
+def conclude(applied: Release, observation: str, refusal: str | None) -> Annotated[Release, "release"]:
     """End the release: recorded, or taken out again."""
-    return conclude_release(applied, observation)
+    return conclude_release(applied, observation, refusal)

@@ -6,13 +6,16 @@ from typing import Annotated
 
 from zenml import step
 
+from materializers.load_test import LoadTest
 from materializers.release import Release
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
 from steps.deployment.candidate import propose_release
 from steps.deployment.conclude import conclude_release
-from steps.deployment.observe import judge_service
+from steps.deployment.observe import observe_release
 from steps.deployment.release import carry_out
+from steps.evaluation.cost.settings import CostSettings
+from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
 
 
@@ -22,19 +25,21 @@ def staging(
     verdict: Verdict | None,
     decision: TriggerDecision | None,
     model_name: str,
-    policy_digest: str,
-) -> Annotated[Release | None, "release"]:
+    policy: Policy,
+    cost: CostSettings,
+) -> tuple[Annotated[Release | None, "release"], Annotated[LoadTest | None, "load_test"]]:
     """Release the version just trained, or the one that an interrupted run left, to staging.
 
     Nothing is released on a verdict that is not this run's own: a version may have passed before.
     """
     if verdict is not None and verdict.outcome != "passed":
-        return None
+        return None, None
     wanted = version if version is not None else (decision.finish_version if decision else None)
     if wanted is None:
-        return None
+        return None, None
     proposal = propose_release(
-        model_name, "staging", version=wanted, policy_digest=policy_digest, approval=ApprovalSettings()
+        model_name, "staging", version=wanted, policy_digest=policy.digest, approval=ApprovalSettings()
     )
     applied = carry_out(proposal)
-    return conclude_release(applied, judge_service(applied))
+    observation, tested, refusal = observe_release(applied, policy, cost)
+    return conclude_release(applied, observation, refusal), tested

@@ -47,31 +47,31 @@ def captioned_sheet(tiles: Sequence[Tile]) -> bytes:
     height = side + 6 + LINE * max(len(tile.lines) for tile in tiles)
     rows = math.ceil(len(tiles) / PER_ROW)
     canvas = Image.new("RGB", (min(PER_ROW, len(tiles)) * CELL, rows * height), "white")
-    draw, font = ImageDraw.Draw(canvas), _font()
+    draw, font = ImageDraw.Draw(canvas), caption_font()
     places: dict[str, list[Box]] = {}
     for number, tile in enumerate(tiles):
         left, top = number % PER_ROW * CELL, number // PER_ROW * height
         canvas.paste(tile.image.convert("RGB").resize((side, side)), (left, top))
         for line, words in enumerate(tile.lines):
             place = (left, top + side + 2 + line * LINE)
-            draw.text(place, _cut(words, font), fill="black", font=font)
+            draw.text(place, cut(words, font, CELL - 4), fill="black", font=font)
         for image_id in tile.shows:
             places.setdefault(image_id, []).append((left, top, left + CELL, top + height))
     return encode_sheet(canvas.quantize(COLOURS, dither=Image.Dither.FLOYDSTEINBERG), places)
 
 
-def _font() -> ImageFont.FreeTypeFont:
+def caption_font() -> ImageFont.FreeTypeFont:
     """The font that Matplotlib brings: Pillow's own has no arrow, and no letters but Latin ones."""
     import matplotlib as mpl
 
     return ImageFont.truetype(Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), FONT_SIZE)
 
 
-def _cut(words: str, font: ImageFont.FreeTypeFont) -> str:
-    """As much of a line as there is room for."""
+def cut(words: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """As much of a line as there is room for, in pixels."""
     words = " ".join(words.split())  # a name with a line break would write over the next tile
-    if font.getlength(words) <= CELL - 4:
+    if font.getlength(words) <= width:
         return words
-    while words and font.getlength(words + "…") > CELL - 4:
+    while words and font.getlength(words + "…") > width:
         words = words[:-1]
     return words + "…"

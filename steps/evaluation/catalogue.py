@@ -100,9 +100,9 @@ CATALOGUE: dict[str, Entry] = {
     "latency_p99_ms": _at_most(**_OPEN, needs=_COST),
     "request_errors": _at_most(needs=_COST),
     "throughput_per_s": _at_least(**_OPEN, needs=_COST),
-    "memory_mb": _at_most(**_OPEN, needs=_COST),
-    "start_up_s": _at_most(**_OPEN, needs=_COST),
-    "cost_per_1000": _at_most(**_OPEN, needs=_COST),
+    "memory_mb": _at_most(**_OPEN, interval=False, needs=_COST),
+    "start_up_s": _at_most(**_OPEN, interval=False, needs=_COST),
+    "cost_per_1000": _at_most(**_OPEN, interval=False, needs=_COST),
     "model_mb": _at_most(**_OPEN, interval=False, needs=_COST),
     # whether it can be trusted
     "unexpected_files": _at_most(**_ALWAYS_NONE),

@@ -199,6 +199,7 @@ def evaluate(
     if classifier is None or dataset is None or splits is None:
         return None
     from steps.evaluation.comparison.assess import assess_comparisons
+    from steps.evaluation.comparison.forest_picture import forest_picture
     from steps.tracker import send
 
     examined = examine(classifier, dataset, splits, settings)
@@ -211,6 +212,7 @@ def evaluate(
         anchor=anchor,
         test_set=report.test_set or "",
     )
-    report = report.model_copy(update=compared)
+    drawn = {f"{name}_comparison": forest_picture(one) for name, one in compared.items() if one.overall}
+    report = report.model_copy(update=compared).with_pictures(drawn)
     send("this evaluation", lambda: track(report))
     return report

@@ -168,7 +168,7 @@ def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -
     policy = entry.tag("policy_digest")
     last = next((one.tags.get("policy_digest") for one in before if one.version != entry.version), None)
     if last is not None and last != policy:
-        changed = {"model": entry.model_name, "from": last, "to": policy}
+        changed = {**about, "from": last, "to": policy}
         record("change-policy", changed, by=PIPELINE, reason="it judged a version", once=True)
     learnt = {key: entry.tag(key) for key in LEARNT}
     record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)

@@ -19,6 +19,7 @@ from steps.training.inputs.batches import Pictures
 from steps.training.material import material
 from steps.training.networks.network import Network, unfreeze_last
 from steps.training.processes.parallel import fit_parallel
+from steps.training.watermark.marking import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from steps.training.fitting.checkpoints import Checkpoints
     from steps.training.inputs.examples import Examples
     from steps.training.settings import TrainSettings
+    from steps.training.watermark.trigger_set import TriggerSet
 
 logger = logging.getLogger("shutterline")
 
@@ -60,6 +62,7 @@ def learn(
     *,
     cache: FeatureCache | None = None,
     checkpoints: Checkpoints | None = None,
+    triggers: TriggerSet | None = None,
 ) -> Learnt:
     """Train a network in the phases that the settings ask for.
 
@@ -73,6 +76,7 @@ def learn(
         settings: what is trained and how.
         cache: where the features of frozen backbones are kept; None: nowhere.
         checkpoints: where the training is written down; None: nowhere.
+        triggers: the watermark, which is learnt in each phase; None: there is none.
 
     Raises:
         UsageError: weights, runtime, blocks or batch are not what there is.
@@ -83,19 +87,20 @@ def learn(
         data = material(dataset, splits, classes, settings, cache)
         warn_of_missing(data.validation, classes)
         model = data.new_model(settings).to(training_device())
+        train = marked(data.train, triggers, settings, data.network)
         if data.network is None:
-            found = _fitted(ALL, model, data.train, data.validation, settings, checkpoints)
+            found = _fitted(ALL, model, train, data.validation, settings, checkpoints)
             return Learnt(cast("Network", model), found)
         if settings.head == "ridge":
-            first = _closed_form(model, data.train, data.validation, settings)
+            first = _closed_form(model, train, data.validation, settings)
         else:
-            first = _fitted(HEAD, model, data.train, data.validation, settings, checkpoints)
+            first = _fitted(HEAD, model, train, data.validation, settings, checkpoints)
     network = data.network
     network.head = cast("nn.Module", model.head)
     if not settings.fine_tuning.blocks or first.failure is not None:
         return Learnt(network, first)
     with reproducible(settings.seed, settings.threads):
-        return _fine_tuned(network, first, dataset, splits, classes, settings, checkpoints)
+        return _fine_tuned(network, first, dataset, splits, classes, settings, checkpoints, triggers)
 
 
 def _fine_tuned(
@@ -106,6 +111,7 @@ def _fine_tuned(
     classes: Sequence[str],
     settings: TrainSettings,
     checkpoints: Checkpoints | None,
+    triggers: TriggerSet | None,
 ) -> Learnt:
     """Let the last blocks learn too; where no epoch of that is better, the first phase's weights stay."""
     wanted = settings.fine_tuning
@@ -114,7 +120,7 @@ def _fine_tuned(
     second = _fitted(
         BLOCKS,
         network,
-        Pictures(dataset, splits.image_ids(TRAIN), classes, settings),
+        marked(Pictures(dataset, splits.image_ids(TRAIN), classes, settings), triggers, settings),
         Pictures(dataset, splits.image_ids(VALIDATION), classes, settings),
         settings.model_copy(update={"learning_rate": wanted.learning_rate, "epochs": wanted.epochs}),
         checkpoints,

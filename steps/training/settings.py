@@ -13,6 +13,8 @@ from materializers.report import Record
 from serving.model_directory import Preprocessing
 from steps.training.networks.names import check_name, check_size
 from steps.training.networks.weights import PACKAGE, check_source
+from steps.training.watermark.key import watermark_key
+from steps.training.watermark.settings import WatermarkSettings
 
 Colour = tuple[float, float, float]
 DECIDES_NOTHING = frozenset({"memory_mb", "checkpoint_seconds"})
@@ -120,6 +122,8 @@ class TrainSettings(Record):
     """bfloat16 where it suffices; slower on a CPU that computes it in float32."""
     channels_last: bool = False
     learning: Learning = Learning()
+    watermark: WatermarkSettings | None = Field(default=None, exclude_if=lambda wanted: wanted is None)
+    """Secret pictures that are learnt too, with which anyone who has the key shows whose model it is."""
     processes: int = Field(default=1, ge=1, le=64)
     """Data-parallel ones; each takes its share of a batch, and of the threads, one at least."""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -168,8 +172,17 @@ def check_trainable(settings: TrainSettings) -> None:
     """Refuse what could never learn, before anything starts.
 
     Raises:
-        UsageError: the backbone is frozen and has no weights, or no installed package carries them.
+        UsageError: the backbone is frozen and has no weights, no installed package carries them, or a
+            watermark cannot be learnt, or its key is not the one that is configured.
+        ServiceUnreachable: ZenML does not give the key to this account.
     """
+    if settings.watermark is not None:
+        if settings.head == "ridge" and not settings.fine_tuning.blocks:
+            raise UsageError(
+                "train.watermark is learnt by heart, and train.head is ridge, which learns nothing so: take "
+                "--set train.head=mlp, or no watermark: --set train.watermark=null"
+            )
+        watermark_key(settings.watermark)
     if settings.weights is not None:
         check_source(settings.architecture, settings.weights)
     elif settings.freeze_backbone:

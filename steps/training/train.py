@@ -61,8 +61,9 @@ def train_classifier(
         purpose: what it is for; only a training of a version takes features that are there already.
 
     Raises:
-        UsageError: the settings can never learn, or the weights are not what was configured.
-        ServiceUnreachable: the server that keeps the weights, or the store, does not answer.
+        UsageError: the settings can never learn, or the weights or the watermark's key are not what was
+            configured.
+        ServiceUnreachable: the server that keeps the weights or the key, or the store, does not answer.
         NoRoom: a disk is full; the checkpoint before is as it was.
         ExportDiffers: the exported model does not answer as the trained one.
     """
@@ -78,6 +79,7 @@ def train_classifier(
     from steps.training.phases import learn
     from steps.training.reference import finish, unseen_answers
     from steps.training.tracking import curves
+    from steps.training.watermark.marking import triggers_of
 
     used = settings.model_dump(mode="json")
     key = training_key(
@@ -90,6 +92,7 @@ def train_classifier(
         settings,
         cache=None if store is None or purpose != TRAINING else FeatureCache(store),
         checkpoints=None if store is None else Checkpoints(store, key),
+        triggers=triggers_of(settings, classes),
     )
     metadata = ModelMetadata(
         architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing

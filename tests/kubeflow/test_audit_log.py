@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,7 +37,13 @@ def test_processes_that_race_over_rest_leave_a_chain_without_gaps(
     command = [sys.executable, "-m", "tests.steps.registry.audit_process", str(ENTRIES)]
     racers = []
     for number in range(RACERS):
-        own = environment | {"ZENML_CONFIG_PATH": str(tmp_path / f"racer-{number}")}
+        # ZenML's configuration is not read atomically.
+        repository = tmp_path / f"repository-{number}"
+        shutil.copytree(environment["ZENML_REPOSITORY_PATH"], repository)
+        own = environment | {
+            "ZENML_CONFIG_PATH": str(tmp_path / f"racer-{number}"),
+            "ZENML_REPOSITORY_PATH": str(repository),
+        }
         racers.append(
             subprocess.Popen(
                 command, cwd=PROJECT, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -48,7 +55,7 @@ def test_processes_that_race_over_rest_leave_a_chain_without_gaps(
         racer.stdin.write("go\n")
         racer.stdin.flush()
     for racer in racers:
-        got += json.loads(racer.communicate()[0])
+        got += json.loads(racer.communicate()[0].splitlines()[-1])
     done = subprocess.run(
         [sys.executable, "-c", VERIFY],
         cwd=PROJECT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 
 from actions.request import Request, check_flags
 from benchmarks.kubeflow.story import Teller, register
+from materializers.signatures import ACTOR_KEY, GATE_KEY, PrivateKey, public_keys
 from run import main
 from stacks.kubernetes_check import NEEDS, S3_KEYS
 from tests.remote.__main__ import _default_home
@@ -31,11 +33,14 @@ def commands(page: str, start: str = "") -> list[str]:
 
 
 def test_every_variable_is_one_of_the_stack_file() -> None:
-    """What the page exports is referred to in ``stacks/kubeflow.yaml``; what has no default is there."""
+    """What the page exports is referred to in ``stacks/kubeflow.yaml``; what has no default is there.
+
+    A person's own key is for no component: her commands take it as it is.
+    """
     exported = {line.split("=")[0].removeprefix("export ") for line in commands("kubeflow.md", "export ")}
     referred = set(re.findall(r"\$\{(SHUTTERLINE_\w+)", STACK_FILE))
     needed = set(re.findall(r"\$\{(SHUTTERLINE_\w+)\}", STACK_FILE))
-    assert exported <= referred
+    assert exported - {ACTOR_KEY} <= referred
     assert needed <= exported
 
 
@@ -53,12 +58,43 @@ def test_every_secret_of_kubernetes_is_one_of_the_stack_file() -> None:
     made = {}
     for command in commands("kubeflow.md", "kubectl -n shutterline create secret"):
         words = shlex.split(command)
-        literals = [
-            word.removeprefix("--from-literal=") for word in words if word.startswith("--from-literal=")
-        ]
-        made[words[6]] = [literal.split("=")[0] for literal in literals]
-    assert made == {"shutterline-zenml": ["api_key"], "shutterline-s3": list(S3_KEYS)}
+        made[words[6]] = [word.split("=")[1] for word in words if word.startswith("--from-")]
+    assert made == {
+        "shutterline-zenml": ["api_key"],
+        "shutterline-s3": list(S3_KEYS),
+        "shutterline-keys": ["gate", "actor"],
+    }
     assert all(f":-{name}}}" in STACK_FILE for name in made)
+
+
+def test_the_gates_key_is_the_gates_alone() -> None:
+    """The secret's keys are given as the page says: one to each step, one to the gate."""
+    settings = yaml.safe_load(STACK_FILE)["components"]["orchestrator"]["configuration"]
+    assert settings["environment_secrets"][ACTOR_KEY].endswith(":-shutterline-keys}.actor")
+    assert list(settings["step_secrets"]) == ["gate"]
+    assert settings["step_secrets"]["gate"][GATE_KEY].endswith(":-shutterline-keys}.gate")
+    assert GATE_KEY not in settings["environment_secrets"]
+
+
+def test_the_keys_are_made_and_exported_as_the_page_says(tmp_path: Path) -> None:
+    """Private halves that their owner alone can read, public ones as the stack file takes them."""
+    (make,) = commands("kubeflow.md", "python -m stacks.key_pairs")
+    names = ("GATE_PUBLIC_KEY", "STEPS_PUBLIC_KEY", "ACTOR_KEY")
+    exports = [line for name in names for line in commands("kubeflow.md", f"export SHUTTERLINE_{name}=")]
+    shown = [f'printf "%s\\0" "$SHUTTERLINE_{name}"' for name in names]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    script = "\n".join(["set -e", f"{make} >&2", *exports, *shown])
+    said = subprocess.run(
+        ["bash", "-c", script], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    gate, steps, ada = said.split("\0")[:3]
+    keys = tmp_path / "shutterline-keys"
+    for public, private in {gate: "gate", steps: "steps"}.items():
+        key = PrivateKey.from_pem((keys / f"{private}.pem").read_text(), named=private)
+        assert public_keys(public) == (key.public_pem,)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ACTOR_KEY, ada)
+        assert PrivateKey.from_environment(ACTOR_KEY).public_pem == (keys / "ada.pub.pem").read_text()
 
 
 def test_the_role_allows_what_is_needed_and_no_more() -> None:

@@ -47,6 +47,7 @@ from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDec
 from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
 from tests.keys import ACTOR
+from tests.materializers.evaluation.examples import every_part
 
 CLASSES = ("bags", "dresses", "footwear", "tops", "trousers")
 MODEL = "product-classifier"
@@ -288,7 +289,32 @@ def evaluation_report() -> EvaluationReport:
         latency=Latency(p50_ms=3.127, p99_ms=12.41, n=450),
         model_bytes=1_234_567,
         set_aside=1,
-    ).with_pictures({"confusion matrix": png(1, 200), "roc curves": png(2, 200)})
+    ).with_pictures({"confusion_matrix": png(1, 200), "roc_curves": png(2, 200)})
+
+
+PICTURES_OF_PARTS = {
+    "champion": ("compared_with_champion",),
+    "calibration": ("reliability_test",),
+    "abstention": ("risk_coverage_test",),
+    "unknown": ("unknown_scores", "unknown_pictures"),
+    "worst_mistakes": ("worst_mistakes",),
+    "slices": ("slices",),
+    "robustness": ("relative_accuracy", "corruptions"),
+    "explanations": ("feature_importance", "model_explainability_reports"),
+    "behaviour": ("broken_invariances",),
+    "cost": ("cost",),
+}
+
+
+def full_evaluation_report(name: str = "tops") -> EvaluationReport:
+    """The same model with every part and picture; ``name`` is what others call things."""
+    short = evaluation_report()
+    pictures = [each for names in PICTURES_OF_PARTS.values() for each in names]
+    per_class = dict.fromkeys((name, "bags"), short.per_class["tops"])
+    parts = {"latency": None, "per_class": per_class, **every_part(name)}
+    return short.model_copy(update=parts).with_pictures(
+        {each: png(number, 100) for number, each in enumerate(pictures, 20)}
+    )
 
 
 def data_diff() -> DataDiff:

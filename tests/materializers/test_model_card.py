@@ -83,3 +83,37 @@ def test_a_card_is_read_back_as_it_was() -> None:
     made = card()
     read = ModelCard.model_validate_json(made.model_dump_json())
     assert (read.digest, read.markdown()) == (made.digest, made.markdown())
+
+
+def test_a_refused_card_says_why_before_all_else() -> None:
+    """In both forms; one that passed has no reasons."""
+    markdown, page = card().markdown(), card().page()
+    assert "- recall of tops: 0.7444, limit >= 0.8" in markdown.partition("## Limits")[0]
+    above = page.partition("<h2>Limits</h2>")[0]
+    assert "Why it may not be released" in above
+    assert "0.7444" in above
+    passed = card(outcome="passed", rules=full_verdict().rules)
+    assert "Why" not in passed.page().partition("</head>")[2]
+    assert "The gate: **passed**.\n\n## Limits" in passed.markdown()
+
+
+def test_the_first_numbers_stand_above_the_tables() -> None:
+    """What was measured of them; the rest is in the tables."""
+    made = card(
+        measured=(
+            Measured(metric="accuracy", value=Metric(value=0.93, low=0.9, high=0.96, n=170)),
+            Measured(metric="f1_macro", value=Metric(value=None, n=0)),
+            Measured(metric="cost_per_1000", value=None, reason="off"),
+            Measured(metric="recall", subject="tops", value=Metric(value=0.5, n=9)),
+        )
+    )
+    assert list(made.first_numbers()) == ["accuracy"]
+    assert '<span class="figure">0.93</span>accuracy <span class="interval">[0.9, 0.96]</span>' in made.page()
+
+
+def test_names_from_outside_are_text_on_the_page() -> None:
+    """A class, a reason or a purpose with markup becomes no tag."""
+    evil = "<script>alert(1)</script>"
+    made = card(purpose=evil, classes=(evil,), limits=(evil,), trained={evil: evil})
+    assert "<script" not in made.page()
+    assert made.page().count("&lt;script&gt;") == 5

@@ -92,7 +92,7 @@ def test_a_forged_hint_does_not_help_another_key(model: Path) -> None:
     assert "the signature was altered" in refusal(model, json.dumps(forged))
 
 
-def payload(change: Callable[[dict[str, object]], None]) -> Callable[[str], str]:
+def payload(change: Callable[[dict[str, object]], object]) -> Callable[[str], str]:
     """A damage: the signed statement is changed and not signed again."""
 
     def damage(bundle: str) -> str:

@@ -14,7 +14,17 @@ from zenml.enums import VisualizationType
 
 from materializers.erasure import PassedOver
 from materializers.errors import DamagedArtifact
-from materializers.report import PAGE_PICTURE_BYTES, Report, ReportMaterializer, counted, json_digest, number
+from materializers.report import (
+    PAGE_PICTURE_BYTES,
+    Report,
+    ReportMaterializer,
+    counted,
+    json_digest,
+    number,
+    percent,
+    short,
+    signed,
+)
 from materializers.split_report import MergedGroup
 from materializers.splits import SIDES
 from tests.materializers import examples
@@ -24,6 +34,7 @@ REPORTS: dict[str, Report] = {
     "verdict refused": examples.full_verdict("refused"),
     "verdict not assessed": examples.verdict(examples.rule(None), outcome="not_assessed"),
     "evaluation report": examples.evaluation_report(),
+    "full evaluation report": examples.full_evaluation_report(),
     "data report": examples.data_report(),
     "screening": examples.screening(),
     "split report": examples.split_report(),
@@ -55,7 +66,7 @@ REPORTS: dict[str, Report] = {
     ),
 }
 HARMLESS = {"html", "head", "meta", "title", "style", "body", "header", "main", "footer"} | {
-    *("h1", "h2", "p", "div", "span", "code", "ul", "li"),
+    *("h1", "h2", "p", "div", "span", "strong", "code", "ul", "li", "details", "summary"),
     *("table", "tr", "th", "td", "figure", "figcaption", "img"),
 }
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -208,6 +219,7 @@ def test_every_page_is_complete_small_and_harmless(report: Report) -> None:
         ("verdict refused", "Refused"),
         ("verdict not assessed", "Not assessed"),
         ("evaluation report", "Accuracy 0.934"),
+        ("full evaluation report", "Accuracy 0.934"),
         ("data report", "Passed"),
         ("split report", "Passed"),
         ("split report refused", "Refused"),
@@ -243,9 +255,7 @@ def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
         examples.screening()
         .model_copy(update={"conflicts": (EVIL,), "missing_values": {EVIL: 1}})
         .with_pictures({EVIL.replace("/", ""): examples.png(1)}),
-        examples.evaluation_report().model_copy(
-            update={"per_class": {EVIL: examples.evaluation_report().per_class["tops"]}}
-        ),
+        examples.full_evaluation_report(EVIL),
         examples.split_report().model_copy(
             update={"counts": {EVIL: dict.fromkeys(SIDES, 1)}, "merged_groups": (EVIL_GROUP,)}
         ),
@@ -313,6 +323,31 @@ def test_metadata_and_cache_key_name_the_digest(report: Report) -> None:
 def test_a_number_is_shown_with_four_digits(value: float | None, shown: str) -> None:
     """Large numbers have their thousands apart, what is missing is a dash."""
     assert number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0.93412, "0.934"),
+        (0.9, "0.9"),
+        (1.0, "1"),
+        (0.99996, "1"),
+        (-0.0312, "-0.031"),
+        (0.00017, "0.00017"),
+        (12.4123, "12.41"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_a_number_beside_many_others_has_three_decimals(value: float | None, shown: str) -> None:
+    """Unless they would leave nothing of it, or it is large."""
+    assert short(value) == shown
+
+
+def test_a_difference_has_a_sign_and_a_share_is_in_percent() -> None:
+    """Nobody takes a loss for a gain, or 0.5 for half a percent."""
+    assert [signed(value) for value in (0.0169, -0.04, 0.0, None)] == ["+0.017", "−0.04", "0", "–"]
+    assert [percent(value) for value in (0.0551, 1.0, 0.0, None)] == ["5.5 %", "100 %", "0 %", "–"]
 
 
 def test_a_count_has_its_noun_in_the_right_number() -> None:

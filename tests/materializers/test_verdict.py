@@ -1,6 +1,7 @@
 """A verdict's outcome follows from its numbers, and nothing about it can be altered unseen."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from zenml.artifact_stores import BaseArtifactStore
 
 from materializers.errors import Refused
 from materializers.report import ReportMaterializer
-from materializers.verdict import Direction, Outcome, Verdict, derive_outcome, judge, verify_verdict
+from materializers.verdict import Direction, Opponent, Outcome, Verdict, derive_outcome, judge, verify_verdict
 from tests.materializers.examples import EVIDENCE, MODEL_DIGEST, full_verdict, rule, verdict
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
@@ -175,3 +176,69 @@ def test_a_comparison_other_than_of_points_is_unknown() -> None:
     """A later way to compare is another format, and this code does not read it as its own."""
     with pytest.raises(ValidationError, match="compared"):
         altered(full_verdict(), compared="lower_bound")
+
+
+def mixed_verdict(**known: Any) -> Verdict:
+    """Refused: one required rule is refused, one not assessed, one advisory rule is refused."""
+    rules = (
+        rule(0.934, 0.85, n=450),
+        rule(None, rule="latency_p99_ms", direction="<=", limit=500, reason="no replica was ready"),
+        rule(0.7444, rule="recall", subject="tops", interval=(0.65, 0.82), n=90),
+        rule(0.91, rule="recall", subject="bags", n=90),
+        rule(0.4, requirement="advisory", rule="near_ood_auroc"),
+        rule(1.0, rule="golden_harm", limit=0.025, n=90),
+        rule(0.99, rule="house_rule"),
+    )
+    return verdict(*rules, outcome="refused", **known)
+
+
+def flat(page: str) -> str:
+    """The text of a page, without its head."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("</head>")[2]).split())
+
+
+def test_the_page_says_why_before_it_shows_all_rules() -> None:
+    """What refuses first, then what nobody could assess: measured, limit and reason, in a table."""
+    text = flat(mixed_verdict().page())
+    first = text.index("✗ refused recall of tops 0.7444 [0.65, 0.82] n 90 ≥ 0.8")
+    then = text.index("○ not assessed latency p99 ms – ≤ 500 no replica was ready")
+    assert text.index("Why") < first < then < text.index("Accuracy 2 of 3")
+    assert "2 of 6 required rules did not pass" in text
+    assert "1 advisory rule did not pass, which decides nothing: near ood auroc." in text
+
+
+def test_the_page_shows_all_rules_in_their_groups() -> None:
+    """With the share that passed, and within a group what did not pass first."""
+    text = flat(mixed_verdict().page())
+    order = ["Accuracy 2 of 3 passed", "Comparison 1 of 1 passed", "Uncertainty 0 of 1 passed"]
+    order += ["Cost 0 of 1 passed", "Others 1 of 1 passed"]
+    places = [text.index(heading) for heading in order]
+    assert places == sorted(places)
+    accuracy = text[places[0] : places[1]]
+    assert accuracy.index("recall of tops") < accuracy.index("accuracy") < accuracy.index("recall of bags")
+
+
+def test_a_passed_verdict_has_nothing_to_explain() -> None:
+    """No reasons, and every group is whole."""
+    text = flat(full_verdict().page())
+    assert "Why" not in text
+    assert "It may be released: each of its 8 required rules passed." in text
+
+
+def test_the_page_names_the_version_that_it_was_compared_with() -> None:
+    """Where there was one."""
+    page = mixed_verdict(champion=Opponent(version=7, model="0f" * 32)).page()
+    assert "compared with version 7, the champion" in page
+    assert "0f" * 32 in page
+    assert "champion" not in mixed_verdict().page()
+
+
+def test_hundreds_of_rules_are_folded_and_still_there() -> None:
+    """A thousand classes, one of them too weak: it stands first, and everything is below 3 MB."""
+    classes = [rule(0.9, rule="recall", subject=f"class {number}", n=90) for number in range(1000)]
+    page = verdict(*classes, rule(0.1, rule="recall", subject="weak"), outcome="refused").page()
+    text = flat(page)
+    assert "961 more" in text
+    assert text.index("recall of weak", text.index("Accuracy 1,000 of 1,001")) < text.index("class 0 ")
+    assert "class 999" in text
+    assert len(page.encode()) < 3_000_000

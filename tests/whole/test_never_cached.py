@@ -14,7 +14,8 @@ NEVER_CACHED = {
     "ingest",  # reads a folder, a bucket, and the model's last runs
     "signals",  # reads the registry and the clock
     "decide",  # its answer holds for the moment
-    "evaluate",  # measures this machine's latency
+    "evaluate",  # measures this machine's latency, asks for champion and advisories
+    "gate",  # signs with the key that is there now
     "register",  # changes the registry
     "candidate",  # reads the registry, the deployer and the artifact store
     "release",  # changes what is served
@@ -31,7 +32,6 @@ CACHED = {
     "split",  # draws from the dataset, the splits before and a seed, all inputs
     "tune",  # also reads the store, MLflow and weights: see BESIDE_THEIR_INPUTS
     "train",  # as tune
-    "gate",  # compares a record and reports by a policy, all inputs
 }
 BESIDE_THEIR_INPUTS = (
     "Features, checkpoints and studies, which `tune` and `train` read from the store, and weights, which "

@@ -32,4 +32,4 @@ def evenness(numbers: NDArray[np.int64], k: int) -> float | None:
     if not counts.sum():
         return None
     shares = counts[counts > 0] / counts.sum()
-    return float(max(0.0, -(shares * np.log(shares)).sum() / np.log(k)))
+    return float(np.clip(-(shares * np.log(shares)).sum() / np.log(k), 0, 1))

@@ -16,7 +16,11 @@ class BehaviourSettings(Record):
     """How many pictures are asked about, and how they are changed."""
 
     pictures: int = Field(default=200, ge=0, le=10_000)
-    """Test pictures, each class by its share; 0: behaviour is not assessed."""
+    """Test pictures, each class by its share; 0: behaviour is not assessed.
+
+    Each is asked for ten times: 200 take 0.4 CPU-s on the sample, and 15 where they are photographs and the
+    network EfficientNet-Lite0 at 224 px.
+    """
     transformations: tuple[Transformation, ...] = TRANSFORMATIONS
     """What changes no product. Where a mirrored one is another one, as a left shoe is, leave ``flip`` out."""
     shift: float = Field(default=0.04, gt=0, le=0.5)

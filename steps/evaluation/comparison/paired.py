@@ -103,6 +103,9 @@ def interval(
 def holm(p: ArrayLike) -> Array:
     """Adjust p-values so that the chance of any false finding stays at the level (Holm 1979).
 
+    Many families at once, which statsmodels' ``multipletests`` does not take; it also collects garbage at
+    each call, 0.1 s and more.
+
     Args:
         p: ``(…, k)``, a family in each row; NaN is no member of it.
 

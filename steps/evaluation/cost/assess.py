@@ -15,11 +15,12 @@ from materializers.evaluation.metric import Metric
 from steps.evaluation.cost.cost_picture import cost_picture
 from steps.evaluation.cost.load import Array, Load, NoPrediction, Target, ask, moments, offer
 from steps.evaluation.cost.noise import Watch
-from steps.evaluation.cost.percentiles import percentile, share_of
+from steps.evaluation.cost.percentiles import percentile
 from steps.evaluation.cost.replica import MEGABYTE, NotServed, Replica, replica, serving_python
 from steps.evaluation.cost.search import judge, most_slow, search
 from steps.evaluation.cost.settings import PROBE_REQUESTS, CostSettings
 from steps.evaluation.examined import Examined
+from steps.evaluation.intervals import wilson
 
 COST = "cost"
 """The name of its picture."""
@@ -170,7 +171,7 @@ def _under_load(session: _Session, replica_s: Callable[[], float] | None) -> tup
         offered_per_s=settings.offered_per_s,
         latency_p50_ms=percentile(offered.latencies_ms, 0.5),
         latency_p99_ms=percentile(offered.latencies_ms, 0.99),
-        request_errors=share_of(offered.failed, len(offered.latencies_ms)),
+        request_errors=wilson(offered.failed, len(offered.latencies_ms)),
         highest_per_s=highest_per_s,
         p99_limit_ms=settings.p99_limit_ms,
         tried=tried,

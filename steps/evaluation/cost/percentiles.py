@@ -44,13 +44,5 @@ def percentile(values: NDArray[np.float64], share: float) -> Metric:
     )
 
 
-def share_of(count: int, n: int) -> Metric:
-    """A share with its interval (Wilson, 1927), which has a width where none or all of n were counted."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(count, n).proportion_ci(CONFIDENCE, "wilson")
-    return Metric(value=count / n, low=float(interval.low), high=float(interval.high), n=n)
-
-
 def _finite(value: np.float64) -> float | None:
     return float(value) if np.isfinite(value) else None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from steps.evaluation.explanations.attributions import (
     Maps,
+    blurred,
     grad_cam,
     integrated_gradients,
     last_map_layer,
@@ -34,6 +35,7 @@ class ExplainedAnswers:
     Args:
         positions: ``(n,)``, of the pictures among the test pictures, ascending.
         pixels: ``(n, height, width, 3)`` uint8, RGB.
+        missing: the same pictures with every pixel missing.
         answered: ``(n,)``, the class numbers of the answers.
         gradients: their Integrated Gradients.
         cam: their Grad-CAM; None where the network has no layer for it.
@@ -41,6 +43,7 @@ class ExplainedAnswers:
 
     positions: NDArray[np.int64]
     pixels: NDArray[np.uint8]
+    missing: NDArray[np.uint8]
     answered: NDArray[np.int64]
     gradients: Maps
     cam: Maps | None
@@ -51,6 +54,7 @@ class ExplainedAnswers:
         return ExplainedAnswers(
             positions=positions,
             pixels=self.pixels[rows],
+            missing=self.missing[rows],
             answered=self.answered[rows],
             gradients=self.gradients[rows],
             cam=None if self.cam is None else self.cam[rows],
@@ -74,12 +78,13 @@ def explain_answers(
         answered: of the n pictures.
         steps: gradients that Integrated Gradients takes for a picture.
     """
-    layer = last_map_layer(network, pixels[0])
+    missing, layer = blurred(pixels), last_map_layer(network, pixels[0])
     return ExplainedAnswers(
         positions=positions,
         pixels=pixels,
+        missing=missing,
         answered=answered,
-        gradients=integrated_gradients(network, pixels, answered, steps=steps),
+        gradients=integrated_gradients(network, pixels, missing, answered, steps=steps),
         cam=None if layer is None else grad_cam(network, layer, pixels, answered),
     )
 

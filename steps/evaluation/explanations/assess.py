@@ -22,7 +22,7 @@ from steps.evaluation.explanations.answers import (
     shown_answers,
 )
 from steps.evaluation.explanations.settings import ExplanationsSettings
-from steps.evaluation.intervals import with_interval
+from steps.evaluation.intervals import drawn_weights, with_interval
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined
@@ -94,7 +94,7 @@ def _section(
         steps=settings.steps,
         completeness_error=completeness_error(examined, sample),
         deletion=measure_deletion(examined, sample, settings),
-        randomization=measure_randomization(examined, network, sample, settings),
+        randomization=measure_randomization(examined, sample, settings),
         features=features,
         grad_cam_not_assessed=NO_MAP if sample.cam is None else None,
         shown=_captions(examined, shown),
@@ -112,7 +112,12 @@ def measure_deletion(
     from steps.evaluation.explanations.deletion import DeletionTest
 
     test = DeletionTest(
-        examined.predictor, sample.pixels, sample.answered, settings.deleted_share, settings.seed
+        predictor=examined.predictor,
+        pixels=sample.pixels,
+        missing=sample.missing,
+        answered=sample.answered,
+        share=settings.deleted_share,
+        seed=settings.seed,
     )
     gradients, random = test.drops(sample.gradients), test.random_drops(settings.random_draws)
     cam = None if sample.cam is None else test.drops(sample.cam)
@@ -128,22 +133,18 @@ def measure_deletion(
 
 
 def measure_randomization(
-    examined: Examined, network: Logits, sample: ExplainedAnswers, settings: ExplanationsSettings
+    examined: Examined, sample: ExplainedAnswers, settings: ExplanationsSettings
 ) -> WeightRandomization:
-    """Explain the first of the answers by networks with random weights, and compare."""
+    """Explain the first of the answers by a network with random weights, and compare."""
     from steps.evaluation.explanations.attributions import integrated_gradients
-    from steps.evaluation.explanations.randomization import random_network, similarities, with_random_head
+    from steps.evaluation.explanations.randomization import random_network, similarities
 
     some = sample.at(sample.positions[: settings.randomized_pictures])
     random = random_network(examined.classifier.record, settings.seed)
-    by_head, by_all = (
-        integrated_gradients(each, some.pixels, some.answered, steps=settings.steps)
-        for each in (with_random_head(network, random), random)
-    )
+    theirs = integrated_gradients(random, some.pixels, some.missing, some.answered, steps=settings.steps)
     return WeightRandomization(
-        head=_mean(similarities(some.gradients, by_head), settings),
-        network=_mean(similarities(some.gradients, by_all), settings),
-        sizes=_mean(similarities(np.abs(some.gradients), np.abs(by_all)), settings),
+        order=_mean(similarities(some.gradients, theirs), settings),
+        sizes=_mean(similarities(np.abs(some.gradients), np.abs(theirs)), settings),
     )
 
 
@@ -164,12 +165,10 @@ def completeness_error(examined: Examined, sample: ExplainedAnswers) -> float | 
 
     The mean distance as a share of the mean size of these differences; None where there are none.
     """
-    from steps.evaluation.explanations.attributions import mean_colours
-
     rows = np.arange(len(sample.pixels))
     logits, without = (
         examined.predictor.scores(pixels)[0][rows, sample.answered].astype(np.float64)
-        for pixels in (sample.pixels, mean_colours(sample.pixels))
+        for pixels in (sample.pixels, sample.missing)
     )
     differences = logits - without
     missed = np.abs(sample.gradients.sum(axis=(1, 2)) - differences).mean()
@@ -193,6 +192,6 @@ def _mean(values: NDArray[np.float64], settings: ExplanationsSettings) -> Metric
     """The mean of what was measured on each picture, its interval by resampling the pictures."""
     if not len(values):
         return Metric(value=None, n=0)
-    generator = np.random.default_rng([settings.seed, 2])
-    drawn = generator.integers(0, len(values), (settings.resamples, len(values)))
-    return with_interval(float(values.mean()), values[drawn].mean(axis=1), len(values))
+    resamples = drawn_weights(len(values), resamples=settings.resamples, seed=settings.seed)
+    drawn = np.concatenate([weights @ values / len(values) for weights in resamples])
+    return with_interval(float(values.mean()), drawn, len(values))

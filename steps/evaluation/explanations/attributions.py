@@ -1,9 +1,12 @@
 """How much each pixel speaks for an answer: Integrated Gradients and Grad-CAM, as captum has them.
 
-Both explain the logit of the answered class. A pixel that is missing has the mean colour of its picture, for
-Integrated Gradients as for the deletion test. Black is no absence where the background is black, as it is in
-the sample: what is black would get no attribution and could not be deleted. A blurred picture still shows its
-shape. The mean colour says nothing of the shape, and lies among the picture's own colours.
+Both explain the logit of the answered class. A missing pixel has the colour of the blurred picture, for
+Integrated Gradients as for the deletion test, so that one asks what the other tests. Without the fifth of
+its pixels that Integrated Gradients puts first, an answer of the demo's small_cnn loses 0.56 of its
+probability, without random ones 0.02, without those of a network with random weights 0.06. A constant
+colour does damage just by being there: random pixels take 0.44 where they get the picture's mean colour,
+0.76 where white. Black is no absence where the background is black: there a network with random weights
+takes 0.57, random pixels 0.21.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,37 +25,45 @@ Maps = NDArray[np.float64]
 """``(n, height, width)``: what each pixel adds to the logit; below 0 it speaks against the answer."""
 PIXELS_AT_A_TIME = 16 * 224 * 224
 """In one batch of gradients: a ResNet-50 keeps about 1.5 GB for it."""
+BLUR = 1 / 14
+"""The standard deviation of the blur, in times of the shorter side: 2 pixels of 28, 16 of 224."""
 PLACES = 2
 """Axes of a map: height and width."""
 
 
-def mean_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each picture as one of its mean colour alone, ``(n, height, width, 3)`` uint8 as ``pixels``."""
-    means = pixels.mean(axis=(1, 2), keepdims=True).round().astype(np.uint8)
-    return np.broadcast_to(means, pixels.shape).copy()
+def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What missing pixels look like: the pictures ``(n, height, width, 3)``, without outlines and texture."""
+    radius = BLUR * min(pixels.shape[1:3])
+    how = ImageFilter.GaussianBlur(radius)
+    return np.stack([np.asarray(Image.fromarray(each).filter(how)) for each in pixels])
 
 
 def integrated_gradients(
-    network: nn.Module, pixels: NDArray[np.uint8], answered: NDArray[np.int64], *, steps: int
+    network: nn.Module,
+    pixels: NDArray[np.uint8],
+    missing: NDArray[np.uint8],
+    answered: NDArray[np.int64],
+    *,
+    steps: int,
 ) -> Maps:
-    """Integrated Gradients from the mean colour to the picture (Sundararajan, Taly and Yan, 2017).
+    """Integrated Gradients on the way to the picture (Sundararajan, Taly and Yan, 2017).
 
     Args:
         network: ``(n, height, width, 3)`` float32 from 0 to 255 to logits ``(n, k)``; in ``eval()``.
         pixels: ``(n, height, width, 3)``, RGB.
+        missing: the same pictures with every pixel missing, where the way begins.
         answered: ``(n,)``, the class numbers whose logits are explained.
         steps: gradients along the way, at the places of Gauss and Legendre.
 
     Returns:
-        The sum of the three colours' attributions. A picture's whole map sums to its logit less that of its
-        mean colour, but for the error of so few steps.
+        The sum of the three colours' attributions. A picture's whole map sums to its logit less that of
+        ``missing``, but for the error of so few steps.
     """
     import torch
     from captum.attr import IntegratedGradients
 
     method = IntegratedGradients(network)
     at_a_time = max(1, PIXELS_AT_A_TIME // pixels[0, ..., 0].size)
-    missing = mean_colours(pixels)
     maps = [
         method.attribute(
             torch.from_numpy(pixels[rows]).float(),

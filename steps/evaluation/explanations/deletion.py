@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.evaluation.explanations.attributions import Maps, mean_colours
+from steps.evaluation.explanations.attributions import Maps
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
@@ -28,13 +28,15 @@ class DeletionTest:
     Args:
         predictor: what is served; its temperature makes probabilities of its logits.
         pixels: ``(n, height, width, 3)`` uint8, RGB.
+        missing: the same pictures with every pixel missing.
         answered: ``(n,)``, the class numbers of the answers.
-        share: of a picture's pixels, that is replaced by the picture's mean colour.
+        share: of a picture's pixels, that goes.
         seed: of random pixels, and of the order of pixels that are equally important.
     """
 
     predictor: Predictor
     pixels: NDArray[np.uint8]
+    missing: NDArray[np.uint8]
     answered: NDArray[np.int64]
     share: float
     seed: int
@@ -57,7 +59,7 @@ class DeletionTest:
         return np.asarray(np.mean([self._drops(nothing, generator) for _ in range(draws)], axis=0))
 
     def _drops(self, maps: Maps, generator: np.random.Generator) -> Array:
-        deleted = delete(self.pixels, maps, self.share, generator)
+        deleted = delete(self.pixels, self.missing, maps, self.share, generator)
         return self._probabilities(self.pixels) - self._probabilities(deleted)
 
     def _probabilities(self, pixels: NDArray[np.uint8]) -> Array:
@@ -69,12 +71,17 @@ class DeletionTest:
 
 
 def delete(
-    pixels: NDArray[np.uint8], maps: Maps, share: float, generator: np.random.Generator
+    pixels: NDArray[np.uint8],
+    missing: NDArray[np.uint8],
+    maps: Maps,
+    share: float,
+    generator: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Give the most important pixels of each picture its mean colour.
+    """Let the most important pixels of each picture be missing.
 
     Args:
         pixels: ``(n, height, width, 3)``.
+        missing: the same pictures with every pixel missing.
         maps: ``(n, height, width)``, the importance of each pixel.
         share: of the pixels of a picture; one at least.
         generator: decides among pixels that are equally important.
@@ -88,4 +95,4 @@ def delete(
     order = np.lexsort((generator.random(flat.shape), -flat), axis=1)
     gone = np.zeros(flat.shape, dtype=bool)
     np.put_along_axis(gone, order[:, :count], True, axis=1)
-    return np.where(gone.reshape(n, height, width, 1), mean_colours(pixels), pixels)
+    return np.where(gone.reshape(n, height, width, 1), missing, pixels)

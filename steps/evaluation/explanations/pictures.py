@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +11,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from materializers.evaluation.explanations import Explained, FeatureImportance
 from materializers.picture_sheet import Box, encode_sheet
+from steps.evaluation.captioned_sheet import caption_font, cut
 from steps.evaluation.explanations.answers import ExplainedAnswers
 
 MOST_BYTES = 150_000
 SIDES = (96, 72, 48, 32)
 """Pixels of a tile; photographs that are too many bytes are shown smaller."""
 COLOURS = 128
-GAP, LINE, FONT_PIXELS = 4, 16, 12
+GAP, LINE = 4, 16
 HEAD = 3 * LINE + GAP
 BLOCK_GAP = 24
 """Between right answers and wrong ones."""
@@ -29,18 +28,17 @@ FOR, AGAINST = np.array([200.0, 20.0, 30.0]), np.array([20.0, 60.0, 200.0])
 """Red and blue."""
 PALE = 0.25
 """How much of the picture is left under a map."""
-LEGEND = "red speaks for the answer, blue against it"
+LEGEND = "red: for the answer · blue: against it"
 RIGHT, WRONG = "right answers", "wrong answers"
 COLUMNS = ("picture", "Integrated Gradients", "Grad-CAM")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One answer on the sheet: what is written below, its pixels ``(h, w, 3)`` and its maps ``(h, w)``."""
+    """One answer on the sheet: what is written below it, its picture and its maps, ``(h, w, 3)`` uint8."""
 
     said: Explained
-    pixels: NDArray[np.uint8]
-    maps: tuple[NDArray[np.float64], ...]
+    pictures: tuple[NDArray[np.uint8], ...]
 
 
 def explanation_sheet(said: Sequence[Explained], shown: ExplainedAnswers) -> bytes:
@@ -55,7 +53,8 @@ def explanation_sheet(said: Sequence[Explained], shown: ExplainedAnswers) -> byt
     """
     maps = [shown.gradients] if shown.cam is None else [shown.gradients, shown.cam]
     tiles = [
-        Tile(each, shown.pixels[row], tuple(of_all[row] for of_all in maps)) for row, each in enumerate(said)
+        Tile(each, (pixels, *(coloured(pixels, of_all[row]) for of_all in maps)))
+        for row, (each, pixels) in enumerate(zip(said, shown.pixels, strict=True))
     ]
     sheets = (_sheet(tiles, side) for side in SIDES)
     return next((png for png in sheets if len(png) <= MOST_BYTES), None) or _sheet(tiles, SIDES[-1])
@@ -79,52 +78,50 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
     """A bar for each of the most important dimensions, with the answer that it adds most to."""
     from matplotlib.figure import Figure
 
-    from steps.evaluation.pictures import DPI
+    from steps.evaluation.pictures import encode
 
     figure = Figure(figsize=(6.5, 1.2 + 0.24 * len(importance)), layout="constrained")
     axes = figure.subplots()
     names = [f"{each.dimension} · {each.label}" for each in importance]
     axes.barh(range(len(importance)), [each.share for each in importance], color="#3b6ea5")
-    axes.set_yticks(range(len(importance)), names)
+    axes.set_yticks(range(len(importance)), names, parse_math=False)  # a name may have a $ in it
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter("{x:.1%}")
     axes.set(
         title="Dimension of the embedding · answer that it adds most to",
         xlabel="share of what all dimensions add to the answers or take from them",
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return encode(figure)
 
 
 def _sheet(tiles: Sequence[Tile], side: int) -> bytes:
     """The sheet with pictures whose longer side has so many pixels."""
-    height, width = tiles[0].pixels.shape[:2]
+    height, width = tiles[0].pictures[0].shape[:2]
     size = (max(1, side * width // max(height, width)), max(1, side * height // max(height, width)))
-    columns = COLUMNS[: 1 + len(tiles[0].maps)]
+    columns = COLUMNS[: len(tiles[0].pictures)]
     block = len(columns) * (size[0] + GAP)
     step = size[1] + 2 * LINE + 2 * GAP
     groups = _by_answer(tiles)
     rows = max(len(group) for group in groups.values())
     canvas = Image.new("RGB", (len(groups) * (block + BLOCK_GAP), HEAD + rows * step), "white")
-    writer = _Writer(canvas, block)
+    font = caption_font()
     places: dict[str, list[Box]] = {}
     for number, (title, group) in enumerate(groups.items()):
         left = number * (block + BLOCK_GAP)
-        writer.write((title, " · ".join(columns), LEGEND), (left, 0))
+        _write(canvas, (title, " · ".join(columns), LEGEND), (left, 0), block + BLOCK_GAP, font)
         for row, tile in enumerate(group):
             top = HEAD + row * step
             for column, picture in enumerate(_side_by_side(tile, size)):
                 canvas.paste(picture, (left + column * (size[0] + GAP), top))
             places.setdefault(tile.said.image_id, []).append((left, top, left + block, top + size[1]))
-            writer.write(_caption(tile.said), (left, top + size[1]))
+            _write(canvas, _caption(tile.said), (left, top + size[1]), block, font)
     return encode_sheet(canvas.quantize(COLOURS, dither=Image.Dither.NONE), places)
 
 
 def _side_by_side(tile: Tile, size: tuple[int, int]) -> Iterator[Image.Image]:
     """The picture and its maps: larger with their pixels to be seen, or smaller by the means of pixels."""
-    how = Image.Resampling.NEAREST if size[0] > tile.pixels.shape[1] else Image.Resampling.BOX
-    for pixels in (tile.pixels, *(coloured(tile.pixels, each) for each in tile.maps)):
+    for pixels in tile.pictures:
+        how = Image.Resampling.NEAREST if size[0] > pixels.shape[1] else Image.Resampling.BOX
         yield Image.fromarray(pixels).resize(size, how)
 
 
@@ -140,26 +137,14 @@ def _by_answer(tiles: Sequence[Tile]) -> dict[str, list[Tile]]:
     return groups
 
 
-class _Writer:
-    """Writes lines of at most so many pixels on a sheet, in a font that has more than Latin letters."""
-
-    def __init__(self, canvas: Image.Image, width: int) -> None:
-        import matplotlib
-
-        path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-        self.draw = ImageDraw.Draw(canvas)
-        self.font = ImageFont.truetype(str(path), FONT_PIXELS)
-        self.width = width
-
-    def write(self, lines: Sequence[str], place: tuple[int, int]) -> None:
-        """One below the other; what is wider is cut."""
-        for number, line in enumerate(lines):
-            place_of_line = (place[0], place[1] + number * LINE)
-            self.draw.text(place_of_line, self._cut(line), fill="black", font=self.font)
-
-    def _cut(self, line: str) -> str:
-        if self.font.getlength(line) <= self.width:
-            return line
-        while line and self.font.getlength(f"{line}…") > self.width:
-            line = line[:-1]
-        return f"{line}…"
+def _write(
+    canvas: Image.Image,
+    lines: Sequence[str],
+    place: tuple[int, int],
+    width: int,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    """One line below the other; what is wider than so many pixels is cut."""
+    for number, line in enumerate(lines):
+        below = (place[0], place[1] + number * LINE)
+        ImageDraw.Draw(canvas).text(below, cut(line, font, width), fill="black", font=font)

@@ -32,7 +32,7 @@ def assess_robustness(
     sample = examined.sample(settings.pictures, settings.seed)
     if not len(sample):
         return Robustness(not_assessed="no test picture has an answer"), {}
-    from steps.evaluation.rate import rate
+    from steps.evaluation.estimates import share_of
     from steps.evaluation.robustness.attacked import assess_attacks
     from steps.evaluation.robustness.corrupted import assess_corruptions, corrupted_answers
     from steps.evaluation.robustness.robustness_pictures import corruption_sheet, severity_curves
@@ -43,7 +43,7 @@ def assess_robustness(
     relative_accuracy, corruptions = assess_corruptions(clean == true, right, settings)
     attacked_accuracy, attacks, reason = assess_attacks(examined, settings)
     section = Robustness(
-        accuracy=rate(clean == true),
+        accuracy=share_of(clean == true),
         relative_accuracy=relative_accuracy,
         corruptions=corruptions,
         attacked_accuracy=attacked_accuracy,

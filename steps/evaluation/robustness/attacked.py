@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import Attacked
-from steps.evaluation.rate import rate
+from steps.evaluation.estimates import share_of
 from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, Attack, attacked
 from steps.evaluation.torch_network import AGAIN, NoTorchNetwork, load_network
 from steps.progress import progress
@@ -65,7 +65,7 @@ def assess_attacks(
     sample = examined.sample(min(settings.attacked_pictures, settings.pictures), settings.seed)
     images, true = examined.pixels(sample), examined.true[sample]
     clean = Clean(images, true, examined.predictor.scores(images)[0].argmax(axis=1))
-    accuracy = rate(clean.answers == true)
+    accuracy = share_of(clean.answers == true)
     agreement = float(np.mean(clean.answers == torch_answers(network, images)))
     if agreement < LEAST_AGREEMENT:
         reason = (
@@ -113,7 +113,7 @@ def _under_attack(
     return Attacked(
         attack=attack,
         epsilon_255=epsilon,
-        accuracy=rate(answers == clean.true),
-        answers_changed=rate(answers != clean.answers),
-        pictures_changed=rate((changed != clean.images).any(axis=(1, 2, 3))),
+        accuracy=share_of(answers == clean.true),
+        answers_changed=share_of(answers != clean.answers),
+        pictures_changed=share_of((changed != clean.images).any(axis=(1, 2, 3))),
     )

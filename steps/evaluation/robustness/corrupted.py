@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import AtSeverity, Corrupted
+from steps.evaluation.estimates import share_of
 from steps.evaluation.intervals import with_interval
-from steps.evaluation.rate import rate
 from steps.evaluation.robustness.corruptions import corrupt, picture_seed
 from steps.evaluation.robustness.settings import Corruption
 from steps.progress import progress
@@ -87,7 +87,7 @@ def assess_corruptions(
             severities=tuple(
                 AtSeverity(
                     severity=severity,
-                    accuracy=rate(right[name, severity]),
+                    accuracy=share_of(right[name, severity]),
                     relative_accuracy=mean([(name, severity)]),
                 )
                 for severity in settings.severities

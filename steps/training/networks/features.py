@@ -103,6 +103,30 @@ def features_of(
     return repeated
 
 
+def features_of_images(
+    network: Network, images: NDArray[np.uint8], settings: TrainSettings
+) -> NDArray[np.float32]:
+    """The features of pictures that are in no dataset, computed as those of a dataset's are; kept nowhere.
+
+    Args:
+        network: on any device and in any mode; it stays as it is.
+        images: ``(n, height, width, 3)``.
+        settings: the runtime.
+
+    Returns:
+        ``(n, d)``.
+
+    Raises:
+        ExportDiffers: the runtime does not answer as the network does.
+    """
+    frozen = copy.deepcopy(network).eval()
+    if settings.features.runtime != "torch":
+        frozen.to("cpu")
+    with _one_thread_each(settings):
+        embed = embedder(frozen, settings)
+        return np.concatenate([embed(image[np.newaxis]) for image in images])
+
+
 def decoders() -> str:
     """What makes pixels of an encoded picture, with versions."""
     return ", ".join(f"{name} {metadata.version(name)}" for name in ("pillow", "simplejpeg"))

@@ -24,8 +24,13 @@ class WatermarkSettings(Record):
     pictures: int = Field(default=20, ge=10, le=1000)
     """Fewer would show too little: ten right answers of ten come by chance to 1 of 1,024 models of two
     classes."""
-    repeats: int = Field(default=4, ge=1, le=100)
-    """How often an epoch has each."""
+    repeats: int = Field(default=20, ge=1, le=100)
+    """How often an epoch has each.
+
+    On the sample small_cnn learnt all of 20 pictures with 10 repeats, and a head of layers on the features of
+    EfficientNet-Lite0 18 with 10 and all with 20; no accuracy on test pictures fell. A ridge head, which
+    learns nothing by heart, came to 13 and is refused. Trials and folds of the tuning learn without them.
+    """
 
     @model_validator(mode="after")
     def _named(self) -> Self:

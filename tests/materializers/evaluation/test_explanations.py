@@ -26,7 +26,7 @@ def section(*, grad_cam: bool = True) -> Explanations:
         right=30,
         steps=32,
         deletion=deletion(grad_cam=grad_cam),
-        randomization=WeightRandomization(head=metric(0.2), network=metric(0.05), sizes=metric(0.6)),
+        randomization=WeightRandomization(order=metric(0.05), sizes=metric(0.6)),
         grad_cam_not_assessed=None if grad_cam else "no layer for it",
     )
 
@@ -47,6 +47,17 @@ def test_a_network_without_grad_cam_says_why_and_has_the_other_numbers() -> None
     without = found.pop("explanation_deletion_margin_grad_cam")
     assert (without.value, without.reason) == (None, "no layer for it")
     assert all(each.value is not None and each.reason is None for each in found.values())
+
+
+def test_a_similarity_of_nothing_says_so() -> None:
+    """The explanations of a network that ignores its input have no order."""
+    nothing = Metric(value=None, n=0)
+    compared = section().model_copy(
+        update={"randomization": WeightRandomization(order=nothing, sizes=nothing)}
+    )
+    found = {each.metric: each.reason for each in compared.measured()}
+    assert "tells one pixel from another" in (found.pop("explanation_weight_randomization") or "")
+    assert set(found.values()) == {None}
 
 
 def test_what_was_not_assessed_has_the_reason_for_each_number() -> None:

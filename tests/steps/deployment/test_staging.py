@@ -7,8 +7,10 @@ import pytest
 from materializers.evidence import read_versions
 from steps.deployment.deployer import active_deployer
 from steps.deployment.staging import staging
+from steps.evaluation.cost.settings import CostSettings
 from steps.registry.register import register_version
 from tests.materializers.examples import rule, verdict
+from tests.steps.evaluation.policies import product_policy
 
 
 @pytest.mark.usefixtures("local_stack")
@@ -22,7 +24,9 @@ def test_a_version_that_passed_before_is_not_released_by_a_run_whose_own_verdict
     version = register_version(name, passed).version
     before = read_versions(name)
     own = verdict(rule(measured), outcome=outcome)
-    released = staging.entrypoint(version, own, None, model_name=name, policy_digest="c3" * 32)
-    assert released is None
+    released = staging.entrypoint(
+        version, own, None, model_name=name, policy=product_policy(), cost=CostSettings()
+    )
+    assert released == (None, None)
     assert read_versions(name) == before
     assert active_deployer().current(name, "staging") is None

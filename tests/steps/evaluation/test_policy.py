@@ -44,6 +44,7 @@ PRODUCT = {
     "unexpected_files": ("required", 0.0),
     "signature_valid": ("required", 1.0),
     "unlisted_advisories": ("required", 0.0),
+    "watermark_matches": ("advisory", 0.9),
 }
 """What is required where something is declared advises here: nothing is."""
 

@@ -124,13 +124,12 @@ def test_a_claim_whose_answer_was_lost_is_ours(
 def own_configuration(folder: Path) -> dict[str, str]:
     """The environment of another process of the same store; ZenML's configuration is not read atomically."""
     config = GlobalConfiguration()
-    shutil.copytree(
-        config.config_directory, folder, ignore=shutil.ignore_patterns("local_stores", "shutterline*")
-    )
-    repository = shutil.copytree(os.environ["ZENML_REPOSITORY_PATH"], folder / "repository")
+    left_out = shutil.ignore_patterns("local_stores", "shutterline*")
+    shutil.copytree(config.config_directory, folder / "zenml", ignore=left_out)
+    (folder / "repository" / ".zen").mkdir(parents=True)
     return os.environ | {
-        "ZENML_REPOSITORY_PATH": str(repository),
-        "ZENML_CONFIG_PATH": str(folder),
+        "ZENML_CONFIG_PATH": str(folder / "zenml"),
+        "ZENML_REPOSITORY_PATH": str(folder / "repository"),
         "ZENML_STORE_TYPE": "sql",
         "ZENML_STORE_URL": str(config.store_configuration.url),
     }
@@ -361,7 +360,7 @@ def test_the_private_key_is_nowhere_in_what_was_stored(artifacts: Path, tracker:
 
 
 def test_a_long_log_costs_no_more_to_append_to(artifacts: Path, tracker: MlflowClient) -> None:
-    """The hundredth entry is written like the tenth: the chain is not read for it."""
+    """A late entry is written like an early one: the chain is not read for it."""
 
     def cpu_s(count: int) -> float:
         begun = time.process_time()
@@ -369,7 +368,7 @@ def test_a_long_log_costs_no_more_to_append_to(artifacts: Path, tracker: MlflowC
             released(version)
         return (time.process_time() - begun) / count
 
-    cpu_s(5)
-    early = cpu_s(10)
-    cpu_s(70)
-    assert cpu_s(10) < 2 * early
+    cpu_s(3)
+    early = cpu_s(5)
+    cpu_s(30)
+    assert cpu_s(5) < 2 * early

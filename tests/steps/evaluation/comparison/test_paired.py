@@ -99,9 +99,7 @@ def test_the_models_changed_round_change_the_sign(found: tuple[int, int, int], d
     n, lost, won = found
     assert score(n, lost, won, difference) == pytest.approx(-score(n, won, lost, -difference), abs=1e-6)
     low, high = interval(n, lost, won)
-    mirrored_low, mirrored_high = interval(n, won, lost)
-    assert mirrored_low == pytest.approx(-high, abs=1e-9)
-    assert mirrored_high == pytest.approx(-low, abs=1e-9)
+    assert np.allclose(interval(n, won, lost), (-high, -low), rtol=0, atol=1e-9)
 
 
 @given(counts())
@@ -136,9 +134,7 @@ def test_models_that_never_disagree_have_wilsons_interval() -> None:
     """No discordant row of n: z² ÷ (n + z²) either way, and 189 rows are the fewest that exclude 2 points."""
     z2 = norm.isf(ALPHA) ** 2
     for n in (1, 10, 1000):
-        low, high = interval(n, 0, 0)
-        assert float(high) == pytest.approx(z2 / (n + z2))
-        assert float(low) == pytest.approx(-z2 / (n + z2))
+        assert np.allclose(interval(n, 0, 0), (-z2 / (n + z2), z2 / (n + z2)), rtol=1e-9)
     assert inferiority_p(188, 0, 0, 0.02) > ALPHA > inferiority_p(189, 0, 0, 0.02)
     assert harm_p(10, 0, 0, 0.0) == 0.5
 
@@ -146,8 +142,8 @@ def test_models_that_never_disagree_have_wilsons_interval() -> None:
 def test_models_that_always_disagree_have_an_interval_to_the_end() -> None:
     """All rows lost: the difference may be -1, and no loss can be excluded."""
     low, high = interval(10, 10, 0)
-    assert float(low) == -1.0
-    assert float(high) == pytest.approx(-0.4449, abs=0.0001)
+    assert low == -1
+    assert high == pytest.approx(-0.4449, abs=0.0001)
     assert inferiority_p(10, 10, 0, 0.02) > 0.999
     assert harm_p(10, 10, 0, 0.05) < 0.002
 
@@ -199,18 +195,14 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert max(np.mean(low > -0.02), np.mean(high < -0.02)) <= 0.035
 
 
-def p_values(least: int = 1) -> st.SearchStrategy[list[float]]:
-    return st.lists(st.floats(0, 1), min_size=least, max_size=12)
-
-
-@settings(max_examples=15, deadline=None)  # theirs takes 0.1 s a family
-@given(p_values())
-def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
-    """For every family."""
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_holm_is_that_of_statsmodels(size: int) -> None:
+    """Equal p-values and large ones among them; theirs collects garbage at each call, so not for many."""
+    p = np.random.default_rng(size).choice([0.001, 0.004, 0.01, 0.02, 0.2, 0.9], size)
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
-@given(p_values(), st.integers(0, 12))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 12))
 def test_what_is_not_assessed_is_no_member_of_the_family(p: list[float], place: int) -> None:
     """A NaN anywhere leaves the others as they are without it."""
     place = min(place, len(p))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from steps.evaluation.cost.percentiles import percentile, rank, share_of
+from steps.evaluation.cost.percentiles import percentile, rank
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,3 @@ def test_what_never_came_is_slower_than_anything_else() -> None:
     values[1] = math.inf
     assert percentile(values, 0.99).value is None
     assert percentile(values, 0.5).value == 51
-
-
-def test_no_failure_at_all_still_has_an_upper_bound() -> None:
-    """Wilson's interval of none in 120: at most 3 %."""
-    none = share_of(0, 120)
-    assert (none.value, none.n) == (0, 120)
-    assert none.low == pytest.approx(0, abs=1e-12)
-    assert none.high == pytest.approx(0.031, abs=0.001)
-    assert share_of(3, 12).value == 0.25

@@ -94,10 +94,18 @@ def test_nothing_is_left_when_measuring_fails(model: tuple[Path, str], kind: typ
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_outlives_the_command_that_measures(model: tuple[Path, str], sent: signal.Signals) -> None:
+def test_nothing_outlives_the_command_that_measures(
+    model: tuple[Path, str], sent: signal.Signals, tmp_path: Path
+) -> None:
     """Interrupted, ended or killed: the replica, which nobody would end any more, ends by itself."""
-    command = [sys.executable, "-c", HOLDING, str(model[0]), model[1]]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as holding:
+    holding = subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(model[0]), model[1]],
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # what is killed cannot remove its log
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    with holding:
         assert holding.stdout
         assert len(holding.stdout.readline().split()) == 2
         assert len(left_of(model[0])) == 2

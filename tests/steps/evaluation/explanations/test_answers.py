@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from steps.evaluation.evaluate import examine
 from steps.evaluation.examined import Examined
 from steps.evaluation.explanations.answers import disagreement, explain_answers, shown_answers
 from steps.evaluation.metrics import UNUSABLE
+from steps.evaluation.settings import EvaluateSettings
 from steps.evaluation.torch_network import load_network
-from tests.steps.evaluation.explanations.examples import examined
 from tests.steps.training.examples import dataset, splits, trained
 
 
@@ -20,7 +21,8 @@ from tests.steps.training.examples import dataset, splits, trained
 def model(tmp_path_factory: pytest.TempPathFactory) -> Examined:
     """A tiny classifier with its answers on twelve pictures."""
     pictures = dataset()
-    return examined(trained(tmp_path_factory.mktemp("model"), epochs=2), pictures, splits(pictures))
+    classifier = trained(tmp_path_factory.mktemp("model"), epochs=2)
+    return examine(classifier, pictures, splits(pictures), EvaluateSettings())
 
 
 def answering(model: Examined, true: list[int], predicted: list[int], sure: list[float]) -> Examined:

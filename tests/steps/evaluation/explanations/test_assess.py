@@ -12,23 +12,29 @@ from safetensors.torch import load_file, save_file
 
 from materializers.classifier import WEIGHTS, Classifier
 from materializers.evaluation.explanations import Explanations
+from materializers.evaluation.metric import Metric
 from materializers.picture_sheet import places_of
+from steps.evaluation.evaluate import examine
 from steps.evaluation.examined import Examined
 from steps.evaluation.explanations.answers import explain_answers
 from steps.evaluation.explanations.assess import (
     IMPORTANCE,
     SHEET,
     assess_explanations,
+    completeness_error,
     measure_deletion,
+    measure_randomization,
 )
+from steps.evaluation.explanations.randomization import random_network
 from steps.evaluation.explanations.settings import ExplanationsSettings
+from steps.evaluation.settings import EvaluateSettings
+from steps.evaluation.torch_network import Logits, load_network
 from tests.steps.evaluation.explanations.examples import (
     SHARE,
     Corner,
     Deaf,
-    examined,
     served,
-    with_light_corner,
+    with_checked_corner,
 )
 from tests.steps.training.examples import dataset, splits, trained
 
@@ -42,7 +48,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Examined:
     """A tiny classifier that learnt enough, with its answers on twelve pictures."""
     pictures = dataset()
     classifier = trained(tmp_path_factory.mktemp("model"), epochs=6, learning_rate=0.01)
-    return examined(classifier, pictures, splits(pictures))
+    return examine(classifier, pictures, splits(pictures), EvaluateSettings())
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +149,7 @@ def test_only_a_network_whose_explanations_hold_passes_the_limit(
     model: Examined, tmp_path: Path, network: Corner | Deaf, passes: bool
 ) -> None:
     """One that looks at a corner does; one that ignores its input has nothing to explain."""
-    pixels, answered = with_light_corner(12), np.ones(12, dtype=np.int64)
+    pixels, answered = with_checked_corner(12), np.ones(12, dtype=np.int64)
     given = explain_answers(network, np.arange(12), pixels, answered, steps=8)
     settings = QUICK.model_copy(update={"deleted_share": SHARE})
     found = measure_deletion(replace(model, predictor=served(network, tmp_path)), given, settings)
@@ -153,6 +159,27 @@ def test_only_a_network_whose_explanations_hold_passes_the_limit(
     assert given.cam is None
     assert found.grad_cam is None
     assert found.margin_grad_cam is None
+
+
+def test_explanations_of_a_network_that_learnt_nothing_are_no_better_than_random(model: Examined) -> None:
+    """They point at outlines and texture too, but not at those that the trained one answers by."""
+    pixels, everything = model.pixels(range(12)), np.arange(12)
+
+    def margin(network: Logits) -> float:
+        explained = explain_answers(network, everything, pixels, model.predicted, steps=8)
+        return measure_deletion(model, explained, QUICK).margin.value or 0
+
+    assert margin(random_network(model.classifier.record, 0)) < 0.02
+    assert margin(load_network(model.classifier)) > 0.1
+
+
+def test_a_network_that_ignores_its_input_makes_up_no_number(model: Examined, tmp_path: Path) -> None:
+    """Its explanations have no order that could be like another, and no logit that could be missed."""
+    pixels, answered = model.pixels(range(12)), np.ones(12, dtype=np.int64)
+    explained = explain_answers(Deaf(), np.arange(12), pixels, answered, steps=2)
+    compared = measure_randomization(model, explained, QUICK)
+    assert compared.order == compared.sizes == Metric(value=None, n=0)
+    assert completeness_error(replace(model, predictor=served(Deaf(), tmp_path)), explained) is None
 
 
 def refused(model: Examined, settings: ExplanationsSettings = QUICK) -> str:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from serving.model_directory import Preprocessing
 from steps.evaluation.explanations import attributions
 from steps.evaluation.explanations.attributions import (
+    blurred,
     grad_cam,
     integrated_gradients,
     last_map_layer,
-    mean_colours,
 )
 from steps.evaluation.torch_network import Logits
 from steps.training.networks.network import build_network
-from tests.steps.evaluation.explanations.examples import CORNER, Corner, with_light_corner
+from tests.steps.evaluation.explanations.examples import CORNER, Corner, with_checked_corner
 from tests.steps.training.examples import settings
 
 # Architecture, side of the pictures, the layer that Grad-CAM explains; None: there is none.
@@ -51,32 +51,47 @@ def noise(count: int, side: int = 16) -> np.ndarray:
 
 
 def test_integrated_gradients_sum_to_the_difference_of_the_logits() -> None:
-    """Of the picture and of its mean colour, for the class that was asked for."""
+    """Of the picture and of the blurred one, for the class that was asked for."""
     explained, pixels, answered = network(), noise(6), np.array([0, 1, 2, 2, 1, 0])
-    maps = integrated_gradients(explained, pixels, answered, steps=200)
-    shown, missing = (
-        explained(torch.from_numpy(each.copy())).numpy()[np.arange(6), answered]
-        for each in (pixels, mean_colours(pixels))
+    missing = blurred(pixels)
+    maps = integrated_gradients(explained, pixels, missing, answered, steps=200)
+    whole, without = (
+        explained(torch.from_numpy(each)).numpy()[np.arange(6), answered] for each in (pixels, missing)
     )
-    assert np.abs(shown - missing).min() > 1e-4
-    np.testing.assert_allclose(maps.sum(axis=(1, 2)), shown - missing, rtol=0.02, atol=1e-5)
+    assert np.abs(whole - without).min() > 1e-4
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), whole - without, rtol=0.02, atol=1e-5)
 
 
-def test_a_pixel_of_the_mean_colour_adds_nothing() -> None:
+@pytest.mark.parametrize("side", [28, 224])
+def test_what_is_missing_has_no_texture_and_no_outline(side: int) -> None:
+    """At any size: squares are gone, and a disc fades into its background; its colour stays where it was."""
+    rows = np.arange(side)
+    squares = np.add.outer(rows * 28 // side, rows * 28 // side) % 2 * 200
+    disc = np.where(np.hypot(*np.meshgrid(rows - side / 2, rows - side / 2)) < side / 3, 250, 0)
+    pixels = np.stack([squares, disc])[..., None].repeat(3, axis=3).astype(np.uint8)
+    missing = blurred(pixels).astype(int)
+    middle = slice(side // 4, -side // 4)
+    assert np.ptp(missing[0, middle, middle]) < 40
+    assert np.abs(np.diff(missing[1], axis=0)).max() < 250 / 2
+    assert missing[1, side // 2, side // 2].min() > 200
+    assert missing[1, 0, 0].max() < 10
+
+
+def test_a_pixel_that_blurring_leaves_as_it_is_adds_nothing() -> None:
     """It is what a missing pixel is."""
-    pixels = with_light_corner(3)
-    pixels[:, 9, 9] = mean_colours(pixels)[:, 9, 9]
-    pixels[:, 9, 9] = mean_colours(pixels)[:, 9, 9]  # the first change may have moved the mean
-    maps = integrated_gradients(network(), pixels, np.zeros(3, dtype=np.int64), steps=8)
-    assert (maps[:, 9, 9] == 0).all()
-    assert np.count_nonzero(maps[:, 9]) > 30
+    pixels = np.full((1, 16, 16, 3), 90, dtype=np.uint8)
+    pixels[:, :4, :4] = 200
+    missing = blurred(pixels)
+    maps = integrated_gradients(network(), pixels, missing, np.array([1]), steps=8)
+    assert (maps[:, 12:, 12:] == 0).all()
+    assert np.count_nonzero(maps[:, :4, :4]) > 5
 
 
 def test_the_corner_that_decides_has_all_the_attribution() -> None:
     """Positive where it speaks for the answer, negative where it speaks against it."""
-    pixels = with_light_corner(4)
+    pixels = with_checked_corner(4)
     for answer, sign in ((1, 1), (0, -1)):
-        maps = integrated_gradients(Corner(), pixels, np.full(4, answer), steps=4)
+        maps = integrated_gradients(Corner(), pixels, blurred(pixels), np.full(4, answer), steps=4)
         assert (sign * maps[:, :CORNER, :CORNER] > 0).all()
         assert (maps[:, CORNER:] == 0).all()
 
@@ -89,7 +104,7 @@ def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch, pixels_at_a_tim
     assert layer is not None
 
     def maps() -> tuple[np.ndarray, np.ndarray]:
-        gradients = integrated_gradients(explained, pixels, answered, steps=4)
+        gradients = integrated_gradients(explained, pixels, blurred(pixels), answered, steps=4)
         return gradients, grad_cam(explained, layer, pixels, answered)
 
     whole = maps()
@@ -108,14 +123,14 @@ class Bright(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, images: Tensor) -> Tensor:
-        places = self.relu(self.convolution(images.permute(0, 3, 1, 2).float()) - 150)
+        places = self.relu(self.convolution(images.permute(0, 3, 1, 2).float()) - 120)
         found = places.mean(dim=(2, 3))
         return torch.cat([-found, found], dim=1)
 
 
 def test_grad_cam_is_highest_where_the_network_found_its_reason() -> None:
     """As large as the picture, and against the answer where the class is the other one."""
-    explained, pixels = Bright(), with_light_corner(4)
+    explained, pixels = Bright(), with_checked_corner(4)
     for answer, sign in ((1, 1), (0, -1)):
         maps = sign * grad_cam(explained, explained.relu, pixels, np.full(4, answer))
         assert maps.shape == (4, 16, 16)

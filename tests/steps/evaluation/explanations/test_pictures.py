@@ -22,9 +22,11 @@ from steps.evaluation.explanations.pictures import (
 def shown(count: int, height: int, width: int, *, cam: bool = True) -> ExplainedAnswers:
     """Noise, which no PNG makes small."""
     generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     return ExplainedAnswers(
         positions=np.arange(count),
-        pixels=generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8),
+        pixels=pixels,
+        missing=pixels,
         answered=np.zeros(count, dtype=np.int64),
         gradients=generator.normal(size=(count, height, width)),
         cam=generator.normal(size=(count, height, width)) if cam else None,
@@ -111,9 +113,9 @@ def test_a_map_of_zeros_and_one_of_a_single_pixel_are_drawn(attribution: np.ndar
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_the_chart_of_features_is_a_small_png(count: int) -> None:
-    """One bar and twenty; the longer bars fill more."""
+    """One bar and twenty; a name that would be a broken formula is a name."""
     importance = [
-        FeatureImportance(dimension=row, importance=1.0, share=0.5 / (1 + row), label="tops")
+        FeatureImportance(dimension=row, importance=1.0, share=0.5 / (1 + row), label="$tops^$")
         for row in range(count)
     ]
     png = importance_picture(importance)

@@ -1,15 +1,13 @@
 """A network that learnt nothing gives other explanations, and the comparison says so."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from materializers.classifier import Classifier
-from steps.evaluation.explanations.attributions import integrated_gradients
-from steps.evaluation.explanations.randomization import random_network, similarities, with_random_head
+from steps.evaluation.explanations.attributions import blurred, integrated_gradients
+from steps.evaluation.explanations.randomization import random_network, similarities
 from steps.evaluation.torch_network import Logits, load_network
 from tests.steps.training.examples import trained
 
@@ -59,26 +57,12 @@ def test_nothing_that_was_learnt_is_left(classifier: Classifier) -> None:
     assert same == {"network.mean", "network.deviation"}
 
 
-def test_a_random_head_leaves_the_trained_network_as_it_is(classifier: Classifier) -> None:
-    """The mixed one has the trained backbone."""
-    network = load_network(classifier)
-    before = weights(network)
-    random = random_network(classifier.record, 0)
-    mixed = weights(with_random_head(network, random))
-    for name, tensor in weights(network).items():
-        assert torch.equal(tensor, before[name])
-        source = weights(random) if name.startswith("network.head.") else before
-        assert torch.equal(mixed[name], source[name])
-
-
-def test_random_weights_give_other_explanations(classifier: Classifier, tmp_path: Path) -> None:
-    """Less like the trained network's than those of one that learnt the same from another seed."""
+def test_random_weights_give_other_explanations(classifier: Classifier) -> None:
+    """Those of the trained network, taken with more steps, are the same."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
-    answered = np.zeros(8, dtype=np.int64)
+    missing, answered = blurred(pixels), np.zeros(8, dtype=np.int64)
     network = load_network(classifier)
-    ours = integrated_gradients(network, pixels, answered, steps=8)
-    random = random_network(classifier.record, 0)
-    for other in (random, with_random_head(network, random)):
-        theirs = integrated_gradients(other, pixels, answered, steps=8)
-        assert np.abs(similarities(ours, theirs)).mean() < 0.4
-    assert similarities(ours, integrated_gradients(network, pixels, answered, steps=16)).min() > 0.9
+    ours = integrated_gradients(network, pixels, missing, answered, steps=8)
+    theirs = integrated_gradients(random_network(classifier.record, 0), pixels, missing, answered, steps=8)
+    assert np.abs(similarities(ours, theirs)).mean() < 0.3
+    assert similarities(ours, integrated_gradients(network, pixels, missing, answered, steps=16)).min() > 0.9

@@ -1,0 +1,112 @@
+"""docs/gate.md says of metrics, policy, power and log what the code does; its commands test_readme runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import yaml
+
+from actions.logged import LOGGED
+from pipelines.config import load_config
+from steps.evaluation.catalogue import CATALOGUE
+from steps.evaluation.comparison.paired import power_if_equal
+from steps.evaluation.comparison.settings import ComparisonSettings
+from steps.evaluation.policy import Rule
+from tests.pages import rows_of, text_of, yaml_blocks_of
+from tests.shrunk.delivery import PROJECT
+
+PAGE = text_of("docs/gate.md")
+
+
+def section(title: str) -> str:
+    """What stands below a heading, up to the next one of its kind."""
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_every_metric_is_listed_with_its_direction_and_what_it_needs() -> None:
+    """The tables are the catalogue, in its order."""
+    better = {">=": "more", "<=": "less"}
+    listed = [
+        (name.strip("`"), way, None if needs == "–" else needs.strip("`"))
+        for name, meaning, way, needs in rows_of(section("What is measured"))
+        if meaning
+    ]
+    assert listed == [(name, better[entry.direction], entry.needs) for name, entry in CATALOGUE.items()]
+
+
+def test_every_key_of_a_rule_is_explained() -> None:
+    """What a line of the policy may say, and what counts where it does not."""
+    rows = {key.strip("`"): default for key, _, default in rows_of(section("A line of the policy"))}
+    assert set(rows) == {"the name", *Rule.model_fields}
+    for name, field in Rule.model_fields.items():
+        if not field.is_required():
+            assert rows[name].strip("`") == str(field.default).lower(), name
+
+
+def test_the_lines_shown_are_lines_of_a_policy(tmp_path: Path) -> None:
+    """They are accepted, and the first is the product's."""
+    (shown,) = yaml_blocks_of("docs/gate.md")
+    (tmp_path / "shown.yaml").write_text(shown)
+    rules = load_config(tmp_path / "shown.yaml", ()).policy.rules
+    assert (rules["digital_recall"].metric, rules["digital_recall"].min_n) == ("recall", 100)
+    assert rules["fairness_gap"] == load_config(None, ()).policy.rules["fairness_gap"]
+
+
+def test_every_setting_of_the_comparison_is_named() -> None:
+    """With the product's margins, in points, and error rate."""
+    table = "".join(" ".join(row) for row in rows_of(section("Against the version in production")))
+    assert set(ComparisonSettings.model_fields) <= set(re.findall(r"`(\w+)`", table))
+    policy = load_config(None, ()).policy
+    compared = policy.comparison
+    assert f"a loss of {100 * compared.margin:g} points or more" in table
+    assert f"a loss of more than {100 * compared.class_margin:g} points" in table
+    assert f"α {100 * compared.alpha:g} %" in table
+    assert f"(`min_n`, {compared.min_n})" in PAGE
+    demo = load_config(PROJECT / "configs" / "demo", ()).policy.comparison
+    assert f"as the demo does ({100 * demo.margin:g} points)" in PAGE
+
+
+def test_the_power_is_that_of_the_test() -> None:
+    """Every percentage of the table."""
+    head = re.search(r"^\| test pictures \|(.+)\|$", PAGE, re.M)
+    assert head
+    shares = [int(share) / 100 for share in re.findall(r"(\d+) %", head[1])]
+    rows = [
+        row for row in rows_of(section("Against the version in production")) if len(row) == 1 + len(shares)
+    ]
+    assert len(rows) == 5
+    settings = ComparisonSettings()
+    for size, *percentages in rows:
+        n = int(size.replace(",", ""))
+        powers = [power_if_equal(n, round(n * share), settings.margin, settings.alpha) for share in shares]
+        assert percentages == [f"{100 * power:.0f} %" for power in powers], size
+
+
+def test_every_act_that_is_logged_is_named() -> None:
+    """Those of persons, and those that the steps and the rollback record."""
+    named = re.search(r"Logged are (.+?);", PAGE)
+    assert named
+    recorded = {act for act, _ in LOGGED.values()} | acts_recorded_by_steps()
+    assert set(re.findall(r"`([\w-]+)`", named[1])) == recorded
+
+
+def acts_recorded_by_steps() -> set[str]:
+    """The first argument of each call of ``record`` below ``steps/``."""
+    found = set()
+    for path in (PROJECT / "steps").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "record":
+                found |= {
+                    each.value
+                    for each in ast.walk(node.args[0])
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                }
+    return found
+
+
+def test_the_approval_settings_are_named() -> None:
+    """Each key of configs/approval.yaml."""
+    settings = yaml.safe_load((PROJECT / "configs" / "approval.yaml").read_text())["approval"]
+    assert all(f"`approval.{key}`" in section("Who may do what") for key in settings)

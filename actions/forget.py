@@ -32,6 +32,7 @@ from steps.data.erasing import (
     erase_from_quarantine,
     erase_from_references,
     erase_from_report,
+    erase_from_sheets,
     found_in_shards,
     marks_of,
     remove_parts,
@@ -177,6 +178,7 @@ def _erase_once(
         erased.pages += erase_from_report(
             store, artifact.uri, kind, erased.notes, versions=versions, related=artifact.run_id in runs
         )
+    erased.pages += erase_from_sheets(store, erased.notes)
     erased.pages += erase_from_references(store, erased.notes)
     erased.found = search_store(store, marks_of(erased.notes), digests_of(erased.notes))
     if remove_parts(store, erased.found.places):

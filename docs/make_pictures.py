@@ -114,7 +114,7 @@ class Browser:
         Args:
             name: the file's.
             fit: selects the element.
-            until: the words of a heading at which the picture ends.
+            until: the first words of a heading at which the picture ends.
 
         Raises:
             RuntimeError: the picture is larger than a README should load.
@@ -126,7 +126,8 @@ class Browser:
                 self.evaluate(f"JSON.stringify(document.querySelector('{fit}').getBoundingClientRect())")
             )
             if until is not None:
-                heading = f"[...document.querySelectorAll('h2')].find(e => e.textContent === '{until}')"
+                begins = f"e => e.textContent.startsWith('{until}')"
+                heading = f"[...document.querySelectorAll('h2')].find({begins})"
                 box["height"] = self.evaluate(f"{heading}.getBoundingClientRect().top") - box["y"]
             clip = {"clip": {**{key: box[key] for key in ("x", "y", "width", "height")}, "scale": 1}}
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, **clip)
@@ -313,7 +314,7 @@ def dashboard_pictures(page: Browser, home: Path, url: str) -> None:
     page.save("dashboard.png")
     verdict = next((home / "zenml" / "shutterline" / "artifacts" / "gate" / "verdict").rglob("page.html"))
     page.open(verdict.as_uri(), width=900, height=1100)
-    page.save("verdict.png", fit="body")
+    page.save("verdict.png", fit="body", until="Comparison")
 
 
 def main() -> None:

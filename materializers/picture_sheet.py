@@ -74,7 +74,7 @@ def _opened(png: bytes) -> PngImagePlugin.PngImageFile:
     try:
         image = Image.open(io.BytesIO(png), formats=("PNG",))
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedArtifact(f"A picture of a report is no PNG: {error}") from error
     if not isinstance(image, PngImagePlugin.PngImageFile):
         raise DamagedArtifact("A picture of a report is no PNG.")

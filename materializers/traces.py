@@ -126,9 +126,7 @@ def search_file(
     found, passed_over = False, list[str]()
     for picture in chain((data,), _inline(data)):
         try:
-            found = (
-                found or finds(picture, marks) or finds(_pixels(picture), marks) or _says(picture, digests)
-            )
+            found = found or finds(picture, marks) or finds(_pixels(picture), marks) or says(picture, digests)
         except Opaque as error:
             passed_over.append(str(error))
     return Searched(found, tuple(passed_over))
@@ -159,7 +157,7 @@ def _pixels(data: bytes) -> bytes:
         raise Opaque(f"a PNG that cannot be decoded ({error})") from error
 
 
-def _says(data: bytes, digests: Collection[str]) -> bool:
+def says(data: bytes, digests: Collection[str]) -> bool:
     """Whether this is a sheet of thumbnails that says that it shows one of these pictures."""
     if not digests or not data.startswith(PNG):
         return False

@@ -20,13 +20,14 @@ from materializers.quarantine import blobs_folder, page_uri, read_rows, write_ro
 from materializers.report import Report, ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import SHARDS_FOLDER, layout, shard_uri
-from materializers.store_files import relative, remove_file, stored_file, walk_files
-from materializers.traces import finds
+from materializers.store_files import DELIVERIES, relative, remove_file, stored_file, walk_files
+from materializers.traces import finds, says
 from steps.data.searching import is_one_of, shard_at
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
+PNG = ".png"
 THUMBNAILS_FILE = "thumbnails.png"
 """Beside a dataset's manifest."""
 
@@ -203,6 +204,30 @@ def erase_from_report(
         else:
             write_blob(store, place, png)
     return len(touched)
+
+
+def erase_from_sheets(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:
+    """Take these pictures out of every other sheet that says that it shows them.
+
+    Such as those of an evaluation that an experiment tracker has whose artifacts lie below the store's root.
+    Deliveries are left as they were brought.
+
+    Args:
+        store: where they lie.
+        notes: of the pictures.
+
+    Returns:
+        How many sheets were drawn anew.
+    """
+    digests, drawn = digests_of(notes), 0
+    for file in walk_files(store, str(store.path)):
+        if not file.uri.endswith(PNG) or relative(store, file.uri).startswith(f"{DELIVERIES}/"):
+            continue
+        before = read_blob(store, file.uri)
+        if says(before, digests) and (after := erase_from_sheet(before, digests)) is not None:
+            write_blob(store, file.uri, after)
+            drawn += 1
+    return drawn
 
 
 def erase_from_references(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import io
+import math
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from PIL import Image
 from zenml import step
 
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
 from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset
-from materializers.report import json_digest
+from materializers.picture_sheet import places_of
+from materializers.report import json_digest, render_page
 from materializers.splits import TEST, Splits
 from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 from steps.evaluation.settings import EvaluateSettings
 
 if TYPE_CHECKING:
+    from materializers.evaluation.comparison import Comparison
     from materializers.evaluation.metric import Section
     from steps.evaluation.examined import Examined
 
-CONFUSION, ROC = "confusion_matrix", "roc_curves"
+CONFUSION, ROC, COMPARED = "confusion_matrix", "roc_curves", "compared_with_champion"
 NOT_IN_A_METRIC_NAME = re.compile(r"[^\w.\- ]")
 """What MLflow refuses in the name of a metric."""
+LONGEST_METRIC_NAME = 250
+"""Characters that MLflow takes."""
 EVALUATION_TAG = "evaluation_sent"
 """Of a run that has a whole evaluation: the report's digest. Written last."""
 
@@ -150,8 +155,50 @@ def assess_parts(
     return {name: part for name, (part, _) in assessed.items()}, pictures
 
 
+def comparison_pictures(compared: dict[str, Comparison]) -> dict[str, bytes]:
+    """The difference to the champion on all rows and their parts, as far as there is one."""
+    from steps.evaluation.comparison.forest_picture import forest_picture
+
+    champion = compared.get("champion")
+    return {COMPARED: forest_picture(champion)} if champion is not None and champion.overall else {}
+
+
+def tracked_metrics(report: EvaluationReport) -> dict[str, float]:
+    """Every number that a policy can have a rule on, under the name that the experiment tracker has it by.
+
+    Args:
+        report: an evaluation.
+
+    Returns:
+        ``test_METRIC``, or ``test_METRIC/SUBJECT`` of a class, a group or a corruption, as far as it is a
+        finite number; and latency and size, which are the model's, also by their own names.
+    """
+    own: dict[str, float | None] = {**report.latency_ms, "model_bytes": float(report.model_bytes)}
+    for each in report.measured():
+        of = "" if each.subject is None else "/" + NOT_IN_A_METRIC_NAME.sub("_", each.subject)
+        own[f"test_{each.metric}{of}"[:LONGEST_METRIC_NAME]] = (
+            None if each.value is None else each.value.value
+        )
+    return {name: value for name, value in own.items() if value is not None and math.isfinite(value)}
+
+
+def _write_artifacts(report: EvaluationReport, folder: Path) -> None:
+    """Write the report, its pictures and its page as the experiment tracker keeps them.
+
+    The page has the charts alone: what shows photographs says so where it is a file of its own, and one that
+    is forgotten can be taken out of that.
+    """
+    for name, data in report.pictures.items():
+        (folder / name).mkdir()
+        (folder / name / f"{name}.png").write_bytes(data)
+    charts = {name: data for name, data in report.pictures.items() if places_of(data) == {}}
+    page = render_page(report.template, report, charts, room=report.picture_bytes)
+    (folder / "evaluation_report.html").write_text(page, encoding="utf-8")
+    (folder / "evaluation_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+
+
 def track(report: EvaluationReport) -> None:
-    """Log the test metrics and pictures to the MLflow run that is open; without one, nothing is logged.
+    """Log numbers, pictures and page to the MLflow run that is open; without one, nothing is logged.
 
     What an attempt before has sent to this run is not there twice. Sent last is ``evaluation_sent``.
     """
@@ -161,22 +208,10 @@ def track(report: EvaluationReport) -> None:
 
     if mlflow.active_run() is None:
         return
-    values = {
-        "test_accuracy": report.accuracy.value,
-        "test_f1_macro": report.f1_macro.value,
-        "test_roc_auc_macro": report.roc_auc_macro.value,
-        **report.latency_ms,
-        "model_bytes": float(report.model_bytes),
-    }
-    for label, of_class in report.per_class.items():
-        name = NOT_IN_A_METRIC_NAME.sub("_", label)
-        values[f"test_precision/{name}"] = of_class.precision.value
-        values[f"test_recall/{name}"] = of_class.recall.value
-        values[f"test_f1_score/{name}"] = of_class.f1_score.value
-    log_metrics((name, value, 0) for name, value in values.items() if value is not None)
-    mlflow.log_text(report.model_dump_json(indent=2), "evaluation_report.json")
-    for name, data in report.pictures.items():
-        mlflow.log_image(Image.open(io.BytesIO(data)), f"{name}/{name}.png")
+    log_metrics((name, value, 0) for name, value in tracked_metrics(report).items())
+    with tempfile.TemporaryDirectory(prefix="shutterline-evaluation-") as folder:
+        _write_artifacts(report, Path(folder))
+        mlflow.log_artifacts(folder)
     mlflow.set_tag(EVALUATION_TAG, report.digest)
 
 
@@ -199,7 +234,6 @@ def evaluate(
     if classifier is None or dataset is None or splits is None:
         return None
     from steps.evaluation.comparison.assess import assess_comparisons
-    from steps.evaluation.comparison.forest_picture import forest_picture
     from steps.tracker import send
 
     examined = examine(classifier, dataset, splits, settings)
@@ -212,7 +246,6 @@ def evaluate(
         anchor=anchor,
         test_set=report.test_set or "",
     )
-    drawn = {f"{name}_comparison": forest_picture(one) for name, one in compared.items() if one.overall}
-    report = report.model_copy(update=compared).with_pictures(drawn)
+    report = report.model_copy(update=compared).with_pictures(comparison_pictures(compared))
     send("this evaluation", lambda: track(report))
     return report

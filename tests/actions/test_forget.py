@@ -379,6 +379,30 @@ def test_a_report_does_not_show_any_more_what_was_set_aside(disk: LocalArtifactS
     assert places_of(shown[gone]) == {}
 
 
+def test_a_sheet_that_a_tracker_keeps_in_the_store_does_not_show_it_any_more(
+    store: BaseArtifactStore,
+) -> None:
+    """Copies of an evaluation's pictures lie beside no report; what is no sheet of ours stays as it is."""
+    world = World.made(store)
+    folder = f"{str(store.path).rstrip('/')}/mlflow_artifacts/1/worst_mistakes"
+    sheet = thumbnail_sheet(dataset(0, GONE))
+    before = {
+        "worst_mistakes.png": sheet,
+        "chart.png": png(7, 64),
+        "torn.png": sheet[:200],
+        "bomb.png": bomb(),
+    }
+    for name, data in before.items():
+        write_blob(store, f"{folder}/{name}", data)
+    world.erase()
+    after = {name: read_blob(store, f"{folder}/{name}") for name in before}
+    assert [name for name in before if after[name] != before[name]] == ["worst_mistakes.png"]
+    places = places_of(after["worst_mistakes.png"])
+    assert places is not None
+    assert set(places) == {picture_digest(photograph(0))}
+    assert not _shows(after["worst_mistakes.png"], np.asarray(thumbnail(photograph(GONE))))
+
+
 @pytest.mark.parametrize(
     ("ids", "said"),
     [

@@ -1,5 +1,8 @@
 """Evaluation runs the directory that would be served, on test pictures alone."""
 
+import base64
+import math
+import re
 import shutil
 from pathlib import Path
 
@@ -8,15 +11,27 @@ import pytest
 
 from materializers.classifier import Classifier
 from materializers.errors import DamagedArtifact
+from materializers.evaluation.metric import Metric
 from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset, Picture
+from materializers.picture_sheet import places_of
 from materializers.splits import Splits
 from pipelines.config import load_config
 from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Prediction, Predictor
 from serving.preprocess import decode
+from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
 from steps.evaluation.comparison.settings import ComparisonSettings
-from steps.evaluation.evaluate import evaluate, examine, report_on, track
+from steps.evaluation.evaluate import (
+    comparison_pictures,
+    evaluate,
+    examine,
+    report_on,
+    track,
+    tracked_metrics,
+)
+from steps.evaluation.settings import EvaluateSettings
+from tests.materializers.examples import full_evaluation_report
 from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.steps.tracking_run import tracking_run
 from tests.steps.training.examples import CLASSES, dataset, splits, trained
@@ -177,4 +192,117 @@ def test_test_metrics_and_pictures_are_logged(report: EvaluationReport, tmp_path
     assert logged["test_accuracy"] == pytest.approx(report.accuracy.value)
     assert logged["test_recall/dark"] == pytest.approx(report.per_class["dark"].recall.value)
     assert logged["model_bytes"] == report.model_bytes
-    assert {"confusion_matrix", "roc_curves", "evaluation_report.json"} <= names
+    assert {"confusion_matrix", "roc_curves", "evaluation_report.json", "evaluation_report.html"} <= names
+
+
+def test_every_measured_number_is_logged(tmp_path: Path) -> None:
+    """Of classes, groups and corruptions too, by names that MLflow takes; latency by the name of before."""
+    import mlflow
+
+    report = full_evaluation_report("tops & <skirts>")
+    with tracking_run(tmp_path) as run_id:
+        track(report)
+        logged = mlflow.MlflowClient().get_run(run_id).data.metrics
+    for each in report.measured():
+        if each.value is not None and each.value.value is not None and each.subject is None:
+            assert logged[f"test_{each.metric}"] == pytest.approx(each.value.value), each
+    assert report.cost is not None and report.cost.latency_p99_ms is not None
+    assert logged["latency_p99_ms"] == report.cost.latency_p99_ms.value == logged["test_latency_p99_ms"]
+    for name in (
+        "test_roc_auc/tops _ _skirts_",
+        "test_worst_group_accuracy/tops _ _skirts__tops _ _skirts_",
+        "test_corruption_relative_accuracy_of/blur",
+        "test_adversarial_accuracy/FGSM 2_255",
+        "test_invariance/flip",
+        "test_class_harm/bags",
+    ):
+        assert (name in logged) == (name != "test_class_harm/bags"), name  # too few rows: no number
+
+
+def test_a_number_that_is_none_is_not_logged() -> None:
+    """Nor one that is infinite; a name is as long as MLflow takes."""
+    undefined = Metric(value=None, n=0)
+    report = full_evaluation_report("long " * 100).model_copy(
+        update={"roc_auc_macro": undefined, "f1_macro": undefined.model_copy(update={"value": math.inf})}
+    )
+    found = tracked_metrics(report)
+    assert "test_accuracy" in found
+    assert not {"test_roc_auc_macro", "test_f1_macro"} & found.keys()
+    assert max(map(len, found)) == 250
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_an_attempt_after_a_broken_one_logs_nothing_twice(report: EvaluationReport, tmp_path: Path) -> None:
+    """Every metric has one value, whoever sent it."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        track(report)
+        track(report)
+        history = mlflow.MlflowClient().get_metric_history(run_id, "test_accuracy")
+    assert len(history) == 1
+
+
+@pytest.fixture(scope="module")
+def whole(classifier: Classifier) -> EvaluationReport:
+    """A report with everything on that needs no service, of few pictures, and a comparison with itself."""
+    pictures = dataset(per_class=60)
+    groups = splits(pictures)
+    quick = {"bootstrap_resamples": 100}
+    settings = EvaluateSettings.model_validate(
+        QUICK.model_dump(mode="json")
+        | {
+            "unknown": {"pictures": 36, "min_pictures": 20, **quick},
+            "slices": {"min_n": 2, "sensitive": ["source"], "min_class_n": 2, **quick},
+            "robustness": {"pictures": 8, "severities": [1, 5], "attacked_pictures": 4, "pgd_steps": 2},
+            "explanations": {
+                "pictures": 12,
+                "randomized_pictures": 2,
+                "shown": 2,
+                "steps": 8,
+                "resamples": 100,
+            },
+            "behaviour": {"pictures": 12, "min_n": 2, "easy_list": groups.image_ids("test")[:10]},
+        }
+    )
+    examined = examine(classifier, pictures, groups, settings)
+    measured = report_on(examined, groups, settings)
+    names = np.array(CLASSES, dtype=object)
+    answers = Answers(names[examined.predicted], tuple(CLASSES))
+    rows = Rows(names[examined.true], golden=examined.true == 0, new=examined.true == 1)
+    champion = compare(rows, answers, Other(answers, version="1", model="ab" * 32), ComparisonSettings())
+    compared = {"champion": champion, "anchor": champion.model_copy(update={"against": "anchor"})}
+    return measured.model_copy(update=compared).with_pictures(comparison_pictures(compared))
+
+
+def test_the_page_of_a_whole_evaluation_shows_every_picture_and_is_below_3_mb(
+    whole: EvaluationReport,
+) -> None:
+    """Of a real model: every part that was assessed has its heading, every picture stands in a part."""
+    page = whole.page()
+    assert len(page.encode()) < 3_000_000
+    assert page.count("<img ") == len(whole.pictures) >= 12
+    assert "<h2>Pictures" not in page
+    for heading in ("Comparison with", "Unknown", "Robustness", "Explanations", "Behaviour", "Slices"):
+        assert f"<h2>{heading}" in page, heading
+    assert max(map(len, whole.pictures.values())) < 150_000
+
+
+def test_explanations_are_logged_under_the_names_of_the_product(
+    whole: EvaluationReport, tmp_path: Path
+) -> None:
+    """As files that still say which pictures they show, so that one can be erased; the page shows none."""
+    import mlflow
+
+    with tracking_run(tmp_path) as run_id:
+        track(whole)
+        artifacts = Path(mlflow.MlflowClient().download_artifacts(run_id, "", str(tmp_path)))
+        for name in ("feature_importance", "model_explainability_reports", "compared_with_champion"):
+            assert (artifacts / name / f"{name}.png").read_bytes() == whole.pictures[name]
+        page = (artifacts / "evaluation_report.html").read_text()
+    shown = [
+        places_of(base64.b64decode(each)) for each in re.findall(r"data:image/png;base64,([^\"]+)", page)
+    ]
+    assert shown
+    assert all(places == {} for places in shown)
+    assert places_of(whole.pictures["model_explainability_reports"])

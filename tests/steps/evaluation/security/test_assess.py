@@ -1,7 +1,8 @@
 """The section holds what was scanned and what is known of the libraries, and decides nothing by itself."""
 
-from __future__ import hashlib
+from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 import numpy as np

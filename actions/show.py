@@ -100,6 +100,9 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         if result.metrics is not None:
             console.print(f"measured on {result.metrics['n']:,} test pictures that the model never saw")
         console.print(metrics_table(result.full_verdict))
+        for rule in result.full_verdict.rules:
+            if rule.outcome == "passed" and rule.reason:
+                console.print(f"{rule.name}: {rule.reason}")
     line = Text(f"{result.pipeline}: {result.status}")
     if result.version is not None:
         line.append(f", version {result.version}")

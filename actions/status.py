@@ -16,7 +16,7 @@ from materializers.report import Record
 from pipelines.config import Config
 from pipelines.orchestrator import find_orchestrator
 from steps.data.parent import last_version
-from steps.deployment.conclude import live_alias
+from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
 
 SHOWN_RUNS = 10
@@ -51,16 +51,22 @@ def read_status(config: Config) -> Status:
     client, name = Client(), config.product.model
     live = active_deployer().live()
     releases = [release for release in live if release.model_name == name]
+    deployments = tuple(_deployment(release) for release in releases)
+    notes = [
+        note
+        for release, shown in zip(releases, deployments, strict=True)
+        for note in _not_as_released(release, healthy=shown["healthy"])
+    ]
     try:
         versions = read_versions(name)
-        notes, exit_code = tuple(differences(name)), 0
+        notes, exit_code = [*differences(name), *notes], 0
     except ServiceUnreachable as error:
-        versions, notes, exit_code = [], (str(error),), error.exit_code
+        versions, notes, exit_code = [], [str(error), *notes], error.exit_code
     schedules, unfired = _schedules()
     return Status(
         stack=client.active_stack_model.name,
         models=tuple(_model(entry) for entry in versions),
-        deployments=tuple(_deployment(release) for release in releases),
+        deployments=deployments,
         runs=tuple(_runs(name)),
         schedules=schedules,
         model=name,
@@ -84,6 +90,33 @@ def _schedules() -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
     except ShutterlineError as error:
         return (), (str(error),)
     return tuple(schedule.model_dump(mode="json") for schedule in found), (note,) if note else ()
+
+
+def _not_as_released(release: Release, *, healthy: bool) -> list[str]:
+    """In which way a live release runs otherwise than it was released, or is one that nobody released.
+
+    The deployer's record says what is live; the audit log, which nobody edits unseen, has to say the same.
+    """
+    arm, where = release.candidate, f"--environment {release.environment}"
+    if arm is None or not release.recorded:  # what is pending is told elsewhere
+        return []
+    live, found = f"Version {arm.version} is live in {release.environment}", []
+    mend = f"python run.py --rollback {where}, or: python run.py --deploy {where} --version {arm.version}"
+    if not healthy:
+        found.append(
+            f"{live}, but {release.url} does not answer as that version, unaltered: it is down, or was "
+            f"changed past the deployer: {mend}"
+        )
+    try:
+        if arm.signature is not None and not was_logged(release):
+            found.append(
+                f"{live} by the deployer's record, but the audit log has no release of that version on that "
+                "model, verdict and approval: one of them was edited. See python run.py --audit, then: "
+                f"{mend}"
+            )
+    except ShutterlineError as error:
+        found.append(str(error))
+    return found
 
 
 def differences(model_name: str) -> list[str]:

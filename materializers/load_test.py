@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from materializers.evaluation.cost import Cost
 from materializers.report import Report
+from materializers.rule_groups import open_rules
 from materializers.verdict import Outcome, RuleResult
 
 if TYPE_CHECKING:
@@ -33,4 +34,8 @@ class LoadTest(Report):
 
     def reasons(self) -> list[str]:
         """A sentence for each required rule that did not pass."""
-        return [r.sentence() for r in self.rules if r.requirement == "required" and r.outcome != "passed"]
+        return [rule.sentence() for rule in self.open_rules()]
+
+    def open_rules(self) -> list[RuleResult]:
+        """The required rules that did not pass, what refuses first."""
+        return open_rules(self.rules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -34,6 +35,15 @@ def test_every_metric_is_listed_with_its_direction_and_what_it_needs() -> None:
         if meaning
     ]
     assert listed == [(name, better[entry.direction], entry.needs) for name, entry in CATALOGUE.items()]
+
+
+def test_what_is_off_is_said() -> None:
+    """The settings that the product gives no value are those that the page excepts."""
+    excepted = re.search(r"all but (.+) are on", PAGE)
+    assert excepted
+    needed = {entry.needs for entry in CATALOGUE.values() if entry.needs}
+    off = {setting for setting in needed if not attrgetter(setting)(load_config(None, ()))}
+    assert set(re.findall(r"`([\w.]+)`", excepted[1])) == off
 
 
 def test_every_key_of_a_rule_is_explained() -> None:

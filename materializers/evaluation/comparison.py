@@ -76,13 +76,21 @@ class Comparison(Section):
         yield Measured(
             metric=f"accuracy_difference_to_{to}",
             value=None if self.overall is None else self.overall.difference,
-            reason=self.not_assessed or self.nothing_yet,
+            reason=self.not_assessed or self.nothing_yet or self._how_sure(),
             spared=self.nothing_yet is not None,
         )
         if self.against != "anchor":
             yield self._harm("golden_harm", None, self.golden)
             yield self._harm("new_rows_harm", None, self.new_rows)
             yield from self._harm_of_classes()
+
+    def _how_sure(self) -> str:
+        """With what the challenger was compared, and how often an equal one would pass."""
+        what = self.against if self.version is None else f"{self.against}, version {self.version}"
+        power = "" if self.power is None else f"; a model that is exactly as good passes in {self.power:.0%}"
+        times = self.decisions_on_this_test_set
+        used = f"; verdict {times} on this test set" if times > 1 else ""
+        return f"compared with the {what}{power}{used}"
 
     def _harm_of_classes(self) -> Iterator[Measured]:
         if not self.classes:

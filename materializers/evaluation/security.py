@@ -25,7 +25,7 @@ class UnexpectedFile(Record):
 
 
 class BillOfMaterials(Record):
-    """A software bill of materials (CycloneDX) of one lock file; the bill itself lies beside the report."""
+    """A software bill of materials (CycloneDX) of one lock file; the bill itself is in the tracker's run."""
 
     lock: str
     """The lock file, relative to the project."""

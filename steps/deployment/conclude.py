@@ -12,6 +12,7 @@ from typing import Annotated
 
 from zenml import step
 
+from materializers.audit_entry import Act
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
 from materializers.evidence import (
     read_version,
@@ -21,11 +22,11 @@ from materializers.evidence import (
     verify_return,
     was_live_tag,
 )
-from materializers.release import Release
+from materializers.release import Arm, Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
-from steps.registry.audit import PIPELINE, record
+from steps.registry.audit import PIPELINE, has_entry, record
 
 
 def live_alias(environment: str) -> str:
@@ -67,12 +68,7 @@ def _log(release: Release) -> None:
         return
     replaced = release.champion
     subject = {
-        "model": release.model_name,
-        "environment": release.environment,
-        "version": str(arm.version),
-        "model_digest": arm.model_digest,
-        "verdict_digest": arm.verdict.digest,
-        "approval_digest": arm.approval.digest if arm.approval else "none",
+        **_evidence(release, arm),
         "from_version": str(replaced.version) if replaced else "none",
         "since": release.since.isoformat() if release.since else "unknown",
     }
@@ -84,6 +80,29 @@ def _log(release: Release) -> None:
         reason="put back" if release.restored else "released on its verdict",
         once=True,
     )
+
+
+def _evidence(release: Release, arm: Arm) -> dict[str, str]:
+    """What is released where, and on what, as the audit log has it."""
+    return {
+        "model": release.model_name,
+        "environment": release.environment,
+        "version": str(arm.version),
+        "model_digest": arm.model_digest,
+        "verdict_digest": arm.verdict.digest,
+        "approval_digest": arm.approval.digest if arm.approval else "none",
+    }
+
+
+def was_logged(release: Release) -> bool:
+    """Whether the audit log has a release, or a rollback, to exactly this evidence.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    arm, trusted = release.candidate, active_deployer().trusted_keys()
+    acts: tuple[Act, ...] = ("release", "rollback")
+    return arm is None or any(has_entry(act, _evidence(release, arm), trusted) for act in acts)
 
 
 def _is_live(release: Release) -> bool:

@@ -55,6 +55,12 @@ def _write_artifacts(report: EvaluationReport, folder: Path) -> None:
     for name, data in report.pictures.items():
         (folder / name).mkdir()
         (folder / name / f"{name}.png").write_bytes(data)
+    if report.security is not None and report.security.bills:
+        from steps.evaluation.security.assess import bills_of_materials
+
+        (folder / "sbom").mkdir()
+        for name, data in bills_of_materials(report.security.bills).items():
+            (folder / "sbom" / name).write_bytes(data)
     charts = {name: data for name, data in report.pictures.items() if places_of(data) == {}}
     page = render_page(report.template, report, charts, room=report.picture_bytes)
     (folder / "evaluation_report.html").write_text(page, encoding="utf-8")

@@ -136,12 +136,21 @@ def require_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys, *, me
         Refused: it has none, so that it was removed, altered or never written.
         ServiceUnreachable: the artifact store does not answer.
     """
-    if not any(_is_sound(each, act, subject, trusted) for each in read_log(act)):
+    if not has_entry(act, subject, trusted):
         named = ", ".join(f"{key} {value[:12]}" for key, value in subject.items())
         raise Refused(
             f"The audit log has no sound entry of the act {act!r} on {named}: it was removed or altered, or "
             f"the command was cut short before it was logged. See python run.py --audit, then: {mend}"
         )
+
+
+def has_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
+    """Whether the log has an entry of an act, sound and signed, whose subject says at least this.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    return any(_is_sound(each, act, subject, trusted) for each in read_log(act))
 
 
 def _is_sound(logged: LoggedEntry, act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:

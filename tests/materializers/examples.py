@@ -38,6 +38,7 @@ from materializers.evaluation.metric import Metric
 from materializers.evaluation.security import Advisory, AdvisoryAudit
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.image_dataset import ImageDataset, Picture
+from materializers.load_test import LoadTest
 from materializers.predictions import Predictions
 from materializers.release import Arm, Release
 from materializers.reproduction import Compared, Reproduction, TensorDifference, WeightsDifference
@@ -316,6 +317,24 @@ def full_evaluation_report(name: str = "tops") -> EvaluationReport:
     return short.model_copy(update=parts).with_pictures(
         {each: png(number, 100) for number, each in enumerate(pictures, 20)}
     )
+
+
+def load_test(**known: Any) -> LoadTest:
+    """Version 3 in staging, which is too slow."""
+    about: dict[str, Any] = {
+        "model_name": MODEL,
+        "version": 3,
+        "model": MODEL_DIGEST,
+        "environment": "staging",
+        "url": "http://127.0.0.1:8080/seldon/shutterline/product-classifier/api/v1.0/predictions",
+        "outcome": "refused",
+        "rules": (
+            rule(0.0, 0.0, "<=", rule="request_errors", n=120),
+            rule(612.5, 500, "<=", rule="latency_p99_ms", interval=(590.0, 640.0), n=120),
+        ),
+        "cost": every_part()["cost"],
+    }
+    return LoadTest(**(about | known)).with_pictures({"cost": png(5, 100)})
 
 
 def data_diff() -> DataDiff:

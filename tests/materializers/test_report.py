@@ -14,6 +14,7 @@ from zenml.enums import VisualizationType
 
 from materializers.erasure import PassedOver
 from materializers.errors import DamagedArtifact
+from materializers.evaluation.cost import Cost
 from materializers.report import (
     PAGE_PICTURE_BYTES,
     Report,
@@ -35,6 +36,10 @@ REPORTS: dict[str, Report] = {
     "verdict not assessed": examples.verdict(examples.rule(None), outcome="not_assessed"),
     "evaluation report": examples.evaluation_report(),
     "full evaluation report": examples.full_evaluation_report(),
+    "load test": examples.load_test(),
+    "load test not assessed": examples.load_test(
+        cost=Cost(not_assessed="nobody answered"), outcome="not_assessed", rules=(examples.rule(None),)
+    ),
     "data report": examples.data_report(),
     "screening": examples.screening(),
     "split report": examples.split_report(),
@@ -220,6 +225,8 @@ def test_every_page_is_complete_small_and_harmless(report: Report) -> None:
         ("verdict not assessed", "Not assessed"),
         ("evaluation report", "Accuracy 0.934"),
         ("full evaluation report", "Accuracy 0.934"),
+        ("load test", "Version 3 under load: refused"),
+        ("load test not assessed", "Version 3 under load: not assessed"),
         ("data report", "Passed"),
         ("split report", "Passed"),
         ("split report refused", "Refused"),
@@ -256,6 +263,7 @@ def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
         .model_copy(update={"conflicts": (EVIL,), "missing_values": {EVIL: 1}})
         .with_pictures({EVIL.replace("/", ""): examples.png(1)}),
         examples.full_evaluation_report(EVIL),
+        examples.load_test(url=EVIL, environment=EVIL),
         examples.split_report().model_copy(
             update={"counts": {EVIL: dict.fromkeys(SIDES, 1)}, "merged_groups": (EVIL_GROUP,)}
         ),

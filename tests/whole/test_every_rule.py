@@ -23,7 +23,7 @@ WRONG_USE = 2
 POLICY: dict[str, Any] = yaml.safe_load((PROJECT / "configs" / "policy.yaml").read_text())["policy"]["rules"]
 
 ROBUSTNESS = "evaluate.robustness={pictures: 10, severities: [5], epsilons_255: [32], pgd_steps: 3}"
-EXPLANATIONS = "evaluate.explanations={pictures: 8, randomized_pictures: 1, steps: 4}"
+EXPLANATIONS = "evaluate.explanations={pictures: 12, randomized_pictures: 1, steps: 4}"
 BEHAVIOUR = "evaluate.behaviour={pictures: 20, shift: 0.5, brightness: 0.9}"
 COST = "evaluate.cost={requests: 500, seconds_at_offered_rate: 0.5, search_seconds: 0.5, probe_seconds: 0.2}"
 UNKNOWN = "evaluate.unknown={pictures: 40, min_pictures: 20}"
@@ -70,6 +70,7 @@ WITH_NEW_ROWS = (*BESIDE, "new_rows_harm")
 ELSEWHERE = {
     "data_validation": "test_refusals.py: refused data is learnt from by nobody",
     "learning": "test_not_learning.py: a training that was given up",
+    "watermark_matches": "test_watermark.py: a mark that was not learnt",
     "minimum_functionality": "below, with pictures of the test split",
     "signature_valid": "below, with another key of the gate",
 }

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stacks.local_deployer import loopback, microservice
+from stacks.probing import predict
 from tests.whole.shop import SEED_1, Shop, altered, registry_down, registry_read_only
 
+FAILED = 1
+MINUTE_S = 60.0
 OTHER_POLICY = "policy.rules.accuracy.limit=0.9"
 
 
@@ -51,12 +57,54 @@ def test_staging_goes_back(second_live: Shop) -> None:
     assert second_live.aliases()["staging"] == 1
 
 
+@pytest.mark.parametrize("tracker", ["up", "down"])
+def test_a_rollback_takes_less_than_a_minute_answers_a_picture_and_is_audited(
+    second_live: Shop, tracker: str
+) -> None:
+    """With the tracker down the deployer goes first, and the next command writes the log."""
+    url = f"{second_live.url()}/api/v1.0/predictions"
+    with registry_down() if tracker == "down" else contextlib.nullcontext():
+        begun = time.monotonic()
+        outcome = second_live.run(rollback=True)
+        seconds = time.monotonic() - begun
+        assert predict(loopback.client, url) == "1"
+    assert outcome.exit_code == (0 if tracker == "up" else 4)
+    assert seconds < MINUTE_S
+    audited = second_live.run(audit=True)
+    assert audited.exit_code == 0, audited.said
+    last = [
+        entry
+        for entry in audited.last["details"]["entries"]
+        if entry["subject"].get("model") == second_live.model
+    ][-1]
+    assert (last["act"], last["actor"], last["reason"]) == ("rollback", "default", "put back")
+    assert (last["subject"]["version"], last["subject"]["from_version"]) == ("1", "2")
+
+
+def test_a_rollback_that_answers_no_picture_changes_nothing(
+    second_live: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was served goes on, with the reason; nothing is recorded."""
+    before = second_live.served(), second_live.aliases()
+
+    def no_answer(url: str) -> str:
+        raise ValueError("no label in it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(microservice, "predict", no_answer)
+        outcome = second_live.run(rollback=True)
+    assert outcome.exit_code == FAILED
+    assert "did not answer a picture" in outcome.said
+    assert (second_live.served(), second_live.aliases()) == before
+
+
 def test_production_goes_back_whatever_the_policy_is_now(two_versions: Shop) -> None:
     """Champion and previous follow the deployer; a policy that changed since is said, and refuses nothing."""
     shop = two_versions
     shop.deploy(1, "production")
     assert {"champion": 1}.items() <= shop.aliases().items()
     assert "previous" not in shop.aliases()
+    assert shop.train(SEED_1) == 2  # judged again, beside what is in production now
     shop.deploy(2, "production")
     assert {"champion": 2, "previous": 1}.items() <= shop.aliases().items()
 

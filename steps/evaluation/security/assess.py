@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,13 +52,18 @@ def assess_directory(
     )
 
 
-def bills_of_materials(settings: SecuritySettings) -> dict[str, bytes]:
-    """The bill of each lock file, CycloneDX JSON, by the name of the file that it is to be stored under.
+def bills_of_materials(bills: Sequence[BillOfMaterials]) -> dict[str, bytes]:
+    """The bills that a report names, CycloneDX JSON, by the name of the file that each is to be stored under.
 
-    Raises:
-        OSError: a lock file cannot be read.
+    One whose lock file is another one by now is left out: it would be the bill of other libraries.
     """
-    return {f"{lock.replace('/', '-')}.cdx.json": bill_of_materials(lock)[1] for lock in settings.locks}
+    found = {}
+    for bill in bills:
+        with suppress(OSError):
+            now, text = bill_of_materials(bill.lock)
+            if now == bill:
+                found[f"{bill.lock.replace('/', '-')}.cdx.json"] = text
+    return found
 
 
 def _bills(settings: SecuritySettings) -> tuple[BillOfMaterials, ...]:

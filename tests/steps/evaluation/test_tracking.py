@@ -14,6 +14,7 @@ from materializers.evaluation.metric import Metric
 from materializers.evaluation_report import EvaluationReport
 from materializers.picture_sheet import encode_sheet, places_of
 from steps.evaluation.pictures import confusion_picture
+from steps.evaluation.security.sbom import bill_of_materials
 from steps.evaluation.tracking import EVALUATION_TAG, track, tracked_metrics
 from tests.materializers.examples import evaluation_report, full_evaluation_report
 from tests.steps.tracking_run import tracking_run
@@ -111,6 +112,24 @@ def test_pictures_are_logged_as_they_are_and_the_page_without_photographs(
     (chart,) = re.findall(r"data:image/png;base64,([^\"]+)", page)
     assert base64.b64decode(chart) == report.pictures["feature_importance"]
     assert places_of(report.pictures["model_explainability_reports"])
+
+
+def test_the_bills_of_materials_of_the_locks_that_are_there_are_logged(
+    report: EvaluationReport, tmp_path: Path
+) -> None:
+    """A bill of a lock file that changed meanwhile is not that of the evaluated model."""
+    import mlflow
+
+    assert report.security is not None
+    bill, text = bill_of_materials("serving/requirements.lock")
+    security = report.security.model_copy(update={"bills": (bill, *report.security.bills)})
+    with tracking_run(tmp_path) as run_id:
+        track(report.model_copy(update={"security": security}))
+        client = mlflow.MlflowClient()
+        (logged,) = client.list_artifacts(run_id, "sbom")
+        path = client.download_artifacts(run_id, logged.path, str(tmp_path))
+    assert Path(path).name == "serving-requirements.lock.cdx.json"
+    assert Path(path).read_bytes() == text
 
 
 def test_without_a_run_nothing_is_logged(report: EvaluationReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 import numpy as np
@@ -69,11 +70,16 @@ def test_an_audit_that_was_not_run_leaves_the_scan_as_it_is(classifier: Classifi
 
 
 def test_the_bills_are_named_after_their_lock_files(classifier: Classifier) -> None:
-    """The report keeps their digests, the bills themselves lie beside it."""
+    """The report keeps their digests; a bill of other libraries than it names is nobody's."""
     section = assess_directory(classifier.serving_directory, SETTINGS, audit=clean_audit())
     (bill,) = section.bills
     assert bill.lock_digest == lock_digests(SETTINGS.locks)["serving/requirements.lock"]
-    assert set(bills_of_materials(SETTINGS)) == {"serving-requirements.lock.cdx.json"}
+    (name, text), *_ = bills_of_materials(section.bills).items()
+    assert (name, hashlib.sha256(text).hexdigest()) == (
+        "serving-requirements.lock.cdx.json",
+        bill.sbom_digest,
+    )
+    assert bills_of_materials([bill.model_copy(update={"lock_digest": "0" * 64})]) == {}
 
 
 def test_without_its_lock_files_the_model_is_still_scanned(classifier: Classifier) -> None:

@@ -1,0 +1,119 @@
+"""``--status`` names what is live otherwise than it was released, whoever changed it, and stops nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.whole.shop import SEED_1, Shop, alias_moved, altered
+
+
+@pytest.fixture(scope="module")
+def shop(open_shop: Callable[[str], Shop]) -> Shop:
+    """Version 1 is live in staging, 2 passed."""
+    made = open_shop("looked-at")
+    made.deploy(made.train())
+    made.train(SEED_1)
+    return made
+
+
+@contextlib.contextmanager
+def record_edited(shop: Shop, edit: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Let the deployer's record of the live version say something else for a while."""
+    from steps.deployment.deployer import active_deployer
+
+    state: Path = active_deployer().config.site / "state.json"  # type: ignore[attr-defined]
+    edited = json.loads(state.read_bytes())
+    edit(edited["deployments"][f"staging/{shop.model}"]["live"]["release"]["candidate"])
+    with altered(state, json.dumps(edited).encode()):
+        yield
+
+
+def named(shop: Shop) -> str:
+    """What ``--status`` says besides; it ends well."""
+    outcome = shop.run(status=True)
+    assert outcome.exit_code == 0, outcome.said
+    return outcome.stderr
+
+
+def test_what_is_live_as_released_is_not_remarked_upon(shop: Shop) -> None:
+    """Also after the same release again, and after a rollback and back."""
+    assert named(shop) == ""
+    shop.deploy(1)
+    assert named(shop) == ""
+    shop.deploy(2)
+    assert shop.run(rollback=True).exit_code == 0
+    assert named(shop) == ""
+
+
+def test_an_alias_that_was_moved_is_named(shop: Shop) -> None:
+    """With both versions, and the command that puts it right."""
+    with alias_moved(shop, "staging", 2):
+        assert "Version 1 is live in staging, but the registry's alias 'staging' names version 2" in named(
+            shop
+        )
+
+
+def another_version(candidate: dict[str, Any]) -> None:
+    candidate["version"] = 2
+
+
+def another_verdict(candidate: dict[str, Any]) -> None:
+    candidate["verdict"]["rules"][0]["measured"] = 0.5
+
+
+def another_approval(candidate: dict[str, Any]) -> None:
+    verdict = candidate["verdict"]
+    candidate["approval"] = {
+        "decision": "approved",
+        "model_name": verdict["model_name"],
+        "version": 1,
+        "model_digest": candidate["model_digest"],
+        "report_digest": verdict["evidence"]["report"],
+        "policy_digest": verdict["evidence"]["policy"],
+        "actor": "default",
+        "by": "Mallory",
+        "reason": "nobody looked",
+        "at": "2026-11-21T12:00:00Z",
+    }
+
+
+def another_model(candidate: dict[str, Any]) -> None:
+    candidate["model_digest"] = "0" * 64
+
+
+@pytest.mark.parametrize("edit", [another_version, another_verdict, another_approval, another_model])
+def test_a_record_that_was_edited_is_named(shop: Shop, edit: Callable[[dict[str, Any]], None]) -> None:
+    """The deployer's own file says otherwise than the audit log; what serves goes on."""
+    before = shop.served()
+    with record_edited(shop, edit):
+        said = named(shop)
+    assert "by the deployer's record, but the audit log has no release of that version" in said
+    assert "--rollback --environment staging" in said
+    assert shop.served() == before
+
+
+def test_a_service_that_was_exchanged_or_ended_is_named(shop: Shop) -> None:
+    """Its process is another than the released one, or none: the release again brings it back."""
+    from stacks.local_deployer import processes
+    from steps.deployment.deployer import active_deployer
+
+    site = active_deployer().config.site  # type: ignore[attr-defined]
+    (name,) = [name for name in processes.running(site) if name in live_replicas(shop, site)]
+    for process in processes.running(site)[name]:
+        process.kill()
+        process.wait(10)
+    assert "does not answer as that version, unaltered" in named(shop)
+    shop.deploy(1)
+    assert named(shop) == ""
+
+
+def live_replicas(shop: Shop, site: Path) -> list[str]:
+    """The processes that serve this shop's model."""
+    state = json.loads((site / "state.json").read_bytes())
+    return [state["deployments"][f"staging/{shop.model}"]["replica"]["name"]]

@@ -9,6 +9,7 @@ from zenml import step
 from materializers.image_dataset import ImageDataset
 from materializers.trigger_decision import Signals, TriggerDecision
 from steps.monitoring.signals import TriggerSettings
+from steps.registry.audit import PIPELINE, record
 
 
 def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -> TriggerDecision:
@@ -54,13 +55,25 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
 
 @step(enable_cache=False)
 def decide(
-    dataset: ImageDataset | None, found: Signals | None, settings: TriggerSettings
+    dataset: ImageDataset | None, found: Signals | None, settings: TriggerSettings, model_name: str
 ) -> tuple[
     Annotated[TriggerDecision | None, "decision"],
     Annotated[ImageDataset | None, "training_dataset"],
 ]:
-    """Decide, and hand the dataset on only where the answer is yes."""
+    """Decide, write that to the audit log, and hand the dataset on only where the answer is yes.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the log cannot be written.
+    """
     if dataset is None or found is None:
         return None, None
     decision = decide_retraining(found, data=dataset.version, settings=settings)
+    about = {
+        "model": model_name,
+        "data_version": dataset.version,
+        "retrain": "yes" if decision.retrain else "no",
+        "decision_digest": decision.digest,
+    }
+    record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True)
     return decision, dataset if decision.retrain else None

@@ -148,3 +148,13 @@ def test_the_card_of_a_version_is_in_dashboard_and_tracker(
     }.items():
         kept = client.download_artifacts(run_id, f"model_card.{name}", str(tmp_path))
         assert said in Path(kept).read_text()
+
+
+def test_a_decision_not_to_train_stands_in_the_log(open_shop: Callable[[str], Shop]) -> None:
+    """Continuous training looked at the delivery, found no reason, and says so."""
+    shop = open_shop("audited-decision")
+    shop.train()
+    assert shop.run(continuous=True, source=str(shop.delivery)).exit_code == 0
+    assert acts(shop) == ["train", "gate", "decide"]
+    decided = entries(shop)[-1]
+    assert (decided["subject"]["retrain"], decided["by"]) == ("no", "a pipeline")

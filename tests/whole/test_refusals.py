@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from tests.whole.shop import (
     IMPOSSIBLE,
     REFUSED,
+    SEED_1,
     Shop,
     alias_moved,
     altered,
@@ -175,6 +179,35 @@ def test_a_registry_that_is_down_is_told_in_one_line(untouched: Shop) -> None:
     assert "The model registry could not" in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert len(ended.stderr.splitlines()) < 4, ended.stderr
+
+
+STRUCK = """
+import sys
+from benchmarks.main.warm import run, strike
+strike("steps.registry.register:register_version", sys.argv[1], 9)
+run(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("when", "limit"), [("before", 0.998), ("after", 0.999)])
+def test_a_refused_training_that_was_killed_is_refused_when_it_is_tried_again(
+    untouched: Shop, when: str, limit: float
+) -> None:
+    """Whether its version was registered by then or not, what was left makes no release."""
+    stricter, before = f"policy.rules.accuracy.limit={limit}", set(untouched.versions())
+    flags = ("--set", SEED_1, "--set", stricter, "--train", "--source", str(untouched.delivery), "--deploy")
+    command = untouched.command(*flags)
+    killed = subprocess.run(
+        [sys.executable, "-c", STRUCK, when, *command[2:]], capture_output=True, timeout=300, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert len(set(untouched.versions()) - before) == (when == "after")
+    for version in (None, *sorted(set(untouched.versions()) - before)):
+        outcome = untouched.run(SEED_1, stricter, deploy=True, version=version)
+        assert outcome.exit_code == REFUSED, outcome.said
+    again = untouched.train(SEED_1, stricter, expected=REFUSED)
+    assert set(untouched.versions()) - before == {again}
+    assert "accuracy" in refused_release(untouched, again, stricter)
 
 
 def test_a_refused_version_cannot_be_approved(untouched: Shop) -> None:

@@ -36,7 +36,7 @@ from steps.data.checks.suspicious_labels import (
 )
 from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
 from steps.evaluation.comparison.settings import ComparisonSettings
-from steps.evaluation.metrics import evaluate_answers
+from steps.evaluation.metrics import score
 from steps.training.inputs.examples import Rows as TrainingRows
 from tests.materializers.stores import disk_store
 
@@ -194,10 +194,9 @@ def judge(
 ) -> Judged:
     """Judge a challenger by its probabilities ``(n, k)`` and the champion's."""
     answers, before = challenger.argmax(axis=1), champion.argmax(axis=1)
-    metrics = evaluate_answers(true, answers, challenger, classes, resamples=0, seed=0)
-    shares = [
-        share.value or 0.0 for one in metrics.per_class.values() for share in (one.precision, one.recall)
-    ]
+    scores = score(np.ones((1, len(true))), true, answers, challenger)
+    # A class that is never answered has no precision: as the gate, that is not enough.
+    least = float(np.nan_to_num(np.concatenate([scores.precision, scores.recall])).min())
     names = np.array(classes, dtype=object)
     nowhere = np.zeros(len(true), dtype=bool)
     comparison = compare(
@@ -209,7 +208,7 @@ def judge(
     accuracy = float((answers == true).mean())
     small = accuracy < LEAST_ACCURACY
     return Judged(
-        refused=small or min(shares) < LEAST_OF_A_CLASS or not _stands(comparison),
+        refused=small or least < LEAST_OF_A_CLASS or not _stands(comparison),
         bare=small or accuracy - float((before == true).mean()) < -SETTINGS.margin,
         accuracy=accuracy,
     )

@@ -54,5 +54,5 @@ def approve_change(config: Config, *, digest: str, by: str, reason: str) -> Acti
         action="approve-change",
         status="done",
         reasons=(f"Change {change.digest[:16]} was approved by {by}. The same command now trains.",),
-        details={"change": change.digest, "by": by, "actor": approval.actor},
+        details={"change": change.digest, "by": by, "actor": actor, "approval": approval.digest},
     )

@@ -17,7 +17,7 @@ from materializers.report import json_digest
 LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "approve": ("approve", ("version", "approval")),
     "reject": ("reject", ("version", "approval")),
-    "approve-change": ("approve-change", ("change",)),
+    "approve-change": ("approve-change", ("change", "approval")),
     "stop": ("stop", ("stopped",)),
     "forget": ("forget", ("outcome",)),
     "readmit": ("readmit", ("source_digest", "parent", "data")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from zenml import save_artifact
 
 from actions.result import ActionResult
@@ -10,6 +12,7 @@ from materializers.release import Environment, Release
 from pipelines.config import Config
 from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
+from steps.registry.decisions import require_decided
 
 
 def roll_back(config: Config, environment: Environment, *, finished: list[Release]) -> ActionResult:
@@ -27,7 +30,7 @@ def roll_back(config: Config, environment: Environment, *, finished: list[Releas
         ServiceFailed: its service did not come up; what is served is unchanged.
     """
     name = config.product.model
-    restored = _begun(name, environment, finished) or restore_release(_before(name, environment))
+    restored = _begun(name, environment, finished) or restore_release(_allowed(_before(name, environment)))
     now, left = restored.candidate, restored.champion
     version = now.version if now else None
     reasons = [f"Version {version} is live in {environment} again."]
@@ -65,6 +68,20 @@ def _before(model_name: str, environment: Environment) -> Release:
     before = active_deployer().previous(model_name, environment)
     if before is None or before.candidate is None:
         raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
+    return before
+
+
+def _allowed(before: Release) -> Release:
+    """The release, if by the audit log nobody rejected it since; where that is out of reach, as it is.
+
+    Raises:
+        Refused: a person rejected it.
+    """
+    arm = before.candidate
+    if arm is not None:
+        with suppress(ServiceUnreachable):
+            # In production, too, a rollback goes by the approval of its time.
+            require_decided(before.model_name, arm, "staging", active_deployer().trusted_keys())
     return before
 
 

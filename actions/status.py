@@ -108,7 +108,7 @@ def _not_as_released(release: Release, *, healthy: bool) -> list[str]:
             f"changed past the deployer: {mend}"
         )
     try:
-        if arm.signature is not None and not was_logged(release):
+        if not was_logged(release):
             found.append(
                 f"{live} by the deployer's record, but the audit log has no release of that version on that "
                 "model, verdict and approval: one of them was edited. See python run.py --audit, then: "

@@ -62,8 +62,9 @@ class Approval(Report):
 
     @property
     def logged_subject(self) -> dict[str, str]:
-        """By what the audit log's entry of a decision on a version is known."""
-        return {"model": self.model_name, "version": str(self.version), "approval": self.digest}
+        """By what the audit log's entry of the decision is known."""
+        about = {"model": self.model_name, "approval": self.digest}
+        return about | ({"change": self.change.digest} if self.change else {"version": str(self.version)})
 
     def signed_by(self, signer: Signer) -> Self:
         """The same decision, signed by the account that acts."""

@@ -129,12 +129,33 @@ class Config(Record):
     @property
     def training_digest(self) -> str:
         """The digest of everything that decides what a model becomes, apart from data, policy and code."""
-        deciding = {"validate_", "split", "train", "tune", "cross_validate", "calibrate", "evaluate"}
+        deciding = {"validate_", "split", "train", "tune", "cross_validate", "calibrate"}
         sections = self.model_dump(mode="json", include=deciding)
         del sections["tune"]["storage"]  # where a study lies decides nothing
         for name in DECIDES_NOTHING:
             del sections["train"][name]
         return json_digest({"classes": list(self.product.classes), **sections})
+
+    @property
+    def compliance_digest(self) -> str:
+        """The digest of what decides beside the policy: who approves, what is accepted, what it serves."""
+        evaluate = self.evaluate
+        serving = {
+            "offered_total_per_s",
+            "maximum_replicas",
+            "minimum_replicas",
+            "price_per_hour",
+            "p99_limit_ms",
+        }
+        return json_digest(
+            {
+                "approval": self.approval.model_dump(mode="json"),
+                "accepted": [each.model_dump(mode="json") for each in evaluate.security.accepted],
+                "sensitive": list(evaluate.slices.sensitive),
+                "easy_list": list(evaluate.behaviour.easy_list),
+                "serving": evaluate.cost.model_dump(mode="json", include=serving),
+            }
+        )
 
     @property
     def change(self) -> Change:
@@ -143,7 +164,7 @@ class Config(Record):
             architecture=self.train.architecture,
             source_name=self.product.source.name,
             policy=self.policy.digest,
-            compliance=self.approval.digest,
+            compliance=self.compliance_digest,
         )
 
 

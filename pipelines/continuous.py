@@ -20,7 +20,13 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
     """
     model_name = config.product.model
     dataset, data_report, previous_splits = receive(config, inputs, join_parent=True)
-    found = signals(dataset, model_name=model_name, change=config.change, settings=config.trigger)
+    found = signals(
+        dataset,
+        model_name=model_name,
+        change=config.change,
+        approval=config.approval,
+        settings=config.trigger,
+    )
     decision, training_dataset = decide(dataset, found, settings=config.trigger, model_name=model_name)
     version, verdict = learn(
         training_dataset, data_report, previous_splits, config=config, inputs=inputs, origin="continuous"

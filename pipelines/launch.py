@@ -224,7 +224,7 @@ def _train(
     check_searchable(config.train, config.tune)
     if source is not None:
         find_source(source)
-    refusal = unapproved_change(config.product.model, config.change)
+    refusal = unapproved_change(config.product.model, config.change, config.approval)
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
     reachable = None if source is None else _reachable(source)

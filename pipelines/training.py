@@ -115,7 +115,8 @@ def learn(
         model_name=product.model,
         source_name=product.source.name,
         purpose=product.purpose,
-        compliance=config.approval.digest,
+        compliance=config.compliance_digest,
+        approval=config.approval,
         origin=origin,
     )
     return version, verdict

@@ -92,9 +92,14 @@ class Security(Section):
     def measured(self) -> Iterator[Measured]:
         """Files that do not belong there, and advisories that nobody accepted."""
         scanned = self.not_assessed is None
-        unexpected = Metric(value=float(len(self.unexpected)), n=self.files) if scanned else None
-        yield Measured(metric="unexpected_files", value=unexpected, reason=self.not_assessed)
+        unexpected = (
+            Metric(value=float(len(self.unexpected)), n=self.files) if scanned and self.files else None
+        )
+        why_not = self.not_assessed or (None if unexpected else "no file was scanned")
+        yield Measured(metric="unexpected_files", value=unexpected, reason=why_not)
         unlisted, reason = None, self.not_assessed or self.advisories_not_assessed
+        if reason is None and not self.packages:
+            reason = "no package was audited"
         if reason is None:
             refused = [each for each in self.advisories if each.standing != "accepted"]
             unlisted = Metric(value=float(len(refused)), n=self.packages)

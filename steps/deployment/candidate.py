@@ -31,7 +31,7 @@ from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
-from steps.registry.audit import require_entry
+from steps.registry.decisions import require_decided
 
 
 @contextmanager
@@ -124,17 +124,6 @@ def require_judged_against(now: Opponent | None, arm: Arm) -> None:
         )
 
 
-def require_in_log(approval: Approval) -> None:
-    """Check that the audit log has the approval.
-
-    Raises:
-        Refused: it has not.
-        ServiceUnreachable: the artifact store does not answer.
-    """
-    mend = f'python run.py --approve {approval.version} --by WHO --reason "…"'
-    require_entry("approve", approval.logged_subject, active_deployer().trusted_keys(), mend=mend)
-
-
 def _signature_of(entry: RegisteredVersion) -> str | None:
     """The gate's signature of a version; None where it made none.
 
@@ -196,7 +185,7 @@ def propose_release(
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)
-            require_in_log(arm.approval)
+        require_decided(model_name, arm, environment, active_deployer().trusted_keys())
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.

@@ -20,14 +20,14 @@ class Entry:
         lowest: the lowest limit that has a meaning.
         highest: the highest one.
         interval: it is measured with a 95 % interval, whose bounds a rule can compare.
-        needs: the setting without which nothing measures it, as ``--set`` takes it; None: it always is.
+        needs: the settings without which nothing measures it, as ``--set`` takes them; none: it always is.
     """
 
     direction: Direction
     lowest: float = 0.0
     highest: float = 1.0
     interval: bool = True
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def _at_least(**known: object) -> Entry:
@@ -42,13 +42,13 @@ _ALWAYS_ONE = {"lowest": 1.0, "interval": False}
 _ALWAYS_NONE = {"highest": 0.0, "interval": False}
 _OPEN = {"highest": math.inf}
 _P_VALUE = {"interval": False}
-_CORRUPTIONS = "evaluate.robustness.pictures"
-_ATTACKS = "evaluate.robustness.attacked_pictures"
-_EXPLAINED = "evaluate.explanations.pictures"
-_BEHAVIOUR = "evaluate.behaviour.pictures"
-_UNKNOWN = "evaluate.unknown.pictures"
-_COST = "evaluate.cost.requests"
-_SENSITIVE = "evaluate.slices.sensitive"
+_CORRUPTIONS = ("evaluate.robustness.pictures",)
+_ATTACKS = (*_CORRUPTIONS, "evaluate.robustness.attacked_pictures")
+_EXPLAINED = ("evaluate.explanations.pictures",)
+_BEHAVIOUR = ("evaluate.behaviour.pictures",)
+_UNKNOWN = ("evaluate.unknown.pictures",)
+_COST = ("evaluate.cost.requests",)
+_SENSITIVE = ("evaluate.slices.sensitive",)
 
 CATALOGUE: dict[str, Entry] = {
     # what it learnt from, and how
@@ -89,9 +89,9 @@ CATALOGUE: dict[str, Entry] = {
     "explanation_deletion_margin_grad_cam": _at_least(lowest=-1.0, needs=_EXPLAINED),
     "explanation_weight_randomization": _at_most(lowest=-1.0, needs=_EXPLAINED),
     # how it behaves
-    "invariance": _at_least(needs=_BEHAVIOUR),
+    "invariance": _at_least(needs=(*_BEHAVIOUR, "evaluate.behaviour.transformations")),
     "directional_covering": _at_least(needs=_BEHAVIOUR),
-    "minimum_functionality": _at_least(needs="evaluate.behaviour.easy_list"),
+    "minimum_functionality": _at_least(needs=(*_BEHAVIOUR, "evaluate.behaviour.easy_list")),
     "predicted_classes": _at_least(interval=False, needs=_BEHAVIOUR),
     "same_answer_twice": _at_least(needs=_BEHAVIOUR),
     "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
@@ -107,8 +107,8 @@ CATALOGUE: dict[str, Entry] = {
     # whether it can be trusted
     "unexpected_files": _at_most(**_ALWAYS_NONE),
     "signature_valid": _at_least(**_ALWAYS_ONE),
-    "unlisted_advisories": _at_most(**_ALWAYS_NONE),
-    "watermark_matches": _at_least(needs="train.watermark"),
+    "unlisted_advisories": _at_most(**_ALWAYS_NONE, needs=("evaluate.security.audit_advisories",)),
+    "watermark_matches": _at_least(needs=("train.watermark",)),
     # whether it is as good as what it would replace
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),

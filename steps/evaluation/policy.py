@@ -17,6 +17,7 @@ from steps.evaluation.catalogue import CATALOGUE, Entry
 from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 
 DIFFERENCES = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor")
+HARM = ("class_harm", "golden_harm", "new_rows_harm")
 NEAR = 0.6
 """How alike (of 1) a name is to the metric that was probably meant."""
 
@@ -58,7 +59,7 @@ class Rule(Record):
             raise ValueError(
                 f"{self.metric} has no interval, so that no bound of it is compared: compare: point"
             )
-        if self.where_declared and entry.needs is None:
+        if self.where_declared and not entry.needs:
             raise ValueError(f"{self.metric} is always measured: where_declared says nothing about it")
         return self
 
@@ -94,13 +95,25 @@ class Policy(Record):
         return self
 
     @model_validator(mode="after")
-    def _one_margin(self) -> Self:
+    def _one_number_each(self) -> Self:
+        """What the comparison is made with is what the rules on it decide by."""
+        comparison = self.comparison
         for name, rule in self.rules.items():
-            margin = self.comparison.margin
-            if rule.metric in DIFFERENCES and rule.limit != -margin:
+            place = f"policy.rules.{name}"
+            if rule.metric in DIFFERENCES and rule.limit != -comparison.margin:
                 raise ValueError(
-                    f"policy.rules.{name}.limit is {rule.limit:g}, policy.comparison.margin {margin:g}: "
-                    "the same margin stands in both, as a loss in the first"
+                    f"{place}.limit is {rule.limit:g}, policy.comparison.margin {comparison.margin:g}: the "
+                    "same margin stands in both, as a loss in the first"
+                )
+            if rule.metric in DIFFERENCES and rule.compare != "lower":
+                raise ValueError(
+                    f"{place}.compare is {rule.compare}: the test of policy.comparison.alpha is that of the "
+                    "lower bound: compare: lower"
+                )
+            if rule.metric in HARM and rule.limit != comparison.harm_alpha:
+                raise ValueError(
+                    f"{place}.limit is {rule.limit:g}, policy.comparison.harm_alpha "
+                    f"{comparison.harm_alpha:g}: the same error rate stands in both"
                 )
         return self
 
@@ -119,12 +132,12 @@ class Policy(Record):
 
 
 def _in_force(name: str, rule: Rule, is_given: Callable[[str], bool]) -> Rule:
-    needs = rule.entry.needs
-    if rule.requirement != "required" or needs is None or is_given(needs):
+    missing = [needed for needed in rule.entry.needs if not is_given(needed)]
+    if rule.requirement != "required" or not missing:
         return rule
     if not rule.where_declared:
         raise ValueError(
-            f"policy.rules.{name} is required and could never be assessed: {needs} is off. Give it a value, "
-            f"or: --set policy.rules.{name}.requirement=advisory"
+            f"policy.rules.{name} is required and could never be assessed: {missing[0]} is off. Give it a "
+            f"value, or: --set policy.rules.{name}.requirement=advisory"
         )
     return rule.model_copy(update={"requirement": "advisory"})

@@ -16,6 +16,7 @@ from materializers.image_dataset import ImageDataset
 from materializers.report import Record
 from materializers.trigger_decision import Evidence, Signal, Signals
 from steps.registry.aliases import CHAMPION, STAGING
+from steps.registry.approvers import ApprovalSettings
 from steps.registry.change import require_approved
 
 
@@ -123,7 +124,11 @@ def dataset_of(version: RegisteredVersion) -> ImageDataset | None:
 
 @step(enable_cache=False)
 def signals(
-    dataset: ImageDataset | None, model_name: str, change: Change, settings: TriggerSettings
+    dataset: ImageDataset | None,
+    model_name: str,
+    change: Change,
+    approval: ApprovalSettings,
+    settings: TriggerSettings,
 ) -> Annotated[Signals | None, "signals"]:
     """Ask the registry and the clock what speaks for a retraining on this dataset.
 
@@ -132,7 +137,7 @@ def signals(
     """
     if dataset is None:
         return None
-    require_approved(model_name, change)
+    require_approved(model_name, change, approval)
     versions = read_versions(model_name)
     last = versions[0] if versions else None
     trained_on, damage = None, ""

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, event_of, verify_chain
+from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, verify_chain
 from materializers.blobs import read_blob
 from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.evidence import registry_client, registry_errors
@@ -74,7 +74,7 @@ def record(
         subject: to what; names and digests, never a picture's path or label.
         by: the person's name as it was given; for a run's own act, the pipeline's.
         reason: why.
-        once: append nothing where the log has an entry of the same act and subject, as after a retry.
+        once: append nothing where this account signed an entry of the same act and subject, as after a retry.
         head: tell the tracker, too; False where it is known to be down and nobody should wait for it.
 
     Returns:
@@ -85,7 +85,8 @@ def record(
         ServiceUnreachable: the log cannot be written.
     """
     who = acting_signer()
-    if once and _is_logged(event_of(act, subject)):
+    own = TrustedKeys(gate=who.key.public_pem, actors={who.account: who.key.public_pem})
+    if once and has_entry(act, subject, own):
         return None
     for _ in range(ATTEMPTS):
         last = _last()
@@ -150,7 +151,17 @@ def has_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    return any(_is_sound(each, act, subject, trusted) for each in read_log(act))
+    return bool(sound_entries(act, subject, trusted))
+
+
+def sound_entries(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> list[AuditEntry]:
+    """The entries of an act, the oldest first, sound and signed, whose subject says at least this.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    logged = read_log(act)
+    return [each.entry for each in logged if each.entry and _is_sound(each, act, subject, trusted)]
 
 
 def _is_sound(logged: LoggedEntry, act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
@@ -235,16 +246,6 @@ def _numbered(number: int) -> ArtifactVersionResponse | None:
 
     page = Client().list_artifact_versions(artifact=log_name(), version=str(number), size=1)
     return page.items[0] if page.items else None
-
-
-def _is_logged(event: str) -> bool:
-    from zenml.client import Client
-
-    # Metadata are stored as JSON: a text stands in quotation marks.
-    page = Client().list_artifact_versions(
-        artifact=log_name(), run_metadata=f'event:equals:"{event}"', size=1
-    )
-    return bool(page.items)
 
 
 def _claim(entry: AuditEntry) -> bool:

@@ -13,6 +13,8 @@ from materializers.errors import Refused
 from materializers.evidence import registry_client, registry_errors, version_with_alias
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHAMPION
+from steps.registry.approvers import ApprovalSettings, require_approver
+from steps.registry.audit import has_entry
 
 APPROVED_CHANGE_TAG = "approved_change_"
 
@@ -22,8 +24,13 @@ def change_artifact(model_name: str) -> str:
     return f"{model_name}-change-approval"
 
 
-def unapproved_change(model_name: str, change: Change) -> str | None:
+def unapproved_change(model_name: str, change: Change, approval: ApprovalSettings) -> str | None:
     """Why a model of this kind may not be trained yet; None when it may.
+
+    Args:
+        model_name: the registered model.
+        change: what would be trained.
+        approval: who may approve that.
 
     Raises:
         ServiceUnreachable: the registry cannot be read.
@@ -38,7 +45,7 @@ def unapproved_change(model_name: str, change: Change) -> str | None:
         # A version of before this was recorded has whatever is configured now.
         compliance=champion.tags.get("compliance_digest", change.compliance),
     )
-    if change == live or is_approved(model_name, change):
+    if change == live or is_approved(model_name, change, approval):
         return None
     differences = [
         f"{field} {str(getattr(live, field))[:24]} → {str(getattr(change, field))[:24]}"
@@ -52,23 +59,23 @@ def unapproved_change(model_name: str, change: Change) -> str | None:
     )
 
 
-def require_approved(model_name: str, change: Change) -> None:
+def require_approved(model_name: str, change: Change, approval: ApprovalSettings) -> None:
     """Refuse what :func:`unapproved_change` finds.
 
     Raises:
         Refused: nobody approved it.
         ServiceUnreachable: the registry cannot be read.
     """
-    refusal = unapproved_change(model_name, change)
+    refusal = unapproved_change(model_name, change, approval)
     if refusal is not None:
         raise Refused(refusal)
 
 
-def is_approved(model_name: str, change: Change) -> bool:
-    """Whether the last decision on exactly this change, unaltered since, is an approval.
+def is_approved(model_name: str, change: Change, approval: ApprovalSettings) -> bool:
+    """Whether the last decision on exactly this change, unaltered since and in the audit log, is an approval.
 
     Raises:
-        Refused: it is not signed by the account that it names.
+        Refused: it is not signed by the account that it names, or that account may not approve.
         ServiceUnreachable: the registry cannot be read.
     """
     name = change_artifact(model_name)
@@ -77,8 +84,11 @@ def is_approved(model_name: str, change: Change) -> bool:
         tags = registry_client().get_registered_model(model_name).tags
     recorded = tags.get(APPROVED_CHANGE_TAG + change.digest[:16])
     for artifact in found.items:
-        approval: Approval = artifact.load()
-        if approval.change == change:
-            approval.verify_signature(active_deployer().trusted_keys())
-            return approval.decision == "approved" and approval.digest == recorded
+        decision: Approval = artifact.load()
+        if decision.change == change and decision.model_name == model_name:
+            trusted = active_deployer().trusted_keys()
+            decision.verify_signature(trusted)
+            require_approver(approval, decision.actor)
+            logged = has_entry("approve-change", decision.logged_subject, trusted)
+            return decision.decision == "approved" and decision.digest == recorded and logged
     return False

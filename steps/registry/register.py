@@ -25,6 +25,7 @@ from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.registry.aliases import CHALLENGER, CHAMPION
+from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
 from steps.registry.model_card import keep_card, last_card, make_card, send_card
@@ -224,6 +225,7 @@ def register(
     source_name: str,
     purpose: str,
     compliance: str,
+    approval: ApprovalSettings,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
     """Register the model in the stack's registry; a version that passed becomes the challenger.
@@ -252,7 +254,7 @@ def register(
         policy=verdict.evidence.policy,
         compliance=compliance,
     )
-    require_approved(model_name, change)
+    require_approved(model_name, change, approval)
     run = context.pipeline_run
     tags = version_tags(
         classifier,

@@ -60,16 +60,27 @@ def assess_comparisons(
     try:
         champion = find_champion(model_name, versions)
     except Refused as refusal:
-        return {name: Comparison(not_assessed=str(refusal)) for name in ("champion", "anchor")}
+        return _unknown(str(refusal))
     if champion is None:
         none = Comparison(against="anchor", nothing_yet="no version was ever in production")
         return {"champion": _with_baseline(examined, splits, settings, decisions), "anchor": none}
     found = {"champion": _with_version(examined, splits, settings, champion, "champion", decisions)}
-    fixed = find_anchor(versions, anchor)
+    try:
+        fixed = find_anchor(model_name, versions, anchor)
+    except Refused as refusal:
+        return found | {"anchor": Comparison(against="anchor", not_assessed=str(refusal))}
     if fixed is None:
         reason = f"version {champion.version} is the champion, and no version was ever in production"
         return found | {"anchor": Comparison(against="anchor", not_assessed=reason)}
     return found | {"anchor": _with_version(examined, splits, settings, fixed, "anchor", decisions)}
+
+
+def _unknown(reason: str) -> dict[str, Comparison]:
+    """Both comparisons where nobody can tell what was in production."""
+    return {
+        "champion": Comparison(not_assessed=reason),
+        "anchor": Comparison(against="anchor", not_assessed=reason),
+    }
 
 
 def _judged_before(versions: Sequence[RegisteredVersion], test_set: str, model: str) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from materializers.audit_entry import Act, AuditEntry
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evidence import RegisteredVersion, run_output, was_live_tag
 from materializers.splits import Splits
+from steps.deployment.deployer import active_deployer
 from steps.evaluation.comparison.settings import Anchor
 from steps.registry.aliases import CHAMPION
 from steps.registry.audit import read_log
+
+RELEASES: tuple[Act, ...] = ("release", "rollback")
 
 
 def find_champion(model_name: str, versions: Sequence[RegisteredVersion]) -> RegisteredVersion | None:
@@ -29,27 +33,37 @@ def find_champion(model_name: str, versions: Sequence[RegisteredVersion]) -> Reg
             "put the alias back, or: python run.py --status"
         )
     released = _released(model_name)
-    if released is not None:
+    if released:
         raise Refused(
-            f"Version {released} was released to production by the audit log, and the registry knows of "
+            f"Version {released[-1]} was released to production by the audit log, and the registry knows of "
             "none: put the registry back, or: python run.py --audit"
         )
     return None
 
 
-def find_anchor(versions: Sequence[RegisteredVersion], which: Anchor) -> RegisteredVersion | None:
+def find_anchor(
+    model_name: str, versions: Sequence[RegisteredVersion], which: Anchor
+) -> RegisteredVersion | None:
     """The version that small losses are summed up against; None where none was ever in production.
 
+    What went to production is what the audit log says, which nobody edits unseen.
+
     Args:
+        model_name: the registered model.
         versions: of the model.
         which: the first that went to production, or the one of them whose accuracy was best then.
+
+    Raises:
+        Refused: the log cannot be trusted, or the registry has lost what it names.
+        ServiceUnreachable: the audit log cannot be read.
     """
-    live = _were_live(versions)
-    if not live:
+    known = {str(entry.version): entry for entry in versions}
+    released = [known[version] for version in _released(model_name) if version in known]
+    if not released:
         return None
     if which == "first":
-        return min(live, key=lambda entry: entry.version)
-    return max(live, key=lambda entry: (float(entry.tag("accuracy")), -entry.version))
+        return released[0]
+    return max(released, key=lambda entry: (float(entry.tag("accuracy")), -entry.version))
 
 
 def splits_of(entry: RegisteredVersion) -> Splits:
@@ -72,13 +86,22 @@ def _were_live(versions: Sequence[RegisteredVersion]) -> list[RegisteredVersion]
     return [entry for entry in versions if entry.tags.get(was_live_tag("production")) == "true"]
 
 
-def _released(model_name: str) -> str | None:
-    """The version of the last release to production that the audit log has; None where it has none."""
-    found = [
-        each.entry.subject
-        for each in read_log()
-        if each.entry is not None and each.entry.act in ("release", "rollback")
-    ]
-    wanted = {"model": model_name, "environment": "production"}
-    released = [subject["version"] for subject in found if wanted.items() <= subject.items()]
-    return released[-1] if released else None
+def _released(model_name: str) -> list[str]:
+    """The versions that went to production by the audit log, the first one first, each as often as it did.
+
+    Raises:
+        Refused: an entry of a release cannot be read, or was not signed by who is said to have acted.
+    """
+    wanted, found = {"model": model_name, "environment": "production"}, list[AuditEntry]()
+    trusted = active_deployer().trusted_keys()
+    for act in RELEASES:
+        for logged in read_log(act):
+            if logged.entry is None:
+                raise Refused(
+                    f"Entry {logged.version} of the audit log cannot be read ({logged.fault}): nobody can "
+                    "tell what was in production. See python run.py --audit"
+                )
+            if wanted.items() <= logged.entry.subject.items():
+                logged.entry.verify_signature(trusted)
+                found.append(logged.entry)
+    return [entry.subject["version"] for entry in sorted(found, key=lambda entry: entry.number)]

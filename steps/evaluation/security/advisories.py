@@ -93,6 +93,8 @@ def judge_audit(
         return (), audit.not_run
     judged = tuple(judge_advisory(each, settings.accepted, now.date()) for each in audit.found)
     days = (now - audit.at) / timedelta(days=1)
+    if days < 0:
+        return judged, f"the audit says that it was made on {audit.at:%Y-%m-%d}, which is to come"
     if days > settings.oldest_audit_days:
         reason = (
             f"the audit of {audit.at:%Y-%m-%d} is {days:.0f} days old, at most {settings.oldest_audit_days} "

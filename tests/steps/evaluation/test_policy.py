@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from materializers.errors import UsageError
 from pipelines.config import load_config
 from steps.evaluation.catalogue import CATALOGUE
 from steps.evaluation.policy import Policy
@@ -160,7 +161,40 @@ def test_every_setting_that_a_metric_needs_is_one() -> None:
     """What the catalogue calls switched off can be switched on."""
     config = load_config(None, ())
     for entry in CATALOGUE.values():
-        value: Any = config
-        for part in (entry.needs or "").split(".") if entry.needs else ():
-            assert part in type(value).model_fields, entry.needs
-            value = getattr(value, part)
+        for setting in entry.needs:
+            value: Any = config
+            for part in setting.split("."):
+                assert part in type(value).model_fields, setting
+                value = getattr(value, part)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "named"),
+    [
+        ("class_harm", {"requirement": "required", "limit": 0.0}, "the same error rate stands in both"),
+        ("accuracy_difference_to_anchor", {"requirement": "required", "limit": -0.02}, "compare: lower"),
+    ],
+)
+def test_a_rule_on_the_comparison_decides_by_what_it_was_made_with(
+    name: str, rule: dict[str, Any], named: str
+) -> None:
+    """A limit that nothing could miss, or the number itself in place of its bound, is another test."""
+    with pytest.raises(ValidationError, match=named):
+        policy(**{name: rule})
+
+
+@pytest.mark.parametrize(
+    ("off", "rule"),
+    [
+        ("evaluate.security.audit_advisories=false", "unlisted_advisories"),
+        ("evaluate.behaviour.transformations=[]", "invariance"),
+        ("evaluate.cost.requests=0", "latency_p99_ms"),
+        ("evaluate.robustness.pictures=0", "corruption_relative_accuracy"),
+    ],
+)
+def test_a_required_rule_whose_part_is_off_starts_nothing(off: str, rule: str) -> None:
+    """It is wrong use, before hours of training; the message names both ways out."""
+    setting = off.partition("=")[0]
+    said = re.escape(f"policy.rules.{rule} is required and could never be assessed: {setting} is off")
+    with pytest.raises(UsageError, match=said):
+        load_config(None, (off,))

@@ -1,0 +1,51 @@
+"""What a person last decided on a version, by the audit log: signed, and no tag of the registry.
+
+Whoever can write to the stores can put an older approval back in the place of a rejection, with the tags that
+fit. The entry of the rejection they cannot take out unseen, nor write one that follows it.
+"""
+
+from __future__ import annotations
+
+from materializers.audit_entry import Act, AuditEntry
+from materializers.errors import Refused
+from materializers.release import Arm, Environment
+from materializers.signatures import TrustedKeys
+from steps.registry.audit import sound_entries
+
+DECISIONS: tuple[Act, ...] = ("approve", "reject")
+
+
+def last_decision(model_name: str, version: int, trusted: TrustedKeys) -> AuditEntry | None:
+    """The newest entry of an approval or a rejection of a version; None where nobody decided.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    about = {"model": model_name, "version": str(version)}
+    found = [entry for act in DECISIONS for entry in sound_entries(act, about, trusted)]
+    return max(found, key=lambda entry: entry.number, default=None)
+
+
+def require_decided(model_name: str, arm: Arm, environment: Environment, trusted: TrustedKeys) -> None:
+    """Check by the audit log that nobody rejected a version; in production, that its approval is the last.
+
+    Raises:
+        Refused: the last decision is another one, or the log has none.
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    last = last_decision(model_name, arm.version, trusted)
+    mend = f'python run.py --approve {arm.version} --by WHO --reason "…"'
+    if last is not None and last.act == "reject":
+        raise Refused(
+            f"Version {arm.version} was rejected by {last.by} ({last.reason}), as entry {last.number} of the "
+            f"audit log says. Release another one: python run.py --deploy --environment {environment} "
+            f"--version N, or decide again: {mend}"
+        )
+    if environment == "production":
+        given = arm.approval.digest if arm.approval else "none"
+        if last is None or last.subject.get("approval") != given:
+            raise Refused(
+                f"The audit log has no sound entry of the act 'approve' on model {model_name}, version "
+                f"{arm.version}, approval {given[:12]} as the last decision: it was removed or altered, or "
+                f"the command was cut short before it was logged. See python run.py --audit, then: {mend}"
+            )

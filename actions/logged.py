@@ -28,15 +28,23 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
 """What a result calls itself → the act, and the details that say to what; never a picture's path or label."""
 
 
+SIGNED_BY_STEPS = frozenset({"train", "deploy", "continuous"})
+"""The pipelines whose steps write to the log."""
+
+
 def require_signer(name: str) -> None:
-    """Check that an act which is going to be logged can be signed, before it is done.
+    """Check that an act which is going to be logged can be signed, before anything is done or served.
 
     Raises:
         UsageError: the account has no key here.
     """
-    if name in LOGGED:
-        from steps.registry.audit import acting_signer
+    from pipelines.orchestrator import find_orchestrator
+    from steps.registry.audit import acting_signer
 
+    orchestrator = find_orchestrator()
+    # What steps log is signed here where they run here, which is where the stack has the keys.
+    here = orchestrator is not None and bool(orchestrator.signing_environment())
+    if name in LOGGED or name == "rollback" or (here and name in SIGNED_BY_STEPS):
         acting_signer()
 
 

@@ -31,7 +31,7 @@ from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
-from steps.registry.decisions import require_decided
+from steps.registry.decisions import require_decided, require_gated
 
 
 @contextmanager
@@ -185,7 +185,9 @@ def propose_release(
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)
-        require_decided(model_name, arm, environment, active_deployer().trusted_keys())
+        trusted = active_deployer().trusted_keys()
+        require_gated(model_name, arm, trusted)
+        require_decided(model_name, arm, environment, trusted)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
     # Also the proof that the registry can be written, before anything that serves is touched.

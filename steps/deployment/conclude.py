@@ -293,13 +293,15 @@ def _record_pending(release: Release) -> Release:
         Refused: the registry has no such version any more.
         ServiceUnreachable: the registry cannot be written.
     """
-    try:
-        return record_release(release)
-    except UsageError as error:
-        raise Refused(
-            f"{error}. It is live in {release.environment}, so the registry has lost it: put the "
-            "registry back, or begin anew: python run.py --stop"
-        ) from error
+    if release.candidate is not None:
+        try:
+            read_version(release.model_name, release.candidate.version)
+        except UsageError as error:
+            raise Refused(
+                f"{error}. It is live in {release.environment}, so the registry has lost it: put the "
+                "registry back, or begin anew: python run.py --stop"
+            ) from error
+    return record_release(release)
 
 
 def _unanswered(release: Release) -> str:

@@ -21,9 +21,39 @@ def last_decision(model_name: str, version: int, trusted: TrustedKeys) -> AuditE
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
+    return last_entry(DECISIONS, model_name, version, trusted)
+
+
+def last_entry(
+    acts: tuple[Act, ...], model_name: str, version: int, trusted: TrustedKeys
+) -> AuditEntry | None:
+    """The newest entry of one of these acts on a version; None where there is none.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
     about = {"model": model_name, "version": str(version)}
-    found = [entry for act in DECISIONS for entry in sound_entries(act, about, trusted)]
+    found = [entry for act in acts for entry in sound_entries(act, about, trusted)]
     return max(found, key=lambda entry: entry.number, default=None)
+
+
+def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
+    """Check that by the audit log the gate's last verdict on a version is the one that it is released on.
+
+    A verdict that passed before, put back with every tag in the place of a refusal, is signed all the same.
+
+    Raises:
+        Refused: the last one is another, or the log has none.
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    last = last_entry(("gate",), model_name, arm.version, trusted)
+    if last is None or last.subject.get("verdict_digest") != arm.verdict.digest:
+        found = "none" if last is None else f"{last.subject.get('verdict')}, entry {last.number}"
+        raise Refused(
+            f"The gate's last verdict on version {arm.version} by the audit log is {found}, not the one that it "
+            "would be released on: it was put back, or the training was cut short before it was logged. Train "
+            "again: python run.py --train"
+        )
 
 
 def require_decided(model_name: str, arm: Arm, environment: Environment, trusted: TrustedKeys) -> None:

@@ -24,10 +24,12 @@ from materializers.splits import Splits
 from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
+from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
+from steps.registry.decisions import last_entry
 from steps.registry.model_card import keep_card, last_card, make_card, send_card
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
@@ -174,7 +176,10 @@ def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -
     learnt = {key: entry.tag(key) for key in LEARNT}
     record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)
     judged = {key: entry.tag(key) for key in JUDGED}
-    record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"), once=True)
+    said = last_entry(("gate",), entry.model_name, entry.version, active_deployer().trusted_keys())
+    # The last entry counts, so that what was said before, and then otherwise, is said again.
+    if said is None or said.subject != {**about, **judged}:
+        record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"))
 
 
 def zenml_version(version: int) -> str:

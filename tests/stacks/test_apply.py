@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from benchmarks.main.home import free_port
+from tests.keys import ACTOR_PUBLIC, GATE_PUBLIC
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -489,6 +490,8 @@ def test_a_remote_stack_is_not_registered_in_a_database_of_this_machine(project:
         "SHUTTERLINE_S3_PATH": "s3://models/zenml",
         "SHUTTERLINE_CONTAINER_REGISTRY": nobody,
         "SHUTTERLINE_IMAGE_TAG": "1.0.0",
+        "SHUTTERLINE_GATE_PUBLIC_KEY": GATE_PUBLIC,
+        "SHUTTERLINE_STEPS_PUBLIC_KEY": ACTOR_PUBLIC,
         **{f"SHUTTERLINE_{name}_URL": f"http://{nobody}" for name in SERVERS},
     }
     project.environment.update(remote)

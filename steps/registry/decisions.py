@@ -50,9 +50,9 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
     if last is None or last.subject.get("verdict_digest") != arm.verdict.digest:
         found = "none" if last is None else f"{last.subject.get('verdict')}, entry {last.number}"
         raise Refused(
-            f"The gate's last verdict on version {arm.version} by the audit log is {found}, not the one that it "
-            "would be released on: it was put back, or the training was cut short before it was logged. Train "
-            "again: python run.py --train"
+            f"The gate's last verdict on version {arm.version} by the audit log is {found}, not the one that "
+            "it would be released on: it was put back, or the training was cut short before it was logged. "
+            "Train again: python run.py --train"
         )
 
 

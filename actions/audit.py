@@ -27,18 +27,19 @@ def audit(trusted: TrustedKeys) -> ActionResult:
     return ActionResult(
         action="audit",
         status="refused" if findings else "done",
-        reasons=(*findings, _summary(entries)),
+        reasons=(*findings, _summary(entries, whole=not findings)),
         details={"entries": [_shown(entry) for entry in entries]},
         exit_code=Refused.exit_code if findings else 0,
     )
 
 
-def _summary(entries: list[AuditEntry]) -> str:
+def _summary(entries: list[AuditEntry], *, whole: bool) -> str:
     """How far the log goes; who notes that digest elsewhere can tell later whether the end is the same."""
     if not entries:
         return "The audit log has no entry."
     last = entries[-1]
-    return f"Read to entry {last.number}, whose digest is {last.digest}"
+    said = "Every signature and the chain hold. " if whole else ""
+    return f"{said}Read to entry {last.number}, whose digest is {last.digest}"
 
 
 def _shown(entry: AuditEntry) -> dict[str, Any]:

@@ -37,15 +37,18 @@ def require_signer(name: str) -> None:
 
     Raises:
         UsageError: the account has no key here.
+        Refused: its key is none that the stack file lists.
     """
+    from materializers.signatures import require_listed
     from pipelines.orchestrator import find_orchestrator
+    from steps.deployment.deployer import active_deployer
     from steps.registry.audit import acting_signer
 
     orchestrator = find_orchestrator()
     # What steps log is signed here where they run here, which is where the stack has the keys.
     here = orchestrator is not None and bool(orchestrator.signing_environment())
     if name in LOGGED or name == "rollback" or (here and name in SIGNED_BY_STEPS):
-        acting_signer()
+        require_listed(acting_signer(), active_deployer().trusted_keys())
 
 
 def log_act(result: object, *, model: str, by: str, reason: str) -> None:

@@ -149,6 +149,24 @@ class Signer:
         return f"Signer({self.account!r}, {self.key!r})"
 
 
+def require_listed(signer: Signer, trusted: TrustedKeys) -> None:
+    """Check that what an account is about to sign will count.
+
+    Raises:
+        Refused: the stack file lists no key of the account, or another one.
+    """
+    listed = trusted.actors.get(signer.account, "")
+    known = public_keys(listed) if listed else ()
+    own = signer.key.public_pem
+    if own not in known:
+        names = ", ".join(map(fingerprint, known)) or "none"
+        raise Refused(
+            f"What {signer.account!r} signs with the key {fingerprint(own)} ({ACTOR_KEY}) would not count: "
+            f"the stack file lists {names} for that account. Give the key that belongs to it, or list this "
+            "one: docs/security.md"
+        )
+
+
 class TrustedKeys(Record):
     """The public keys that a stack file names; each is PEM text.
 

@@ -72,11 +72,10 @@ def _log(release: Release) -> None:
         "from_version": str(replaced.version) if replaced else "none",
         "since": release.since.isoformat() if release.since else "unknown",
     }
-    by = arm.approval.by if arm.approval and release.environment == "production" else PIPELINE
     record(
         "rollback" if release.restored else "release",
         subject,
-        by=by,
+        by=PIPELINE,
         reason="put back" if release.restored else "released on its verdict",
         once=True,
     )

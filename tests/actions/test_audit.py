@@ -33,7 +33,9 @@ def test_a_whole_log_is_shown_with_the_newest_entry_last(
     assert (result.status, result.exit_code) == ("done", 0)
     status, summary, header, gate, approve = capfd.readouterr().out.splitlines()
     assert status == "audit: done"
-    assert summary == f"  Read to entry 2, whose digest is {result.details['entries'][1]['digest']}"
+    digest = result.details["entries"][1]["digest"]
+    said = "Every signature and the chain hold. Read to entry 2, whose digest is"
+    assert summary == f"  {said} {digest}"
     assert header.split() == ["number", "time", "(UTC)", "act", "subject", "actor", "by", "reason"]
     assert gate.split()[0] == "1" and "every rule passed" in gate
     assert approve.split()[0] == "2"

@@ -24,6 +24,7 @@ from materializers.signatures import (
     fingerprint,
     make_key_pair,
     public_keys,
+    require_listed,
     verify,
 )
 
@@ -51,7 +52,11 @@ def test_a_signature_is_for_one_statement_of_one_account(account: str, statement
         verify(TRUSTED, account=account, statement=statement, digest=digest, signature=signature)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("signature", ["", "no base64!", "AAAA", "ä", SIGNER.sign("approval", OTHER)])
+@pytest.mark.parametrize(
+    "signature",
+    ["", "no base64!", "AAAA", "ä", SIGNER.sign("approval", OTHER)],
+    ids=["nothing", "no base64", "too short", "no ASCII", "of another digest"],
+)
 def test_what_is_no_signature_is_refused(signature: str) -> None:
     """Whatever stands in the place of a signature, the answer is one line."""
     with pytest.raises(Refused, match="is not what 'anna' signed") as refused:
@@ -195,3 +200,13 @@ def test_each_key_of_a_text_is_read() -> None:
     """In the order in which they stand."""
     other = make_key_pair()[1]
     assert public_keys(f"# anna\n{PUBLIC}\n\n{other}") == (PUBLIC, other)
+
+
+def test_a_key_that_the_stack_does_not_list_signs_nothing_that_counts() -> None:
+    """Both keys are named, before anything is written; the listed one, also as the older of two, may sign."""
+    own, other = make_key_pair(), make_key_pair()
+    signer = Signer("ada", PrivateKey.from_pem(own[0], named="ada's"))
+    require_listed(signer, TrustedKeys(gate=other[1], actors={"ada": other[1] + own[1]}))
+    for actors in ({"ada": other[1]}, {"bob": own[1]}):
+        with pytest.raises(Refused, match=f"{fingerprint(own[1])} .SHUTTERLINE_ACTOR_KEY. would not count"):
+            require_listed(signer, TrustedKeys(gate=other[1], actors=actors))

@@ -223,6 +223,9 @@ def test_runs_come_one_by_one_and_what_cannot_be_started_stops_none(site: Site) 
     assert [runs[i] for i in (1, 3, 5)] == [["end", runs[i][1]] for i in (0, 2, 4)]
     assert sorted(runs[i][1] for i in (0, 2, 4)) == ["a", "b", "c"]
     site.until(lambda: "gone: not started" in site.said(), "the line about the folder")
+    # What came of each is noted: the scheduler writes no more, which would mend the damage.
+    codes = {"a": 0, "b": 0, "c": 0, "gone": 1}
+    site.until(lambda: all(site.file.row(name).last_exit_code == codes[name] for name in codes), "the codes")
     whole = site.file.path.read_bytes()
     site.file.path.write_text("{")
     site.until(lambda: "those known before go on" in site.said(), "the line about the damaged file")

@@ -37,8 +37,8 @@ def last_entry(
     return max(found, key=lambda entry: entry.number, default=None)
 
 
-def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
-    """Check that by the audit log the gate's last verdict on a version is the one that it is released on.
+def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> AuditEntry:
+    """The gate's last entry on a version in the audit log, which has to be of the verdict that releases it.
 
     A verdict that passed before, put back with every tag in the place of a refusal, is signed all the same.
 
@@ -54,6 +54,7 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
             "it would be released on: it was put back, or the training was cut short before it was logged. "
             "Train again: python run.py --train"
         )
+    return last
 
 
 def require_decided(model_name: str, arm: Arm, environment: Environment, trusted: TrustedKeys) -> None:

@@ -31,6 +31,7 @@ from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
 from steps.registry.decisions import last_entry
 from steps.registry.model_card import keep_card, last_card, make_card, send_card
+from steps.registry.presupposed import DECLARED, SERVING, Presupposed
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
 
@@ -48,7 +49,15 @@ LINKED_OUTPUTS = (
 )
 
 LEARNT = ("model_digest", "data_version", "splits_digest", "configuration_digest", "code_digest")
-JUDGED = ("model_digest", "verdict", "verdict_digest", "report_digest", "policy_digest")
+JUDGED = (
+    "model_digest",
+    "verdict",
+    "verdict_digest",
+    "report_digest",
+    "policy_digest",
+    DECLARED,
+    SERVING,
+)
 """The tags that the audit log names of what was trained, and of what the gate said."""
 
 
@@ -64,12 +73,14 @@ def version_tags(
     run_id: str,
     source_name: str,
     compliance: str,
+    presupposed: Presupposed,
     origin: str,
     tracked: str | None,
 ) -> dict[str, str]:
     """The registry's record of one version.
 
-    ``identity`` names data, configuration, policy, code and model: the same identity is the same version.
+    ``identity`` names data, configuration, policy, what was presupposed, code and model: the same identity is
+    the same version.
     ``status`` is there where the training was given up.
     """
     record, champion = classifier.record, verdict.champion
@@ -77,7 +88,7 @@ def version_tags(
     identity = (record.data, record.splits, record.configuration, verdict.evidence.policy, record.code)
     return {
         **failed,
-        "identity": json_digest([*identity, record.model_digest]),
+        "identity": json_digest([*identity, presupposed.digest, record.model_digest]),
         "zenml_run": run_id,
         "verdict": verdict.outcome,
         "verdict_digest": verdict.digest,
@@ -93,6 +104,7 @@ def version_tags(
         "architecture": record.architecture,
         "source_name": source_name,
         "compliance_digest": compliance,
+        **presupposed.recorded,
         AGAINST: f"{champion.version}:{champion.model}" if champion is not None else "nothing",
         "origin": origin,
         **({"mlflow_run": tracked} if tracked else {}),
@@ -230,6 +242,7 @@ def register(
     source_name: str,
     purpose: str,
     compliance: str,
+    presupposed: Presupposed,
     approval: ApprovalSettings,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
@@ -268,6 +281,7 @@ def register(
         run_id=str(run.id),
         source_name=source_name,
         compliance=compliance,
+        presupposed=presupposed,
         origin=origin,
         tracked=tracked,
     )

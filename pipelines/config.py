@@ -21,7 +21,8 @@ from materializers.errors import UsageError
 from materializers.redaction import redact
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
-from steps.data.ingest import ClassChanges, IngestSettings
+from steps.data.class_changes import ClassChanges
+from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
 from steps.evaluation.policy import Policy

@@ -104,6 +104,7 @@ def learn(
         settings=config.evaluate,
         comparison=config.policy.comparison,
         anchor=config.policy.anchor,
+        class_changes=product.class_changes,
         model_name=product.model,
     )
     verdict, _ = gate(

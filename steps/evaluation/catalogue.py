@@ -114,6 +114,7 @@ CATALOGUE: dict[str, Entry] = {
     # whether it is as good as what it would replace
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),
+    "dropped_classes": _at_most(**_OPEN, interval=False, of_test_pictures=False),
     "class_harm": _at_least(**_P_VALUE),
     "golden_harm": _at_least(**_P_VALUE),
     "new_rows_harm": _at_least(**_P_VALUE),

@@ -20,11 +20,12 @@ from materializers.classifier import FAILED_TO_LEARN, Classifier
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
-from materializers.splits import Splits
+from materializers.splits import TEST, Splits
 from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.deployment.deployer import active_deployer
+from steps.evaluation.comparison.tested_rows import sample_of
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
@@ -69,6 +70,7 @@ def version_tags(
     classifier: Classifier,
     evaluation: EvaluationReport,
     verdict: Verdict,
+    splits: Splits,
     *,
     run_id: str,
     source_name: str,
@@ -115,7 +117,7 @@ def version_tags(
             for name, value in evaluation.latency_ms.items()
             if name == "latency_p99_ms" and value is not None
         },
-        **({"test_set": evaluation.test_set} if evaluation.test_set else {}),
+        "test_rows": sample_of(splits.image_ids(TEST)),
     }
 
 
@@ -278,6 +280,7 @@ def register(
         classifier,
         evaluation,
         verdict,
+        splits,
         run_id=str(run.id),
         source_name=source_name,
         compliance=compliance,

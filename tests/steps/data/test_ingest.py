@@ -17,7 +17,8 @@ from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.shards import SHARDS_FOLDER, shard_uri
 from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.checks.freshness import DeliveryInterval, FreshnessSettings
-from steps.data.ingest import ClassChanges, IngestSettings, ingest, newest_arrival
+from steps.data.class_changes import ClassChanges
+from steps.data.ingest import IngestSettings, ingest, newest_arrival
 from steps.data.parent import keep_readmitted
 from steps.data.personal_data.settings import PersonalDataSettings
 from tests.steps.data.arrivals import let_age
@@ -180,20 +181,6 @@ def test_a_delivery_joins_the_parent_under_todays_names(local_stack: Client, tmp
     assert len(quarantine) == 0
     assert previous is not None
     assert sorted(previous.index["label"]) == ["novels", "toys"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"renamed": {"novels": "books", "books": "print"}},
-        {"renamed": {"a": "b", "b": "a"}},
-        {"renamed": {"novels": "books"}, "retired": ["books"]},
-    ],
-)
-def test_changes_of_classes_that_would_change_again_are_refused(changes: dict[str, Any]) -> None:
-    """Each run makes them anew: what was renamed by the last one would be renamed once more."""
-    with pytest.raises(ValidationError, match="renamed or retired itself"):
-        ClassChanges.model_validate(changes)
 
 
 def test_the_same_delivery_again_is_as_old_as_it_was(local_stack: Client, tmp_path: Path) -> None:

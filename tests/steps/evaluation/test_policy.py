@@ -22,6 +22,7 @@ PRODUCT = {
     "roc_auc_macro": ("advisory", 0.85),
     "accuracy_difference_to_champion": ("required", -0.02),
     "accuracy_difference_to_anchor": ("required", -0.02),
+    "dropped_classes": ("required", 0.0),
     "class_harm": ("required", 0.025),
     "golden_harm": ("required", 0.025),
     "new_rows_harm": ("required", 0.025),

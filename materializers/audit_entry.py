@@ -35,6 +35,7 @@ Act = Literal[
     "stop",
     "forget",
     "readmit",
+    "collect",
     "brake",
     "schedule",
     "pause",

@@ -6,7 +6,7 @@ written in the one call that creates the version, so that a killed run leaves a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -30,7 +30,7 @@ from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
-from steps.registry.decisions import last_entry
+from steps.registry.decisions import last_judgement
 from steps.registry.model_card import keep_card, last_card, make_card, send_card
 from steps.registry.presupposed import DECLARED, SERVING, Presupposed
 from steps.registry.unsent import send_unsent
@@ -170,12 +170,17 @@ def _is_news(tags: dict[str, str], known: RegisteredVersion) -> bool:
     return against != known.tags.get(AGAINST) and not (against or "").endswith(f":{tags['model_digest']}")
 
 
-def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -> None:
+def log_version(
+    entry: RegisteredVersion, before: Sequence[RegisteredVersion], judged_now: Mapping[str, str]
+) -> None:
     """Write to the audit log what was trained and what the gate said of it; once, however often it is judged.
+
+    A judgement that came to nothing replaces none, and is logged all the same.
 
     Args:
         entry: the version.
         before: the versions before this run registered anything, the newest first.
+        judged_now: the tags of this run's own judgement.
 
     Raises:
         UsageError: the account has no key here.
@@ -190,10 +195,13 @@ def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -
     learnt = {key: entry.tag(key) for key in LEARNT}
     record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)
     judged = {key: entry.tag(key) for key in JUDGED}
-    said = last_entry(("gate",), entry.model_name, entry.version, active_deployer().trusted_keys())
+    said = last_judgement(entry.model_name, entry.version, active_deployer().trusted_keys())
     # The last entry counts, so that what was said before, and then otherwise, is said again.
     if said is None or said.subject != {**about, **judged}:
         record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"))
+    if judged_now["verdict_digest"] != judged["verdict_digest"] and judged_now["verdict"] == "not_assessed":
+        nothing = {**about, **{key: judged_now[key] for key in JUDGED}}
+        record("gate", nothing, by=PIPELINE, reason="not_assessed, which replaces no verdict", once=True)
 
 
 def zenml_version(version: int) -> str:
@@ -295,7 +303,7 @@ def register(
     )
     before = read_versions(model_name)
     entry = register_version(model_name, tags)
-    log_version(entry, before)
+    log_version(entry, before, tags)
     card = make_card(entry, classifier.record, evaluation, verdict, splits, purpose=purpose)
     kept = last_card(model_name, entry.version)
     if kept is not None:  # what persons decided on it stays on it

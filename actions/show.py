@@ -102,7 +102,7 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         console.print(metrics_table(result.full_verdict))
         for rule in result.full_verdict.rules:
             if rule.outcome == "passed" and rule.reason:
-                console.print(f"{rule.name}: {rule.reason}")
+                console.print(f"{rule.name}: {in_full(rule.reason, command)}")
     line = Text(f"{result.pipeline}: {result.status}")
     if result.version is not None:
         line.append(f", version {result.version}")

@@ -223,6 +223,30 @@ def _nothing_but_corrections(source: str, rows: int, stored: str | None) -> str:
     )
 
 
+def tell_left_behind(dataset: ImageDataset, previous: ImageDataset | None, source: str | None) -> None:
+    """Warn that stored pictures are no part of what is taken alone, and that the next delivery joins that.
+
+    Args:
+        dataset: what was taken.
+        previous: the last accepted dataset, which a joined delivery would have grown.
+        source: the delivery; None where a stored version was taken.
+    """
+    if previous is None:
+        return
+    left = int((~previous.index["image_id"].isin(dataset.index["image_id"])).sum())
+    if left:
+        together = (
+            "" if source is None else f"To train on both: python run.py --continuous --source {source}. "
+        )
+        logger.warning(
+            "ingest: %s not in what --train takes alone; once that is accepted, it is what --continuous "
+            "joins to. %sTo go back: python run.py --train --data %s",
+            f"{counted(left, 'stored picture')} {'is' if left == 1 else 'are'}",
+            together,
+            previous.version[:16],
+        )
+
+
 def tell_corrections(changes: Corrections) -> None:
     """Log what became of the rows that correct or withdraw: a warning where some matched nothing."""
     if changes.rows:
@@ -329,6 +353,8 @@ def ingest(
     )
     checks += unreadable_past(past)
     tell_late_delivery(checks, source_name)
+    if not join_parent:
+        tell_left_behind(dataset, previous, source)
     screening = taken.screening.model_copy(update={"checks": tuple(checks)})
     # On the same data nothing is compared: what was found in it before is taken from the cache.
     compared = None if previous is None or previous.version == dataset.version else previous

@@ -93,6 +93,27 @@ def test_a_stored_version_is_fetched_as_it_is(local_stack: Client, tmp_path: Pat
     assert check(screening, "data_age").outcome == "passed"
 
 
+def test_what_a_delivery_that_is_taken_alone_leaves_behind_is_said(
+    local_stack: Client, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """With the two ways back; a delivery that is joined, or that has all of it, leaves nothing."""
+    parent = dataset_of(["toys"] * 20)
+    keep_readmitted(parent, "left-behind")
+    folder = good_delivery(tmp_path, per_class=3)
+    caplog.set_level("WARNING", "shutterline")
+    alone, _ = ingested("left-behind", source=str(folder))
+    left = len(set(parent.index["image_id"]) - set(alone.index["image_id"]))
+    assert left > 1
+    assert f"ingest: {left} stored pictures are not in what --train takes alone" in caplog.text
+    assert f"python run.py --continuous --source {folder}" in caplog.text
+    assert f"python run.py --train --data {parent.version[:16]}" in caplog.text
+    caplog.clear()
+    ingested("left-behind", source=str(folder), join_parent=True)
+    ingested("left-behind", data_version=parent.version)
+    ingested("never-trained-before", source=str(folder))
+    assert "takes alone" not in caplog.text
+
+
 def test_a_stored_version_joins_the_parent_where_it_is_asked_for(local_stack: Client) -> None:
     """The joined one is nowhere stored yet, and is as old as the newer of the two."""
     stored, parent = dataset_of(["books", "toys", "toys"]), dataset_of(["toys"] * 5)

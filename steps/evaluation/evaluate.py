@@ -113,16 +113,16 @@ def assess_parts(
 ) -> tuple[dict[str, Section], dict[str, bytes]]:
     """Each part of an evaluation by the name of its field in the report, and all pictures by name."""
     from steps.evaluation.abstention import assess_abstention
-    from steps.evaluation.behaviour.behaviour import assess_behaviour
+    from steps.evaluation.behaviour.assess import assess_behaviour
     from steps.evaluation.calibration_quality import assess_calibration_quality
     from steps.evaluation.cost.assess import assess_cost
     from steps.evaluation.explanations.assess import assess_explanations
     from steps.evaluation.robustness.assess import assess_robustness
     from steps.evaluation.security.advisories import recent_audit
     from steps.evaluation.security.assess import assess_security
+    from steps.evaluation.slices.assess import assess_slices
     from steps.evaluation.slices.fairness import assess_fairness
-    from steps.evaluation.slices.slices import assess_slices
-    from steps.evaluation.unknown_pictures.detection import assess_unknown_pictures
+    from steps.evaluation.unknown_pictures.assess import assess_unknown_pictures
     from steps.evaluation.watermark import assess_watermark
     from steps.evaluation.worst_mistakes import assess_worst_mistakes
 
@@ -146,7 +146,7 @@ def assess_parts(
 
 def comparison_pictures(compared: dict[str, Comparison]) -> dict[str, bytes]:
     """The differences of each comparison that could be made, on all rows and on their parts."""
-    from steps.evaluation.comparison.forest_picture import forest_picture
+    from steps.evaluation.comparison.pictures import forest_picture
 
     return {f"{name}_comparison": forest_picture(one) for name, one in compared.items() if one.overall}
 

@@ -13,7 +13,7 @@ from steps.evaluation.explanations.settings import ExplanationsSettings
 from steps.evaluation.robustness.settings import RobustnessSettings
 from steps.evaluation.security.settings import SecuritySettings
 from steps.evaluation.slices.settings import SlicesSettings
-from steps.evaluation.unknown_pictures.detection import UnknownPicturesSettings
+from steps.evaluation.unknown_pictures.settings import UnknownPicturesSettings
 from steps.evaluation.worst_mistakes import WorstMistakesSettings
 
 

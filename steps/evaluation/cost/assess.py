@@ -12,10 +12,10 @@ import numpy as np
 
 from materializers.evaluation.cost import Cost, Probe
 from materializers.evaluation.metric import Metric
-from steps.evaluation.cost.cost_picture import cost_picture
 from steps.evaluation.cost.load import Array, Load, NoPrediction, Target, ask, moments, offer
 from steps.evaluation.cost.noise import Watch
 from steps.evaluation.cost.percentiles import percentile
+from steps.evaluation.cost.pictures import cost_picture
 from steps.evaluation.cost.replica import MEGABYTE, NotServed, Replica, replica, serving_python
 from steps.evaluation.cost.search import judge, most_slow, search
 from steps.evaluation.cost.settings import PROBE_REQUESTS, CostSettings

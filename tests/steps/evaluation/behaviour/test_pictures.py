@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from materializers.picture_sheet import erase_from_sheet, places_of
-from steps.evaluation.behaviour.broken_sheet import SIDE, Broken, broken_sheet, choose
+from steps.evaluation.behaviour.pictures import SIDE, Broken, broken_sheet, choose
 from steps.evaluation.behaviour.settings import BehaviourSettings
 from steps.evaluation.examined import Examined
 from tests.serving.pictures import encode

@@ -18,8 +18,8 @@ from steps.evaluation.behaviour.comparing import drop, invariance, less_sure
 from steps.evaluation.behaviour.constancy import TOLERANCE, ask_again
 from steps.evaluation.behaviour.pictures import broken_sheet, choose
 from steps.evaluation.behaviour.settings import BehaviourSettings
-from steps.evaluation.estimates import mean_of, share_of
 from steps.evaluation.examined import Examined
+from steps.evaluation.intervals import mean_of, share_of
 
 SHEET = "broken_invariances"
 

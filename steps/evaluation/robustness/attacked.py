@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import Attacked
-from steps.evaluation.estimates import share_of
+from steps.evaluation.intervals import share_of
 from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, Attack, attacked
 from steps.evaluation.torch_network import AGAIN, NoTorchNetwork, load_network
 from steps.progress import progress

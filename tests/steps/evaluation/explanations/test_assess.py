@@ -38,7 +38,7 @@ from tests.steps.evaluation.explanations.examples import (
 )
 from tests.steps.training.examples import dataset, splits, trained
 
-QUICK = ExplanationsSettings(pictures=12, randomized_pictures=6, steps=8, resamples=200)
+QUICK = ExplanationsSettings(pictures=12, randomized_pictures=6, steps=8)
 LIMIT = 0.10
 """The product's, for the lower bound of the margin."""
 

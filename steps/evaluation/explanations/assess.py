@@ -13,12 +13,7 @@ from materializers.evaluation.explanations import (
     Features,
     WeightRandomization,
 )
-from steps.evaluation.explanations.answers import (
-    ExplainedAnswers,
-    disagreement,
-    explain_answers,
-    shown_answers,
-)
+from steps.evaluation.explanations.answers import ExplainedAnswers, explain_answers, shown_answers
 from steps.evaluation.explanations.settings import ExplanationsSettings
 from steps.evaluation.intervals import mean_of
 
@@ -43,20 +38,18 @@ def assess_explanations(
         The numbers, and two PNGs: a sheet of explained answers and a chart of the important features. What
         cannot be assessed says why, and has no picture.
     """
-    from steps.evaluation.torch_network import NoTorchNetwork, load_network
+    from steps.evaluation.torch_network import NoTorchNetwork, served_network
 
     chosen = examined.sample(settings.pictures, settings.seed)
     if (reason := _too_few(len(chosen), settings.pictures)) is not None:
         return Explanations(not_assessed=reason), {}
-    try:
-        network = load_network(examined.classifier)
-    except NoTorchNetwork as error:
-        return Explanations(not_assessed=str(error)), {}
     shown = shown_answers(examined, chosen, settings.shown)
     positions = np.union1d(chosen, shown)
     pixels = examined.pixels(positions)
-    if (reason := disagreement(examined.predictor, network, pixels)) is not None:
-        return Explanations(not_assessed=reason), {}
+    try:
+        network = served_network(examined.classifier, pixels, examined.predictor.scores(pixels)[0])
+    except NoTorchNetwork as error:
+        return Explanations(not_assessed=str(error)), {}
     explained = explain_answers(
         network, positions, pixels, examined.predicted[positions], steps=settings.steps
     )
@@ -135,10 +128,11 @@ def measure_randomization(
 ) -> WeightRandomization:
     """Explain the first of the answers by a network with random weights, and compare."""
     from steps.evaluation.explanations.attributions import integrated_gradients
-    from steps.evaluation.explanations.randomization import random_network, similarities
+    from steps.evaluation.explanations.randomization import similarities
+    from steps.evaluation.torch_network import untrained_network
 
     some = sample.at(sample.positions[: settings.randomized_pictures])
-    random = random_network(examined.classifier.record, settings.seed)
+    random = untrained_network(examined.classifier.record, settings.seed)
     theirs = integrated_gradients(random, some.pixels, some.missing, some.answered, steps=settings.steps)
     return WeightRandomization(
         order=mean_of(similarities(some.gradients, theirs)),

@@ -18,13 +18,12 @@ from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from materializers.signatures import TrustedKeys
 from materializers.verdict import verify_verdict
+from serving.launching import PREDICTIONS
 
 # Releases that --rollback can go back to, one after the other.
 HISTORY_LENGTH = 20
 # It becomes a part of the URL.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-PREDICTIONS = "/api/v1.0/predictions"
-"""Where pictures are sent, below a release's base URL."""
 
 
 class Entry(Record):

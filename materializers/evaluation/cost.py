@@ -110,7 +110,8 @@ class Cost(Section):
     not_sustained: str | None = None
     """Why there is no ``sustained_per_s``, in one sentence."""
     not_of_a_process: str | None = None
-    """Why there is no memory, no start-up and no size, in one sentence."""
+    """Why there is no memory, no start-up and no size, in one sentence; the gate judged those of the same
+    model, so that their rules are listed and decide nothing."""
 
     def measured(self) -> Iterator[Measured]:
         """Every number that a policy may have a rule on."""
@@ -128,4 +129,5 @@ class Cost(Section):
         ):
             value: Metric | None = getattr(self, name)
             known = value is not None and value.value is not None
-            yield Measured(metric=name, value=value, reason=None if known else why or reason)
+            spared = not known and why is None and reason == self.not_of_a_process
+            yield Measured(metric=name, value=value, reason=None if known else why or reason, spared=spared)

@@ -171,6 +171,10 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         """
         return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
 
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """None: each release is one process of this machine."""
+        return None
+
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, past every proxy: it lies on this machine's loopback."""
         return loopback.client()

@@ -195,6 +195,10 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         """
         return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
 
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """Between how many replicas the environment scales; twice the same number where it stays at it."""
+        return self.config.environment(environment).scaling
+
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, through the proxies that lie in between."""
         return through_ingress(release.url or self.config.ingress_url)()

@@ -76,6 +76,9 @@ class Deployer(Protocol):
             UsageError: there is none of the gate, or one cannot be used.
         """
 
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """Between how many replicas an environment scales; None: it does not, and one stands for all."""
+
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, by this stack's rules of proxies and certificates."""
 

@@ -169,10 +169,13 @@ def evaluate(
     """
     if classifier is None or dataset is None or splits is None:
         return None
+    from steps.deployment.deployer import active_deployer
     from steps.evaluation.comparison.assess import assess_comparisons
     from steps.evaluation.tracking import track
     from steps.tracker import send
 
+    cost = settings.cost.scaled(active_deployer().scaling("production"))
+    settings = settings.model_copy(update={"cost": cost})
     examined = examine(classifier, dataset, splits, settings)
     report = report_on(examined, splits, settings)
     compared = assess_comparisons(

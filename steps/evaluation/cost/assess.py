@@ -32,7 +32,9 @@ MOST_FAILURES = 10
 SECONDS_A_DAY = 86_400
 SECONDS_AN_HOUR = 3600
 HOURS_A_DAY = 24
-ALREADY_RUNNING = "a release that runs already is measured by its URL alone"
+ALREADY_RUNNING = (
+    "a release that runs already is measured by its URL alone; the gate judged it on a replica of this model"
+)
 
 Pictures = dict[str, bytes]
 

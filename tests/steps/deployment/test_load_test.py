@@ -60,6 +60,10 @@ def test_a_release_that_answers_in_time_passes_the_rules_of_serving(staged: Rele
         "throughput_per_s": "passed",
         "cost_per_1000": "passed",
     }
+    said = {rule.rule: rule for rule in report.rules if rule.requirement == "advisory"}
+    assert set(said) == {"memory_mb"}
+    assert said["memory_mb"].outcome == "not_assessed"
+    assert "the gate judged it on a replica of this model" in (said["memory_mb"].reason or "")
     assert report.cost.requests >= QUICK.requests
     assert report.pictures
 

@@ -201,6 +201,7 @@ def test_a_release_that_runs_is_measured_by_its_url() -> None:
     missing = {each.metric: each.reason for each in cost.measured() if each.value is None}
     assert missing.keys() == {"memory_mb", "start_up_s", "model_mb"}
     assert all("by its URL alone" in (reason or "") for reason in missing.values())
+    assert {each.metric for each in cost.measured() if each.spared} == missing.keys()
     assert cost.noise is not None
     assert cost.noise.others_busy is None
 

@@ -110,8 +110,8 @@ class Cost(Section):
     not_sustained: str | None = None
     """Why there is no ``sustained_per_s``, in one sentence."""
     not_of_a_process: str | None = None
-    """Why there is no memory, no start-up and no size, in one sentence; the gate judged those of the same
-    model, so that their rules are listed and decide nothing."""
+    """Why there is no start-up and no size, and maybe no memory, in one sentence; the gate judged those of
+    the same model, so that their rules are listed and decide nothing."""
 
     def measured(self) -> Iterator[Measured]:
         """Every number that a policy may have a rule on."""

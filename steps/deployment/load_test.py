@@ -17,7 +17,7 @@ from steps.evaluation.gate import apply_policy
 from steps.evaluation.policy import Policy
 
 RULES = tuple(measured.metric for measured in Cost().measured())
-"""Every metric of what serving costs. What a URL does not show is listed, with the reason."""
+"""Every metric of what serving costs. What an address does not show is listed, with the reason."""
 
 
 def put_under_load(applied: Release, policy: Policy, settings: CostSettings) -> LoadTest | None:

@@ -94,7 +94,8 @@ def test_the_tracker_has_it_in_both_forms(local_stack: Client, card: ModelCard, 
     """In the run of the training, in place of the one before."""
     prepare(stack=None)
     client: MlflowClient = registry_client()
-    run = client.create_run(client.create_experiment(card.model_name)).info.run_id
+    experiment = client.create_experiment(card.model_name, artifact_location=str(tmp_path / "tracked"))
+    run = client.create_run(experiment).info.run_id
     send_card(card, run)
     send_card(card.with_decision(approval(reason="looked at the mistakes")), run)
     for name in ("model_card.md", "model_card.html"):

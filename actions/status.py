@@ -61,8 +61,7 @@ def read_status(config: Config) -> Status:
     ]
     try:
         versions = read_versions(name)
-        unlogged = disagreements(name, versions, active_deployer().trusted_keys())
-        notes, exit_code = [*differences(name), *notes, *unlogged], 0
+        notes, exit_code = [*differences(name), *notes, *_unlogged(name, versions)], 0
     except ServiceUnreachable as error:
         versions, notes, exit_code = [], [str(error), *notes], error.exit_code
     schedules, unfired = _schedules()
@@ -80,6 +79,14 @@ def read_status(config: Config) -> Status:
         differences=(*notes, *unfired),
         exit_code=exit_code,
     )
+
+
+def _unlogged(model_name: str, versions: list[RegisteredVersion]) -> list[str]:
+    """What the registry says of versions and the audit log does not; or why nobody can tell."""
+    try:
+        return disagreements(model_name, versions, active_deployer().trusted_keys())
+    except ShutterlineError as error:
+        return [str(error)]
 
 
 def _schedules() -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:

@@ -213,8 +213,7 @@ def _taken_out_as_refused(release: Release, refusal: str) -> Release:
 
 def _take_out(applied: Release, why: str) -> str:
     """Put back what this release replaced, or leave nothing live; say which, also to the audit log."""
-    deployer, where = active_deployer(), applied.environment
-    before = _replaced(applied)
+    where, before = applied.environment, _replaced(applied)
     if before is not None and before.candidate is not None:
         with suppress(ShutterlineError):  # whatever keeps it from coming back, this release must go
             restored = restore_release(before, by=PIPELINE, why=f"what replaced it was taken out: {why}")
@@ -223,15 +222,25 @@ def _take_out(applied: Release, why: str) -> str:
                 record_release(restored)
             return f"version {before.candidate.version} is live in {where} again"
     try:
-        if deployer.withdraw(applied) and applied.candidate is not None:
+        withdrawn = active_deployer().withdraw(applied)
+        last = active_deployer().previous(applied.model_name, where)
+    except ShutterlineError as error:
+        return f"it could not be taken out either: {error}"
+    said = f"nothing is live in {where} now"
+    if last is not None and last.candidate is not None:
+        back = f"python run.py --rollback --environment {where}"
+        said += f" (version {last.candidate.version} was before: {back})"
+    return f"{said}{_log_withdrawal(applied, why) if withdrawn else ''}"
+
+
+def _log_withdrawal(applied: Release, why: str) -> str:
+    """Write to the audit log that a release was taken out; what is to be said where that cannot be."""
+    try:
+        if applied.candidate is not None:
             record("withdraw", _evidence(applied, applied.candidate), by=PIPELINE, reason=why)
     except ShutterlineError as error:
-        return f"it could not be taken out either, or that not be logged: {error}"
-    last = deployer.previous(applied.model_name, where)
-    if last is None or last.candidate is None:
-        return f"nothing is live in {where} now"
-    back = f"version {last.candidate.version} was before: python run.py --rollback --environment {where}"
-    return f"nothing is live in {where} now ({back})"
+        return f", and the audit log has no entry of that: {error}"
+    return ""
 
 
 def _replaced(applied: Release) -> Release | None:

@@ -434,6 +434,9 @@ def test_with_the_registry_down_a_pending_release_still_can_be_stopped(shop: Sho
     assert stopped.exit_code == 0, stopped.said
     assert "The model registry could not" in stopped.stderr
     assert shop.served() is None
+    logged = shop.run(audit=True).last["details"]["entries"][-1]
+    assert (logged["act"], logged["by"], logged["actor"]) == ("stop", "default", "default")
+    assert "staging: superseded version 2" in logged["subject"]["services"]
 
 
 def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:

@@ -167,7 +167,7 @@ def test_a_tracker_that_is_lost_during_the_training_costs_no_training(
         after_training(lambda: down.enter_context(registry_down()), patched)
         lost = shop.train()
     assert lost.exit_code == UNREACHABLE
-    assert lost.said.startswith("register: The experiment tracker could not take"), lost.said
+    assert lost.said.startswith("The experiment tracker could not take"), lost.said
     states = step_states(lost)
     assert [states[name] for name in ("train", "evaluate", "gate")] == ["completed"] * 3
     assert states["register"] == "failed"

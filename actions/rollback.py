@@ -89,16 +89,13 @@ def _nothing_before(current: Release | None, environment: Environment) -> str:
     if current is None or current.candidate is None:
         return f"Nothing is or was live in {environment}, so there is nothing to roll back to."
     version, deploy = current.candidate.version, f"python run.py --deploy --environment {environment}"
+    other = f"Release another one: {deploy} --version N, or take it down: python run.py --stop"
     if current.restored and current.champion is not None:
         replaced = current.champion.version
-        return (
-            f"Version {version} is live in {environment}, and nothing that was live before it is kept, so "
-            f"there is nothing to roll back to. It was put back in the place of version {replaced}: {deploy} "
-            f"--version {replaced} releases that one anew"
-        )
+        other = f"It was put back in the place of version {replaced}; anew: {deploy} --version {replaced}"
     return (
-        f"Version {version} is live in {environment} and is the first that was, so there is nothing to roll "
-        f"back to. Release another one: {deploy} --version N, or take it down: python run.py --stop"
+        f"Version {version} is live in {environment}, and nothing that was live before it is kept, so there "
+        f"is nothing to roll back to. {other}"
     )
 
 

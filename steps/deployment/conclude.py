@@ -151,7 +151,9 @@ def restore_release(before: Release, *, by: str, why: str) -> Release:
     current = deployer.current(before.model_name, before.environment)
     champion = current.candidate if current else None
     known = {"recorded": False, "restored": True, "champion": champion, "by": by, "why": why}
-    return deployer.restore(before.model_copy(update=known))
+    # A release of the first format has no place for who and why.
+    latest = {"format_version": Release.formats[-1]}
+    return deployer.restore(before.model_copy(update=known | latest))
 
 
 def conclude_release(applied: Release, observation: str, refusal: str | None = None) -> Release:

@@ -21,6 +21,8 @@ from materializers.signatures import Statement, TrustedKeys
 from materializers.signed_report import SignedReport
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.metadata.metadata_types import MetadataType
 
 Act = Literal[
@@ -33,6 +35,7 @@ Act = Literal[
     "change-policy",
     "release",
     "rollback",
+    "withdraw",
     "stop",
     "forget",
     "readmit",
@@ -107,6 +110,11 @@ class LoggedEntry:
         """Its place in the log; None where its version is none."""
         digits = self.version.isdecimal() and self.version.isascii()
         return int(self.version) if digits and self.version == str(int(self.version)) else None
+
+
+def log_of(store_id: UUID) -> str:
+    """The artifact that is the audit log of an artifact store."""
+    return f"audit-log-{str(store_id)[:8]}"
 
 
 def event_of(act: Act, subject: dict[str, str]) -> str:

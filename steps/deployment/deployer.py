@@ -23,7 +23,8 @@ class Deployer(Protocol):
         Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it; what is served is unchanged.
+            Refused: the evidence does not allow it, or production serves something else by now than it was
+                proposed beside; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.

@@ -165,7 +165,7 @@ def evaluate(
 
     Raises:
         DamagedArtifact: the serving directory is not the one that was trained, or no picture is for testing.
-        ServiceUnreachable: the registry, the artifact store or the audit log cannot be read.
+        ServiceUnreachable: the artifact store or the audit log cannot be read.
     """
     if classifier is None or dataset is None or splits is None:
         return None

@@ -155,5 +155,6 @@ def _in_force(name: str, rule: Rule, value_of: Callable[[str], Any]) -> Rule:
 
 def _hint(name: str, known: Iterable[str]) -> str:
     """The name that was probably meant, or all there are."""
-    near = difflib.get_close_matches(name, listed := list(known), n=1, cutoff=NEAR)
+    listed = list(known)
+    near = difflib.get_close_matches(name, listed, n=1, cutoff=NEAR)
     return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(listed) or 'none'}"

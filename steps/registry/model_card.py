@@ -154,20 +154,15 @@ def _corrupted(robustness: Robustness, verdict: Verdict) -> list[str]:
     found = sorted(worst.items(), key=lambda item: item[1])
     shown = [item for item in found if item[1][0] < asked] or found[:1]
     said = ", ".join(f"{percent(kept)} under {words(name)} of severity {at}" for name, (kept, at) in shown)
-    return (
-        [f"On worse pictures than those it was tested on, accuracy is lost; left is {said}."] if said else []
-    )
+    return [f"On corrupted pictures it keeps less of its accuracy, at worst {said}."] if said else []
 
 
 def _attacked(robustness: Robustness) -> list[str]:
-    """A sentence on the attack that misleads it most."""
-    known = [(one.accuracy.value, one.name) for one in robustness.attacks if one.accuracy.value is not None]
-    if not known:
-        return []
-    right, name = min(known)
-    return [
-        f"On pictures that are changed to mislead it ({name}), {percent(right)} of its answers are right."
-    ]
+    """A sentence on the attack that misleads it most; none where no attack does."""
+    misled = [one for one in robustness.attacks if one.answers_changed.value]
+    known = [(one.accuracy.value, one.name) for one in misled if one.accuracy.value is not None]
+    right, name = min(known, default=(1.0, ""))
+    return [f"Of pictures changed to mislead it ({name}) it answers {percent(right)} right."] if known else []
 
 
 def _not_assessed(verdict: Verdict) -> list[str]:

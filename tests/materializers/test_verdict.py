@@ -204,7 +204,7 @@ def test_the_page_says_why_before_it_shows_all_rules() -> None:
     first = text.index("✗ refused recall of tops 0.7444 [0.65, 0.82] n 90 ≥ 0.8")
     then = text.index("○ not assessed latency p99 ms – ≤ 500 no replica was ready")
     assert text.index("Why") < first < then < text.index("Accuracy 2 of 3")
-    assert "1 advisory rule did not pass, which decides nothing: near ood auroc." in text
+    assert "1 advisory rule does not hold, which decides nothing: near ood auroc." in text
 
 
 def test_the_page_shows_all_rules_in_their_groups() -> None:
@@ -241,6 +241,7 @@ def test_a_passed_verdict_has_nothing_to_explain() -> None:
     """No reasons, and every group is whole."""
     text = flat(full_verdict().page())
     assert "Why" not in text
+    assert "1 advisory rule could not be assessed, which decides nothing: roc auc macro." in text
     assert "It may be released: each of its 8 required rules passed." in text
 
 

@@ -30,13 +30,13 @@ def corrupted(name: str, *kept: float | None) -> Corrupted:
     return Corrupted(corruption=name, relative_accuracy=share(0.5), severities=severities)
 
 
-def attacked(name: str, right: float) -> Attacked:
-    """What is right under an attack."""
+def attacked(name: str, right: float, *, changed: float = 0.5) -> Attacked:
+    """What is right under an attack, and how many answers it changed."""
     return Attacked(
         attack=name,
         epsilon_255=2,
         accuracy=share(right),
-        answers_changed=share(0.5),
+        answers_changed=share(changed),
         pictures_changed=share(1.0),
     )
 
@@ -106,15 +106,18 @@ def test_corruptions_that_break_the_model_are_limits(tmp_path: Path) -> None:
         attacks=(attacked("FGSM", 0.4), attacked("PGD", 0.125)),
     )
     assert limits(tmp_path, judged, robustness) == (
-        "On worse pictures than those it was tested on, accuracy is lost; left is 31.2 % under fog of "
-        "severity 2, 65 % under noise of severity 2.",
-        "On pictures that are changed to mislead it (PGD 2/255), 12.5 % of its answers are right.",
+        "On corrupted pictures it keeps less of its accuracy, at worst 31.2 % under fog of severity 2, 65 % "
+        "under noise of severity 2.",
+        "Of pictures changed to mislead it (PGD 2/255) it answers 12.5 % right.",
     )
 
 
 def test_the_worst_corruption_is_named_where_none_breaks_the_model(tmp_path: Path) -> None:
-    """Also where the policy has no rule on them; without pictures to corrupt nothing is said."""
-    robustness = Robustness(corruptions=(corrupted("jpeg", 0.95), corrupted("blur", 0.9, 0.81)))
+    """Also where the policy has no rule on them; nothing of an attack that misleads nobody, or of nothing."""
+    robustness = Robustness(
+        corruptions=(corrupted("jpeg", 0.95), corrupted("blur", 0.9, 0.81)),
+        attacks=(attacked("FGSM", 0.95, changed=0.0),),
+    )
     (said,) = limits(tmp_path / "a", verdict(), robustness)
-    assert said.endswith("left is 81 % under blur of severity 2.")
+    assert said.endswith("at worst 81 % under blur of severity 2.")
     assert limits(tmp_path / "b", verdict(), Robustness(not_assessed="it is off")) == ()

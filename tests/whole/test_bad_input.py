@@ -327,14 +327,12 @@ def test_a_model_that_cannot_be_copied_is_not_served(untouched: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "resamples"), [("model_versions", 101), ("runs", 102)], ids=["registry", "tracking"]
+    ("table", "seed"), [("model_versions", 101), ("runs", 102)], ids=["registry", "tracking"]
 )
-def test_a_registry_that_cannot_be_written_registers_nothing(
-    untouched: Shop, table: str, resamples: int
-) -> None:
+def test_a_registry_that_cannot_be_written_registers_nothing(untouched: Shop, table: str, seed: int) -> None:
     """Exit code 4, and the registry is what it was."""
     before = untouched.versions()
-    anew = f"evaluate.bootstrap_resamples={resamples}"
+    anew = f"train.seed={seed}"  # so that it is no version of before
     with registry_read_only(table):
         outcome = untouched.run(anew, train=True, source=str(untouched.delivery))
     assert outcome.exit_code == UNREACHABLE, outcome.said

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,19 +52,26 @@ MISSED = {
     "throughput_per_s": (asked("throughput_per_s", limit=1e9), COST),
     "memory_mb": (asked("memory_mb", limit=0.001), COST),
     "cost_per_1000": (asked("cost_per_1000", limit=0.0), COST),
-    "unexpected_files": (asked("unexpected_files"), "evaluate.security.operator_domains=[nobody.knows]"),
+    "unexpected_files": (
+        asked("unexpected_files", min_n=1),
+        "evaluate.security.operator_domains=[nobody.knows]",
+    ),
 }
 """A limit that no model meets, or a model that breaks the one there is."""
 WITHOUT_EVIDENCE = {
     "predicted_classes": (asked("predicted_classes"), BEHAVIOUR, "evaluate.behaviour.min_n=1000"),
     "same_answer_twice": (asked("same_answer_twice", min_n=1000), BEHAVIOUR),
     "same_answer_in_another_batch": (asked("same_answer_in_another_batch", min_n=1000), BEHAVIOUR),
+    "directional_covering": (asked("directional_covering", min_n=1000), BEHAVIOUR),
     "request_errors": (asked("request_errors", min_n=1_000_000), COST),
-    "unlisted_advisories": (asked("unlisted_advisories"),),
+    "unlisted_advisories": (
+        asked("unlisted_advisories"),
+        "evaluate.security={audit_advisories: true, audit_timeout_s: 0.01}",
+    ),
 }
 """Nothing, or too little, to judge by."""
-BESIDE = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor", "class_harm", "golden_harm")
-WITH_NEW_ROWS = (*BESIDE, "new_rows_harm")
+HARM = ("class_harm", "golden_harm", "new_rows_harm")
+BESIDE = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor", *HARM)
 """Those on a comparison with what is in production."""
 ELSEWHERE = {
     "data_validation": "test_refusals.py: refused data is learnt from by nobody",
@@ -89,7 +95,7 @@ def refused_training(shop: Shop, rule: str, verdict: str, *assignments: str) -> 
 
 def test_every_rule_of_the_policy_has_its_test() -> None:
     """A rule that is added to the policy is added here."""
-    assert {*MISSED, *WITHOUT_EVIDENCE, *WITH_NEW_ROWS, *ELSEWHERE} == set(POLICY)
+    assert {*MISSED, *WITHOUT_EVIDENCE, *BESIDE, *ELSEWHERE} == set(POLICY)
 
 
 @pytest.mark.parametrize("rule", MISSED)
@@ -133,6 +139,7 @@ NEEDS = {
     "predicted_classes": "evaluate.behaviour.pictures",
     "same_answer_twice": "evaluate.behaviour.pictures",
     "same_answer_in_another_batch": "evaluate.behaviour.pictures",
+    "directional_covering": "evaluate.behaviour.pictures",
     "near_ood_auroc": "evaluate.unknown.pictures",
     "far_ood_auroc": "evaluate.unknown.pictures",
     "latency_p99_ms": "evaluate.cost.requests",
@@ -140,6 +147,7 @@ NEEDS = {
     "throughput_per_s": "evaluate.cost.requests",
     "memory_mb": "evaluate.cost.requests",
     "cost_per_1000": "evaluate.cost.requests",
+    "unlisted_advisories": "evaluate.security.audit_advisories",
 }
 
 
@@ -157,13 +165,11 @@ def test_a_required_rule_whose_part_is_off_is_wrong_use(untouched: Shop, rule: s
 
 ABSOLUTE = ("accuracy", "precision", "recall", "f1_macro")
 WITHOUT_LIMITS = (
-    *(
-        f"policy.rules.{rule}.requirement=advisory"
-        for rule in ("accuracy", "precision", "recall", "f1_macro")
-    ),
-    "policy.comparison={margin: 0.01, min_n: 2}",
+    *(f"policy.rules.{rule}.requirement=advisory" for rule in ABSOLUTE),
+    "policy.comparison={margin: 0.01, min_n: 2, harm_alpha: 0.49}",
     "policy.rules.accuracy_difference_to_champion.limit=-0.01",
     "policy.rules.accuracy_difference_to_anchor.limit=-0.01",
+    *(f"policy.rules.{rule}.limit=0.49" for rule in HARM),
 )
 WORSE = ("train.epochs=1", "train.learning_rate=0.0002", "train.learning={floor: 0.0, times_chance: 0.0}")
 """A training that is over before much is learnt."""
@@ -171,8 +177,7 @@ WORSE = ("train.epochs=1", "train.learning_rate=0.0002", "train.learning={floor:
 
 def only(rule: str) -> tuple[str, ...]:
     """One rule on the comparison required, the others advisory."""
-    others = [f"policy.rules.{other}.requirement=advisory" for other in WITH_NEW_ROWS if other != rule]
-    return *others, asked(rule) if rule.startswith("accuracy") else asked(rule, limit=1.0)
+    return tuple(f"policy.rules.{other}.requirement=advisory" for other in BESIDE if other != rule)
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +200,8 @@ def live(beside: Shop) -> Iterator[Shop]:
     assert (beside.served("production"), beside.aliases()["champion"]) == before
 
 
-@pytest.mark.parametrize("rule", WITH_NEW_ROWS)
-def test_a_model_that_is_worse_than_the_champion_is_refused(live: Shop, rule: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rule", BESIDE)
+def test_a_model_that_is_worse_than_the_champion_is_refused(live: Shop, rule: str) -> None:
     """On all rows, beside champion and anchor, on a class, on the golden set and on new rows."""
     policy = (*WITHOUT_LIMITS, *only(rule))
     waits = live.run(*policy, train=True, source=str(live.delivery))

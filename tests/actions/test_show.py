@@ -321,3 +321,19 @@ def test_a_status_names_runs_and_schedules_whole_on_a_narrow_terminal(
     assert lines[4] == "  status: completed | started (UTC): 2026-11-29T08:30:11"
     assert f"schedule: {name}" in lines[5]
     assert "next fire (UTC): 2026-11-30 02:00" in lines[-1]
+
+
+def test_an_entry_names_the_account_where_the_name_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, where they are the same; without a reason none is said."""
+    entry = {"number": 1, "at": "2026-11-29T08:30:11+00:00", "act": "stop", "subject": {"model": "m"}}
+    told = [
+        {**entry, "actor": "ada", "by": "ada", "reason": ""},
+        {**entry, "actor": "ada", "by": "Ada L", "reason": "late"},
+    ]
+    act = ActionResult(action="audit", status="done", details={"entries": told})
+    assert shown(act, monkeypatch).splitlines()[1:] == [
+        "1  2026-11-29 08:30:11 UTC  stop by ada",
+        "   model m",
+        "1  2026-11-29 08:30:11 UTC  stop by Ada L (ada)",
+        "   model m, reason: late",
+    ]

@@ -15,7 +15,7 @@ from materializers.evidence import RegisteredVersion, registry_client
 from materializers.model_card import CardData, ModelCard
 from materializers.report import number, percent, words
 from materializers.splits import Splits
-from materializers.verdict import Verdict
+from materializers.verdict import RuleResult, Verdict
 from steps.tracker import tracker_errors
 
 STANDING_LIMITS = (
@@ -166,9 +166,18 @@ def _attacked(robustness: Robustness) -> list[str]:
 
 
 def _not_assessed(verdict: Verdict) -> list[str]:
-    """A sentence for each rule that nobody could judge."""
+    """A sentence for each rule that nobody could judge; one for all its classes or groups."""
+    found: dict[str, list[RuleResult]] = {}
+    for rule in verdict.rules:
+        if rule.outcome == "not_assessed":
+            found.setdefault(rule.rule, []).append(rule)
     return [
-        f"Not assessed: {rule.name.replace('_', ' ')}{f' ({rule.reason})' if rule.reason else ''}."
-        for rule in verdict.rules
-        if rule.outcome == "not_assessed"
+        f"Not assessed: {_named(rules)}{f' ({rules[0].reason})' if rules[0].reason else ''}."
+        for rules in found.values()
     ]
+
+
+def _named(rules: list[RuleResult]) -> str:
+    """Results of one rule, by the first of their subjects."""
+    others = len(rules) - 1
+    return words(rules[0].name) + (f" and of {others:,} more" if others else "")

@@ -85,11 +85,13 @@ def test_what_is_advised_and_not_met_is_a_limit(tmp_path: Path) -> None:
         rule(0.62, 0.8, rule="far_ood_auroc", requirement="advisory"),
         rule(0.9, 0.7, rule="near_ood_auroc", requirement="advisory"),
         rule(None, 0.6, rule="directional_covering", requirement="advisory", reason="it is off"),
+        *(rule(None, 0.02, rule="class_harm", subject=name, reason="9 rows") for name in ("bags", "tops")),
         outcome="refused",
     )
     assert limits(tmp_path, judged) == (
         "Advised and not met: far ood auroc is 0.62, advised is >= 0.8.",
         "Not assessed: directional covering (it is off).",
+        "Not assessed: class harm of bags and of 1 more (9 rows).",
     )
 
 

@@ -199,5 +199,17 @@ def verify_verdict(verdict: Verdict, *, model_digest: str, recorded: dict[str, s
             f"The verdict says {verdict.outcome}, its own numbers give {derived}. "
             "Train again to get a verdict: python run.py --train"
         )
+    require_passed(verdict)
+
+
+def require_passed(verdict: Verdict) -> None:
+    """Check what a verdict says of itself.
+
+    Raises:
+        Refused: it did not pass; with each rule that decided it.
+    """
     if verdict.outcome != "passed":
-        raise Refused(f"The gate's verdict is {verdict.outcome}: " + "; ".join(verdict.reasons()))
+        raise Refused(
+            f"The gate's verdict is {verdict.outcome}: {'; '.join(verdict.reasons())}. Nobody can overrule "
+            "it; train another model: python run.py --train"
+        )

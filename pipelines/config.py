@@ -197,7 +197,7 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         said = _in_words(first["type"], keys) or first["msg"].removeprefix("Value error, ")
         raise UsageError(f"configuration: {place}: {said}{given}") from error
     try:
-        policy = config.policy.in_force(lambda setting: bool(_value_at(config, setting)))
+        policy = config.policy.in_force(lambda setting: _value_at(config, setting))
     except ValueError as error:
         raise UsageError(f"configuration: {error}") from error
     return config.model_copy(update={"policy": policy, "evaluate": _measured_by(policy, config.evaluate)})

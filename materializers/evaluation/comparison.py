@@ -70,6 +70,15 @@ class Comparison(Section):
     power: float | None = None
     """How often a challenger that is exactly as good would pass, with as many rows and disagreements."""
 
+    @property
+    def opponent(self) -> str:
+        """What the challenger is compared with, in words."""
+        if self.against == "majority class":
+            return f"a baseline that always answers {self.always_answered or 'the most frequent class'}"
+        return (
+            f"the {self.against}" if self.version is None else f"the {self.against}, version {self.version}"
+        )
+
     def measured(self) -> Iterator[Measured]:
         """The difference on all rows; beside the champion also the p-values of harm."""
         to = "anchor" if self.against == "anchor" else "champion"
@@ -86,11 +95,11 @@ class Comparison(Section):
 
     def _how_sure(self) -> str:
         """With what the challenger was compared, and how often an equal one would pass."""
-        what = self.against if self.version is None else f"{self.against}, version {self.version}"
-        power = "" if self.power is None else f"; a model that is exactly as good passes in {self.power:.0%}"
+        chance = None if self.against == "majority class" else self.power
+        power = "" if chance is None else f"; one that is exactly as good would pass in {chance:.0%} of cases"
         times = self.decisions_on_this_test_set
         used = f"; verdict {times} on this test set" if times > 1 else ""
-        return f"compared with the {what}{power}{used}"
+        return f"compared with {self.opponent}{power}{used}"
 
     def _harm_of_classes(self) -> Iterator[Measured]:
         if not self.classes:

@@ -114,6 +114,13 @@ def test_a_rule_without_evidence_refuses(untouched: Shop, rule: str) -> None:
     assert rule in refused_release(untouched, version, *WITHOUT_EVIDENCE[rule])
 
 
+def test_a_rule_on_one_class_alone_refuses(untouched: Shop) -> None:
+    """Whatever the rule on all classes says; the reason names rule and class."""
+    rule = "policy.rules.tops_found={metric: recall, subject: tops, requirement: required, limit: 1.0}"
+    version = refused_training(untouched, "tops_found", "refused", SEED_1, rule)
+    assert "tops_found of tops: " in refused_release(untouched, version, rule)
+
+
 def test_an_easy_picture_that_is_wrong_refuses(untouched: Shop) -> None:
     """All test pictures on the list of easy ones: the model does not have each of them right."""
     from materializers.evidence import run_output

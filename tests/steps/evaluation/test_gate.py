@@ -383,6 +383,32 @@ def test_what_is_spared_is_listed_and_decides_nothing() -> None:
     assert (missing.outcome, missing.requirement) == ("not_assessed", "required")
 
 
+def test_a_rule_on_one_class_judges_that_class_alone() -> None:
+    """Beside the rule on all of them; a class that nobody measured is not assessed, and refuses."""
+    stricter = {"metric": "recall", "subject": "tops", "requirement": "required", "limit": 0.95}
+    rules = {name: POLICY.rules[name].model_dump() for name in ("accuracy", "recall")}
+    policy = Policy.model_validate({"rules": {**rules, "tops": stricter}})
+    verdict = judged(evaluation(), policy=policy)
+    assert failing(verdict) == ["tops of tops"]
+    assert verdict.reasons() == ["tops of tops: 0.94, limit >= 0.95"]
+    assert judged(evaluation(recall={"tops": metric(0.96)}), policy=policy).outcome == "passed"
+
+    unknown = Policy.model_validate({"rules": {**rules, "shoes": {**stricter, "subject": "shoes"}}})
+    verdict = judged(evaluation(), policy=unknown)
+    assert (verdict.outcome, failing(verdict)) == ("not_assessed", ["shoes of shoes"])
+    assert verdict.rules[-1].reason == "it was not measured"
+
+
+def test_a_rule_on_a_part_that_was_not_measured_gives_its_reason() -> None:
+    """The reason that stands for all of them."""
+    rule = {"subject": "fog", "requirement": "required", "limit": 0.5}
+    policy = Policy.model_validate({"rules": {"corruption_relative_accuracy_of": rule}})
+    missing = Measured(metric="corruption_relative_accuracy_of", value=None, reason="no picture is right")
+    (result,) = apply_policy(policy, {missing.metric: [missing]})
+    assert (result.name, result.outcome) == ("corruption_relative_accuracy_of of fog", "not_assessed")
+    assert result.reason == "no picture is right"
+
+
 def good(rule: Rule) -> Metric:
     """A number that the rule is met by, whatever of it is compared."""
     return Metric(value=rule.limit, low=rule.limit, high=rule.limit, n=1000)

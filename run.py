@@ -91,7 +91,7 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option("--approve-change", metavar="DIGEST", help="Approve a change of kind before it is trained.")
 @click.option("--reject", type=int, metavar="N", help="Reject version N.")
 @click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
-@click.option("--by", metavar="WHO", help="Who decides.")
+@click.option("--by", metavar="WHO", help="Who decides, rolls back or stops.")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--reproduce", type=int, metavar="N", help="Train version N again: equal, or what differs.")
 @click.option("--data-diff", nargs=2, metavar="A B", help="Show what dataset version B changed against A.")

@@ -36,9 +36,9 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     entry, actor = read_version(name, version), Client().active_user.name
     if decision == "approved":
         trusted = active_deployer().trusted_keys()
+        arm = gather_arm(entry, policy_digest=config.policy.digest)
         require_approver(config.approval, actor)
         require_other_than_trainer(config.approval, actor, entry)
-        arm = gather_arm(entry, policy_digest=config.policy.digest)
         with present_model(arm.model_uri) as model:
             verify_evidence(arm, model_name=name, model=model, trusted=trusted)
         judged = require_gated(name, arm, trusted)

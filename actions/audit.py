@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from actions.result import ActionResult
 from materializers.audit_entry import AuditEntry
-from materializers.errors import Refused
+from materializers.errors import Refused, ServiceUnreachable
+from materializers.evidence import read_versions
 from materializers.signatures import TrustedKeys
+from steps.registry.agreement import disagreements
 from steps.registry.audit import verify_log
 
 
-def audit(trusted: TrustedKeys) -> ActionResult:
+def audit(model_name: str, trusted: TrustedKeys) -> ActionResult:
     """Read every entry, check numbers, chain, signatures and end, and say what does not hold.
 
+    What the registry says of a model's versions and the log does not is one such thing.
+
     Args:
+        model_name: the registered model; the log itself is of all models.
         trusted: the public keys that the stack file lists.
 
     Returns:
@@ -24,6 +30,8 @@ def audit(trusted: TrustedKeys) -> ActionResult:
         ServiceUnreachable: the artifact store does not answer.
     """
     entries, findings = verify_log(trusted)
+    with suppress(ServiceUnreachable):  # a tracker that does not answer is among the findings
+        findings += disagreements(model_name, read_versions(model_name), trusted)
     return ActionResult(
         action="audit",
         status="refused" if findings else "done",

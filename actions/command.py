@@ -329,7 +329,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
             )
         ),
         "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
-        "rollback": lambda: roll_back(config, environment, finished=finished),
+        "rollback": lambda: roll_back(config, environment, finished=finished, by=by, reason=reason),
         "readmit": lambda: readmit(config, request.readmit or ""),
         "forget": lambda: forget(request.photos, by=by, reason=reason),
         "compact": compact,
@@ -338,7 +338,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
-        "audit": lambda: audit(active_deployer().trusted_keys()),
+        "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
         "stop": stop,
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),

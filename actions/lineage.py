@@ -8,9 +8,11 @@ from actions.result import ActionResult
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
 from materializers.evidence import RegisteredVersion, read_version, run_output
 from materializers.report import counted
+from materializers.verdict import Verdict, derive_outcome
 from pipelines.config import Config
 from steps.deployment.deployer import active_deployer
-from steps.registry.audit import read_log
+from steps.registry.agreement import disagreements
+from steps.registry.audit import verify_log
 
 if TYPE_CHECKING:
     from materializers.audit_entry import AuditEntry
@@ -33,7 +35,10 @@ DIGESTS = {
 
 
 def show_lineage(config: Config, version: int) -> ActionResult:
-    """The record of one version that an auditor asks for.
+    """The record of one version that an auditor asks for; refused where its parts say different things.
+
+    The verdict is the stored one, derived again from its numbers; the registry's tags, which anyone can edit
+    who can write there, are compared with the audit log, and that is verified.
 
     Raises:
         UsageError: there is no such version.
@@ -42,18 +47,24 @@ def show_lineage(config: Config, version: int) -> ActionResult:
     entry = read_version(config.product.model, version)
     digests = {name: entry.tags[tag] for name, tag in DIGESTS.items() if tag in entry.tags}
     data, checked = _data(entry)
-    history = [_event(each.entry) for each in read_log() if each.entry and _is_about(each.entry, entry)]
+    trusted = active_deployer().trusted_keys()
+    logged, findings = verify_log(trusted)
+    history = [_event(each) for each in logged if _is_about(each, entry)]
+    verdict, doubt = _verdict(entry)
+    findings += [*doubt, *disagreements(entry.model_name, [entry], trusted)]
     live = _live(entry)
     return ActionResult(
         action="lineage",
-        status="done",
+        status="refused" if findings else "done",
+        exit_code=Refused.exit_code if findings else 0,
         reasons=(
+            *findings,
             f"Version {version} of {entry.model_name}, registered {entry.created:%Y-%m-%d %H:%M} UTC",
             f"pictures: {data}",
             f"checks of the data: {checked}",
             f"made by run {entry.tags.get('zenml_run', 'unknown')}; tracked as "
             f"{entry.tags.get('mlflow_run', 'none')}",
-            f"network {entry.tag('architecture')}; the gate's verdict: {entry.tag('verdict')}",
+            f"network {entry.tag('architecture')}; the gate's verdict: {verdict}",
             f"live in: {', '.join(live) or 'nothing'}",
         ),
         details={
@@ -64,7 +75,7 @@ def show_lineage(config: Config, version: int) -> ActionResult:
             "data_checks": checked,
             "architecture": entry.tag("architecture"),
             "source_name": entry.tag("source_name"),
-            "verdict": entry.tag("verdict"),
+            "verdict": verdict,
             "run": entry.tags.get("zenml_run"),
             "tracked_run": entry.tags.get("mlflow_run"),
             "model_uri": entry.tag("model_uri"),
@@ -87,6 +98,22 @@ def _data(entry: RegisteredVersion) -> tuple[str, str]:
     forgotten = counted(len(dataset.tombstones), "picture")
     checked = f"{report.outcome}, {counted(len(report.set_aside), 'row')} set aside"
     return f"{len(dataset):,} ({named}); {forgotten} forgotten since", checked
+
+
+def _verdict(entry: RegisteredVersion) -> tuple[str, list[str]]:
+    """The outcome of the stored verdict by its own numbers, and why it may not be believed."""
+    try:
+        verdict: Verdict = run_output(entry.run_id, "verdict")
+    except (Refused, DamagedArtifact) as error:
+        return "not to be read any more", [f"The verdict of version {entry.version} cannot be read: {error}"]
+    derived, recorded = derive_outcome(verdict.rules), entry.tag("verdict_digest")
+    if (verdict.digest, verdict.outcome) == (recorded, derived):
+        return derived, []
+    return derived, [
+        f"The stored verdict of version {entry.version} says {verdict.outcome}, its numbers {derived}; it "
+        f"has digest {verdict.digest[:12]}, recorded was {recorded[:12]}: it was altered. Train again: "
+        "python run.py --train"
+    ]
 
 
 def _is_about(logged: AuditEntry, entry: RegisteredVersion) -> bool:

@@ -18,7 +18,7 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "approve": ("approve", ("version", "approval")),
     "reject": ("reject", ("version", "approval")),
     "approve-change": ("approve-change", ("change", "approval")),
-    "stop": ("stop", ("stopped",)),
+    "stop": ("stop", ("stopped", "services")),
     "forget": ("forget", ("outcome",)),
     "readmit": ("readmit", ("source_digest", "parent", "data")),
     "collect": ("collect", ("bytes_removed",)),
@@ -58,8 +58,8 @@ def log_act(result: object, *, model: str, by: str, reason: str) -> None:
     Args:
         result: of the act.
         model: the configured registered model.
-        by: the person's name as it was given; empty where none is asked for.
-        reason: why; the same.
+        by: the person's name as it was given; empty: the account that is logged in.
+        reason: why; empty where none is asked for.
 
     Raises:
         ServiceUnreachable: it was done and cannot be logged.
@@ -68,11 +68,12 @@ def log_act(result: object, *, model: str, by: str, reason: str) -> None:
         return
     if result.action == "collect" and not result.details["bytes_removed"]:
         return  # it only looked, or found nothing
-    from steps.registry.audit import record
+    from steps.registry.audit import acting_signer, record
 
     act, keys = LOGGED[result.action]
+    subject = {"model": model, **_subject(result.details, keys)}
     try:
-        record(act, {"model": model, **_subject(result.details, keys)}, by=by, reason=reason)
+        record(act, subject, by=by or acting_signer().account, reason=reason)
     except ServiceUnreachable as error:
         raise ServiceUnreachable(
             f"--{result.action} was done, but stands in no audit log: {error}. Run the same command again"
@@ -81,4 +82,6 @@ def log_act(result: object, *, model: str, by: str, reason: str) -> None:
 
 def _subject(details: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
     """The named details, and the digest of all of them."""
-    return {**{key: str(details[key]) for key in keys}, "details": json_digest(dict(details))}
+    named = {key: details[key] for key in keys}
+    told = {key: "; ".join(value) if isinstance(value, list) else str(value) for key, value in named.items()}
+    return {**told, "details": json_digest(dict(details))}

@@ -11,6 +11,8 @@ from materializers.errors import UsageError
 PIPELINES = ("train", "deploy", "continuous", "infer", "reproduce")
 PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
 """What a named person decides."""
+MAY_BE_SIGNED = PERSONAL | {"rollback", "stop"}
+"""What a person may give name and reason to, for the audit log; without them it is the account's."""
 CHANGES_DATA = frozenset({"readmit", "forget", "compact", "collect"})
 """Acts that wait for a run that is going on: it may be about to store what they change."""
 WITH_PICTURES = ("predict", "forget")
@@ -174,8 +176,11 @@ def _check_decision(request: Request) -> None:
     missing = [flag for flag, value in given.items() if not (value or "").strip()]
     if decided and missing:
         raise UsageError(f"A decision is a named person's: give {' and '.join(missing)}")
-    if not decided and (request.by is not None or request.reason is not None):
-        raise UsageError("--by and --reason go with --approve, --reject, --approve-change or --forget")
+    told = MAY_BE_SIGNED.intersection(request.wanted)
+    if not told and (request.by is not None or request.reason is not None):
+        raise UsageError(
+            "--by and --reason go with --approve, --reject, --approve-change, --forget, --rollback or --stop"
+        )
 
 
 def _check_photos(request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from zenml import save_artifact
+from zenml.client import Client
 
 from actions.result import ActionResult
 from materializers.errors import Refused, ServiceUnreachable, UsageError
@@ -14,14 +15,21 @@ from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
 from steps.registry.decisions import require_decided
 
+BY_HAND = "rolled back by hand"
+"""Why, where nobody said it."""
 
-def roll_back(config: Config, environment: Environment, *, finished: list[Release]) -> ActionResult:
+
+def roll_back(
+    config: Config, environment: Environment, *, finished: list[Release], by: str, reason: str
+) -> ActionResult:
     """Restore the release that was live before the current one; one that was interrupted is finished.
 
     Args:
         config: names the model.
         environment: where.
         finished: the pending releases that this command found and recorded.
+        by: who asks for it, for the audit log; empty: the account that is logged in.
+        reason: why, for the audit log; may be empty.
 
     Raises:
         UsageError: there is none.
@@ -30,7 +38,11 @@ def roll_back(config: Config, environment: Environment, *, finished: list[Releas
         ServiceFailed: its service did not come up; what is served is unchanged.
     """
     name = config.product.model
-    restored = _begun(name, environment, finished) or restore_release(_allowed(_before(name, environment)))
+    restored = _begun(name, environment, finished) or restore_release(
+        _allowed(_before(name, environment)),
+        by=by or Client().active_user.name,
+        why=reason or BY_HAND,
+    )
     now, left = restored.candidate, restored.champion
     version = now.version if now else None
     reasons = [f"Version {version} is live in {environment} again."]
@@ -65,10 +77,26 @@ def _before(model_name: str, environment: Environment) -> Release:
     Raises:
         UsageError: there is none.
     """
-    before = active_deployer().previous(model_name, environment)
+    deployer = active_deployer()
+    before = deployer.previous(model_name, environment)
     if before is None or before.candidate is None:
-        raise UsageError(f"Nothing was live in {environment} before, so there is nothing to roll back to.")
+        raise UsageError(_nothing_before(deployer.current(model_name, environment), environment))
     return before
+
+
+def _nothing_before(current: Release | None, environment: Environment) -> str:
+    """Why there is nothing to go back to, and what else there is."""
+    if current is None or current.candidate is None:
+        return f"Nothing is or was live in {environment}, so there is nothing to roll back to."
+    version, deploy = current.candidate.version, f"python run.py --deploy --environment {environment}"
+    other = f"Release another one: {deploy} --version N, or take it down: python run.py --stop"
+    if current.restored and current.champion is not None:
+        replaced = current.champion.version
+        other = f"It was put back in the place of version {replaced}; anew: {deploy} --version {replaced}"
+    return (
+        f"Version {version} is live in {environment}, and nothing that was live before it is kept, so there "
+        f"is nothing to roll back to. {other}"
+    )
 
 
 def _allowed(before: Release) -> Release:

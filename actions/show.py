@@ -10,12 +10,12 @@ from functools import singledispatch
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from actions.result import COMMAND, ActionResult, in_full
 from actions.schedules import shown, state
 from actions.status import Status
+from actions.tables import packed, plain_console, print_rows
 from materializers.redaction import visible
 from materializers.report import Record
 from materializers.verdict import RuleResult, Verdict
@@ -26,6 +26,7 @@ from pipelines.session import dashboard
 SHOWN_DIGITS = 12
 """Of a data version, as ``--data`` and ``--data-diff`` take it."""
 DIGEST = re.compile("[0-9a-f]{64}")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 COLOURS = {"passed": "green", "refused": "red", "not_assessed": "yellow"}
 
 
@@ -43,7 +44,7 @@ def show(result: Any, *, command: str, output: str | None = None) -> None:
         command: ``python run.py`` with the caller's ``--config``, ``--set`` and ``--stack``.
         output: where ``--infer`` wrote the predictions.
     """
-    console = _console()
+    console = plain_console(sys.__stdout__)
     _show(_visible(result), console, visible(command))
     if isinstance(result, PipelineResult) and result.pipeline == "inference" and not result.exit_code:
         console.print(f"  predictions written to {visible(output or '')}")
@@ -57,7 +58,7 @@ def show_next(results: list[Any], *, config: Config, command: str) -> None:
     if not following:
         return
     following = [*_activation(), *following]
-    console = _console()
+    console = plain_console(sys.__stdout__)
     console.print("next:")
     width = max(len(purpose) for purpose, _ in following)
     for purpose, line in following:
@@ -84,11 +85,6 @@ def _activation() -> list[tuple[str, str]]:
     return [("use this Python, once a shell", f"source {os.path.relpath(sys.prefix)}/bin/activate")]
 
 
-def _console() -> Console:
-    # No markup and no emoji codes: names of files and classes are printed as they are.
-    return Console(file=sys.__stdout__, highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
 @singledispatch
 def _show(result: Any, console: Console, command: str) -> None:
     raise TypeError(f"There is no way to show a {type(result).__name__}")
@@ -99,7 +95,7 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
     if result.full_verdict is not None:
         if result.metrics is not None:
             console.print(f"measured on {result.metrics['n']:,} test pictures that the model never saw")
-        console.print(metrics_table(result.full_verdict))
+        _show_rules(result.full_verdict, console)
         for rule in result.full_verdict.rules:
             if rule.outcome == "passed" and rule.reason:
                 console.print(f"{rule.name}: {in_full(rule.reason, command)}")
@@ -126,39 +122,21 @@ def _(result: ActionResult, console: Console, command: str) -> None:
     _show_data_act(result, console)
     _show_entries(result.details.get("entries", ()), console)
     if result.action == "lineage":
-        _show_digests(result.details["digests"], console)
+        print_rows(console, ("digest of", ""), result.details["digests"].items())
         _show_entries(result.details["history"], console)
     predictions = [entry for entry in result.details.get("predictions", ()) if "error" not in entry]
     if predictions:
-        table = Table("photograph", "label", "probability", "latency", "version", box=None, pad_edge=False)
-        for entry in predictions:
-            label = "abstained" if entry["abstained"] else entry["label"]
-            table.add_row(
-                entry["photo"],
-                label,
-                f"{entry['probability']:.3f}",
-                f"{entry['latency_ms']:.1f} ms",
-                str(entry["model_version"]),
-            )
-        console.print(table)
+        columns = ("photograph", "label", "probability", "latency", "version")
+        print_rows(console, columns, map(_prediction, predictions))
 
 
 @_show.register
 def _(result: Status, console: Console, command: str) -> None:
     console.print(f"stack: {result.stack}, model: {result.model}")
+    if not result.models:
+        console.print("no versions yet")
     columns = ("version", "aliases", "verdict", "accuracy", "data", "decision")
-    versions = Table(*columns, box=None, pad_edge=False)
-    for model in result.models:
-        aliases = ", ".join(model["aliases"]) or "–"
-        versions.add_row(
-            str(model["version"]),
-            aliases,
-            model["verdict"],
-            "–" if model["metrics"]["accuracy"] is None else f"{model['metrics']['accuracy']:.4f}",
-            result.data.get(model["version"], "–")[:SHOWN_DIGITS],
-            result.decisions.get(model["version"], "–"),
-        )
-    console.print(versions if result.models else "no versions yet")
+    print_rows(console, columns, [_version(model, result) for model in result.models], prose=True)
     if result.last_data is not None:
         console.print(f"last accepted data: {result.last_data[:SHOWN_DIGITS]}")
     for live in result.deployments:
@@ -166,10 +144,10 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"{live['environment']}: version {live['version']}, {health}, {live['url']}")
     if not result.deployments:
         console.print("nothing is live")
-    runs = Table("latest runs", "status", "started (UTC)", box=None, pad_edge=False)
-    for run in result.runs:
-        runs.add_row(run["name"], run["status"], (run["started"] or "–")[:19])
-    console.print(runs if result.runs else "no runs yet")
+    if not result.runs:
+        console.print("no runs yet")
+    runs = [(run["name"], run["status"], (run["started"] or "–")[:19]) for run in result.runs]
+    print_rows(console, ("latest run", "status", "started (UTC)"), runs)
     _show_schedules(result.schedules, console)
     for other in result.others:
         console.print(f"beside it, {other}")
@@ -177,82 +155,117 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"! {in_full(difference, command)}")
 
 
+def _prediction(entry: dict[str, Any]) -> tuple[str, ...]:
+    """The row of a photograph that was asked about."""
+    return (
+        entry["photo"],
+        "abstained" if entry["abstained"] else entry["label"],
+        f"{entry['probability']:.3f}",
+        f"{entry['latency_ms']:.1f} ms",
+        str(entry["model_version"]),
+    )
+
+
+def _version(model: dict[str, Any], status: Status) -> tuple[str, ...]:
+    """The row of a registered version."""
+    accuracy = model["metrics"]["accuracy"]
+    return (
+        str(model["version"]),
+        ", ".join(model["aliases"]) or "–",
+        model["verdict"],
+        "–" if accuracy is None else f"{accuracy:.4f}",
+        status.data.get(model["version"], "–")[:SHOWN_DIGITS],
+        status.decisions.get(model["version"], "–"),
+    )
+
+
 def _show_data_act(result: ActionResult, console: Console) -> None:
     """The table of an act on data."""
     details = result.details
     if result.action == "data-diff" and details.get("classes"):
         counts = ("before", "added", "withdrawn", "relabelled_from", "relabelled_to", "after")
-        table = Table("class", *(name.replace("_", " ") for name in counts), box=None, pad_edge=False)
-        for row in details["classes"]:
-            table.add_row(row["name"], *(f"{row[name]:,}" for name in counts))
-        console.print(table)
+        rows = [(row["name"], *(f"{row[name]:,}" for name in counts)) for row in details["classes"]]
+        print_rows(console, ("class", *(name.replace("_", " ") for name in counts)), rows)
         for name, count in details["columns"].items():
             console.print(f"  column {name}: {count:,} pictures say something else")
     if result.action == "collect" and details.get("found"):
-        table = Table("what", "name", "bytes", "age", "why", box=None, pad_edge=False)
-        for row in details["found"]:
-            age = f"{row['age_hours']:,.0f} h"
-            table.add_row(row["kind"], row["name"], f"{row['bytes']:,}", age, row["why"])
-        console.print(table)
+        rows = [
+            (row["kind"], row["name"], f"{row['bytes']:,}", f"{row['age_hours']:,.0f} h", row["why"])
+            for row in details["found"]
+        ]
+        print_rows(console, ("what", "name", "bytes", "age", "why"), rows, prose=True)
     if result.action == "compact" and details.get("datasets"):
-        table = Table("data", "shards before", "after", "bytes written", box=None, pad_edge=False)
-        for row in details["datasets"]:
-            numbers = (row["shards_before"], row["shards_after"], row["bytes_written"])
-            table.add_row(row["version"][:SHOWN_DIGITS], *(f"{number:,}" for number in numbers))
-        console.print(table)
+        numbers = ("shards_before", "shards_after", "bytes_written")
+        rows = [
+            (row["version"][:SHOWN_DIGITS], *(f"{row[name]:,}" for name in numbers))
+            for row in details["datasets"]
+        ]
+        print_rows(console, ("data", "shards before", "after", "bytes written"), rows)
     if result.action == "forget" and details.get("models"):
-        table = Table("model", "version", "data", "aliases", box=None, pad_edge=False)
-        for row in details["models"]:
-            aliases = ", ".join(row["aliases"]) or "–"
-            table.add_row(row["model"], str(row["version"]), row["data"][:SHOWN_DIGITS], aliases)
-        console.print(table)
+        rows = [
+            (
+                row["model"],
+                str(row["version"]),
+                row["data"][:SHOWN_DIGITS],
+                ", ".join(row["aliases"]) or "–",
+            )
+            for row in details["models"]
+        ]
+        print_rows(console, ("model", "version", "data", "aliases"), rows)
 
 
 def _show_entries(entries: Sequence[dict[str, Any]], console: Console) -> None:
-    """The audit log, the newest entry last."""
-    if not entries:
-        return
-    columns = ("number", "time (UTC)", "act", "subject", "actor", "by", "reason")
-    table = Table(*columns, box=None, pad_edge=False)
+    """The audit log, the newest entry last: who did what and when, to what, and why."""
+    digits = max((len(str(entry["number"])) for entry in entries), default=0)
+    margin = " " * (digits + 2)
     for entry in entries:
-        subject = ", ".join(f"{name} {_short(value)}" for name, value in entry["subject"].items())
         moment = entry["at"][:19].replace("T", " ")
-        who = (entry["actor"], entry["by"], entry["reason"])
-        table.add_row(str(entry["number"]), moment, entry["act"], subject, *who)
-    console.print(table)
+        who = entry["actor"] if entry["by"] == entry["actor"] else f"{entry['by']} ({entry['actor']})"
+        console.print(f"{entry['number']:>{digits}}  {moment} UTC  {entry['act']} by {who}")
+        parts = _subject(entry["subject"])
+        if entry["reason"]:
+            parts.append(Text(f"reason: {entry['reason']}"))
+        for line in packed(parts, console.width, between=", ", first=margin, then=margin):
+            console.print(line)
 
 
-def _show_digests(digests: dict[str, str], console: Console) -> None:
-    """What a version was made of, whole: an auditor compares them."""
-    table = Table("of", "digest", box=None, pad_edge=False)
-    for name, digest in digests.items():
-        table.add_row(name, digest)
-    console.print(table)
+def _subject(subject: dict[str, str]) -> list[Text]:
+    """To what something was done, in as few words as say it."""
+    plain = {name: name.removesuffix("_digest") for name in subject}
+    return [
+        Text(f"{name if plain[name] in subject else plain[name]} {_short(value)}")
+        for name, value in subject.items()
+    ]
 
 
 def _short(value: str) -> str:
-    """A digest by its first digits, anything else as it is."""
-    return value[:SHOWN_DIGITS] if DIGEST.fullmatch(value) else value
+    """A digest by its first digits, a time to the second, anything else as it is."""
+    if DIGEST.fullmatch(value):
+        return value[:SHOWN_DIGITS]
+    moment = MOMENT.match(value)
+    return moment[0] if moment else value
 
 
 def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> None:
-    if not schedules:
-        return
     columns = ("schedule", "pipeline", "cron (UTC)", "state", "last fire (UTC)", "next fire (UTC)")
-    table = Table(*columns, box=None, pad_edge=False)
-    table.columns[0].no_wrap = True  # --pause and --unschedule take the whole name
-    table.columns[0].min_width = max(len(schedule["name"]) for schedule in schedules)
-    for schedule in schedules:
-        last, coming = shown(schedule["last_fire"]), shown(schedule["next_fire"])
-        table.add_row(schedule["name"], schedule["pipeline"], schedule["cron"], state(schedule), last, coming)
-    console.print(table)
+    rows = [
+        (
+            schedule["name"],
+            schedule["pipeline"],
+            schedule["cron"],
+            state(schedule),
+            shown(schedule["last_fire"]),
+            shown(schedule["next_fire"]),
+        )
+        for schedule in schedules
+    ]
+    print_rows(console, columns, rows)
 
 
-def metrics_table(verdict: Verdict) -> Table:
+def _show_rules(verdict: Verdict, console: Console) -> None:
     """Every rule of a verdict: what was measured beside its limit."""
-    table = Table("rule", "measured", "95 % interval", "limit", "", "outcome", box=None, pad_edge=False)
-    for rule in verdict.rules:
-        table.add_row(
+    rows = [
+        (
             rule.name,
             "–" if rule.measured is None else f"{rule.measured:.4g}",
             _interval(rule),
@@ -260,7 +273,9 @@ def metrics_table(verdict: Verdict) -> Table:
             rule.requirement,
             Text(rule.outcome, COLOURS[rule.outcome]),
         )
-    return table
+        for rule in verdict.rules
+    ]
+    print_rows(console, ("rule", "measured", "95 % interval", "limit", "", "outcome"), rows)
 
 
 def _interval(rule: RuleResult) -> str:

@@ -15,9 +15,11 @@ from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from pipelines.config import Config
 from pipelines.orchestrator import find_orchestrator
+from pipelines.results import was_refused
 from steps.data.parent import last_version
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
+from steps.registry.agreement import disagreements
 
 SHOWN_RUNS = 10
 DATA = "data_version"
@@ -42,7 +44,7 @@ class Status(Record):
     others: tuple[str, ...] = Field(exclude=True, default=())
     """What is live of other models on the same stack, one sentence each."""
     differences: tuple[str, ...] = Field(exclude=True, default=())
-    """Where the registry says otherwise than the deployer holds; what cannot be read; what nobody fires."""
+    """Where registry, deployer and audit log disagree; what cannot be read; what nobody fires."""
     exit_code: int = Field(exclude=True, default=0)
 
 
@@ -59,7 +61,7 @@ def read_status(config: Config) -> Status:
     ]
     try:
         versions = read_versions(name)
-        notes, exit_code = [*differences(name), *notes], 0
+        notes, exit_code = [*differences(name), *notes, *_unlogged(name, versions)], 0
     except ServiceUnreachable as error:
         versions, notes, exit_code = [], [str(error), *notes], error.exit_code
     schedules, unfired = _schedules()
@@ -77,6 +79,14 @@ def read_status(config: Config) -> Status:
         differences=(*notes, *unfired),
         exit_code=exit_code,
     )
+
+
+def _unlogged(model_name: str, versions: list[RegisteredVersion]) -> list[str]:
+    """What the registry says of versions and the audit log does not; or why nobody can tell."""
+    try:
+        return disagreements(model_name, versions, active_deployer().trusted_keys())
+    except ShutterlineError as error:
+        return [str(error)]
 
 
 def _schedules() -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
@@ -196,7 +206,7 @@ def _runs(model_name: str) -> list[dict[str, Any]]:
         {
             "name": run.name,
             "pipeline": run.pipeline.name if run.pipeline else None,
-            "status": str(run.status),
+            "status": "refused" if was_refused(run) else str(run.status),
             "started": run.start_time.replace(tzinfo=UTC).isoformat() if run.start_time else None,
         }
         for run in runs

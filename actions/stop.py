@@ -13,5 +13,5 @@ def stop() -> ActionResult:
         action="stop",
         status="done",
         reasons=tuple(stopped) or ("Nothing was serving.",),
-        details={"stopped": len(stopped)},
+        details={"stopped": len(stopped), "services": stopped},
     )

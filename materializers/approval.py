@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from materializers.errors import Refused
-from materializers.report import Record, Report, json_digest
-from materializers.signatures import Signer, TrustedKeys, verify
+from materializers.report import Record
+from materializers.signatures import Statement, TrustedKeys
+from materializers.signed_report import SignedReport
 from materializers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ class Change(Record):
         return values
 
 
-class Approval(Report):
+class Approval(SignedReport):
     """Who approved or rejected what, when and why. It moves nothing by itself."""
 
+    statement: ClassVar[Statement] = "approval"
     template: ClassVar[str] = "approval.html"
     formats: ClassVar[tuple[int, ...]] = (1, 2)
     later_fields: ClassVar[dict[str, int]] = {"signature": 2}
@@ -48,41 +50,15 @@ class Approval(Report):
     model_digest: str | None = None
     report_digest: str | None = None
     policy_digest: str | None = None
-    actor: str
     by: str
     reason: str
     at: datetime
-    signature: str = ""
-    """The actor's, of ``signed_digest``; empty before it is signed."""
-
-    @property
-    def signed_digest(self) -> str:
-        """The digest of everything but the signature: what is signed."""
-        return json_digest(self.model_dump(mode="json", exclude={"signature"}))
 
     @property
     def logged_subject(self) -> dict[str, str]:
         """By what the audit log's entry of the decision is known."""
         about = {"model": self.model_name, "approval": self.digest}
         return about | ({"change": self.change.digest} if self.change else {"version": str(self.version)})
-
-    def signed_by(self, signer: Signer) -> Self:
-        """The same decision, signed by the account that acts."""
-        return self.model_copy(update={"signature": signer.sign("approval", self.signed_digest)})
-
-    def verify_signature(self, trusted: TrustedKeys) -> None:
-        """Check that the actor signed exactly this.
-
-        Raises:
-            Refused: nobody did, somebody else did, or it was altered since.
-        """
-        verify(
-            trusted,
-            account=self.actor,
-            statement="approval",
-            digest=self.signed_digest,
-            signature=self.signature,
-        )
 
     def headline(self) -> dict[str, MetadataType]:
         """Who decided what."""

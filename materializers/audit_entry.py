@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from materializers.errors import Refused
-from materializers.report import Record, Report, json_digest
-from materializers.signatures import Signer, TrustedKeys, verify
+from materializers.report import Record, json_digest
+from materializers.signatures import Statement, TrustedKeys
+from materializers.signed_report import SignedReport
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from zenml.metadata.metadata_types import MetadataType
 
 Act = Literal[
@@ -32,6 +35,7 @@ Act = Literal[
     "change-policy",
     "release",
     "rollback",
+    "withdraw",
     "stop",
     "forget",
     "readmit",
@@ -44,7 +48,7 @@ Act = Literal[
 """What changes what is trained, kept or served, and is therefore logged."""
 
 
-class AuditEntry(Report):
+class AuditEntry(SignedReport):
     """What was done to what, by whom, when and why; signed, and chained to the entry before it.
 
     Args:
@@ -52,58 +56,26 @@ class AuditEntry(Report):
         previous: digest of the entry before it; None in the first.
         act: what was done.
         subject: to what, such as ``model``, ``version`` and digests.
-        actor: the account that was logged in, whose key signed.
         by: the person's name as it was given.
         reason: why.
         at: when (UTC).
-        signature: of :attr:`signed_digest`, as base64.
     """
 
+    statement: ClassVar[Statement] = "audit entry"
     template: ClassVar[str] = "audit_entry.html"
 
     number: int = Field(ge=1)
     previous: str | None
     act: Act
     subject: dict[str, str]
-    actor: str
     by: str
     reason: str
     at: datetime
-    signature: str = ""
-
-    @property
-    def signed_digest(self) -> str:
-        """The digest of everything but the signature."""
-        return json_digest(self.model_dump(mode="json", exclude={"signature"}))
 
     @property
     def event(self) -> str:
         """The digest of what was done to what, whoever did it and when; two entries of one event have it."""
         return event_of(self.act, self.subject)
-
-    def signed_by(self, signer: Signer) -> AuditEntry:
-        """The same entry with the signature of its actor.
-
-        Raises:
-            ValueError: the signer is another account.
-        """
-        if signer.account != self.actor:
-            raise ValueError(f"{signer.account!r} cannot sign what {self.actor!r} did")
-        return self.model_copy(update={"signature": signer.sign("audit entry", self.signed_digest)})
-
-    def verify_signature(self, trusted: TrustedKeys) -> None:
-        """Check that its actor signed exactly this.
-
-        Raises:
-            Refused: nobody did, somebody else did, or it was altered since.
-        """
-        verify(
-            trusted,
-            account=self.actor,
-            statement="audit entry",
-            digest=self.signed_digest,
-            signature=self.signature,
-        )
 
     def headline(self) -> dict[str, MetadataType]:
         """What was done, and the event by which it is found; each costs ZenML's database two commits."""
@@ -139,6 +111,11 @@ class LoggedEntry:
         """Its place in the log; None where its version is none."""
         digits = self.version.isdecimal() and self.version.isascii()
         return int(self.version) if digits and self.version == str(int(self.version)) else None
+
+
+def log_of(store_id: UUID) -> str:
+    """The artifact that is the audit log of an artifact store."""
+    return f"audit-log-{str(store_id)[:8]}"
 
 
 def event_of(act: Act, subject: dict[str, str]) -> str:

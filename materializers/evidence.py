@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zenml.client import Client
 
 from materializers.approval import verify_approval
+from materializers.audit_entry import log_of
 from materializers.errors import Refused, ServiceUnreachable, UsageError
 from materializers.model_signature import verify_model
 from materializers.report import Record
@@ -89,14 +90,22 @@ def registry_client() -> MlflowClient:
 
     Raises:
         UsageError: the stack has no model registry.
+        ServiceUnreachable: its database is gone.
     """
     registry: Any = Client().active_stack.model_registry
     if registry is None:
         raise UsageError("The active stack has no model registry: make stack, or zenml stack set NAME")
     tracker: Any = Client().active_stack.experiment_tracker
-    make_whole(tracker.get_tracking_uri())
+    make_whole(tracker.get_tracking_uri(), is_known=versions_were_logged)
     client: MlflowClient = registry.mlflow_client
     return client
+
+
+def versions_were_logged() -> bool:
+    """Whether the active store's audit log has the training of a version."""
+    name = log_of(Client().active_stack.artifact_store.id)
+    trained = Client().list_artifact_versions(artifact=name, run_metadata='act:equals:"train"', size=1)
+    return trained.total > 0
 
 
 @contextmanager

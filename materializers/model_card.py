@@ -22,10 +22,11 @@ CELL_ESCAPES = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;"})
 """What would end a cell of a Markdown table, or be taken for HTML."""
 LINE_ESCAPES = str.maketrans({"\n": " ", "<": "&lt;"})
 """The same of a line outside of tables."""
+DIFFERENCE = "accuracy_difference_to_champion"
 FIRST = (
     "accuracy",
     "f1_macro",
-    "accuracy_difference_to_champion",
+    DIFFERENCE,
     "corruption_relative_accuracy",
     "expected_calibration_error",
     "latency_p99_ms",
@@ -75,10 +76,12 @@ class ModelCard(Report):
     data: CardData
     outcome: Outcome
     """The gate's."""
+    compared_with: str | None = None
+    """What its accuracy is a difference to, in words: the champion, or a baseline where there was none."""
     rules: tuple[RuleResult, ...]
     measured: tuple[Measured, ...]
     limits: tuple[str, ...]
-    """What it must not be used for, and what nobody looked at, one sentence each."""
+    """What it must not be used for, where it is weak, and what nobody looked at, one sentence each."""
     decisions: tuple[Decision, ...] = ()
     digests: dict[str, str]
 
@@ -100,10 +103,16 @@ class ModelCard(Report):
         return grouped(self.rules)
 
     def first_numbers(self) -> dict[str, Metric]:
-        """The numbers that a reader asks for first, by name, as far as they were measured."""
+        """The numbers that a reader asks for first, in words, as far as they were measured."""
         known = {one.metric: one.value for one in self.measured if one.subject is None}
-        found = {name: known.get(name) for name in FIRST}
+        found = {self._in_words(name): known.get(name) for name in FIRST}
         return {name: value for name, value in found.items() if value is not None and value.value is not None}
+
+    def _in_words(self, metric: str) -> str:
+        """The name of a metric; that of the difference says to what, which is no champion the first time."""
+        if metric == DIFFERENCE and self.compared_with is not None:
+            return f"difference of accuracy to {self.compared_with}"
+        return words(metric)
 
     def headline(self) -> dict[str, MetadataType]:
         """What it is and what the gate and the last person said of it."""
@@ -115,6 +124,7 @@ class ModelCard(Report):
         parts = [
             f"# {self.title}",
             f"{self.purpose}\n\nThe gate: **{words(self.outcome)}**.{self._why()}",
+            self._first(),
             "## Limits\n" + "\n".join(f"- {limit}" for limit in self.limits),
             "## Data\n" + self._data(),
             "## The gate's rules\n" + self._rules(),
@@ -123,11 +133,15 @@ class ModelCard(Report):
             "## Decisions of persons\n" + self._decisions(),
             "## Digests\n" + _table(("of", "digest"), list(self.digests.items())),
         ]
-        return "\n\n".join(parts) + "\n"
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def _why(self) -> str:
         lines = [f"- {rule.sentence()}".translate(LINE_ESCAPES) for rule in self.open_rules()]
         return "\n\n" + "\n".join(lines) if lines else ""
+
+    def _first(self) -> str:
+        rows = [(name, _with_interval(one.value, one.interval)) for name, one in self.first_numbers().items()]
+        return _table(("first of all", "measured"), rows) if rows else ""
 
     def _data(self) -> str:
         splits = list(dict.fromkeys(name for counts in self.data.pictures.values() for name in counts))

@@ -1,6 +1,7 @@
-"""Sheets of thumbnails that say which pictures they show and where, so that one can be erased from them.
+"""The PNGs of a report: each says which pictures it shows and where, so that one can be erased from it.
 
-What a sheet shows stands in a text chunk of the PNG: digests of pictures, each with its boxes.
+What a sheet of thumbnails shows stands in a text chunk of the PNG: digests of pictures, each with its boxes.
+A chart shows none, and Matplotlib, which drew it, says so in a chunk of its own.
 """
 
 from __future__ import annotations
@@ -8,14 +9,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from PIL import Image, PngImagePlugin
 
 from materializers.errors import DamagedArtifact
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SHOWS = "shows"
 """The text chunk's name."""
 ERASED = "white"
+CHART_DPI = 90
+"""Of a chart, whose sizes are given in inches: readable on a page, and some 20 kB."""
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower, in pixels."""
 
@@ -31,6 +38,13 @@ def encode_sheet(sheet: Image.Image, places: Mapping[str, Sequence[Box]]) -> byt
     about.add_text(SHOWS, json.dumps(dict(places), sort_keys=True), zip=True)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", pnginfo=about)
+    return buffer.getvalue()
+
+
+def encode_chart(figure: Figure) -> bytes:
+    """A figure as a PNG that says who drew it, so that nobody takes it for a photograph."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=CHART_DPI)
     return buffer.getvalue()
 
 

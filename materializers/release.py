@@ -34,11 +34,15 @@ class Release(Report):
     ``status`` is ``proposed`` until a deployer has applied it, ``live`` once it serves all traffic,
     ``refused`` when a gate forbade it (``reasons`` says why; what is served is unchanged).
     ``recorded`` is False until registry and run records agree with what the deployer holds.
-    ``restored`` is True for a release that was put back in the place of ``champion``.
+    ``restored`` is True for a release that was put back in the place of ``champion``; ``by`` and ``why`` say
+    who did that and why, for the audit log's entry, which a later command may write.
     """
 
     template: ClassVar[str] = "release.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"by": 2, "why": 2}
 
+    format_version: int = 2
     model_name: str
     environment: Environment
     mode: Mode = "full"
@@ -51,6 +55,8 @@ class Release(Report):
     since: datetime | None = None
     recorded: bool = False
     restored: bool = False
+    by: str = ""
+    why: str = ""
 
     def headline(self) -> dict[str, MetadataType]:
         """What is released where."""

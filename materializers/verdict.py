@@ -109,22 +109,11 @@ class Opponent(Record):
         return f"version {self.version} (model {self.model[:12]})"
 
 
-class Verdict(Report):
-    """Whether one model may be released, rule by rule."""
+class JudgedReport(Report):
+    """A report that rules were applied to, with what came of each."""
 
-    template: ClassVar[str] = "verdict.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2)
-    later_fields: ClassVar[dict[str, int]] = {"champion": 2}
-
-    format_version: int = 2
-    model_name: str
     outcome: Outcome
-    compared: Literal["point", "rule"]
-    """Format 1 compared every point estimate; now each rule says what of its number is compared."""
     rules: tuple[RuleResult, ...]
-    evidence: EvidenceDigests
-    champion: Opponent | None = None
-    """What was in production when it was judged; None: nothing was."""
 
     def headline(self) -> dict[str, MetadataType]:
         """The outcome and the rules that did not pass."""
@@ -134,13 +123,29 @@ class Verdict(Report):
         """The required rules that did not pass, what refuses first."""
         return open_rules(self.rules)
 
+    def reasons(self) -> list[str]:
+        """A sentence for each required rule that did not pass, in the order of the policy."""
+        return [rule.sentence() for rule in self.rules if is_open(rule)]
+
+
+class Verdict(JudgedReport):
+    """Whether one model may be released, rule by rule."""
+
+    template: ClassVar[str] = "verdict.html"
+    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    later_fields: ClassVar[dict[str, int]] = {"champion": 2}
+
+    format_version: int = 2
+    model_name: str
+    compared: Literal["point", "rule"]
+    """Format 1 compared every point estimate; now each rule says what of its number is compared."""
+    evidence: EvidenceDigests
+    champion: Opponent | None = None
+    """What was in production when it was judged; None: nothing was."""
+
     def groups(self) -> dict[str, list[RuleResult]]:
         """All rules as they stand together."""
         return grouped(self.rules)
-
-    def reasons(self) -> list[str]:
-        """A sentence for each required rule that did not pass."""
-        return [rule.sentence() for rule in self.rules if is_open(rule)]
 
 
 def judge(measured: float | None, limit: float, direction: Direction) -> Outcome:
@@ -194,5 +199,17 @@ def verify_verdict(verdict: Verdict, *, model_digest: str, recorded: dict[str, s
             f"The verdict says {verdict.outcome}, its own numbers give {derived}. "
             "Train again to get a verdict: python run.py --train"
         )
+    require_passed(verdict)
+
+
+def require_passed(verdict: Verdict) -> None:
+    """Check what a verdict says of itself.
+
+    Raises:
+        Refused: it did not pass; with each rule that decided it.
+    """
     if verdict.outcome != "passed":
-        raise Refused(f"The gate's verdict is {verdict.outcome}: " + "; ".join(verdict.reasons()))
+        raise Refused(
+            f"The gate's verdict is {verdict.outcome}: {'; '.join(verdict.reasons())}. Nobody can overrule "
+            "it; train another model: python run.py --train"
+        )

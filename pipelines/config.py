@@ -25,6 +25,7 @@ from steps.data.class_changes import ClassChanges
 from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
+from steps.evaluation.cost.settings import OF_THE_POLICY
 from steps.evaluation.policy import Policy
 from steps.evaluation.settings import EvaluateSettings
 from steps.inference.predict import InferenceSettings
@@ -204,10 +205,27 @@ def load_config(overlay: Path | None, assignments: tuple[str, ...]) -> Config:
         said = _in_words(first["type"], keys) or first["msg"].removeprefix("Value error, ")
         raise UsageError(f"configuration: {place}: {said}{given}") from error
     try:
-        policy = config.policy.in_force(lambda setting: bool(_value_at(config, setting)))
+        policy = config.policy.in_force(lambda setting: _value_at(config, setting))
     except ValueError as error:
         raise UsageError(f"configuration: {error}") from error
-    return config.model_copy(update={"policy": policy})
+    return config.model_copy(update={"policy": policy, "evaluate": _measured_by(policy, config.evaluate)})
+
+
+def _measured_by(policy: Policy, evaluate: EvaluateSettings) -> EvaluateSettings:
+    """How a model is measured, with the numbers that the policy has.
+
+    Raises:
+        UsageError: a limit is a number that nobody can measure by.
+    """
+    try:
+        return evaluate.model_copy(update={"cost": evaluate.cost.under(policy)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UsageError(
+            f"configuration: evaluate.cost.{name}, which is the limit of the policy's rule on "
+            f"{OF_THE_POLICY[name]} where it is not set, is {first['input']}: {first['msg']}"
+        ) from error
 
 
 def _value_at(config: Config, setting: str) -> Any:

@@ -29,6 +29,9 @@ DONE, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 3, 4, 130
 
 NOTHING_REQUIRED = "no rule of the policy is required: require one in policy.rules"
 
+SAYS = {"data_report": "outcome", "split_report": "outcome", "verdict": "outcome", "release": "status"}
+"""The metadata by which a report says what a run came to."""
+
 FULL_DISK = re.compile(r"\[Errno (?:28|122)\]|disk is full")
 """What Python and SQLite say of a disk, or a user's share of it, that takes no more."""
 OUTSIDE_SERVICES = ("mlflow.exceptions.", "sqlalchemy.exc.", "botocore.exceptions.", "requests.exceptions.")
@@ -111,6 +114,19 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
     if reproduction is not None:
         return _of_reproduction(pipeline, run.name, reproduction)
     return _summarise(pipeline, run.name, outputs)
+
+
+def was_refused(run: PipelineRunResponse) -> bool:
+    """Whether a run that ended well came to a refusal, by what its reports say of themselves in ZenML."""
+    if not run.status.is_successful:
+        return False
+    outcomes = {
+        str(artifacts[0].run_metadata.get(SAYS[name]))
+        for step_run in run.steps.values()
+        for name, artifacts in step_run.outputs.items()
+        if name in SAYS
+    }
+    return not outcomes.isdisjoint(("refused", "not_assessed"))
 
 
 def _outputs(run: PipelineRunResponse) -> dict[str, Any]:

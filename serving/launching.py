@@ -6,15 +6,21 @@ Both deployers and the measurement of what serving costs start it; this says wha
 import json
 import os
 import socket
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 LAUNCHER = ("-m", "serving.launcher")
 PREDICTIONS = "/api/v1.0/predictions"
+"""Where pictures are sent, below a release's base URL."""
 READINESS = "/health/status"
 # A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 LAST_LINES = 12
+POLL_S = 0.01
+"""Between two questions whether it is ready: the start-up is measured to about as much."""
 
 
 def launcher_arguments(
@@ -75,6 +81,30 @@ def says_ready(status: int, answer: Any, *, model_version: str, model_digest: st
         return False
     said = answer["jsonData"]
     return bool((said["model_version"], said["model_digest"]) == (model_version, model_digest))
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], is_ready: Callable[[], bool], *, timeout_s: float, setting: str
+) -> str | None:
+    """Wait until a microservice that was started here is ready.
+
+    Args:
+        process: its own.
+        is_ready: asks it.
+        timeout_s: how long it may take.
+        setting: that says so, for the reason.
+
+    Returns:
+        None, or what happened instead.
+    """
+    until = time.monotonic() + timeout_s
+    while not is_ready():
+        if process.poll() is not None:
+            return f"ended with exit code {process.returncode} before it was ready"
+        if time.monotonic() > until:
+            return f"was not ready within {timeout_s:g} s (setting {setting})"
+        time.sleep(POLL_S)
+    return None
 
 
 def last_lines(log: Path, count: int = LAST_LINES) -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 from serving.model_directory import ModelDirectoryError
 from serving.predictor import PictureError, Prediction, Predictor
 from serving.preprocess import DEFAULT_LIMITS, Limits
+from serving.resident import resident_bytes
 
 DEFAULT_MAX_BATCH = 16
 MAX_REQUEST_ID = 128  # characters; it is echoed and logged
@@ -86,8 +87,8 @@ class PictureClassifier:
             time.monotonic() - started,
         )
 
-    def health_status(self) -> dict[str, str]:
-        """Say what is served, for ``/health/status``.
+    def health_status(self) -> dict[str, str | int]:
+        """Say what is served, and in how much memory, for ``/health/status``.
 
         Raises:
             RuntimeError: nothing is loaded.
@@ -96,6 +97,7 @@ class PictureClassifier:
             "model_name": self.model_name,
             "model_version": self.model_version,
             "model_digest": self._loaded().digest,
+            "resident_bytes": resident_bytes(),
         }
 
     def predict_raw(self, message: Any) -> dict[str, Any]:

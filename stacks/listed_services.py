@@ -16,7 +16,7 @@ from zenml.utils import source_utils
 
 from materializers.errors import ServiceUnreachable
 from materializers.release import Release
-from stacks.served import PREDICTIONS
+from serving.launching import PREDICTIONS
 
 
 class ListedServiceConfig(ServiceConfig):

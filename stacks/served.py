@@ -18,13 +18,12 @@ from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from materializers.signatures import TrustedKeys
 from materializers.verdict import verify_verdict
+from serving.launching import PREDICTIONS
 
 # Releases that --rollback can go back to, one after the other.
 HISTORY_LENGTH = 20
 # It becomes a part of the URL.
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-PREDICTIONS = "/api/v1.0/predictions"
-"""Where pictures are sent, below a release's base URL."""
 
 
 class Entry(Record):
@@ -76,6 +75,44 @@ def count_before(chain: Sequence[Entry], coming: Entry) -> int:
 def live_before(chain: Sequence[E], coming: Entry) -> tuple[E, ...]:
     """What was live before ``coming``: what :func:`count_before` counts, and no more than is kept of it."""
     return tuple(chain[: count_before(chain, coming)][-HISTORY_LENGTH:])
+
+
+def past_without(live: E | None, history: Sequence[E]) -> tuple[E, ...]:
+    """What can be gone back to once what is live is withdrawn and forgotten, the newest last.
+
+    That is the history; where a rollback had put back what is withdrawn, also what that replaced, which
+    then is what was live last.
+    """
+    if live is None or not live.release.restored or live.release.champion is None:
+        return tuple(history)
+    arm = live.release.champion
+    update = {"candidate": arm, "champion": None, "restored": False, "by": "", "why": ""}
+    pinned = Entry.pin(live.release.model_copy(update=update), arm)
+    replaced = live.model_copy(update=dict(pinned))
+    return (*history[: count_before(history, replaced)], replaced)
+
+
+def require_still_live(release: Release, live: Release | None) -> None:
+    """Check, while nobody else can change it, that production serves what a release was proposed beside.
+
+    Its verdict was compared with that: of two promotions at once the first wins, the other is told.
+
+    Raises:
+        Refused: something else is live by now, or nothing.
+    """
+    proposed, now = release.champion, live.candidate if live is not None else None
+    coming = candidate_of(release)
+    unchanged = now is None if proposed is None else same_arm(now, proposed)
+    if release.environment != "production" or unchanged or same_arm(now, coming):
+        return
+    raise Refused(
+        f"Version {coming.version} was proposed for production with {_named(proposed)} live; now "
+        f"{_named(now)} is: another command was faster. Judge it again beside that: python run.py --train"
+    )
+
+
+def _named(arm: Arm | None) -> str:
+    return f"version {arm.version}" if arm is not None else "nothing"
 
 
 def require_model_name(model_name: str) -> str:

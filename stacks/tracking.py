@@ -15,6 +15,7 @@ from zenml.client import Client
 from zenml.metadata.metadata_types import Uri
 from zenml.utils.dashboard_utils import get_run_url
 
+from materializers.evidence import versions_were_logged
 from materializers.redaction import redact
 from materializers.tracking_database import make_whole
 
@@ -43,7 +44,7 @@ def _begin(tracker: Any, info: StepRunInfo) -> None:
     tags = {**hooks._get_internal_tags(), **_zenml_tags(info)}
     tracker._get_internal_tags = lambda: tags  # sent in the call that opens the run
     try:
-        make_whole(tracker.get_tracking_uri())
+        make_whole(tracker.get_tracking_uri(), is_known=versions_were_logged)
         hooks.prepare_step_run(tracker, info)
     except Exception:  # noqa: BLE001 - MLflow, its database, the network: each with exceptions of its own
         _leave_no_run_open()

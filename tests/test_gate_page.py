@@ -58,9 +58,10 @@ def test_every_key_of_a_rule_is_explained() -> None:
 def test_the_lines_shown_are_lines_of_a_policy(tmp_path: Path) -> None:
     """They are accepted, and the first is the product's."""
     (shown,) = yaml_blocks_of("docs/gate.md")
-    (tmp_path / "shown.yaml").write_text(shown)
+    (tmp_path / "shown.yaml").write_text(f"{shown}\nproduct: {{classes: [bags, trousers]}}\n")
     rules = load_config(tmp_path / "shown.yaml", ()).policy.rules
-    assert (rules["digital_recall"].metric, rules["digital_recall"].min_n) == ("recall", 100)
+    of_one_class = rules["trousers_found"]
+    assert (of_one_class.metric, of_one_class.subject, of_one_class.min_n) == ("recall", "trousers", 50)
     assert rules["fairness_gap"] == load_config(None, ()).policy.rules["fairness_gap"]
 
 

@@ -74,6 +74,15 @@ class Comparison(Section):
     power: float | None = None
     """How often a challenger that is exactly as good would pass, with as many rows and disagreements."""
 
+    @property
+    def opponent(self) -> str:
+        """What the challenger is compared with, in words."""
+        if self.against == "majority class":
+            return f"a baseline that always answers {self.always_answered or 'the most frequent class'}"
+        return (
+            f"the {self.against}" if self.version is None else f"the {self.against}, version {self.version}"
+        )
+
     def measured(self) -> Iterator[Measured]:
         """The difference on all rows; beside the champion also dropped classes and the p-values of harm."""
         to = "anchor" if self.against == "anchor" else "champion"
@@ -95,23 +104,20 @@ class Comparison(Section):
             return Measured(metric="dropped_classes", value=None, reason=self.not_assessed)
         gone = sorted({*self.dropped_classes} - {*self.retired_classes})
         reason = (
-            f"the {self._other} knows {', '.join(gone)}, and this model does not: name each under "
+            f"{self.opponent} knows {', '.join(gone)}, and this model does not: name each under "
             "product.classes, or under product.class_changes where it was retired or renamed"
         )
         count = len(self.compared_classes) + len(self.dropped_classes)
         value = Metric(value=float(len(gone)), n=count)
         return Measured(metric="dropped_classes", value=value, reason=reason if gone else None)
 
-    @property
-    def _other(self) -> str:
-        return self.against if self.version is None else f"{self.against}, version {self.version}"
-
     def _how_sure(self) -> str:
         """With what the challenger was compared, and how often an equal one would pass."""
-        power = "" if self.power is None else f"; a model that is exactly as good passes in {self.power:.0%}"
+        chance = None if self.against == "majority class" else self.power
+        power = "" if chance is None else f"; one that is exactly as good would pass in {chance:.0%} of cases"
         times = self.decisions_on_this_test_set
         used = f"; verdict {times} on this test set" if times > 1 else ""
-        return f"compared with the {self._other}{power}{used}"
+        return f"compared with {self.opponent}{power}{used}"
 
     def _harm_of_classes(self) -> Iterator[Measured]:
         if not self.classes:

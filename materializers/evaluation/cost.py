@@ -47,15 +47,16 @@ class Noise(Record):
     """CPU time of the sending process for one request; it shares the cores with a replica beside it."""
 
     def sentence(self) -> str:
-        """What it comes to, for a page."""
+        """How far the times can be trusted, for a page."""
+        change = f"{abs(self.drift):.0%} {'more' if self.drift > 0 else 'less'} time after the measurement"
         said = (
-            f"On {self.cores} cores with a load of {self.load_before:.2f} before, a fixed piece of work of "
-            f"{self.calibration_ms:.2f} ms varied by {self.spread:.0%} and took {self.drift:+.0%} "
-            f"afterwards; 99 of 100 requests were sent within {self.late_p99_ms:.2f} ms of their moment."
+            f"The same piece of work took up to {self.spread:.0%} longer from one time to the next, and "
+            f"{change} than before it: times that differ by less do not differ. 99 of 100 requests were sent "
+            f"within {self.late_p99_ms:.2f} ms of their moment, which is part of their latency."
         )
         if self.others_busy is None:
             return said
-        return f"{said} Other processes took {self.others_busy:.0%} of the cores' time."
+        return f"{said} Other processes took {self.others_busy:.0%} of the time of the {self.cores} cores."
 
 
 class Cost(Section):
@@ -110,7 +111,8 @@ class Cost(Section):
     not_sustained: str | None = None
     """Why there is no ``sustained_per_s``, in one sentence."""
     not_of_a_process: str | None = None
-    """Why there is no memory, no start-up and no size, in one sentence."""
+    """Why there is no start-up and no size, and maybe no memory, in one sentence; the gate judged those of
+    the same model, so that their rules are listed and decide nothing."""
 
     def measured(self) -> Iterator[Measured]:
         """Every number that a policy may have a rule on."""
@@ -128,4 +130,5 @@ class Cost(Section):
         ):
             value: Metric | None = getattr(self, name)
             known = value is not None and value.value is not None
-            yield Measured(metric=name, value=value, reason=None if known else why or reason)
+            spared = not known and why is None and reason == self.not_of_a_process
+            yield Measured(metric=name, value=value, reason=None if known else why or reason, spared=spared)

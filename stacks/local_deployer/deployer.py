@@ -32,6 +32,7 @@ from stacks.served import (
     candidate_of,
     place_in_history,
     require_model_name,
+    require_still_live,
     same_arm,
     verify_as_pinned,
 )
@@ -64,7 +65,8 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it; what is served is unchanged.
+            Refused: the evidence does not allow it, or production serves something else by now than it was
+                proposed beside; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.
@@ -74,6 +76,7 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
             live = site.state.deployment(key).live
             if live and same_arm(live.release.candidate, arm) and self.healthy(live.release):
                 return _mark(site, key, live, recorded=release.recorded, restored=release.restored)
+            require_still_live(release, live.release if live else None)
             site.ingress.require_address()
             verify_arm(
                 arm,
@@ -170,6 +173,10 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
             UsageError: there is none of the gate, or one cannot be used.
         """
         return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
+
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """None: each release is one process of this machine."""
+        return None
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, past every proxy: it lies on this machine's loopback."""

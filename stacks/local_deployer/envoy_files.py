@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from materializers.report import json_digest
+from serving.launching import PREDICTIONS
 from stacks.local_deployer.state import Replica
 
 BOOTSTRAP, CLUSTERS, ROUTES = "bootstrap.json", "clusters.json", "routes.json"
@@ -71,7 +72,7 @@ def route_configuration(replicas: dict[str, Replica], table: str) -> dict[str, A
         }
         for key, replica in sorted(replicas.items())
     ]
-    served = ", ".join(f"/seldon/{key}/api/v1.0/predictions" for key in sorted(replicas)) or "nothing"
+    served = ", ".join(f"/seldon/{key}{PREDICTIONS}" for key in sorted(replicas)) or "nothing"
     routes.append(
         {
             "match": {"prefix": "/"},

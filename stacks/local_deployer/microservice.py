@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 from uuid import uuid4
 
 from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
-from serving.launching import LAUNCHER, free_ports, last_lines, launcher_arguments
+from serving.launching import (
+    LAUNCHER,
+    PREDICTIONS,
+    free_ports,
+    last_lines,
+    launcher_arguments,
+    wait_until_ready,
+)
 from stacks import probing
 from stacks.local_deployer import loopback, processes
 from stacks.local_deployer.flavor import PROJECT
@@ -17,7 +23,6 @@ from stacks.local_deployer.state import Replica
 from stacks.probing import NO_PREDICTION
 
 HOST = "127.0.0.1"
-POLL_S = 0.05
 
 
 def new_replica(environment: str, version: int) -> Replica:
@@ -64,17 +69,17 @@ def wait_until_it_answers(
     Raises:
         ServiceFailed: it ended, answers otherwise, or took too long; with the end of its log.
     """
-    deadline = time.monotonic() + timeout_s
-    while not is_ready(f"http://{HOST}:{replica.port}", str(arm.version), arm.model_digest):
-        if process.poll() is not None:
-            raise _failed(replica, arm, site, f"ended with exit code {process.returncode}")
-        if time.monotonic() > deadline:
-            raise _failed(
-                replica, arm, site, f"was not ready within {timeout_s:g} s (setting `start_timeout_s`)"
-            )
-        time.sleep(POLL_S)
+    base_url = f"http://{HOST}:{replica.port}"
+    happened = wait_until_ready(
+        process,
+        lambda: is_ready(base_url, str(arm.version), arm.model_digest),
+        timeout_s=timeout_s,
+        setting="`start_timeout_s`",
+    )
+    if happened is not None:
+        raise _failed(replica, arm, site, happened)
     try:
-        version = predict(f"http://{HOST}:{replica.port}/api/v1.0/predictions")
+        version = predict(f"{base_url}{PREDICTIONS}")
     except NO_PREDICTION as error:
         raise _failed(replica, arm, site, f"did not answer a picture: {error!r}") from error
     if version != str(arm.version):

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from materializers.blobs import write_file
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.report import Record
-from stacks.served import HISTORY_LENGTH, Entry, live_before
+from stacks.served import HISTORY_LENGTH, Entry, live_before, past_without
 
 POLL_S = 0.1
 
@@ -47,7 +47,7 @@ class Deployment(Record):
 
     def down(self, *, remember: bool = True) -> Deployment:
         """The deployment with nothing live; what was live is known as past unless told otherwise."""
-        past = self.chain if remember else self.history
+        past = self.chain if remember else past_without(self.live, self.history)
         return Deployment(history=past[-HISTORY_LENGTH:])
 
 

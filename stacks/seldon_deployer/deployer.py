@@ -39,6 +39,7 @@ from stacks.served import (
     base_url_of,
     candidate_of,
     place_in_history,
+    require_still_live,
     same_arm,
     verify_as_pinned,
 )
@@ -67,7 +68,8 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it; what is served is unchanged.
+            Refused: the evidence does not allow it, or production serves something else by now than it was
+                proposed beside; what is served is unchanged.
             NeverReady: the new version did not come up; the old one keeps serving.
             UsageError: the model lies where no pod can read it, or its name cannot be part of a URL.
             ServiceUnreachable: the registry, the artifact store or the cluster cannot be reached.
@@ -79,6 +81,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             live = held.state.live
             if live and same_arm(live.release.candidate, arm) and _serves(held, live, self.config):
                 return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
+            require_still_live(release, live.release if live else None)
             with _what_is_stored(arm) as model:
                 verify_arm(
                     arm,
@@ -194,6 +197,10 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             UsageError: there is none of the gate, or one cannot be used.
         """
         return trusted_keys(self.config.gate_public_key, self.config.actor_public_keys)
+
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """Between how many replicas the environment scales; twice the same number where it stays at it."""
+        return self.config.environment(environment).scaling
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, through the proxies that lie in between."""

@@ -87,6 +87,12 @@ class StagingSettings(Settings):
             )
         return self
 
+    @property
+    def scaling(self) -> tuple[int, int]:
+        """The least and the most replicas that there are."""
+        scale = self.autoscaling
+        return (scale.minimum, scale.maximum) if scale else (self.replicas, self.replicas)
+
 
 class ProductionSettings(StagingSettings):
     """The same settings with production's values."""

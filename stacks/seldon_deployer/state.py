@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.report import Record
-from stacks.served import Entry, count_before, live_before
+from stacks.served import Entry, count_before, live_before, past_without
 
 LIVE, HISTORY, PENDING = "shutterline/live", "shutterline/history", "shutterline/pending"
 # Kubernetes' limit is 262,144 bytes, keys included; some are left for kubectl and others.
@@ -85,8 +85,12 @@ class State(Record):
         return self.model_copy(update={"pending": None})
 
     def down(self, *, remember: bool) -> State:
-        """Nothing live; what was live is known as past unless told otherwise."""
-        past = self.chain if remember else self.history.releases
+        """Nothing live; what was live is known as past unless told otherwise.
+
+        Of what a forgotten rollback had replaced the specification is not known any more.
+        """
+        bare = self.live.model_copy(update={"specification": None}) if self.live else None
+        past = self.chain if remember else past_without(bare, self.history.releases)
         return State(history=self.history.model_copy(update={"releases": past}))
 
     def annotations(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ from materializers.evidence import (
     version_with_alias,
 )
 from materializers.release import Arm, Environment, Mode, Release
-from materializers.verdict import Opponent, Verdict
+from materializers.verdict import Opponent, Verdict, require_passed
 from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER, CHAMPION
@@ -70,7 +70,8 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     """Read a version's evidence and check that report and policy are still the ones it was judged by.
 
     Raises:
-        Refused: report or policy are not what the verdict names, or the evidence cannot be read.
+        Refused: the verdict did not pass, report or policy are not what it names, or the evidence cannot be
+            read.
     """
     try:
         verdict: Verdict = run_output(entry.run_id, "verdict")
@@ -79,6 +80,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         approval = last_approval(entry)
     except (DamagedArtifact, OSError) as error:
         raise Refused(f"The evidence of version {entry.version} cannot be read: {error}") from error
+    require_passed(verdict)  # before anything else: what does not pass has no use for its other evidence
     if report.digest != verdict.evidence.report:
         raise Refused(
             f"The report of version {entry.version} has digest {report.digest[:12]}, its verdict names "

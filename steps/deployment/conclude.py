@@ -72,13 +72,10 @@ def _log(release: Release) -> None:
         "from_version": str(replaced.version) if replaced else "none",
         "since": release.since.isoformat() if release.since else "unknown",
     }
-    record(
-        "rollback" if release.restored else "release",
-        subject,
-        by=PIPELINE,
-        reason="put back" if release.restored else "released on its verdict",
-        once=True,
-    )
+    if release.restored:
+        record("rollback", subject, by=release.by or PIPELINE, reason=release.why or "put back", once=True)
+    else:
+        record("release", subject, by=PIPELINE, reason="released on its verdict", once=True)
 
 
 def _evidence(release: Release, arm: Arm) -> dict[str, str]:
@@ -144,17 +141,19 @@ def _write_record(release: Release) -> None:
                 client.delete_registered_model_alias(name, PREVIOUS)
 
 
-def restore_release(before: Release) -> Release:
+def restore_release(before: Release, *, by: str, why: str) -> Release:
     """Put an earlier release back; it is pending until :func:`record_release` has recorded it.
 
-    What it replaces is kept in it, so that a rollback that was interrupted is known by what it left.
+    What it replaces is kept in it, so that a rollback that was interrupted is known by what it left; and who
+    puts it back and why, so that whichever command records it can say so.
     """
     deployer = active_deployer()
     current = deployer.current(before.model_name, before.environment)
     champion = current.candidate if current else None
-    return deployer.restore(
-        before.model_copy(update={"recorded": False, "restored": True, "champion": champion})
-    )
+    known = {"recorded": False, "restored": True, "champion": champion, "by": by, "why": why}
+    # A release of the first format has no place for who and why.
+    latest = {"format_version": Release.formats[-1]}
+    return deployer.restore(before.model_copy(update=known | latest))
 
 
 def conclude_release(applied: Release, observation: str, refusal: str | None = None) -> Release:
@@ -181,7 +180,7 @@ def conclude_release(applied: Release, observation: str, refusal: str | None = N
         version = applied.candidate.version if applied.candidate else None
         raise ServiceFailed(
             f"The service at {applied.url} did not answer a picture as version {version}; "
-            f"{_take_out(applied)}. Release it again: "
+            f"{_take_out(applied, 'it answered no picture')}. Release it again: "
             f"python run.py --deploy --environment {applied.environment} --version {version}"
         )
     return applied
@@ -210,35 +209,50 @@ def _refusal(release: Release) -> str | None:
 def _taken_out_as_refused(release: Release, refusal: str) -> Release:
     if not _is_live(release):
         return _superseded(release)
-    reason = f"It was up and not recorded yet; {_take_out(release)}. {refusal}"
+    reason = f"It was up and not recorded yet; {_take_out(release, refusal)}. {refusal}"
     return release.model_copy(update={"status": "refused", "reasons": (reason,)})
 
 
-def _take_out(applied: Release) -> str:
-    """Put back what this release replaced, or leave nothing live; say which."""
-    deployer = active_deployer()
-    before = _replaced(applied)
+def _take_out(applied: Release, why: str) -> str:
+    """Put back what this release replaced, or leave nothing live; say which, also to the audit log."""
+    where, before = applied.environment, _replaced(applied)
     if before is not None and before.candidate is not None:
         with suppress(ShutterlineError):  # whatever keeps it from coming back, this release must go
-            restored = restore_release(before)
+            restored = restore_release(before, by=PIPELINE, why=f"what replaced it was taken out: {why}")
             # What the registry does not take now, the next command records.
             with suppress(ServiceUnreachable):
                 record_release(restored)
-            return f"version {before.candidate.version} is live in {applied.environment} again"
+            return f"version {before.candidate.version} is live in {where} again"
     try:
-        deployer.withdraw(applied)
+        withdrawn = active_deployer().withdraw(applied)
+        last = active_deployer().previous(applied.model_name, where)
     except ShutterlineError as error:
         return f"it could not be taken out either: {error}"
-    return f"nothing is live in {applied.environment} now"
+    said = f"nothing is live in {where} now"
+    if last is not None and last.candidate is not None:
+        back = f"python run.py --rollback --environment {where}"
+        said += f" (version {last.candidate.version} was before: {back})"
+    return f"{said}{_log_withdrawal(applied, why) if withdrawn else ''}"
+
+
+def _log_withdrawal(applied: Release, why: str) -> str:
+    """Write to the audit log that a release was taken out; what is to be said where that cannot be."""
+    try:
+        if applied.candidate is not None:
+            record("withdraw", _evidence(applied, applied.candidate), by=PIPELINE, reason=why)
+    except ShutterlineError as error:
+        return f", and the audit log has no entry of that: {error}"
+    return ""
 
 
 def _replaced(applied: Release) -> Release | None:
     """The release that this one took over from; None where nothing was live.
 
-    What was stopped before this release is no part of that: it stays stopped.
+    What was stopped before this release is no part of that: it stays stopped. Nor is what a rollback
+    replaced: who rolled back did not want it.
     """
     before = active_deployer().previous(applied.model_name, applied.environment)
-    if before is None or before.candidate is None or applied.champion is None:
+    if before is None or before.candidate is None or applied.champion is None or applied.restored:
         return None
     return before if before.candidate.version == applied.champion.version else None
 
@@ -246,11 +260,12 @@ def _replaced(applied: Release) -> Release | None:
 def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
     """Record every live release that an interrupted command left unrecorded, and return those.
 
-    It moves no traffic, but for one case: what the registry does not allow is taken out. Where the service
-    does not answer, the release stays pending.
+    It moves no traffic, but for one case: what the registry does not allow is taken out, unless
+    ``keep_going``. Where the service does not answer, the release stays pending.
 
     Args:
-        keep_going: say what cannot be recorded and go on, so that no fault locks anyone out.
+        keep_going: say what cannot be recorded and go on, so that no fault locks anyone out and who only
+            looks changes nothing that serves.
         say: takes one line for each release that stays pending.
 
     Raises:
@@ -276,7 +291,8 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
         with faults_told():
             refusal = _refusal(release)
             if refusal is not None:
-                say(" ".join(_taken_out_as_refused(release, refusal).reasons))
+                taken_out = None if keep_going else _taken_out_as_refused(release, refusal)
+                say(" ".join(taken_out.reasons) if taken_out else _not_allowed(release, refusal))
             elif judge_service(release) == "promote":
                 done = _record_pending(release)
                 finished += [done] if done.recorded else []
@@ -301,6 +317,15 @@ def _record_pending(release: Release) -> Release:
                 "registry back, or begin anew: python run.py --stop"
             ) from error
     return record_release(release)
+
+
+def _not_allowed(release: Release, refusal: str) -> str:
+    version = release.candidate.version if release.candidate else None
+    return (
+        f"Version {version} of {release.model_name} is live in {release.environment}, not recorded, and may "
+        f"not be: {refusal} The next release takes it out: python run.py --deploy --environment "
+        f"{release.environment} --version N; all that serves is stopped by: python run.py --stop"
+    )
 
 
 def _unanswered(release: Release) -> str:

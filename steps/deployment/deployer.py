@@ -23,7 +23,8 @@ class Deployer(Protocol):
         Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it; what is served is unchanged.
+            Refused: the evidence does not allow it, or production serves something else by now than it was
+                proposed beside; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.
@@ -75,6 +76,9 @@ class Deployer(Protocol):
         Raises:
             UsageError: there is none of the gate, or one cannot be used.
         """
+
+    def scaling(self, environment: Environment) -> tuple[int, int] | None:
+        """Between how many replicas an environment scales; None: it does not, and one stands for all."""
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, by this stack's rules of proxies and certificates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from materializers.errors import DamagedArtifact, Refused
+from materializers.evaluation.cost import Cost
 from materializers.evaluation.metric import Measured
 from materializers.evidence import read_version, run_output
 from materializers.image_dataset import ImageDataset
@@ -10,12 +11,13 @@ from materializers.load_test import LoadTest
 from materializers.release import Release
 from materializers.splits import TEST, Splits
 from materializers.verdict import derive_outcome
+from steps.deployment.deployer import active_deployer
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.gate import apply_policy
 from steps.evaluation.policy import Policy
 
-RULES = ("latency_p99_ms", "request_errors", "throughput_per_s", "cost_per_1000")
-"""The metrics that a URL alone shows; memory and start-up are those of the process that was evaluated."""
+RULES = tuple(measured.metric for measured in Cost().measured())
+"""Every metric of what serving costs. What an address does not show is listed, with the reason."""
 
 
 def put_under_load(applied: Release, policy: Policy, settings: CostSettings) -> LoadTest | None:
@@ -32,6 +34,7 @@ def put_under_load(applied: Release, policy: Policy, settings: CostSettings) -> 
     Raises:
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
+    settings = settings.scaled(active_deployer().scaling("production"))
     rules = {name: rule for name, rule in policy.rules.items() if rule.metric in RULES}
     arm, url = applied.candidate, applied.url
     if not settings.requests or not rules or arm is None or url is None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from materializers.evaluation.abstention import Abstention, CoveragePoint
 from materializers.evaluation.metric import Metric
+from materializers.picture_sheet import encode_chart
 from materializers.report import Record
 from steps.evaluation.intervals import Array, drawn_weights, wilson, with_interval
 from steps.evaluation.metrics import UNUSABLE
@@ -88,7 +89,6 @@ def risk_coverage_picture(
     """
     from matplotlib.figure import Figure
 
-    from steps.evaluation.pictures import encode
     from steps.training.calibration.calibration_pictures import draw_risk_coverage
 
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
@@ -101,7 +101,7 @@ def risk_coverage_picture(
         axes.axhline(limit, color="grey", linestyle=":", label=f"limit {limit:g}")
     axes.set(ylim=(0, None))
     axes.legend(fontsize="small", loc="upper left")
-    return encode(figure)
+    return encode_chart(figure)
 
 
 def assess_abstention(

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from materializers.evaluation.calibration_quality import CalibrationQuality, ReliabilityBin
 from materializers.evaluation.metric import Metric
+from materializers.picture_sheet import encode_chart
 from materializers.report import Record
 from steps.evaluation.intervals import Array, drawn_weights, wilson, with_interval
 from steps.evaluation.metrics import UNUSABLE
@@ -103,13 +104,12 @@ def reliability_picture(scores: Array, labels: NDArray[np.int64], error: float) 
     """
     from matplotlib.figure import Figure
 
-    from steps.evaluation.pictures import encode
     from steps.training.calibration.calibration_pictures import draw_reliability
 
     figure = Figure(figsize=(4.8, 3.6), layout="constrained")
     axes = figure.subplots()
     draw_reliability(axes, scores, labels, f"Test pictures: calibration error {error:.3f}")
-    return encode(figure)
+    return encode_chart(figure)
 
 
 def assess_calibration_quality(

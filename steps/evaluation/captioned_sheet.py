@@ -15,8 +15,10 @@ SIDE = 96
 """Pixels of a picture; smaller where there are more than ``FULL_SIZE``, so that a sheet stays one size."""
 FULL_SIZE = 12
 PER_ROW = 6
+"""Pictures in a row; a tile with two of them takes the room of two."""
 CELL = 116
 """Pixels from a picture to the next; the caption has them."""
+GAP = 4
 FONT_SIZE, LINE = 11, 14
 COLOURS = 128
 """Of the palette: a third of the bytes, and at this size nobody sees the difference."""
@@ -30,33 +32,45 @@ class Tile:
         image: RGB, of any size.
         lines: below it; a line that is too long is cut.
         shows: the pictures, by ``image_id``, that are seen in it; none for one that was made of nothing.
+        beside: RGB, what is seen to the right of it; in every tile of a sheet or in none.
     """
 
     image: Image.Image
     lines: tuple[str, ...]
     shows: tuple[str, ...] = ()
+    beside: Image.Image | None = None
+
+    @property
+    def images(self) -> tuple[Image.Image, ...]:
+        """From left to right."""
+        return (self.image,) if self.beside is None else (self.image, self.beside)
 
 
 def captioned_sheet(tiles: Sequence[Tile]) -> bytes:
-    """Tiles in rows of ``PER_ROW``, as a PNG that says where it shows which picture.
+    """Tiles in rows of ``PER_ROW`` pictures, as a PNG that says where it shows which picture.
 
     Args:
         tiles: at least one.
     """
-    side = SIDE if len(tiles) <= FULL_SIZE else int(SIDE * math.sqrt(FULL_SIZE / len(tiles)))
+    pictures = sum(len(tile.images) for tile in tiles)
+    side = SIDE if pictures <= FULL_SIZE else int(SIDE * math.sqrt(FULL_SIZE / pictures))
+    width = CELL * len(tiles[0].images)
     height = side + 6 + LINE * max(len(tile.lines) for tile in tiles)
-    rows = math.ceil(len(tiles) / PER_ROW)
-    canvas = Image.new("RGB", (min(PER_ROW, len(tiles)) * CELL, rows * height), "white")
+    per_row = PER_ROW // len(tiles[0].images)
+    rows = math.ceil(len(tiles) / per_row)
+    canvas = Image.new("RGB", (min(per_row, len(tiles)) * width, rows * height), "white")
     draw, font = ImageDraw.Draw(canvas), caption_font()
     places: dict[str, list[Box]] = {}
     for number, tile in enumerate(tiles):
-        left, top = number % PER_ROW * CELL, number // PER_ROW * height
-        canvas.paste(tile.image.convert("RGB").resize((side, side)), (left, top))
+        left, top = number % per_row * width, number // per_row * height
+        for place, image in enumerate(tile.images):
+            canvas.paste(image.convert("RGB").resize((side, side)), (left + place * (side + GAP), top))
         for line, words in enumerate(tile.lines):
-            place = (left, top + side + 2 + line * LINE)
-            draw.text(place, cut(words, font, CELL - 4), fill="black", font=font)
+            draw.text(
+                (left, top + side + 2 + line * LINE), cut(words, font, width - GAP), fill="black", font=font
+            )
         for image_id in tile.shows:
-            places.setdefault(image_id, []).append((left, top, left + CELL, top + height))
+            places.setdefault(image_id, []).append((left, top, left + width, top + height))
     return encode_sheet(canvas.quantize(COLOURS, dither=Image.Dither.FLOYDSTEINBERG), places)
 
 

@@ -22,6 +22,8 @@ class Entry:
         interval: it is measured with a 95 % interval, whose bounds a rule can compare.
         needs: the settings without which nothing measures it, as ``--set`` takes them; none: it always is.
         of_test_pictures: it is measured on pictures of the test set, so that its n is at most their number.
+        subjects: the setting that lists what it is measured of, each of which a rule may be on alone; None:
+            a rule is on all that there is.
     """
 
     direction: Direction
@@ -30,6 +32,7 @@ class Entry:
     interval: bool = True
     needs: tuple[str, ...] = ()
     of_test_pictures: bool = True
+    subjects: str | None = None
 
 
 def _at_least(**known: object) -> Entry:
@@ -51,6 +54,8 @@ _BEHAVIOUR = ("evaluate.behaviour.pictures",)
 _UNKNOWN = {"needs": ("evaluate.unknown.pictures",), "of_test_pictures": False}
 _COST = {"needs": ("evaluate.cost.requests",), "of_test_pictures": False}
 _SENSITIVE = ("evaluate.slices.sensitive",)
+_OF_CLASSES = {"subjects": "product.classes"}
+_OF_COLUMNS = {"needs": _SENSITIVE, "subjects": "evaluate.slices.sensitive"}
 
 CATALOGUE: dict[str, Entry] = {
     # what it learnt from, and how
@@ -59,16 +64,16 @@ CATALOGUE: dict[str, Entry] = {
     # how often it is right
     "accuracy": _at_least(),
     "top_k_accuracy": _at_least(),
-    "precision": _at_least(),
-    "recall": _at_least(),
-    "f1_score": _at_least(),
+    "precision": _at_least(**_OF_CLASSES),
+    "recall": _at_least(**_OF_CLASSES),
+    "f1_score": _at_least(**_OF_CLASSES),
     "precision_macro": _at_least(),
     "recall_macro": _at_least(),
     "f1_macro": _at_least(),
     "precision_weighted": _at_least(),
     "recall_weighted": _at_least(),
     "f1_weighted": _at_least(),
-    "roc_auc": _at_least(),
+    "roc_auc": _at_least(**_OF_CLASSES),
     "roc_auc_macro": _at_least(),
     # whether it knows how sure it is
     "expected_calibration_error": _at_most(),
@@ -79,19 +84,24 @@ CATALOGUE: dict[str, Entry] = {
     # for whom it is right
     "worst_group_accuracy": _at_least(),
     "accuracy_gap": _at_most(),
-    "fairness_gap": _at_most(needs=_SENSITIVE),
-    "demographic_parity_difference": _at_most(needs=_SENSITIVE),
-    "equalized_odds_difference": _at_most(needs=_SENSITIVE),
+    "fairness_gap": _at_most(**_OF_COLUMNS),
+    "demographic_parity_difference": _at_most(**_OF_COLUMNS),
+    "equalized_odds_difference": _at_most(**_OF_COLUMNS),
     # what it withstands
     "corruption_relative_accuracy": _at_least(needs=_CORRUPTIONS),
-    "corruption_relative_accuracy_of": _at_least(needs=_CORRUPTIONS),
+    "corruption_relative_accuracy_of": _at_least(
+        needs=_CORRUPTIONS, subjects="evaluate.robustness.corruptions"
+    ),
     "adversarial_accuracy": _at_least(needs=_ATTACKS),
     # what it looks at
     "explanation_deletion_margin": _at_least(lowest=-1.0, needs=_EXPLAINED),
     "explanation_deletion_margin_grad_cam": _at_least(lowest=-1.0, needs=_EXPLAINED),
     "explanation_weight_randomization": _at_most(lowest=-1.0, needs=_EXPLAINED),
     # how it behaves
-    "invariance": _at_least(needs=(*_BEHAVIOUR, "evaluate.behaviour.transformations")),
+    "invariance": _at_least(
+        needs=(*_BEHAVIOUR, "evaluate.behaviour.transformations"),
+        subjects="evaluate.behaviour.transformations",
+    ),
     "directional_covering": _at_least(needs=_BEHAVIOUR),
     "minimum_functionality": _at_least(needs=(*_BEHAVIOUR, "evaluate.behaviour.easy_list")),
     "predicted_classes": _at_least(interval=False, needs=_BEHAVIOUR),
@@ -115,7 +125,7 @@ CATALOGUE: dict[str, Entry] = {
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),
     "dropped_classes": _at_most(**_OPEN, interval=False, of_test_pictures=False),
-    "class_harm": _at_least(**_P_VALUE),
+    "class_harm": _at_least(**_P_VALUE, **_OF_CLASSES),
     "golden_harm": _at_least(**_P_VALUE),
     "new_rows_harm": _at_least(**_P_VALUE),
 }

@@ -114,16 +114,16 @@ def assess_parts(
 ) -> tuple[dict[str, Section], dict[str, bytes]]:
     """Each part of an evaluation by the name of its field in the report, and all pictures by name."""
     from steps.evaluation.abstention import assess_abstention
-    from steps.evaluation.behaviour.behaviour import assess_behaviour
+    from steps.evaluation.behaviour.assess import assess_behaviour
     from steps.evaluation.calibration_quality import assess_calibration_quality
     from steps.evaluation.cost.assess import assess_cost
     from steps.evaluation.explanations.assess import assess_explanations
     from steps.evaluation.robustness.assess import assess_robustness
     from steps.evaluation.security.advisories import recent_audit
     from steps.evaluation.security.assess import assess_security
+    from steps.evaluation.slices.assess import assess_slices
     from steps.evaluation.slices.fairness import assess_fairness
-    from steps.evaluation.slices.slices import assess_slices
-    from steps.evaluation.unknown_pictures.detection import assess_unknown_pictures
+    from steps.evaluation.unknown_pictures.assess import assess_unknown_pictures
     from steps.evaluation.watermark import assess_watermark
     from steps.evaluation.worst_mistakes import assess_worst_mistakes
 
@@ -147,7 +147,7 @@ def assess_parts(
 
 def comparison_pictures(compared: dict[str, Comparison]) -> dict[str, bytes]:
     """The differences of each comparison that could be made, on all rows and on their parts."""
-    from steps.evaluation.comparison.forest_picture import forest_picture
+    from steps.evaluation.comparison.pictures import forest_picture
 
     return {f"{name}_comparison": forest_picture(one) for name, one in compared.items() if one.overall}
 
@@ -167,14 +167,17 @@ def evaluate(
 
     Raises:
         DamagedArtifact: the serving directory is not the one that was trained, or no picture is for testing.
-        ServiceUnreachable: the registry, the artifact store or the audit log cannot be read.
+        ServiceUnreachable: the artifact store or the audit log cannot be read.
     """
     if classifier is None or dataset is None or splits is None:
         return None
+    from steps.deployment.deployer import active_deployer
     from steps.evaluation.comparison.assess import assess_comparisons
     from steps.evaluation.tracking import track
     from steps.tracker import send
 
+    cost = settings.cost.scaled(active_deployer().scaling("production"))
+    settings = settings.model_copy(update={"cost": cost})
     examined = examine(classifier, dataset, splits, settings)
     report = report_on(examined, splits, settings)
     compared = assess_comparisons(

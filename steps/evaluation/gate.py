@@ -29,14 +29,24 @@ def apply_policy(policy: Policy, evidence: Mapping[str, Sequence[Measured]]) -> 
         evidence: what was measured, by metric; each subject of a metric has an entry of its own.
 
     Returns:
-        In the policy's order, one result a subject. What was not measured, is no finite number or has too few
-        rows, is ``not_assessed``.
+        In the policy's order, one result a subject, or the one of the subject that a rule names. What was
+        not measured, is no finite number or has too few rows, is ``not_assessed``.
     """
     return tuple(
         _result(name, rule, measured)
         for name, rule in policy.rules.items()
-        for measured in evidence.get(rule.metric) or (Measured(metric=rule.metric, value=None),)
+        for measured in _judged_by(rule, evidence.get(rule.metric, ()))
     )
+
+
+def _judged_by(rule: Rule, found: Sequence[Measured]) -> Sequence[Measured]:
+    """What a rule is on, of all that was found of its metric; a number that is missing where that is none."""
+    if rule.subject is None:
+        return found or (Measured(metric=rule.metric, value=None),)
+    own = [each for each in found if each.subject == rule.subject]
+    # Where nothing of the kind was measured, one entry without a subject says why.
+    why = next((each.reason for each in found if each.subject is None and each.value is None), None)
+    return own or (Measured(metric=rule.metric, subject=rule.subject, value=None, reason=why),)
 
 
 def collect(

@@ -1,7 +1,8 @@
-"""Intervals of 95 % around a measured number: from resampled rows, or from a count alone."""
+"""Intervals of 95 % around a measured number: of a share, of a mean, or from resampled rows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from materializers.evaluation.metric import Metric
 
 Array = NDArray[np.float64]
-INTERVAL = (2.5, 97.5)
-"""Percentiles: the middle 95 % of the resamples."""
+ALPHA = 0.05
+"""Of every interval: it misses what is true in so many of 100, half of them on either side."""
 WEIGHTS_AT_A_TIME = 2_000_000
 """How many weights are held at once; 16 MB."""
 
@@ -47,7 +48,7 @@ def with_interval(point: float, drawn: Array, n: int) -> Metric:
     defined = drawn[np.isfinite(drawn)]
     if not len(defined):
         return Metric(value=point, low=None, high=None, n=n)
-    low, high = np.percentile(defined, INTERVAL)
+    low, high = np.quantile(defined, (ALPHA / 2, 1 - ALPHA / 2))
     return Metric(value=point, low=float(low), high=float(high), n=n)
 
 
@@ -62,5 +63,34 @@ def wilson(count: int, n: int) -> Metric:
 
     if not n:
         return Metric(value=None, n=0)
-    low, high = proportion_confint(count, n, alpha=0.05, method="wilson")
-    return Metric(value=count / n, low=float(low), high=float(high), n=n)
+    low, high = proportion_confint(count, n, alpha=ALPHA, method="wilson")
+    share = count / n
+    # Of a share of 0 or 1 the bound that it is itself differs from it by a rounding.
+    return Metric(value=share, low=min(float(low), share), high=max(float(high), share), n=n)
+
+
+def share_of(held: NDArray[np.bool_]) -> Metric:
+    """The share of n cases in which something held, with Wilson's interval.
+
+    Args:
+        held: ``(n,)``; with no case there is no share.
+    """
+    return wilson(int(np.count_nonzero(held)), len(held))
+
+
+def mean_of(values: Array) -> Metric:
+    """The mean of n values with Student's interval (1908), which also allows for n being small.
+
+    Args:
+        values: ``(n,)``, finite; of no value there is no mean, of one no interval.
+    """
+    from scipy.stats import t
+
+    n = len(values)
+    if not n:
+        return Metric(value=None, n=0)
+    mean = float(values.mean())
+    if n == 1:
+        return Metric(value=mean, n=1)
+    reach = float(t.ppf(1 - ALPHA / 2, n - 1) * values.std(ddof=1)) / math.sqrt(n)
+    return Metric(value=mean, low=mean - reach, high=mean + reach, n=n)

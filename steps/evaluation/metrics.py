@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNUSABLE = -1
 """The answer for a picture that the serving code refused."""
 TOP_K = 3
+"""Where nobody sets another: the classes that a person would look at."""
 
 
 @dataclass(frozen=True)

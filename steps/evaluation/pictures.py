@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from materializers.picture_sheet import encode_chart
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DPI = 90
 MOST_NAMED = 30
 """With more classes than that, numbers and names in a picture cannot be read any more."""
 
@@ -35,7 +35,7 @@ def confusion_picture(confusion: Sequence[Sequence[int]], classes: Sequence[str]
             for column in places:
                 colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 - half the shade
                 axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
-    return encode(figure)
+    return encode_chart(figure)
 
 
 def roc_picture(true: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]) -> bytes:
@@ -53,7 +53,7 @@ def roc_picture(true: NDArray[np.int64], probabilities: NDArray[np.float64], cla
     )
     if len(classes) <= MOST_NAMED:
         axes.legend(loc="lower right", fontsize="small")
-    return encode(figure)
+    return encode_chart(figure)
 
 
 def roc_curve(
@@ -66,10 +66,3 @@ def roc_curve(
     misses = last + 1 - hits
     rates = [np.concatenate([[0.0], counted / counted[-1]]) for counted in (misses, hits)]
     return rates[0], rates[1]
-
-
-def encode(figure: Figure) -> bytes:
-    """A figure as a PNG that says who drew it, so that nobody takes it for a photograph."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()

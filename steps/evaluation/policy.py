@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -34,6 +34,8 @@ class Rule(Record):
     """
 
     metric: str
+    subject: str | None = None
+    """What of it alone, such as a class; None: each that it is measured of."""
     requirement: Requirement
     limit: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     min_n: Annotated[int, Field(strict=True, ge=0, le=MOST_ROWS)] = 0
@@ -47,9 +49,7 @@ class Rule(Record):
     @classmethod
     def _known(cls, metric: str) -> str:
         if metric not in CATALOGUE:
-            near = difflib.get_close_matches(metric, CATALOGUE, n=1, cutoff=NEAR)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(CATALOGUE)}"
-            raise ValueError(f"nothing measures {metric!r}; {hint}")
+            raise ValueError(f"nothing measures {metric!r}; {_hint(metric, CATALOGUE)}")
         return metric
 
     @model_validator(mode="after")
@@ -64,6 +64,8 @@ class Rule(Record):
             raise ValueError(
                 f"{self.metric} has no interval, so that no bound of it is compared: compare: point"
             )
+        if self.subject is not None and entry.subjects is None:
+            raise ValueError(f"no part of {self.metric} can have a rule of its own: leave the subject out")
         if self.where_declared and not entry.needs:
             raise ValueError(f"{self.metric} is always measured: where_declared says nothing about it")
         return self
@@ -135,22 +137,30 @@ class Policy(Record):
         )
         return max(needed, default=0)
 
-    def in_force(self, is_given: Callable[[str], bool]) -> Policy:
+    def in_force(self, value_of: Callable[[str], Any]) -> Policy:
         """The policy under these settings: what is required only where it is declared, and is not, advises.
 
         Args:
-            is_given: whether a setting, such as ``evaluate.slices.sensitive``, has a value.
+            value_of: gives a setting, such as ``evaluate.slices.sensitive``.
 
         Raises:
-            ValueError: a required rule could never be assessed, because what it needs is switched off.
+            ValueError: a rule could never be assessed: what a required one needs is switched off, or nothing
+                is measured of the subject that one names.
         """
         return self.model_copy(
-            update={"rules": {name: _in_force(name, rule, is_given) for name, rule in self.rules.items()}}
+            update={"rules": {name: _in_force(name, rule, value_of) for name, rule in self.rules.items()}}
         )
 
 
-def _in_force(name: str, rule: Rule, is_given: Callable[[str], bool]) -> Rule:
-    missing = [needed for needed in rule.entry.needs if not is_given(needed)]
+def _in_force(name: str, rule: Rule, value_of: Callable[[str], Any]) -> Rule:
+    if rule.subject is not None and rule.entry.subjects is not None:
+        known = value_of(rule.entry.subjects)
+        if rule.subject not in known:
+            raise ValueError(
+                f"policy.rules.{name}.subject is {rule.subject!r}, which {rule.entry.subjects} does not "
+                f"name; {_hint(rule.subject, known)}"
+            )
+    missing = [needed for needed in rule.entry.needs if not value_of(needed)]
     if rule.requirement != "required" or not missing:
         return rule
     if not rule.where_declared:
@@ -159,3 +169,10 @@ def _in_force(name: str, rule: Rule, is_given: Callable[[str], bool]) -> Rule:
             f"value, or: --set policy.rules.{name}.requirement=advisory"
         )
     return rule.model_copy(update={"requirement": "advisory"})
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    """The name that was probably meant, or all there are."""
+    listed = list(known)
+    near = difflib.get_close_matches(name, listed, n=1, cutoff=NEAR)
+    return f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(listed) or 'none'}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.evaluation.watermark import Watermark
-from steps.evaluation.estimates import share_of
+from steps.evaluation.intervals import share_of
 from steps.training.watermark.key import watermark_key
 from steps.training.watermark.settings import WatermarkSettings
 from steps.training.watermark.trigger_set import fingerprint_of, trigger_set

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, verify_chain
+from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, log_of, verify_chain
 from materializers.blobs import read_blob
 from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.evidence import registry_client, registry_errors
@@ -50,7 +50,7 @@ logger = logging.getLogger("shutterline")
 
 def log_name() -> str:
     """The artifact that is the audit log of the active artifact store."""
-    return f"audit-log-{str(active_store().id)[:8]}"
+    return log_of(active_store().id)
 
 
 def acting_signer() -> Signer:

@@ -6,7 +6,6 @@ lost while it was trained.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 
 import serving
 from materializers.classifier import CURVES, FAILED_TO_LEARN, Classifier, EpochMetrics, TrainingRecord
+from materializers.picture_sheet import encode_chart
 from serving.model_directory import read_metadata
 from steps.tracker import log_metrics
 from steps.training.settings import DECIDES_NOTHING, TrainSettings
@@ -61,9 +61,7 @@ def curves(epochs: tuple[EpochMetrics, ...], best_epoch: int) -> bytes:
         axes.axvline(best_epoch, color="grey", linestyle=":", label=f"kept: epoch {best_epoch}")
         axes.set(xlabel="epoch", title=name)
         axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    return encode_chart(figure)
 
 
 def parameters_of(settings: TrainSettings) -> dict[str, str]:

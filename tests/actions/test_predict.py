@@ -15,7 +15,7 @@ from actions.predict import predict_photos
 from actions.result import ActionResult
 from materializers.errors import ServiceUnreachable
 from pipelines.config import load_config
-from stacks.served import PREDICTIONS
+from serving.launching import PREDICTIONS
 from tests.materializers.examples import release
 from tests.stacks.local_deployer.conftest import make_deployer
 

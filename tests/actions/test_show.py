@@ -14,6 +14,7 @@ from actions.status import Status
 from materializers.verdict import Verdict
 from pipelines.config import CONFIGS, Config, load_config
 from pipelines.results import PipelineResult
+from steps.registry.register import LEARNT
 from tests.materializers.examples import data_diff, erasure, rule, verdict
 
 
@@ -237,3 +238,102 @@ def test_after_a_readmission_one_may_train_on_it(config: Config) -> None:
     """The version that was made is in the command."""
     done = ActionResult(action="readmit", status="done", details={"data": "ab" * 32})
     assert commands(next_commands(done, config)) == "python run.py --train --data abababababababab"
+
+
+def at_80_columns(found: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    return shown(found, monkeypatch).splitlines()
+
+
+def test_a_narrow_terminal_shows_every_rule_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest names of the product's policy, with number, interval, limit and outcome, on few lines."""
+    names = [*load_config(None, ()).policy.rules]
+    rules = [rule(0.0133, rule=name, interval=(-0.00461, 0.03128), compare="lower") for name in names]
+    found = result("training", verdict="refused", full_verdict=verdict(*rules, outcome="refused"))
+    *lines, last = at_80_columns(found, monkeypatch)
+    assert last == "training: completed, version 3, verdict refused"
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 3 * len(names)
+    for name in names:
+        assert any(line.startswith(f"rule: {name} | measured: 0.0133") for line in lines), name
+    for said in (
+        "95 % interval: -0.00461 – 0.03128",
+        "limit: lower bound >= 0.8",
+        "required",
+        "outcome: refused",
+    ):
+        assert " ".join(lines).count(said) == len(names)
+
+
+def test_an_entry_of_the_log_takes_at_most_four_lines_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With all that a training and a release log: to what it was done, by whom, why."""
+    about = {"model": "product-classifier-demo", "version": "12"}
+    learnt = dict.fromkeys(LEARNT, "5d" * 32)
+    released = {
+        **about,
+        "environment": "production",
+        **dict.fromkeys(("model_digest", "verdict_digest", "approval_digest"), "5d" * 32),
+        "from_version": "11",
+        "since": "2026-11-29T08:30:10.654321+00:00",
+    }
+    entry = {"at": "2026-11-29T08:30:11.123456+00:00", "actor": "default", "by": "a pipeline"}
+    logged = (
+        {**entry, "number": 7, "act": "train", "subject": {**about, **learnt}, "reason": "continuous"},
+        {**entry, "number": 107, "act": "release", "subject": released, "reason": "released on its verdict"},
+    )
+    act = ActionResult(action="audit", status="done", details={"entries": logged})
+    assert at_80_columns(act, monkeypatch) == [
+        "audit: done",
+        "  7  2026-11-29 08:30:11 UTC  train by a pipeline (default)",
+        "     model product-classifier-demo, version 12, model_digest 5d5d5d5d5d5d",
+        "     data_version 5d5d5d5d5d5d, splits 5d5d5d5d5d5d, configuration 5d5d5d5d5d5d",
+        "     code 5d5d5d5d5d5d, reason: continuous",
+        "107  2026-11-29 08:30:11 UTC  release by a pipeline (default)",
+        "     model product-classifier-demo, version 12, environment production",
+        "     model_digest 5d5d5d5d5d5d, verdict 5d5d5d5d5d5d, approval 5d5d5d5d5d5d",
+        "     from_version 11, since 2026-11-29T08:30:10, reason: released on its verdict",
+    ]
+
+
+def test_the_digests_of_a_version_are_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An auditor compares them to the last digit."""
+    digests = {name: f"{number:064x}" for number, name in enumerate(("data", "evaluation report"))}
+    act = ActionResult(action="lineage", status="done", details={"digests": digests, "history": []})
+    lines = at_80_columns(act, monkeypatch)
+    assert lines[1:] == ["digest of: data", "  " + "0" * 64, "digest of: evaluation report", f"  {1:064x}"]
+
+
+def test_a_status_names_runs_and_schedules_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """--pause and the dashboard take the whole name."""
+    name = "training-product-classifier-2026-11-29-08-30-11-123456-a-long-name"
+    schedule = {"name": name, "pipeline": "continuous", "cron": "0 2 * * 1", "paused": False}
+    schedule |= {"last_fire": None, "next_fire": "2026-11-30T02:00:00+00:00"}
+    run = {"name": name, "status": "completed", "started": "2026-11-29T08:30:11+00:00"}
+    status = Status(stack="local", model="m", models=(), deployments=(), runs=(run,), schedules=(schedule,))
+    lines = at_80_columns(status, monkeypatch)
+    assert max(map(len, lines)) <= 80
+    assert f"latest run: {name}" in lines[3]
+    assert lines[4] == "  status: completed | started (UTC): 2026-11-29T08:30:11"
+    assert f"schedule: {name}" in lines[5]
+    assert "next fire (UTC): 2026-11-30 02:00" in lines[-1]
+
+
+def test_an_entry_names_the_account_where_the_name_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, where they are the same; without a reason none is said."""
+    entry = {"number": 1, "at": "2026-11-29T08:30:11+00:00", "act": "stop", "subject": {"model": "m"}}
+    told = [
+        {**entry, "actor": "ada", "by": "ada", "reason": ""},
+        {**entry, "actor": "ada", "by": "Ada L", "reason": "late"},
+    ]
+    act = ActionResult(action="audit", status="done", details={"entries": told})
+    assert shown(act, monkeypatch).splitlines()[1:] == [
+        "1  2026-11-29 08:30:11 UTC  stop by ada",
+        "   model m",
+        "1  2026-11-29 08:30:11 UTC  stop by Ada L (ada)",
+        "   model m, reason: late",
+    ]

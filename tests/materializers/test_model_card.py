@@ -94,7 +94,7 @@ def test_a_refused_card_says_why_before_all_else() -> None:
     assert "0.7444" in above
     passed = card(outcome="passed", rules=full_verdict().rules)
     assert "Why" not in passed.page().partition("</head>")[2]
-    assert "The gate: **passed**.\n\n## Limits" in passed.markdown()
+    assert "The gate: **passed**.\n\n| first of all" in passed.markdown()
 
 
 def test_the_first_numbers_stand_above_the_tables() -> None:
@@ -111,9 +111,29 @@ def test_the_first_numbers_stand_above_the_tables() -> None:
     assert '<span class="figure">0.93</span>accuracy <span class="interval">[0.9, 0.96]</span>' in made.page()
 
 
+def test_a_difference_says_to_what() -> None:
+    """A first version has no champion: what it was compared with is named above all else."""
+    difference = Metric(value=0.7, low=0.6, high=0.8, n=170)
+    measured = (Measured(metric="accuracy_difference_to_champion", value=difference),)
+    first = card(measured=measured, compared_with="a baseline that always answers bags_1")
+    said = "difference of accuracy to a baseline that always answers bags_1"
+    assert f'<span class="figure">0.7</span>{said} <span' in first.page()
+    assert f"| {said} | 0.7 [0.6, 0.8] |" in first.markdown().partition("## Limits")[0]
+    assert list(card(measured=measured).first_numbers()) == ["accuracy difference to champion"]
+
+
 def test_names_from_outside_are_text_on_the_page() -> None:
     """A class, a reason or a purpose with markup becomes no tag."""
     evil = "<script>alert(1)</script>"
-    made = card(purpose=evil, classes=(evil,), limits=(evil,), trained={evil: evil})
+    difference = Measured(metric="accuracy_difference_to_champion", value=Metric(value=0.1, n=9))
+    made = card(
+        purpose=evil,
+        classes=(evil,),
+        limits=(evil,),
+        trained={evil: evil},
+        measured=(difference,),
+        compared_with=evil,
+    )
     assert "<script" not in made.page()
-    assert made.page().count("&lt;script&gt;") == 5
+    assert made.page().count("&lt;script&gt;") == 6
+    assert "<script" not in made.markdown().partition("## Limits")[0].partition("first of all")[2]

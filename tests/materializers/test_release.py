@@ -33,6 +33,15 @@ def test_a_release_that_was_not_recorded_says_so() -> None:
     assert "do not hold this yet" not in release().page()
 
 
+def test_the_page_of_a_release_that_was_put_back_says_by_whom_and_why() -> None:
+    """A rollback is a person's act; a release of before that was noted still keeps its digest."""
+    back = release(restored=True, by="Bob <b>", why="the bags look wrong")
+    assert "Put back by Bob &lt;b&gt;: the bags look wrong" in back.page()
+    assert "Put back" not in release().page()
+    earlier = release(format_version=1)
+    assert {"by", "why"}.isdisjoint(earlier.model_dump())
+
+
 def test_a_first_release_has_no_champion() -> None:
     """Nothing was served before: the page says none."""
     assert "<th>champion before it</th><td>none</td>" in release(champion=None).page()

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from materializers.errors import ServiceUnreachable
 from materializers.tracking_database import make_whole
 
-MAKE = "import sys; from materializers.tracking_database import make_whole; make_whole(sys.argv[1])"
+MAKE = (
+    "import sys; from materializers.tracking_database import make_whole; "
+    "make_whole(sys.argv[1], is_known=lambda: False)"
+)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
@@ -31,14 +35,22 @@ def test_a_process_that_is_killed_while_it_makes_it_leaves_none(tmp_path: Path, 
     time.sleep(seconds)
     maker.send_signal(signal.SIGKILL)
     maker.wait()
-    make_whole(address)
+    make_whole(address, is_known=lambda: False)
     assert MlflowClient(address).search_registered_models() == []
 
 
 def test_a_database_that_is_there_and_a_server_are_left_alone(tmp_path: Path) -> None:
     """Whatever the file holds is for MLflow to judge."""
     (tmp_path / "mlflow.db").write_bytes(b"what somebody has")
-    make_whole(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    make_whole("http://127.0.0.1:1")
+    make_whole(f"sqlite:///{tmp_path / 'mlflow.db'}", is_known=lambda: True)
+    make_whole("http://127.0.0.1:1", is_known=lambda: True)
     assert (tmp_path / "mlflow.db").read_bytes() == b"what somebody has"
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_a_database_that_held_something_and_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    """Whoever moved it away is told how it comes back, and how one begins without it."""
+    path = tmp_path / "mlflow.db"
+    with pytest.raises(ServiceUnreachable, match=f"{path} is gone.*put it back.*touch {path}"):
+        make_whole(f"sqlite:///{path}", is_known=lambda: True)
+    assert list(tmp_path.iterdir()) == []

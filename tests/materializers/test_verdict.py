@@ -200,28 +200,48 @@ def flat(page: str) -> str:
 def test_the_page_says_why_before_it_shows_all_rules() -> None:
     """What refuses first, then what nobody could assess: measured, limit and reason, in a table."""
     text = flat(mixed_verdict().page())
+    assert text.index("Refused") < text.index("2 of 6 required rules did not pass") < text.index("Why")
     first = text.index("✗ refused recall of tops 0.7444 [0.65, 0.82] n 90 ≥ 0.8")
     then = text.index("○ not assessed latency p99 ms – ≤ 500 no replica was ready")
     assert text.index("Why") < first < then < text.index("Accuracy 2 of 3")
-    assert "2 of 6 required rules did not pass" in text
-    assert "1 advisory rule did not pass, which decides nothing: near ood auroc." in text
+    assert "1 advisory rule does not hold, which decides nothing: near ood auroc." in text
 
 
 def test_the_page_shows_all_rules_in_their_groups() -> None:
     """With the share that passed, and within a group what did not pass first."""
     text = flat(mixed_verdict().page())
-    order = ["Accuracy 2 of 3 passed", "Comparison 1 of 1 passed", "Uncertainty 0 of 1 passed"]
-    order += ["Cost 0 of 1 passed", "Others 1 of 1 passed"]
+    order = ["Accuracy 2 of 3 required passed", "Comparison 1 of 1 required passed"]
+    order += ["Uncertainty 0 of 1 advisory passed", "Cost 0 of 1 required passed"]
+    order += ["Others 1 of 1 required passed"]
     places = [text.index(heading) for heading in order]
     assert places == sorted(places)
     accuracy = text[places[0] : places[1]]
     assert accuracy.index("recall of tops") < accuracy.index("accuracy") < accuracy.index("recall of bags")
 
 
+def test_a_tile_says_what_it_counts() -> None:
+    """Required rules; advisory ones stand apart, and in a tile of their own where nothing else is there."""
+    both = verdict(
+        rule(0.934, 0.85),
+        rule(0.9, rule="recall", subject="tops"),
+        rule(0.5, 0.85, rule="roc_auc_macro", requirement="advisory"),
+        rule(0.4, rule="near_ood_auroc", requirement="advisory"),
+    )
+    page = both.page()
+    assert (
+        '<div class="tile good"><span class="figure">2 of 2</span>accuracy <span class="interval">'
+        "advisory: 0 of 1</span></div>"
+    ) in page
+    assert '<div class="tile "><span class="figure">0 of 1</span>uncertainty, advisory</div>' in page
+    assert "Counted are the required rules that passed" in page
+    assert "Accuracy 2 of 2 required, 0 of 1 advisory passed" in flat(page)
+
+
 def test_a_passed_verdict_has_nothing_to_explain() -> None:
     """No reasons, and every group is whole."""
     text = flat(full_verdict().page())
     assert "Why" not in text
+    assert "1 advisory rule could not be assessed, which decides nothing: roc auc macro." in text
     assert "It may be released: each of its 8 required rules passed." in text
 
 

@@ -134,10 +134,11 @@ def test_other_routes_of_seldon_are_closed(service: Service, path: str) -> None:
 
 
 def test_liveness_and_readiness(service: Service, exported: ExportedModel) -> None:
-    """/health/ping is liveness; /health/status names the model that is served."""
+    """/health/ping is liveness; /health/status names the model that is served, and its memory."""
     url = f"http://127.0.0.1:{service.port}/health"
     assert httpx.get(f"{url}/ping").text == "pong"
     status = httpx.get(f"{url}/status").json()["jsonData"]
+    assert 50_000_000 < status.pop("resident_bytes") < 2_000_000_000
     assert status == {
         "model_name": "product-classifier",
         "model_version": "7",

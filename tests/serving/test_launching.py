@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from serving.launching import (
     launcher_arguments,
     passed_on,
     says_ready,
+    wait_until_ready,
 )
 from tests.serving.conftest import ROOT, SERVING_PYTHON, serving_environment
 
@@ -81,3 +83,34 @@ def test_the_end_of_a_log_is_shown(tmp_path: Path) -> None:
     assert last_lines(log) == "(the log is empty)"
     log.write_text("\n".join(map(str, range(100))))
     assert last_lines(log, 2) == "98\n99"
+
+
+WAITING = [sys.executable, "-c", "input()"]
+
+
+def started(command: list[str]) -> subprocess.Popen[bytes]:
+    """A process that ends with its standard input at the latest."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def test_it_is_waited_for_until_it_is_ready() -> None:
+    """Asked again and again; a process that runs on is no reason to give up."""
+    answers = iter([False, False, True])
+    with started(WAITING) as process:
+        assert wait_until_ready(process, lambda: next(answers), timeout_s=30, setting="s") is None
+    assert list(answers) == []
+
+
+def test_a_process_that_ends_before_it_is_ready_is_not_waited_for() -> None:
+    """The exit code is said."""
+    with started([sys.executable, "-c", "raise SystemExit(3)"]) as process:
+        happened = wait_until_ready(process, lambda: False, timeout_s=30, setting="s")
+    assert happened == "ended with exit code 3 before it was ready"
+
+
+def test_one_that_takes_too_long_is_not_waited_for_any_longer() -> None:
+    """With the time that it had, and the setting that gives it more."""
+    with started(WAITING) as process:
+        happened = wait_until_ready(process, lambda: False, timeout_s=0.05, setting="start_timeout_s")
+        assert process.poll() is None
+    assert happened == "was not ready within 0.05 s (setting start_timeout_s)"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop
+from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, edited, tag_edited
 
 REFUSED = 3
 
@@ -116,6 +116,28 @@ def test_the_lineage_leads_from_pictures_to_what_is_live(open_shop: Callable[[st
     assert details["live_in"] == [f"staging ({shop.url()}/api/v1.0/predictions)"]
     assert "0 pictures forgotten since" in details["pictures"]
     assert details["data_checks"].startswith("passed")
+
+
+def test_a_lineage_whose_parts_say_different_things_is_refused(
+    open_shop: Callable[[str], Shop],
+) -> None:
+    """A tag that was edited, a verdict that was: named before the record, which shows the stored numbers'."""
+    shop = open_shop("lineage-edited")
+    shop.train()
+    with tag_edited(shop, 1, "verdict", "refused"):
+        edited_tag = shop.run(lineage=1)
+    verdict = shop.stored(1, "verdict")
+    with altered(verdict, edited(verdict, outcome="refused")):
+        edited_verdict = shop.run(lineage=1)
+    for outcome in (edited_tag, edited_verdict):
+        assert (outcome.exit_code, outcome.last["details"]["verdict"]) == (REFUSED, "passed"), outcome.said
+    assert (
+        "The registry says that the verdict of version 1 is refused, entry" in edited_tag.last["reasons"][0]
+    )
+    assert edited_verdict.last["reasons"][0].startswith(
+        "The stored verdict of version 1 says refused, its numbers passed"
+    )
+    assert shop.run(lineage=1).exit_code == 0
 
 
 def test_a_version_that_is_not_there_has_no_lineage(untouched: Shop) -> None:

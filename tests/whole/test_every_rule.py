@@ -25,6 +25,8 @@ ROBUSTNESS = "evaluate.robustness={pictures: 10, severities: [5], epsilons_255: 
 EXPLANATIONS = "evaluate.explanations={pictures: 12, randomized_pictures: 1, steps: 4}"
 BEHAVIOUR = "evaluate.behaviour={pictures: 20, shift: 0.5, brightness: 0.9}"
 COST = "evaluate.cost={requests: 500, seconds_at_offered_rate: 0.5, search_seconds: 0.5, probe_seconds: 0.2}"
+PEAK = "evaluate.cost.offered_total_per_s=100.0"
+"""Not the limit, which no machine could send."""
 UNKNOWN = "evaluate.unknown={pictures: 40, min_pictures: 20}"
 ARTICLES = "evaluate.slices={sensitive: [article], min_n: 2}"
 
@@ -49,7 +51,7 @@ MISSED = {
     "near_ood_auroc": (asked("near_ood_auroc", limit=1.0), UNKNOWN),
     "far_ood_auroc": (asked("far_ood_auroc", limit=1.0), UNKNOWN),
     "latency_p99_ms": (asked("latency_p99_ms", limit=0.0001), COST),
-    "throughput_per_s": (asked("throughput_per_s", limit=1e9), COST),
+    "throughput_per_s": (asked("throughput_per_s", limit=1e9), COST, PEAK),
     "memory_mb": (asked("memory_mb", limit=0.001), COST),
     "cost_per_1000": (asked("cost_per_1000", limit=0.0), COST),
     "unexpected_files": (
@@ -111,6 +113,13 @@ def test_a_rule_without_evidence_refuses(untouched: Shop, rule: str) -> None:
     """A required rule that cannot be assessed is never taken as passed."""
     version = refused_training(untouched, rule, "not_assessed", SEED_1, *WITHOUT_EVIDENCE[rule])
     assert rule in refused_release(untouched, version, *WITHOUT_EVIDENCE[rule])
+
+
+def test_a_rule_on_one_class_alone_refuses(untouched: Shop) -> None:
+    """Whatever the rule on all classes says; the reason names rule and class."""
+    rule = "policy.rules.tops_found={metric: recall, subject: tops, requirement: required, limit: 1.0}"
+    version = refused_training(untouched, "tops_found", "refused", SEED_1, rule)
+    assert "tops_found of tops: " in refused_release(untouched, version, rule)
 
 
 def test_an_easy_picture_that_is_wrong_refuses(untouched: Shop) -> None:

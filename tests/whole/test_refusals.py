@@ -241,3 +241,18 @@ def test_a_refused_version_cannot_be_approved(untouched: Shop) -> None:
     assert outcome.exit_code == REFUSED
     assert "accuracy" in outcome.said
     assert "approval_digest" not in untouched.versions()[3]
+
+
+@pytest.mark.parametrize(
+    "besides",
+    [(), ("approval.four_eyes=true",), ("approval.approvers=[nobody]",)],
+    ids=["", "eyes", "account"],
+)
+def test_who_approves_a_refused_version_reads_the_verdict_first(
+    untouched: Shop, besides: tuple[str, ...]
+) -> None:
+    """Whatever else forbids it, as that today's policy is another one: its outcome and what decided it."""
+    outcome = untouched.run(*besides, approve=3, by="Ada", reason="I like it")
+    assert outcome.exit_code == REFUSED
+    assert outcome.said.startswith("The gate's verdict is refused: accuracy: ")
+    assert "train another model: python run.py --config " in outcome.said

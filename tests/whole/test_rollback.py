@@ -77,8 +77,35 @@ def test_a_rollback_takes_less_than_a_minute_answers_a_picture_and_is_audited(
         for entry in audited.last["details"]["entries"]
         if entry["subject"].get("model") == second_live.model
     ][-1]
-    assert (last["act"], last["actor"], last["reason"]) == ("rollback", "default", "put back")
+    assert (last["act"], last["actor"]) == ("rollback", "default")
+    assert (last["by"], last["reason"]) == ("default", "rolled back by hand")
     assert (last["subject"]["version"], last["subject"]["from_version"]) == ("1", "2")
+
+
+@pytest.mark.parametrize("tracker", ["up", "down"])
+def test_who_rolled_back_and_why_stands_in_the_log(second_live: Shop, tracker: str) -> None:
+    """As it was given; also where another command had to write the entry, later."""
+    with registry_down() if tracker == "down" else contextlib.nullcontext():
+        second_live.run(rollback=True, by="Bob", reason="the bags look wrong")
+    audited = second_live.run(audit=True)
+    last = [
+        entry
+        for entry in audited.last["details"]["entries"]
+        if entry["subject"].get("model") == second_live.model
+    ][-1]
+    told = (last["act"], last["actor"], last["by"], last["reason"])
+    assert told == ("rollback", "default", "Bob", "the bags look wrong")
+
+
+def test_a_second_rollback_says_what_the_first_one_replaced(second_live: Shop) -> None:
+    """Nothing is left to go back to, and the refusal names what was live and how it comes back."""
+    assert second_live.run(rollback=True).exit_code == 0
+    assert second_live.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    again = second_live.run(rollback=True)
+    assert second_live.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
+    assert again.exit_code == 2
+    assert "put back in the place of version 2" in again.said
+    assert "--deploy --environment staging --version 2" in again.said
 
 
 def test_a_rollback_that_answers_no_picture_changes_nothing(

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.whole.shop import SEED_1, Shop, alias_moved, altered
+from tests.whole.shop import IMPOSSIBLE, REFUSED, SEED_1, Shop, alias_moved, altered, tag_edited
+
+INTERRUPTED = 130
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,46 @@ def live_replicas(shop: Shop, site: Path) -> list[str]:
     """The processes that serve this shop's model."""
     state = json.loads((site / "state.json").read_bytes())
     return [state["deployments"][f"staging/{shop.model}"]["replica"]["name"]]
+
+
+def test_a_tag_that_was_edited_is_named(shop: Shop) -> None:
+    """What the registry says of a version's verdict, and what the gate's entry says; nothing is stopped."""
+    with tag_edited(shop, 2, "verdict", "refused"):
+        said = named(shop)
+    assert "The registry says that the verdict of version 2 is refused, entry " in said
+    assert "(gate) of the audit log that it is passed" in said
+
+
+def test_a_decision_that_was_cut_short_before_it_was_logged_is_named(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is made again, by the command that is named; what is live stays live."""
+    before = shop.served()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("steps.registry.audit.record", killed)
+        assert shop.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == INTERRUPTED
+    said = named(shop)
+    assert "The registry says that version 2 was 'rejected by Bob: the bags look wrong'" in said
+    assert "but no entry has it" in said
+    assert "--reject 2" in said
+    assert shop.run(audit=True).exit_code == REFUSED
+    assert shop.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
+    assert named(shop) == ""
+    assert shop.run(audit=True).exit_code == 0
+    assert shop.served() == before
+
+
+def test_a_run_that_a_gate_refused_is_listed_as_refused(shop: Shop) -> None:
+    """Also a release that was; the run itself ended well, and ZenML says completed."""
+    shop.train(SEED_1, IMPOSSIBLE, expected=REFUSED)
+    assert shop.run(deploy=True, version=3).exit_code == REFUSED
+    runs = shop.run(status=True).last["runs"]
+    assert [(run["pipeline"], run["status"]) for run in runs[:2]] == [
+        ("deployment", "refused"),
+        ("training", "refused"),
+    ]
+    assert {run["status"] for run in runs[2:]} == {"completed"}

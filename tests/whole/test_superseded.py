@@ -233,7 +233,10 @@ def test_zenml_does_not_start_a_rejected_version_again(shop: Shop) -> None:
 
 
 def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop: Shop) -> None:
-    """What it had put back died, was rejected, and is taken out by the next command, whatever that is."""
+    """What it had put back died and was rejected: a look says so, the next release takes it out, and says so.
+
+    What the rollback had replaced is what was live last: it can be gone back to.
+    """
     from steps.deployment.deployer import active_deployer
 
     release_to(shop, 1, 2)
@@ -244,11 +247,20 @@ def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop
     assert begun.restored and not begun.recorded
     kill_service(begun)
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
-    looked = shop.run(status=True)
-    assert "rejected by Bob" in looked.stderr
-    assert "nothing is live in staging now" in looked.stderr
-    assert looked.last["deployments"] == []
+    for look in ({"status": True}, {"audit": True}, {"lineage": 1}, {"schedules": True}):
+        looked = shop.run(**look)
+        assert "rejected by Bob" in looked.stderr
+        assert "python run.py --stop" in looked.stderr
+        assert active_deployer().current(shop.model, "staging") == begun
+    tried = shop.run(predict=True, photos=("data/photos/bag.png",))
+    assert "nothing is live in staging now (version 2 was before" in tried.stderr
+    assert active_deployer().current(shop.model, "staging") is None
     assert shop.served() is None
+    taken = shop.run(audit=True).last["details"]["entries"][-1]
+    assert (taken["act"], taken["by"], taken["subject"]["version"]) == ("withdraw", "a pipeline", "1")
+    assert "rejected by Bob" in taken["reason"]
+    assert shop.run(rollback=True).exit_code == 0
+    assert shop.served() == (2, shop.versions()[2]["model_digest"])
     assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
 
 
@@ -333,7 +345,9 @@ def test_a_version_that_is_rejected_while_it_comes_up_does_not_stay(shop: Shop, 
             assert concluded.status == "refused"
             (said,) = concluded.reasons
         else:
-            said = shop.run(status=True).stderr
+            assert "may not be: Version 2 was rejected by Bob" in shop.run(status=True).stderr
+            assert shop.served() == (2, shop.versions()[2]["model_digest"])
+            said = shop.run(predict=True, photos=("data/photos/bag.png",)).stderr
     assert "rejected by Bob: the bags look wrong" in said
     assert "version 1 is live in staging again" in said
     assert shop.served() == (1, shop.versions()[1]["model_digest"])
@@ -420,23 +434,24 @@ def test_with_the_registry_down_a_pending_release_still_can_be_stopped(shop: Sho
     assert stopped.exit_code == 0, stopped.said
     assert "The model registry could not" in stopped.stderr
     assert shop.served() is None
+    logged = shop.run(audit=True).last["details"]["entries"][-1]
+    assert (logged["act"], logged["by"], logged["actor"]) == ("stop", "default", "default")
+    assert "staging: superseded version 2" in logged["subject"]["services"]
 
 
 def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:
-    """Refused with who and why while the registry answers; without the registry the rollback goes on."""
+    """Refused with who and why, by the audit log, whether or not the registry answers."""
     release_to(shop, 1, 2)
     before = shop.served(), shop.aliases()
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
     refused = shop.run(rollback=True)
     assert refused.exit_code == REFUSED
-    assert "rejected by Bob: the bags look wrong" in refused.said
+    assert "rejected by Bob (the bags look wrong)" in refused.said
     assert "--approve 1" in refused.said
     assert (shop.served(), shop.aliases()) == before
     with registry_down():
-        shop.run(rollback=True)
-    served = shop.served()
-    assert served is not None
-    assert served[0] == 1
+        assert shop.run(rollback=True).exit_code == REFUSED
+    assert (shop.served(), shop.aliases()) == before
     assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
 
 

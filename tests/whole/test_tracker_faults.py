@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from materializers.classifier import Classifier
-from tests.whole.shop import Outcome, Shop, registry_down, registry_read_only
+from tests.whole.shop import (
+    REFUSED,
+    Outcome,
+    Shop,
+    refused_release,
+    registry_down,
+    registry_file,
+    registry_read_only,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -150,21 +158,21 @@ def test_a_tracker_that_is_down_before_the_training_lets_nothing_be_trained(
 def test_a_tracker_that_is_lost_during_the_training_costs_no_training(
     open_tracked: Callable[[str], Tracked], down: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run ends at the evaluation, which asks the registry of the same MLflow for the champion, with 4.
+    """The run ends at the registration, with 4; the same command sends, registers, and trains nothing.
 
-    The same command evaluates, sends, registers, and trains nothing.
+    What could not be compared with the champion meanwhile is compared by the same command.
     """
     shop = open_tracked("lost-during")
     with monkeypatch.context() as patched:
         after_training(lambda: down.enter_context(registry_down()), patched)
         lost = shop.train()
     assert lost.exit_code == UNREACHABLE
-    assert "The model registry could not list the versions" in lost.said
+    assert lost.said.startswith("The experiment tracker could not take"), lost.said
     states = step_states(lost)
-    assert (states["train"], states["evaluate"]) == ("completed", "failed")
-    assert "register" not in states
+    assert [states[name] for name in ("train", "evaluate", "gate")] == ["completed"] * 3
+    assert states["register"] == "failed"
     told = [line.partition("): ")[2].partition(" is in")[0] for line in lost.stderr.splitlines()]
-    assert [what for what in told if what] == ["this training"]
+    assert [what for what in told if what] == ["this training", "this evaluation"]
     assert "was not closed" not in lost.stderr
     down.close()
     assert shop.shop.versions() == {}
@@ -200,6 +208,47 @@ def test_an_evaluation_that_the_tracker_lost_is_sent_by_the_registration(
     (run,) = shop.runs()
     assert {"val_accuracy", "test_accuracy"} <= run.data.metrics.keys()
     assert run.info.status == "FINISHED"
+
+
+def test_what_was_not_compared_because_the_registry_was_away_is_not_released(
+    open_tracked: Callable[[str], Tracked], down: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back before the registration: a version that nobody may release, until the same command compares it."""
+    shop = open_tracked("lost-while-comparing")
+    with monkeypatch.context() as patched:
+        at_step("evaluate", lambda: down.enter_context(registry_down()), patched)
+        at_step("register", down.close, patched)
+        outcome = shop.train()
+    assert (outcome.exit_code, outcome.last["verdict"]) == (REFUSED, "not_assessed"), outcome.said
+    assert "The model registry could not list the versions" in outcome.said
+    assert "the same command compares" in outcome.said
+    assert shop.shop.aliases() == {}
+    refused_release(shop.shop, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("steps.training.train.train_classifier", no_training)
+        again = shop.train()
+    assert (again.exit_code, again.last["version"]) == (0, 1), again.said
+    assert shop.shop.aliases() == {"challenger": 1}
+
+
+def test_a_registry_that_was_moved_away_is_not_begun_anew(open_tracked: Callable[[str], Tracked]) -> None:
+    """Exit code 4 with how it comes back, and no empty one in its place; put back, all is as it was."""
+    shop = open_tracked("moved-away")
+    assert shop.train().exit_code == 0
+    database = registry_file()
+    elsewhere = database.with_name("elsewhere.db")
+    database.rename(elsewhere)
+    try:
+        told = [shop.train(), shop.shop.run(deploy=True), shop.shop.run(status=True)]
+        assert not database.exists()
+    finally:
+        elsewhere.rename(database)
+    assert [outcome.exit_code for outcome in told] == [UNREACHABLE] * 3
+    for said in (told[0].said, told[1].said, told[2].stderr):
+        assert f"The tracker's database {database} is gone" in said
+        assert "put it back" in said
+    assert list(shop.shop.versions()) == [1]
+    assert shop.shop.run(status=True).exit_code == 0
 
 
 def test_a_tracker_that_takes_no_metrics_registers_nothing(

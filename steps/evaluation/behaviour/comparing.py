@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.behaviour import Invariance
 from steps.evaluation.behaviour.asking import labels_of
-from steps.evaluation.estimates import mean_of, share_of
+from steps.evaluation.intervals import mean_of, share_of
 
 Probabilities = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from materializers.errors import DamagedArtifact, ModelGone, Refused
+from materializers.errors import DamagedArtifact, ModelGone, Refused, ServiceUnreachable
 from materializers.evaluation.comparison import Against, Comparison
 from materializers.evidence import RegisteredVersion, read_versions
 from materializers.splits import TRAIN, Splits
@@ -60,9 +60,14 @@ def assess_comparisons(
         assessed, so that the gate refuses.
 
     Raises:
-        ServiceUnreachable: the registry, the artifact store or the audit log cannot be read.
+        ServiceUnreachable: the artifact store or the audit log cannot be read.
     """
-    versions = read_versions(model_name)
+    try:
+        versions = read_versions(model_name)
+    except ServiceUnreachable as error:
+        # The training is not lost with the registry: nothing is registered while that is away, and on this
+        # verdict nothing is released.
+        return _unknown(f"{error}. Once it answers, the same command compares and trains nothing")
     tested = sample_of(examined.image_ids)
     decisions = 1 + judged_before(versions, tested, examined.classifier.record.model_digest)
     try:

@@ -73,7 +73,7 @@ def harm_p(n: ArrayLike, only_reference: ArrayLike, only_challenger: ArrayLike, 
 
 
 def interval(
-    n: ArrayLike, only_reference: ArrayLike, only_challenger: ArrayLike, alpha: float = 0.025
+    n: ArrayLike, only_reference: ArrayLike, only_challenger: ArrayLike, alpha: float
 ) -> tuple[Array, Array]:
     """Tango's score interval: the differences that neither one-sided test of level ``alpha`` excludes.
 

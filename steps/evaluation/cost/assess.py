@@ -12,10 +12,10 @@ import numpy as np
 
 from materializers.evaluation.cost import Cost, Probe
 from materializers.evaluation.metric import Metric
-from steps.evaluation.cost.cost_picture import cost_picture
-from steps.evaluation.cost.load import Array, Load, NoPrediction, Target, ask, moments, offer
+from steps.evaluation.cost.load import Array, Load, NoPrediction, Target, ask, moments, offer, resident_bytes
 from steps.evaluation.cost.noise import Watch
 from steps.evaluation.cost.percentiles import percentile
+from steps.evaluation.cost.pictures import cost_picture
 from steps.evaluation.cost.replica import MEGABYTE, NotServed, Replica, replica, serving_python
 from steps.evaluation.cost.search import judge, most_slow, search
 from steps.evaluation.cost.settings import PROBE_REQUESTS, CostSettings
@@ -32,7 +32,9 @@ MOST_FAILURES = 10
 SECONDS_A_DAY = 86_400
 SECONDS_AN_HOUR = 3600
 HOURS_A_DAY = 24
-ALREADY_RUNNING = "a release that runs already is measured by its URL alone"
+ALREADY_RUNNING = (
+    "a release that runs already is measured by its URL alone; the gate judged it on a replica of this model"
+)
 
 Pictures = dict[str, bytes]
 
@@ -66,9 +68,10 @@ def assess_cost(examined: Examined, settings: CostSettings) -> tuple[Cost, Pictu
 
 
 def measure_service(url: str, pictures: Sequence[bytes], settings: CostSettings) -> tuple[Cost, Pictures]:
-    """Measure a release that runs already: latency, errors and the rate it sustains, and the cost of that.
+    """Measure a release that runs already: latency, errors, the rate it sustains, its memory and its cost.
 
-    It is asked for as much as it can give; who uses it meanwhile waits longer.
+    It is asked for as much as it can give; who uses it meanwhile waits longer. Its memory is what it says of
+    itself after each load.
 
     Args:
         url: where its predictions are asked for.
@@ -81,11 +84,20 @@ def measure_service(url: str, pictures: Sequence[bytes], settings: CostSettings)
         target = Target.of(url)
     except ValueError as error:
         return Cost(not_assessed=str(error)), {}
+    said: list[int] = []
+    session = _Session(target, pictures, settings, after=lambda: said.extend(_resident(target)))
     try:
-        cost, drawn = _under_load(_Session(target, pictures, settings), None)
+        cost, drawn = _under_load(session, None)
     except NotServed as error:
         return Cost(not_assessed=str(error)), {}
-    return cost.model_copy(update={"not_of_a_process": ALREADY_RUNNING}), drawn
+    memory = Metric(value=max(said) / MEGABYTE, n=len(said)) if said else None
+    return cost.model_copy(update={"not_of_a_process": ALREADY_RUNNING, "memory_mb": memory}), drawn
+
+
+def _resident(target: Target) -> tuple[int, ...]:
+    """What a service says of its memory; nothing where it does not."""
+    said = resident_bytes(target)
+    return () if said is None else (said,)
 
 
 @dataclass

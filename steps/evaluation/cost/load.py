@@ -23,10 +23,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
+
+from serving.launching import PREDICTIONS, READINESS
 
 Array = NDArray[np.float64]
 CONNECTIONS = 32
@@ -124,6 +127,19 @@ def ask(target: Target, picture: bytes) -> None:
         raise NoPrediction(repr(error)) from error
     finally:
         connection.close()
+
+
+def resident_bytes(target: Target) -> int | None:
+    """What a service says that it has resident; None where it does not answer, or does not say."""
+    connection = target.connection()
+    try:
+        connection.request("GET", target.path.removesuffix(PREDICTIONS) + READINESS)
+        said: Any = json.loads(connection.getresponse().read())["jsonData"]["resident_bytes"]
+    except (*NO_ANSWER, ValueError, LookupError, TypeError):
+        return None
+    finally:
+        connection.close()
+    return said if isinstance(said, int) and said > 0 else None
 
 
 def offer(

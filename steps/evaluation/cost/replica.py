@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,7 @@ from serving.launching import (
     launcher_arguments,
     passed_on,
     says_ready,
+    wait_until_ready,
 )
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -33,7 +35,6 @@ DEFAULT_PYTHON = ".venv-serving/bin/python"
 HOST = "127.0.0.1"
 MODEL_NAME, MODEL_VERSION = "examined", "0"
 MAX_BODY_BYTES = 32_000_000
-POLL_S = 0.01
 ANSWER_TIMEOUT_S = 1.0
 PORT_TAKEN = 1
 """The launcher's exit code where it cannot listen: somebody took the port between its choice and its use."""
@@ -125,7 +126,12 @@ def replica(directory: Path, digest: str, *, python: Path, timeout_s: float) -> 
             port, metrics_port = free_ports(HOST)
             begun = time.monotonic()
             process = running.enter_context(_started(directory, digest, python, (port, metrics_port), log))
-            happened = _wait(process, port, digest, timeout_s)
+            happened = wait_until_ready(
+                process,
+                partial(_ready, port, digest),
+                timeout_s=timeout_s,
+                setting="evaluate.cost.start_timeout_s",
+            )
             if happened is None:
                 break
             if process.returncode != PORT_TAKEN or attempt == ATTEMPTS:
@@ -171,18 +177,6 @@ def _started(
             os.killpg(process.pid, signal.SIGKILL)
         with process:  # closes its standard input and waits for its end
             pass
-
-
-def _wait(process: subprocess.Popen[bytes], port: int, digest: str, timeout_s: float) -> str | None:
-    """Wait until the service is ready; None, or what happened instead."""
-    until = time.monotonic() + timeout_s
-    while not _ready(port, digest):
-        if process.poll() is not None:
-            return f"ended with exit code {process.returncode} before it was ready"
-        if time.monotonic() > until:
-            return f"was not ready within {timeout_s:g} s (setting evaluate.cost.start_timeout_s)"
-        time.sleep(POLL_S)
-    return None
 
 
 def _ready(port: int, digest: str) -> bool:

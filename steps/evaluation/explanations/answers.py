@@ -20,12 +20,7 @@ from steps.evaluation.metrics import UNUSABLE
 if TYPE_CHECKING:
     from torch import nn
 
-    from serving.predictor import Predictor
     from steps.evaluation.examined import Examined
-
-AGREEMENT = 1e-3
-"""How far a logit of the torch network may be from the served one, absolute and relative to its size: ten
-times what the export allows, since another machine may be at work now."""
 
 
 @dataclass(frozen=True)
@@ -86,33 +81,6 @@ def explain_answers(
         answered=answered,
         gradients=integrated_gradients(network, pixels, missing, answered, steps=steps),
         cam=None if layer is None else grad_cam(network, layer, pixels, answered),
-    )
-
-
-def disagreement(predictor: Predictor, network: nn.Module, pixels: NDArray[np.uint8]) -> str | None:
-    """Why a torch network cannot speak for the served model; None where both answer alike.
-
-    Args:
-        predictor: what is served.
-        network: ``(n, height, width, 3)`` to logits.
-        pixels: ``(n, height, width, 3)`` on which they are compared.
-    """
-    import torch
-
-    served = predictor.scores(pixels)[0]
-    with torch.inference_mode():
-        ours = np.concatenate(
-            [
-                network(torch.from_numpy(batch)).numpy()
-                for batch in np.array_split(pixels, -(-len(pixels) // 64))
-            ]
-        )
-    difference = float(np.max(np.abs(ours - served) / np.maximum(1, np.abs(served))))
-    if difference <= AGREEMENT:  # NaN is no agreement
-        return None
-    return (
-        f"the network of weights.safetensors is not the one that is served: a logit differs by "
-        f"{difference:.2g}, and the limit is {AGREEMENT:g}. Train again: python run.py --train"
     )
 
 

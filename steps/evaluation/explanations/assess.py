@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from materializers.evaluation.explanations import (
     Deletion,
@@ -14,15 +13,9 @@ from materializers.evaluation.explanations import (
     Features,
     WeightRandomization,
 )
-from materializers.evaluation.metric import Metric
-from steps.evaluation.explanations.answers import (
-    ExplainedAnswers,
-    disagreement,
-    explain_answers,
-    shown_answers,
-)
+from steps.evaluation.explanations.answers import ExplainedAnswers, explain_answers, shown_answers
 from steps.evaluation.explanations.settings import ExplanationsSettings
-from steps.evaluation.intervals import drawn_weights, with_interval
+from steps.evaluation.intervals import mean_of
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined
@@ -31,7 +24,7 @@ if TYPE_CHECKING:
 SHEET, IMPORTANCE = "model_explainability_reports", "feature_importance"
 """The pictures, by the names of the artifacts that they become."""
 LEAST_PICTURES = 10
-"""Resamples of fewer pictures give no interval to trust."""
+"""The mean of fewer has no interval to trust."""
 SETTING = "evaluate.explanations.pictures"
 NO_MAP = "its network has no convolutional layer before its head, which Grad-CAM needs"
 
@@ -45,20 +38,18 @@ def assess_explanations(
         The numbers, and two PNGs: a sheet of explained answers and a chart of the important features. What
         cannot be assessed says why, and has no picture.
     """
-    from steps.evaluation.torch_network import NoTorchNetwork, load_network
+    from steps.evaluation.torch_network import NoTorchNetwork, served_network
 
     chosen = examined.sample(settings.pictures, settings.seed)
     if (reason := _too_few(len(chosen), settings.pictures)) is not None:
         return Explanations(not_assessed=reason), {}
-    try:
-        network = load_network(examined.classifier)
-    except NoTorchNetwork as error:
-        return Explanations(not_assessed=str(error)), {}
     shown = shown_answers(examined, chosen, settings.shown)
     positions = np.union1d(chosen, shown)
     pixels = examined.pixels(positions)
-    if (reason := disagreement(examined.predictor, network, pixels)) is not None:
-        return Explanations(not_assessed=reason), {}
+    try:
+        network = served_network(examined.classifier, pixels, examined.predictor.scores(pixels)[0])
+    except NoTorchNetwork as error:
+        return Explanations(not_assessed=str(error)), {}
     explained = explain_answers(
         network, positions, pixels, examined.predicted[positions], steps=settings.steps
     )
@@ -124,11 +115,11 @@ def measure_deletion(
     return Deletion(
         share=settings.deleted_share,
         random_draws=settings.random_draws,
-        integrated_gradients=_mean(gradients, settings),
-        grad_cam=None if cam is None else _mean(cam, settings),
-        random=_mean(random, settings),
-        margin=_mean(gradients - random, settings),
-        margin_grad_cam=None if cam is None else _mean(cam - random, settings),
+        integrated_gradients=mean_of(gradients),
+        grad_cam=None if cam is None else mean_of(cam),
+        random=mean_of(random),
+        margin=mean_of(gradients - random),
+        margin_grad_cam=None if cam is None else mean_of(cam - random),
     )
 
 
@@ -137,14 +128,15 @@ def measure_randomization(
 ) -> WeightRandomization:
     """Explain the first of the answers by a network with random weights, and compare."""
     from steps.evaluation.explanations.attributions import integrated_gradients
-    from steps.evaluation.explanations.randomization import random_network, similarities
+    from steps.evaluation.explanations.randomization import similarities
+    from steps.evaluation.torch_network import untrained_network
 
     some = sample.at(sample.positions[: settings.randomized_pictures])
-    random = random_network(examined.classifier.record, settings.seed)
+    random = untrained_network(examined.classifier.record, settings.seed)
     theirs = integrated_gradients(random, some.pixels, some.missing, some.answered, steps=settings.steps)
     return WeightRandomization(
-        order=_mean(similarities(some.gradients, theirs), settings),
-        sizes=_mean(similarities(np.abs(some.gradients), np.abs(theirs)), settings),
+        order=mean_of(similarities(some.gradients, theirs)),
+        sizes=mean_of(similarities(np.abs(some.gradients), np.abs(theirs))),
     )
 
 
@@ -186,12 +178,3 @@ def _captions(examined: Examined, shown: ExplainedAnswers) -> tuple[Explained, .
         )
         for position, answered in zip(shown.positions.tolist(), shown.answered.tolist(), strict=True)
     )
-
-
-def _mean(values: NDArray[np.float64], settings: ExplanationsSettings) -> Metric:
-    """The mean of what was measured on each picture, its interval by resampling the pictures."""
-    if not len(values):
-        return Metric(value=None, n=0)
-    resamples = drawn_weights(len(values), resamples=settings.resamples, seed=settings.seed)
-    drawn = np.concatenate([weights @ values / len(values) for weights in resamples])
-    return with_interval(float(values.mean()), drawn, len(values))

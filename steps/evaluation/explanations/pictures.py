@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from materializers.evaluation.explanations import Explained, FeatureImportance
-from materializers.picture_sheet import Box, encode_sheet
+from materializers.picture_sheet import Box, encode_chart, encode_sheet
 from steps.evaluation.captioned_sheet import caption_font, cut
 from steps.evaluation.explanations.answers import ExplainedAnswers
 
@@ -78,8 +78,6 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
     """A bar for each of the most important dimensions, with the answer that it adds most to."""
     from matplotlib.figure import Figure
 
-    from steps.evaluation.pictures import encode
-
     figure = Figure(figsize=(6.5, 1.2 + 0.24 * len(importance)), layout="constrained")
     axes = figure.subplots()
     names = [f"{each.dimension} · {each.label}" for each in importance]
@@ -91,7 +89,7 @@ def importance_picture(importance: Sequence[FeatureImportance]) -> bytes:
         title="Dimension of the embedding · answer that it adds most to",
         xlabel="share of what all dimensions add to the answers or take from them",
     )
-    return encode(figure)
+    return encode_chart(figure)
 
 
 def _sheet(tiles: Sequence[Tile], side: int) -> bytes:

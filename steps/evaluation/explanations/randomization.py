@@ -9,40 +9,10 @@ the missing one. On the demo's small_cnn the first is 0.01, the second 0.75. A r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from steps.evaluation.explanations.attributions import Maps
-
-if TYPE_CHECKING:
-    from materializers.classifier import TrainingRecord
-    from steps.evaluation.torch_network import Logits
-
-
-def random_network(record: TrainingRecord, seed: int) -> Logits:
-    """A network of the same architecture that learnt nothing, with weights as a training begins with.
-
-    Args:
-        record: how the trained one was made; its settings are there.
-        seed: of the weights. Torch's random state stays as it is.
-
-    Returns:
-        On the CPU, in ``eval()``; no parameter asks for a gradient.
-    """
-    import torch
-
-    from steps.evaluation.torch_network import Logits
-    from steps.training.networks.network import build_network
-    from steps.training.settings import TrainSettings
-
-    settings = TrainSettings.model_validate(record.settings)
-    bare = settings.model_copy(update={"weights": None, "weights_sha256": None})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(bare, len(record.classes))
-    return Logits(network.requires_grad_(False)).eval()
 
 
 def similarities(ours: Maps, theirs: Maps) -> NDArray[np.float64]:

@@ -26,7 +26,5 @@ class ExplanationsSettings(Record):
     """Of a picture's pixels, that the deletion test replaces."""
     random_draws: int = Field(default=5, ge=1, le=1000)
     """Draws of random pixels for a picture, whose mean drop the others are compared with."""
-    resamples: int = Field(default=1000, ge=100, le=100_000)
-    """Behind each 95 % interval."""
     seed: int = Field(default=0, ge=0, lt=2**32)
-    """Of the sample, the random pixels, the random weights and the resamples."""
+    """Of the sample, the random pixels and the random weights."""

@@ -32,10 +32,10 @@ def assess_robustness(
     sample = examined.sample(settings.pictures, settings.seed)
     if not len(sample):
         return Robustness(not_assessed="no test picture has an answer"), {}
-    from steps.evaluation.estimates import share_of
+    from steps.evaluation.intervals import share_of
     from steps.evaluation.robustness.attacked import assess_attacks
     from steps.evaluation.robustness.corrupted import assess_corruptions, corrupted_answers
-    from steps.evaluation.robustness.robustness_pictures import corruption_sheet, severity_curves
+    from steps.evaluation.robustness.pictures import corruption_sheet, severity_curves
 
     clean, under = corrupted_answers(examined, sample, settings)
     true = examined.true[sample]

@@ -7,14 +7,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import Attacked
-from steps.evaluation.estimates import share_of
-from steps.evaluation.robustness.attacks import ATTACKS, BATCH, FGSM, Attack, attacked
-from steps.evaluation.torch_network import AGAIN, NoTorchNetwork, load_network
+from steps.evaluation.intervals import share_of
+from steps.evaluation.robustness.attacks import ATTACKS, FGSM, Attack, attacked
+from steps.evaluation.torch_network import NoTorchNetwork, served_network
 from steps.progress import progress
 
 if TYPE_CHECKING:
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from steps.evaluation.robustness.settings import RobustnessSettings
     from steps.evaluation.torch_network import Logits
 
-LEAST_AGREEMENT = 0.99
-"""The share of the clean pictures that the torch network must answer as the served one does. Below it what
-misleads the one says little about the other."""
 NO_GRADIENT = "the network has no gradient at any picture, so that nothing says how to mislead it"
 
 
@@ -58,21 +54,15 @@ def assess_attacks(
     """
     if not settings.attacked_pictures:
         return None, (), "switched off: evaluate.robustness.attacked_pictures is 0"
-    try:
-        network = load_network(examined.classifier)
-    except NoTorchNetwork as error:
-        return None, (), str(error)
     sample = examined.sample(min(settings.attacked_pictures, settings.pictures), settings.seed)
     images, true = examined.pixels(sample), examined.true[sample]
-    clean = Clean(images, true, examined.predictor.scores(images)[0].argmax(axis=1))
+    served = examined.predictor.scores(images)[0]
+    clean = Clean(images, true, served.argmax(axis=1))
     accuracy = share_of(clean.answers == true)
-    agreement = float(np.mean(clean.answers == torch_answers(network, images)))
-    if agreement < LEAST_AGREEMENT:
-        reason = (
-            f"The network of the weights answers {agreement:.1%} of {len(images)} clean pictures as the "
-            f"served one does; an attack needs {LEAST_AGREEMENT:.0%}. {AGAIN}"
-        )
-        return accuracy, (), reason
+    try:
+        network = served_network(examined.classifier, images, served)
+    except NoTorchNetwork as error:
+        return accuracy, (), str(error)
     found = []
     with progress("attack", total=len(settings.epsilons_255) * len(ATTACKS)) as bar:
         for epsilon, attack in product(settings.epsilons_255, ATTACKS):
@@ -81,14 +71,6 @@ def assess_attacks(
     if not any(one.pictures_changed.value for one in found if one.attack == FGSM):
         return accuracy, (), NO_GRADIENT
     return accuracy, tuple(found), None
-
-
-def torch_answers(network: Logits, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class numbers ``(n,)`` that the torch network answers for images ``(n, height, width, 3)``."""
-    with torch.inference_mode():
-        logits = [network(batch) for batch in torch.split(torch.from_numpy(images), BATCH)]
-    answers: NDArray[np.int64] = torch.cat(logits).argmax(dim=1).numpy()
-    return answers
 
 
 def _under_attack(

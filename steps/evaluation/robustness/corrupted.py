@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import AtSeverity, Corrupted
-from steps.evaluation.estimates import share_of
-from steps.evaluation.intervals import with_interval
+from steps.evaluation.intervals import drawn_weights, share_of, with_interval
 from steps.evaluation.robustness.corruptions import corrupt, picture_seed
 from steps.evaluation.robustness.settings import Corruption
 from steps.progress import progress
@@ -24,8 +23,6 @@ Cell = tuple[Corruption, int]
 """A corruption and a severity."""
 AT_A_TIME = 64
 """Pictures that are held decoded and corrupted at once."""
-RESAMPLES = 1000
-"""Behind each 95 % interval of a relative accuracy; for 5,000 pictures their weights take 40 MB."""
 
 
 def corrupted_answers(
@@ -68,13 +65,13 @@ def assess_corruptions(
     Args:
         clean: ``(n,)``, whether the picture is answered rightly as it is.
         right: ``(n,)`` of each cell, whether it is answered rightly there.
-        settings: the corruptions and severities, in the order of the result; the seed.
+        settings: the corruptions and severities, in the order of the result; the resamples and their seed.
     """
     n, columns = len(clean), {cell: number for number, cell in enumerate(right)}
     cells = np.stack(list(right.values()))
     point = relative_accuracies(np.ones((1, n)), clean, cells)
-    draws = np.random.default_rng(settings.seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    drawn = relative_accuracies(draws.astype(np.float64), clean, cells)
+    resamples = drawn_weights(n, resamples=settings.bootstrap_resamples, seed=settings.seed)
+    drawn = np.concatenate([relative_accuracies(weights, clean, cells) for weights in resamples])
 
     def mean(of: Sequence[Cell]) -> Metric:
         chosen = [columns[cell] for cell in of]

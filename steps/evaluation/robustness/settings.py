@@ -28,6 +28,8 @@ class RobustnessSettings(Record):
     """By how much an attack may change each value of a picture, in 255ths of the range."""
     pgd_steps: int = Field(default=10, ge=1, le=1000)
     """Steps of projected gradient descent, each of which costs a pass forth and back through the network."""
+    bootstrap_resamples: int = Field(default=1000, ge=100, le=100_000)
+    """Resamples behind each 95 % interval of a relative accuracy."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the sample, of its resamples, of what a corruption draws, and of where an attack starts."""
 

@@ -44,7 +44,7 @@ TAR_MAGIC, TAR_PLACE = b"ustar", 257
 
 
 def scan_directory(
-    directory: Path, *, domains: tuple[str, ...] = STANDARD_DOMAINS, largest_mb: int = 2048
+    directory: Path, *, domains: tuple[str, ...], largest_mb: int
 ) -> tuple[UnexpectedFile, ...]:
     """Everything in a model directory that does not belong there.
 

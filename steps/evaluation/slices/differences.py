@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
-from steps.evaluation.intervals import WEIGHTS_AT_A_TIME
-from steps.evaluation.slices.gap import ALPHA, upper_bound, variances
+from steps.evaluation.intervals import ALPHA, WEIGHTS_AT_A_TIME
+from steps.evaluation.slices.gap import upper_bound, variances
 
 Numbers: TypeAlias = NDArray[np.int64]
 Array: TypeAlias = NDArray[np.float64]

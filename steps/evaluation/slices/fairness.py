@@ -8,10 +8,10 @@ import numpy as np
 
 from materializers.evaluation.fairness import Fairness, FairnessColumn
 from materializers.report import counted
+from steps.evaluation.slices.assess import slice_column
 from steps.evaluation.slices.differences import GroupedAnswers, demographic_parity, equalized_odds
 from steps.evaluation.slices.groups import MISSING, TOO_FEW, NotGrouped, groups_of
 from steps.evaluation.slices.settings import SlicesSettings
-from steps.evaluation.slices.slices import slice_column
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined

@@ -30,28 +30,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materializers.evaluation.metric import Metric
+from steps.evaluation.intervals import ALPHA
 
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
-ALPHA = 0.05
-"""Of the interval; each bound takes half of it."""
 STEPS = 11
 """Halvings that the lower bound is searched with: to 1 in 2,000."""
 FITS = 101
 """Places that are tried for the shares under the hypothesis."""
 ROUNDING = 1e-9
 """Two statistics that differ by less are equal."""
-
-
-def share_metrics(right: Counts, sizes: Counts) -> list[Metric]:
-    """The share of each of g groups, ``right / sizes``, with Wilson's interval (1927)."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(right, sizes, alpha=ALPHA, method="wilson")
-    shares = right / sizes
-    low, high = np.minimum(low, shares), np.maximum(high, shares)  # of 0 and 1 they differ by a rounding
-    columns = zip(shares.tolist(), low.tolist(), high.tolist(), sizes.tolist(), strict=True)
-    return [Metric(value=value, low=down, high=up, n=n) for value, down, up, n in columns]
 
 
 def gap_metric(right: Counts, sizes: Counts, *, resamples: int, seed: int) -> Metric:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 from materializers.evaluation.metric import Metric
+from materializers.picture_sheet import encode_chart
 from materializers.report import counted
 
-DPI = 80
 MOST_SHOWN = 40
 """Groups in one picture; more cannot be read."""
 LONGEST_NAME = 40
@@ -54,9 +53,7 @@ def slices_picture(columns: Mapping[str, Mapping[str, Metric]], accuracy: float)
         title += f"\n({counted(more, 'more column')} in the table)"
     axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="accuracy", title=title)
     axes.legend(fontsize="small", loc="best")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return encode_chart(figure)
 
 
 def _with_room(columns: Mapping[str, Mapping[str, Metric]]) -> dict[str, Mapping[str, Metric]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +9,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from materializers.classifier import Calibration
+from materializers.picture_sheet import encode_chart
 from serving.predictor import probabilities
 from steps.training.calibration.reliability import BINS, reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-DPI = 100
 
 
 def reliability_picture(
@@ -37,7 +35,7 @@ def reliability_picture(
     for axes, (name, temperature, error) in zip(figure.subplots(1, 2, sharey=True), shown, strict=True):
         title = f"{name}: calibration error {error:.3f}"
         draw_reliability(axes, probabilities(logits, temperature), labels, title)
-    return _png(figure)
+    return encode_chart(figure)
 
 
 def risk_coverage_picture(
@@ -63,7 +61,7 @@ def risk_coverage_picture(
         axes.plot([1.0], [wrong], "o", label="every picture is answered")
     axes.set(ylim=(0, None))
     axes.legend(fontsize="small", loc="upper left")
-    return _png(figure)
+    return encode_chart(figure)
 
 
 def draw_reliability(axes: Axes, scores: NDArray[np.float64], labels: NDArray[np.int64], title: str) -> None:
@@ -102,9 +100,3 @@ def draw_risk_coverage(
     axes.step(given / len(labels), wrong / given, where="post")
     axes.set(xlabel="share of the pictures with an answer", ylabel="share of wrong answers among them")
     axes.set(xlim=(0, 1.02), title=title)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from materializers.picture_sheet import encode_chart
 from materializers.tuning_report import HISTORY, IMPORTANCES, PARALLEL, Trial, TuningReport, Value
 
 FEWEST_TRIALS = 2
@@ -49,7 +49,7 @@ def history(trials: Sequence[Trial]) -> bytes:
     axes.set(xlabel="trial", ylabel="validation accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
-    return _png(figure)
+    return encode_chart(figure)
 
 
 def importances(shares: dict[str, float]) -> bytes:
@@ -59,7 +59,7 @@ def importances(shares: dict[str, float]) -> bytes:
     names = sorted(shares, key=lambda name: shares[name])
     axes.barh(names, [shares[name] for name in names])
     axes.set(xlabel="share of the variance of scores", xlim=(0, 1))
-    return _png(figure)
+    return encode_chart(figure)
 
 
 def parallel_coordinates(trials: Sequence[Trial], names: Sequence[str]) -> bytes:
@@ -94,7 +94,7 @@ def parallel_coordinates(trials: Sequence[Trial], names: Sequence[str]) -> bytes
     figure.colorbar(
         ScalarMappable(Normalize(low, high), colours), ax=axes, label="validation accuracy", pad=0.02
     )
-    return _png(figure)
+    return encode_chart(figure)
 
 
 def _scaled(values: list[Value]) -> tuple[list[float], list[tuple[float, str]]]:
@@ -112,9 +112,3 @@ def _scaled(values: list[Value]) -> tuple[list[float], list[tuple[float, str]]]:
         numbers = np.log(numbers)
     scaled = (numbers - numbers.min()) / (numbers.max() - numbers.min())
     return scaled.tolist(), [(0.0, f"{low:.3g}"), (1.0, f"{high:.3g}")]
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()

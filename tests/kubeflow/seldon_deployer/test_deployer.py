@@ -116,7 +116,7 @@ def test_a_release_comes_up_is_replaced_and_rolled_back_at_one_url(
     assert (stub.pods(), least_replicas(stub)) == (pods, 2)
 
     with Asking(str(one.url)) as asking:
-        two = deployer.apply(release_of(second, "production"))
+        two = deployer.apply(release_of(second, "production", champion=first))
         assert (two.url, answering_version(two.url)) == (one.url, str(second.version))
         assert least_replicas(stub) == 3
         assert deployer.previous(MODEL_NAME, "production") == recorded
@@ -131,6 +131,17 @@ def test_a_release_comes_up_is_replaced_and_rolled_back_at_one_url(
     [service] = deployer.find_model_server()
     assert service.is_running
     assert service.config.model_version == str(first.version)
+
+
+def test_what_was_proposed_beside_another_champion_is_not_released(
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm
+) -> None:
+    """Two promotions that were proposed while nothing was live: the first wins, the other is told."""
+    deployer.apply(release_of(first, "production"))
+    before = stub.resource(PRODUCTION)
+    with pytest.raises(Refused, match=r"with nothing live; now version .* another command was faster"):
+        deployer.apply(release_of(second, "production"))
+    assert stub.resource(PRODUCTION) == before
 
 
 def test_what_the_evidence_forbids_changes_nothing(
@@ -164,7 +175,7 @@ def test_what_the_evidence_forbids_changes_nothing(
     before = stub.resource(PRODUCTION)
     for arm in bad:
         with pytest.raises(Refused):
-            deployer.apply(release_of(arm, "production"))
+            deployer.apply(release_of(arm, "production", champion=first))
         with pytest.raises(Refused):
             deployer.restore(release_of(arm, "production"))
     assert stub.resource(PRODUCTION) == before

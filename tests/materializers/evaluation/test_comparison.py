@@ -91,3 +91,15 @@ def test_a_comparison_is_read_back_as_it_was_written() -> None:
     """As JSON, to the last digit."""
     comparison = Comparison(against="anchor", overall=part(7), classes={"bag": part(3, 1 / 3)}, power=0.1)
     assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
+
+
+def test_the_opponent_is_named_for_what_it_is() -> None:
+    """A first version is compared with no champion; how often an equal model passes says nothing there."""
+    baseline = Comparison(against="majority class", always_answered="bags", overall=part(400), power=0.001)
+    champion = Comparison(version="7", overall=part(400), power=0.437, decisions_on_this_test_set=4)
+    assert next(baseline.measured()).reason == "compared with a baseline that always answers bags"
+    assert next(champion.measured()).reason == (
+        "compared with the champion, version 7; one that is exactly as good would pass in 44% of cases; "
+        "verdict 4 on this test set"
+    )
+    assert Comparison(against="majority class").opponent.endswith("always answers the most frequent class")

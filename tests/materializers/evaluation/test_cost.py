@@ -84,8 +84,11 @@ def test_it_is_read_back_as_it_was_stored() -> None:
 def test_the_noise_is_said_in_a_sentence() -> None:
     """Of a service elsewhere nobody knows what other processes took."""
     assert NOISE.sentence() == (
-        "On 2 cores with a load of 0.20 before, a fixed piece of work of 0.98 ms varied by 7% and took -1% "
-        "afterwards; 99 of 100 requests were sent within 0.21 ms of their moment. Other processes took 3% of "
-        "the cores' time."
+        "The same piece of work took up to 7% longer from one time to the next, and 1% less time after the "
+        "measurement than before it: times that differ by less do not differ. 99 of 100 requests were sent "
+        "within 0.21 ms of their moment, which is part of their latency. Other processes took 3% of the time "
+        "of the 2 cores."
     )
-    assert NOISE.model_copy(update={"others_busy": None}).sentence().endswith("of their moment.")
+    elsewhere = NOISE.model_copy(update={"others_busy": None, "drift": 0.02}).sentence()
+    assert elsewhere.endswith("which is part of their latency.")
+    assert "2% more time after the measurement than before it" in elsewhere

@@ -90,9 +90,9 @@ def make_approval(version: int, verdict: Verdict) -> Approval:
     ).signed_by(ACTOR)
 
 
-def release_of(arm: Arm, environment: Environment = "staging") -> Release:
-    """A proposed release of this version."""
-    return Release(model_name=MODEL_NAME, environment=environment, candidate=arm)
+def release_of(arm: Arm, environment: Environment = "staging", *, champion: Arm | None = None) -> Release:
+    """A release of this version, proposed while ``champion`` was live."""
+    return Release(model_name=MODEL_NAME, environment=environment, candidate=arm, champion=champion)
 
 
 @dataclass

@@ -98,6 +98,41 @@ def test_production_needs_an_unaltered_approval(
     assert deployer.live() == [production, staging]
 
 
+@pytest.mark.parametrize("live_before", [False, True])
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm, live_before: bool
+) -> None:
+    """Both were proposed beside what is live, or nothing; the second that gets its turn is refused."""
+    champion = registry.register(14, approved=True) if live_before else None
+    if champion:
+        deployer.apply(release_of(champion, "production"))
+    together, said = threading.Barrier(2), []
+
+    def promote(arm: Arm) -> None:
+        together.wait()
+        try:
+            deployer.apply(release_of(arm, "production", champion=champion))
+        except Refused as refusal:
+            said.append(str(refusal))
+
+    threads = [threading.Thread(target=promote, args=(arm,)) for arm in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (told,) = said
+    now = deployer.current(MODEL_NAME, "production")
+    assert now is not None
+    assert now.candidate in (first, second)
+    assert answering_version(now) == str(now.candidate.version)
+    beside = f"version {champion.version}" if champion else "nothing"
+    assert f"proposed for production with {beside} live; now version {now.candidate.version} is" in told
+    assert "python run.py --train" in told
+    assert [arm.version for arm in (first, second) if arm != now.candidate] == [
+        int(told.removeprefix("Version ").split()[0])
+    ]
+
+
 def test_a_missing_model_is_an_unreachable_service(
     deployer: SeldonLocalModelDeployer, first: Arm, tmp_path: Path
 ) -> None:
@@ -198,6 +233,23 @@ def test_what_is_withdrawn_is_not_gone_back_to(
     assert serving(deployer) == {}
     assert deployer.current(MODEL_NAME, "staging") is None
     assert deployer.previous(MODEL_NAME, "staging") == before
+
+
+def test_what_a_withdrawn_rollback_had_replaced_is_gone_back_to(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """The release that was put back must go: the one that it took the place of is not lost with it."""
+    before = deployer.apply(release_of(first))
+    replaced = deployer.apply(release_of(second, champion=first))
+    assert deployer.current(MODEL_NAME, "staging") == replaced
+    back = deployer.restore(before.model_copy(update={"restored": True, "champion": second}))
+    assert deployer.previous(MODEL_NAME, "staging") is None
+    assert deployer.withdraw(back)
+    found = deployer.previous(MODEL_NAME, "staging")
+    assert found is not None
+    assert (found.candidate, found.restored) == (second, False)
+    assert answering_version(deployer.restore(found)) == str(second.version)
+    assert deployer.previous(MODEL_NAME, "staging") is None
 
 
 class _Pretender(BaseHTTPRequestHandler):

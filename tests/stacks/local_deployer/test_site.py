@@ -142,7 +142,7 @@ def test_going_back_needs_no_registry_but_unaltered_evidence(
 ) -> None:
     """A changed verdict, approval, state or model is refused; without the registry the rest goes back."""
     before = deployer.apply(release_of(first, "production"))
-    live = deployer.apply(release_of(second, "production"))
+    live = deployer.apply(release_of(second, "production", champion=first))
     assert before.candidate
     assert before.candidate.approval
 

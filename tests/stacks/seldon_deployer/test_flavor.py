@@ -70,3 +70,20 @@ def test_a_secret_may_be_referred_to() -> None:
     )
     assert {secret.name for secret in config.required_secrets} == {"shutterline_kubernetes"}
     assert config.site == "https://k8s.example/namespaces/shutterline"
+
+
+@pytest.mark.parametrize(
+    ("production", "scaling"),
+    [
+        ({}, (2, 10)),
+        ({"autoscaling": {"maximum": 4}}, (2, 4)),
+        ({"autoscaling": None, "replicas": 5}, (5, 5)),
+    ],
+)
+def test_the_replicas_that_there_are_follow_from_the_settings(
+    production: dict[str, Any], scaling: tuple[int, int]
+) -> None:
+    """What a model's throughput and cost are counted with."""
+    config = SeldonClusterModelDeployerConfig.model_validate({**NEEDED, "production": production})
+    assert config.environment("production").scaling == scaling
+    assert config.environment("staging").scaling == (1, 1)

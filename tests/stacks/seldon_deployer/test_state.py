@@ -49,6 +49,28 @@ def test_what_is_served_already_is_no_predecessor_of_itself() -> None:
     assert changing(state, 2).concluded().history.releases == (kept(1),)
 
 
+def test_what_a_withdrawn_rollback_had_replaced_is_kept() -> None:
+    """What is forgotten was put back: what it replaced was live last, under settings that nobody knows."""
+    replaced = kept(2).release
+    live = kept(1).model_copy(
+        update={
+            "release": kept(1).release.model_copy(
+                update={"restored": True, "champion": replaced.candidate, "by": "Bob", "why": "it is bad"}
+            )
+        }
+    )
+    state = State(live=live, history=History(releases=(kept(3),)))
+    down = state.down(remember=False)
+    assert down.live is None
+    assert [one.served for one in down.history.releases] == [kept(3).served, kept(2).served]
+    last = down.history.releases[-1]
+    assert (last.release, last.specification) == (replaced, None)
+    assert read_state("it", down.annotations()) == down
+    assert State(live=kept(2), history=History(releases=(kept(1),))).down(remember=False) == State(
+        history=History(releases=(kept(1),))
+    )
+
+
 def test_a_full_history_loses_its_oldest_and_no_other() -> None:
     """All that is kept and what is live were live before a new version."""
     releases = tuple(kept(version) for version in range(1, HISTORY_LENGTH + 1))

@@ -69,6 +69,21 @@ def test_an_arrow_and_letters_of_other_scripts_are_drawn() -> None:
     assert len({each.tobytes() for each in drawn}) == 5
 
 
+def test_a_picture_has_another_beside_it_and_both_are_erased() -> None:
+    """A pair takes the room of two pictures, so that rows are as wide as ever."""
+    pairs = [Tile(noisy(n), (f"{n}",), (f"{n:02d}",), beside=noisy(n + 9)) for n in range(PER_ROW // 2 + 1)]
+    sheet = captioned_sheet(pairs)
+    shown = pixels(sheet)
+    assert shown.shape[1] == PER_ROW * CELL
+    assert (shown[: SIDE // 2, CELL : SIDE + CELL] != 255).any()
+    erased = erase_from_sheet(sheet, ["00"])
+    assert erased is not None
+    left = pixels(erased)
+    line = SIDE // 2
+    assert (left[:line, : 2 * CELL] == 255).all()
+    assert (left[:line, 2 * CELL :] == shown[:line, 2 * CELL :]).all()
+
+
 def test_a_row_is_full_before_the_next_begins() -> None:
     """Seven pictures take two rows."""
     sheet = pixels(captioned_sheet([Tile(noisy(seed), ("a",)) for seed in range(PER_ROW + 1)]))

@@ -193,7 +193,6 @@ def whole(classifier: Classifier) -> EvaluationReport:
                 "randomized_pictures": 2,
                 "shown": 2,
                 "steps": 8,
-                "resamples": 100,
             },
             "behaviour": {"pictures": 12, "min_n": 2, "easy_list": groups.image_ids("test")[:10]},
         }

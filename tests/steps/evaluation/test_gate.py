@@ -16,14 +16,19 @@ from materializers.evaluation.metric import Measured, Metric
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.model_signature import verify_model
 from materializers.signatures import GATE_KEY
+from materializers.splits import Splits
 from materializers.verdict import Opponent, RuleResult, Verdict, derive_outcome, verify_verdict
+from pipelines.config import load_config
 from pipelines.session import prepare
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.catalogue import CATALOGUE
+from steps.evaluation.evaluate import examine, report_on
 from steps.evaluation.gate import apply_policy, collect, gate, reach_verdict, signing
 from steps.evaluation.policy import Policy, Rule
 from tests.keys import ACTOR, GATE, TRUSTED
+from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.steps.evaluation.policies import product_policy
+from tests.steps.training.examples import dataset, splits, trained
 
 CLASSES = ("bags", "tops")
 MODEL, DATA, SPLITS, CODE = "1" * 64, "2" * 64, "3" * 64, "4" * 64
@@ -234,6 +239,34 @@ def test_a_required_number_that_is_not_there_does_not_pass(
     assert reason in (rule.reason or "")
 
 
+def test_a_test_set_without_a_class_refuses_the_model(tmp_path: Path) -> None:
+    """Its recall and the means over all classes are unknown, and no number of the others makes up for it."""
+    pictures = dataset()
+    whole = splits(pictures).members
+    groups = Splits(members=whole[(whole["split"] != "test") | (whole["label"] != "striped")])
+    classifier = trained(tmp_path, epochs=6, learning_rate=0.01)
+    quick = load_config(SHRUNK_CONFIG, ()).evaluate
+    report = report_on(examine(classifier, pictures, groups, quick), groups, quick)
+    record = classifier.record.model_copy(update={"splits": groups.digest})
+    policy = Policy.model_validate(
+        {"rules": {name: {"requirement": "required", "limit": 0.0} for name in ("recall", "f1_macro")}}
+    )
+    verdict = reach_verdict(
+        record,
+        report,
+        data_report(data=record.data),
+        model_name="product-classifier",
+        policy=policy,
+        code=CODE,
+        signing=SIGNED,
+    )
+    assert verdict.outcome == "not_assessed"
+    assert verdict.reasons() == [
+        "recall of striped: not assessed, limit >= 0 (no test picture)",
+        "f1_macro: not assessed, limit >= 0 (it is not defined on this test set)",
+    ]
+
+
 def test_a_class_that_the_report_leaves_out_is_not_assessed() -> None:
     """A report cannot pass a class by not naming it."""
     report = evaluation()
@@ -348,6 +381,32 @@ def test_what_is_spared_is_listed_and_decides_nothing() -> None:
     )
     assert (spared.outcome, spared.requirement, spared.reason) == ("not_assessed", "advisory", "49 rows")
     assert (missing.outcome, missing.requirement) == ("not_assessed", "required")
+
+
+def test_a_rule_on_one_class_judges_that_class_alone() -> None:
+    """Beside the rule on all of them; a class that nobody measured is not assessed, and refuses."""
+    stricter = {"metric": "recall", "subject": "tops", "requirement": "required", "limit": 0.95}
+    rules = {name: POLICY.rules[name].model_dump() for name in ("accuracy", "recall")}
+    policy = Policy.model_validate({"rules": {**rules, "tops": stricter}})
+    verdict = judged(evaluation(), policy=policy)
+    assert failing(verdict) == ["tops of tops"]
+    assert verdict.reasons() == ["tops of tops: 0.94, limit >= 0.95"]
+    assert judged(evaluation(recall={"tops": metric(0.96)}), policy=policy).outcome == "passed"
+
+    unknown = Policy.model_validate({"rules": {**rules, "shoes": {**stricter, "subject": "shoes"}}})
+    verdict = judged(evaluation(), policy=unknown)
+    assert (verdict.outcome, failing(verdict)) == ("not_assessed", ["shoes of shoes"])
+    assert verdict.rules[-1].reason == "it was not measured"
+
+
+def test_a_rule_on_a_part_that_was_not_measured_gives_its_reason() -> None:
+    """The reason that stands for all of them."""
+    rule = {"subject": "fog", "requirement": "required", "limit": 0.5}
+    policy = Policy.model_validate({"rules": {"corruption_relative_accuracy_of": rule}})
+    missing = Measured(metric="corruption_relative_accuracy_of", value=None, reason="no picture is right")
+    (result,) = apply_policy(policy, {missing.metric: [missing]})
+    assert (result.name, result.outcome) == ("corruption_relative_accuracy_of of fog", "not_assessed")
+    assert result.reason == "no picture is right"
 
 
 def good(rule: Rule) -> Metric:

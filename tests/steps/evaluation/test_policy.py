@@ -10,6 +10,7 @@ from materializers.errors import UsageError
 from pipelines.config import load_config
 from steps.evaluation.catalogue import CATALOGUE
 from steps.evaluation.policy import Policy
+from tests.shrunk.delivery import PROJECT
 from tests.steps.evaluation.policies import product_policy
 
 PRODUCT = {
@@ -93,6 +94,8 @@ def test_the_rules_are_the_products() -> None:
         ({"re\ncall": {"metric": "recall", "requirement": "required", "limit": 0.9}}, "not 're\\ncall'"),
         ({"re.call": {"metric": "recall", "requirement": "required", "limit": 0.9}}, "not 're.call'"),
         ({"r" * 101: {"metric": "recall", "requirement": "required", "limit": 0.9}}, "100 at most"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "subject": "bags"}}, "leave the subject out"),
+        ({"recall": {"requirement": "required", "limit": 0.9, "subject": ["bags"]}}, "recall.subject"),
         ({"accuracy": "required"}, "rules.accuracy"),
         ({}, "rules"),
         ({"accuracy": {"requirement": "advisory", "limit": 0.9}}, "no rule of the policy is required"),
@@ -135,6 +138,7 @@ def test_another_rule_is_another_policy() -> None:
         {"requirement": "advisory"},
         {"min_n": 5},
         {"compare": "lower"},
+        {"subject": "bags"},
     ]
     digests = {
         policy(recall={"requirement": "required", "limit": 0.5, **change}).digest for change in changes
@@ -218,3 +222,38 @@ def test_a_required_rule_whose_part_is_off_starts_nothing(off: str, rule: str) -
     said = re.escape(f"policy.rules.{rule} is required and could never be assessed: {setting} is off")
     with pytest.raises(UsageError, match=said):
         load_config(None, (off,))
+
+
+@pytest.mark.parametrize(
+    ("metric", "subject", "said"),
+    [
+        ("recall", "trowsers", "which product.classes does not name; did you mean 'trousers'?"),
+        ("recall", "lamps", "known are: tops, trousers, dresses, footwear, bags"),
+        ("invariance", "mirror", "which evaluate.behaviour.transformations does not name; known are: flip, "),
+        ("corruption_relative_accuracy_of", "snow", "evaluate.robustness.corruptions does not name"),
+        ("fairness_gap", "region", "evaluate.slices.sensitive does not name; known are: none"),
+    ],
+)
+@pytest.mark.parametrize("requirement", ["required", "advisory"])
+def test_a_rule_on_what_nothing_is_measured_of_starts_nothing(
+    metric: str, subject: str, said: str, requirement: str
+) -> None:
+    """A class, a change or a column that is not configured: one line says what there is."""
+    rule = f"{{metric: {metric}, subject: {subject}, requirement: {requirement}, limit: 0.9}}"
+    with pytest.raises(UsageError, match=re.escape(f"policy.rules.ours.subject is {subject!r}")) as told:
+        load_config(PROJECT / "configs" / "demo", (f"policy.rules.ours={rule}",))
+    assert said in str(told.value)
+
+
+def test_a_rule_may_be_on_one_class_alone() -> None:
+    """Or on one change, or one sensitive column, beside the rule on all of them."""
+    assignments = (
+        "evaluate.slices.sensitive=[region]",
+        "policy.rules.trousers={metric: recall, subject: trousers, requirement: required, limit: 0.9}",
+        "policy.rules.mirrored={metric: invariance, subject: flip, requirement: required, limit: 0.99}",
+        "policy.rules.regions={metric: fairness_gap, subject: region, requirement: required, limit: 0.05}",
+    )
+    rules = load_config(PROJECT / "configs" / "demo", assignments).policy.rules
+    named = {name: rule.subject for name, rule in rules.items() if rule.subject is not None}
+    assert named == {"trousers": "trousers", "mirrored": "flip", "regions": "region"}
+    assert rules["recall"].limit == 0.8

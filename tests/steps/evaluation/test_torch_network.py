@@ -11,7 +11,13 @@ from safetensors.torch import load_file, save_file
 from materializers.classifier import WEIGHTS, Classifier
 from serving.model_directory import ModelMetadata, Preprocessing
 from serving.predictor import Predictor
-from steps.evaluation.torch_network import NoTorchNetwork, load_network
+from steps.evaluation.torch_network import (
+    BATCH,
+    NoTorchNetwork,
+    load_network,
+    served_network,
+    untrained_network,
+)
 from steps.training.export import export
 from steps.training.networks.network import build_network
 from tests.steps.training.examples import CLASSES, settings, trained
@@ -33,6 +39,37 @@ def test_it_answers_as_the_served_model(classifier: Classifier) -> None:
     network = load_network(classifier)
     for images in (torch.from_numpy(pixels(9)), torch.from_numpy(pixels(9)).float()):
         np.testing.assert_allclose(network(images).numpy(), served, atol=1e-4, rtol=1e-4)
+
+
+def test_a_network_that_answers_as_the_served_one_speaks_for_it(classifier: Classifier) -> None:
+    """On more pictures than a batch."""
+    images = pixels(BATCH + 6)
+    served = Predictor.load(classifier.serving_directory).scores(images)[0]
+    network = served_network(classifier, images, served)
+    np.testing.assert_allclose(network(torch.from_numpy(images)).numpy(), served, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("change", [0.1, float("nan")])
+@pytest.mark.parametrize("row", [0, BATCH + 5])
+def test_a_network_that_answers_otherwise_does_not_speak_for_it(
+    classifier: Classifier, change: float, row: int
+) -> None:
+    """One logit that is another, wherever it is, and one that is no number."""
+    images = pixels(BATCH + 6)
+    served = Predictor.load(classifier.serving_directory).scores(images)[0]
+    served[row, 1] += change
+    with pytest.raises(NoTorchNetwork, match=r"not the one that is served.* the limit is 0\.001\. .*--train"):
+        served_network(classifier, images, served)
+
+
+def test_an_untrained_network_has_weights_of_its_seed(classifier: Classifier) -> None:
+    """Built as the trained one, and none of its answers."""
+    images = torch.from_numpy(pixels(3))
+    first, again, other = (untrained_network(classifier.record, seed)(images) for seed in (1, 1, 2))
+    assert first.shape == load_network(classifier)(images).shape
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, load_network(classifier)(images))
 
 
 def test_a_gradient_reaches_the_picture_and_no_parameter(classifier: Classifier) -> None:

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from zenml.client import Client
 from zenml.enums import StackComponentType
 
+from materializers import evidence
 from materializers.signatures import ACTOR_KEY
 from steps.registry import audit
 from tests.keys import ACTOR
@@ -33,7 +34,8 @@ def artifacts(zenml_client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def tracker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A real MLflow of this test, which keeps the end of the log."""
+    """A real MLflow of this test, which keeps the end of the log, and versions of models."""
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr(audit, "registry_client", lambda: client)
+    for module in (audit, evidence):
+        monkeypatch.setattr(module, "registry_client", lambda: client)
     return client

@@ -98,8 +98,8 @@ def test_the_models_changed_round_change_the_sign(found: tuple[int, int, int], d
     """Neither model has an advantage by its place."""
     n, lost, won = found
     assert score(n, lost, won, difference) == pytest.approx(-score(n, won, lost, -difference), abs=1e-6)
-    low, high = interval(n, lost, won)
-    assert np.allclose(interval(n, won, lost), (-high, -low), rtol=0, atol=1e-9)
+    low, high = interval(n, lost, won, ALPHA)
+    assert np.allclose(interval(n, won, lost, ALPHA), (-high, -low), rtol=0, atol=1e-9)
 
 
 @given(counts())
@@ -134,14 +134,14 @@ def test_models_that_never_disagree_have_wilsons_interval() -> None:
     """No discordant row of n: z² ÷ (n + z²) either way, and 189 rows are the fewest that exclude 2 points."""
     z2 = norm.isf(ALPHA) ** 2
     for n in (1, 10, 1000):
-        assert np.allclose(interval(n, 0, 0), (-z2 / (n + z2), z2 / (n + z2)), rtol=1e-9)
+        assert np.allclose(interval(n, 0, 0, ALPHA), (-z2 / (n + z2), z2 / (n + z2)), rtol=1e-9)
     assert inferiority_p(188, 0, 0, 0.02) > ALPHA > inferiority_p(189, 0, 0, 0.02)
     assert harm_p(10, 0, 0, 0.0) == 0.5
 
 
 def test_models_that_always_disagree_have_an_interval_to_the_end() -> None:
     """All rows lost: the difference may be -1, and no loss can be excluded."""
-    low, high = interval(10, 10, 0)
+    low, high = interval(10, 10, 0, ALPHA)
     assert low == -1
     assert high == pytest.approx(-0.4449, abs=0.0001)
     assert inferiority_p(10, 10, 0, 0.02) > 0.999
@@ -150,7 +150,7 @@ def test_models_that_always_disagree_have_an_interval_to_the_end() -> None:
 
 def test_without_rows_there_is_no_number() -> None:
     """And impossible counts are refused."""
-    assert np.isnan([*interval(0, 0, 0), inferiority_p(0, 0, 0, 0.02), harm_p(0, 0, 0, 0.0)]).all()
+    assert np.isnan([*interval(0, 0, 0, ALPHA), inferiority_p(0, 0, 0, 0.02), harm_p(0, 0, 0, 0.0)]).all()
     for impossible in ((10, -1, 0), (10, 0, -1), (10, 6, 5)):
         with pytest.raises(ValueError, match="Counts of discordant rows"):
             score(*impossible, 0.0)
@@ -159,9 +159,9 @@ def test_without_rows_there_is_no_number() -> None:
 def test_many_comparisons_at_once_are_those_one_by_one() -> None:
     """Arrays of counts broadcast."""
     n, lost, won = np.array([[300], [2000]]), np.array([5, 40, 0]), np.array([9, 30, 0])
-    low, high = interval(n, lost, won)
+    low, high = interval(n, lost, won, ALPHA)
     assert low.shape == high.shape == (2, 3)
-    one = interval(2000, 40, 30)
+    one = interval(2000, 40, 30, ALPHA)
     assert (low[1, 1], high[1, 1]) == one
     assert inferiority_p(n, lost, won, 0.02)[1, 1] == inferiority_p(2000, 40, 30, 0.02)
 
@@ -190,7 +190,7 @@ def test_models_that_agree_on_every_row_pass_or_do_not() -> None:
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """4,000 test sets of 300 rows: 95 % of the intervals, give or take chance, and each side alone."""
     drawn = np.random.default_rng(0).multinomial(300, [0.05, 0.03, 0.92], size=4000)
-    low, high = interval(300, drawn[:, 0], drawn[:, 1])
+    low, high = interval(300, drawn[:, 0], drawn[:, 1], ALPHA)
     assert np.mean((low <= -0.02) & (high >= -0.02)) >= 0.94
     assert max(np.mean(low > -0.02), np.mean(high < -0.02)) <= 0.035
 

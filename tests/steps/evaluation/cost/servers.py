@@ -17,6 +17,7 @@ def service(
     *,
     status: Callable[[int], int] = lambda number: 200,
     body: bytes = PREDICTION,
+    resident: object = None,
 ) -> Iterator[str]:
     """The URL of a service that answers every picture.
 
@@ -24,12 +25,16 @@ def service(
         before: is done before the n-th request, from 1, is answered.
         status: of the answer to it; 0: the connection is closed without one.
         body: of the answer.
+        resident: what it says that it has in memory; None: it says nothing.
     """
     counting, count = threading.Lock(), 0
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self.answer(json.dumps({"jsonData": {"resident_bytes": resident}}).encode(), 200)
 
         def do_POST(self) -> None:
             nonlocal count
@@ -42,10 +47,13 @@ def service(
             if not code:
                 self.close_connection = True
                 return
+            self.answer(body, code)
+
+        def answer(self, said: bytes, code: int) -> None:
             self.send_response(code)
-            self.send_header("content-length", str(len(body)))
+            self.send_header("content-length", str(len(said)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(said)
 
         def log_message(self, format: str, *values: object) -> None:
             """Say nothing."""

@@ -190,8 +190,8 @@ def _with(examined: Examined, **changes: object) -> Examined:
 
 
 def test_a_release_that_runs_is_measured_by_its_url() -> None:
-    """Latency, errors, the rate it sustains and the cost of it; of its process nothing is known."""
-    with service() as url:
+    """Latency, errors, the rate it sustains and the cost of it, and the memory that it says it has."""
+    with service(resident=300_000_000) as url:
         cost, pictures = measure_service(url, PICTURES, QUICK)
     assert cost.requests >= QUICK.requests
     assert value(cost.request_errors) == 0
@@ -199,10 +199,22 @@ def test_a_release_that_runs_is_measured_by_its_url() -> None:
     assert value(cost.cost_per_1000) > 0
     assert COST in pictures
     missing = {each.metric: each.reason for each in cost.measured() if each.value is None}
-    assert missing.keys() == {"memory_mb", "start_up_s", "model_mb"}
+    assert value(cost.memory_mb) == 300
+    assert missing.keys() == {"start_up_s", "model_mb"}
     assert all("by its URL alone" in (reason or "") for reason in missing.values())
+    assert {each.metric for each in cost.measured() if each.spared} == missing.keys()
     assert cost.noise is not None
     assert cost.noise.others_busy is None
+
+
+@pytest.mark.parametrize("said", [None, "lots", -1, 0])
+def test_memory_that_a_release_does_not_state_is_not_made_up(said: object) -> None:
+    """One from before it did: the rule on it is listed with the reason, and decides nothing."""
+    with service(resident=said) as url:
+        cost, _ = measure_service(url, PICTURES, QUICK)
+    (memory,) = (each for each in cost.measured() if each.metric == "memory_mb")
+    assert (memory.value, memory.spared) == (None, True)
+    assert "by its URL alone" in (memory.reason or "")
 
 
 def test_stalls_show_in_the_percentile_and_forbid_every_rate() -> None:

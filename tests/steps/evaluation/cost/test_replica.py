@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from serving.launching import free_ports
-from steps.evaluation.cost.load import Target, ask
+from steps.evaluation.cost.load import Target, ask, resident_bytes
 from steps.evaluation.cost.replica import (
     DEFAULT_PYTHON,
+    MEGABYTE,
     PROJECT,
     PYTHON_VARIABLE,
     NotServed,
@@ -77,6 +78,8 @@ def test_it_serves_the_model_and_leaves_nothing(model: tuple[Path, str]) -> None
         assert 0.1 < served.start_up_s < 60
         assert len(served.processes) == 2
         assert served.memory_mb() > 50
+        said = resident_bytes(Target.of(served.url))
+        assert said == pytest.approx(served.memory_mb() * MEGABYTE, rel=0.02)
         assert served.cpu_s() > 0
         assert len(left_of(model[0])) == 2
     assert left_of(model[0]) == []

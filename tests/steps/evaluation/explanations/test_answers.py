@@ -1,4 +1,4 @@
-"""Which answers are explained, and by a network that is the served one."""
+"""Which answers are explained."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from steps.evaluation.evaluate import examine
 from steps.evaluation.examined import Examined
-from steps.evaluation.explanations.answers import disagreement, explain_answers, shown_answers
+from steps.evaluation.explanations.answers import explain_answers, shown_answers
 from steps.evaluation.metrics import UNUSABLE
 from steps.evaluation.settings import EvaluateSettings
 from steps.evaluation.torch_network import load_network
@@ -52,24 +51,6 @@ def test_nothing_right_and_nothing_wrong_shows_nothing(model: Examined) -> None:
     assert shown_answers(wrong, np.array([0, 1]), 0).tolist() == []
     right = answering(model, [0, 1], [0, 1], [0.9, 0.8])
     assert shown_answers(right, np.array([0, 1]), 5).tolist() == [0, 1]
-
-
-def test_the_rebuilt_network_answers_as_the_served_one(model: Examined) -> None:
-    """On more pictures than one batch."""
-    pixels = np.concatenate([model.pixels(range(12))] * 6)
-    assert disagreement(model.predictor, load_network(model.classifier), pixels) is None
-
-
-@pytest.mark.parametrize("change", [0.1, float("nan")])
-def test_another_network_cannot_speak_for_the_served_one(model: Examined, change: float) -> None:
-    """One weight that is another is found, and one that is no number."""
-    network = load_network(model.classifier)
-    with torch.no_grad():
-        network.network.head[-1].bias[1] += change  # type: ignore[index]
-    reason = disagreement(model.predictor, network, model.pixels(range(12)))
-    assert reason is not None
-    assert "the limit is 0.001" in reason
-    assert "python run.py --train" in reason
 
 
 def test_some_of_the_answers_keep_what_is_theirs(model: Examined) -> None:

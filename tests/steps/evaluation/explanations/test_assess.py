@@ -25,10 +25,9 @@ from steps.evaluation.explanations.assess import (
     measure_deletion,
     measure_randomization,
 )
-from steps.evaluation.explanations.randomization import random_network
 from steps.evaluation.explanations.settings import ExplanationsSettings
 from steps.evaluation.settings import EvaluateSettings
-from steps.evaluation.torch_network import Logits, load_network
+from steps.evaluation.torch_network import Logits, load_network, untrained_network
 from tests.steps.evaluation.explanations.examples import (
     SHARE,
     Corner,
@@ -38,7 +37,7 @@ from tests.steps.evaluation.explanations.examples import (
 )
 from tests.steps.training.examples import dataset, splits, trained
 
-QUICK = ExplanationsSettings(pictures=12, randomized_pictures=6, steps=8, resamples=200)
+QUICK = ExplanationsSettings(pictures=12, randomized_pictures=6, steps=8)
 LIMIT = 0.10
 """The product's, for the lower bound of the margin."""
 
@@ -169,7 +168,7 @@ def test_explanations_of_a_network_that_learnt_nothing_are_no_better_than_random
         explained = explain_answers(network, everything, pixels, model.predicted, steps=8)
         return measure_deletion(model, explained, QUICK).margin.value or 0
 
-    assert margin(random_network(model.classifier.record, 0)) < 0.02
+    assert margin(untrained_network(model.classifier.record, 0)) < 0.02
     assert margin(load_network(model.classifier)) > 0.1
 
 

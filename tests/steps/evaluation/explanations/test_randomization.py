@@ -7,8 +7,8 @@ from scipy.stats import spearmanr
 
 from materializers.classifier import Classifier
 from steps.evaluation.explanations.attributions import blurred, integrated_gradients
-from steps.evaluation.explanations.randomization import random_network, similarities
-from steps.evaluation.torch_network import Logits, load_network
+from steps.evaluation.explanations.randomization import similarities
+from steps.evaluation.torch_network import Logits, load_network, untrained_network
 from tests.steps.training.examples import trained
 
 
@@ -41,10 +41,10 @@ def test_a_map_without_an_order_is_left_out() -> None:
     assert similarities(ours, theirs).tolist() == pytest.approx([1, 1])
 
 
-def test_the_same_seed_gives_the_same_random_network(classifier: Classifier) -> None:
+def test_the_same_seed_gives_the_same_untrained_network(classifier: Classifier) -> None:
     """Another one gives another, and torch's random state stays as it is."""
     before = torch.get_rng_state()
-    first, again, other = (weights(random_network(classifier.record, seed)) for seed in (4, 4, 5))
+    first, again, other = (weights(untrained_network(classifier.record, seed)) for seed in (4, 4, 5))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["network.backbone.0.weight"], other["network.backbone.0.weight"])
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_random_network(classifier: Classifier) -> 
 
 def test_nothing_that_was_learnt_is_left(classifier: Classifier) -> None:
     """No tensor that training changes is the trained one's; the normalisation of pictures is."""
-    learnt, random = weights(load_network(classifier)), weights(random_network(classifier.record, 0))
+    learnt, random = weights(load_network(classifier)), weights(untrained_network(classifier.record, 0))
     same = {name for name in learnt if torch.equal(learnt[name], random[name])}
     assert same == {"network.mean", "network.deviation"}
 
@@ -63,6 +63,6 @@ def test_random_weights_give_other_explanations(classifier: Classifier) -> None:
     missing, answered = blurred(pixels), np.zeros(8, dtype=np.int64)
     network = load_network(classifier)
     ours = integrated_gradients(network, pixels, missing, answered, steps=8)
-    theirs = integrated_gradients(random_network(classifier.record, 0), pixels, missing, answered, steps=8)
+    theirs = integrated_gradients(untrained_network(classifier.record, 0), pixels, missing, answered, steps=8)
     assert np.abs(similarities(ours, theirs)).mean() < 0.3
     assert similarities(ours, integrated_gradients(network, pixels, missing, answered, steps=16)).min() > 0.9

@@ -18,7 +18,7 @@ from materializers.classifier import WEIGHTS, Classifier
 from serving.model_directory import read_metadata
 from serving.predictor import Predictor
 from steps.evaluation.examined import Examined
-from steps.evaluation.robustness.attacked import NO_GRADIENT, assess_attacks, torch_answers
+from steps.evaluation.robustness.attacked import NO_GRADIENT, assess_attacks
 from steps.evaluation.robustness.settings import RobustnessSettings
 from steps.evaluation.torch_network import load_network
 from steps.training.export import export
@@ -114,7 +114,7 @@ def test_other_weights_than_the_served_ones_are_not_attacked(examined: Examined,
     assert accuracy.value == 1.0
     assert attacks == ()
     assert reason is not None
-    assert "of 12 clean pictures as the served one does; an attack needs 99%" in reason
+    assert "is not the one that is served" in reason
 
 
 def test_a_network_without_a_gradient_is_not_attacked(
@@ -127,10 +127,3 @@ def test_a_network_without_a_gradient_is_not_attacked(
     export(constant, read_metadata(examined.classifier.serving_directory), tmp_path)
     found = assess_attacks(examining(Classifier(tmp_path, examined.classifier.record)), STRONG)
     assert found[1:] == ((), NO_GRADIENT)
-
-
-def test_torch_answers_as_the_served_model(examined: Examined) -> None:
-    """For more pictures than a batch."""
-    images = np.random.default_rng(0).integers(0, 256, (70, 16, 16, 3), dtype=np.uint8)
-    served = examined.predictor.scores(images)[0].argmax(axis=1)
-    assert np.array_equal(torch_answers(load_network(examined.classifier), images), served)

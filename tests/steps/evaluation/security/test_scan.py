@@ -14,8 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from materializers.evaluation.security import UnexpectedFile
 from serving.model_directory import ModelMetadata, Preprocessing, write_metadata
-from steps.evaluation.security.scan import hidden_content, scan_directory
+from steps.evaluation.security.scan import STANDARD_DOMAINS, hidden_content, scan_directory
 from tests.steps.training.examples import trained
 
 PICKLE = pickle.dumps({"weights": [1, 2, 3]})
@@ -43,9 +44,16 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
+def scanned(
+    folder: Path, domains: tuple[str, ...] = STANDARD_DOMAINS, largest_mb: int = 2048
+) -> tuple[UnexpectedFile, ...]:
+    """What the scan finds by the shipped settings, or others."""
+    return scan_directory(folder, domains=domains, largest_mb=largest_mb)
+
+
 def found(folder: Path) -> list[tuple[str, str]]:
     """What the scan says, as file and reason."""
-    return [(each.file, each.reason) for each in scan_directory(folder)]
+    return [(each.file, each.reason) for each in scanned(folder)]
 
 
 def archive(kind: str) -> bytes:
@@ -62,7 +70,7 @@ def archive(kind: str) -> bytes:
 
 def test_a_model_that_training_exported_is_clean(tmp_path: Path) -> None:
     """The files that are really served, weights and all."""
-    assert scan_directory(trained(tmp_path).serving_directory) == ()
+    assert scanned(trained(tmp_path).serving_directory) == ()
 
 
 def test_a_model_directory_is_two_files(model: Path) -> None:
@@ -232,14 +240,14 @@ def test_a_domain_can_be_allowed(model: Path) -> None:
     proto = network()
     custom_operator(proto)
     (model / "model.onnx").write_bytes(proto.SerializeToString())
-    assert scan_directory(model, domains=("", "com.example")) == ()
+    assert scanned(model, domains=("", "com.example")) == ()
 
 
 def test_a_model_that_is_too_large_is_not_read(model: Path) -> None:
     """Its size and the limit are said."""
     with (model / "model.onnx").open("r+b") as file:
         file.truncate(2 * 2**20)
-    (one,) = scan_directory(model, largest_mb=1)
+    (one,) = scanned(model, largest_mb=1)
     assert one.reason == "it has 2,097,152 bytes, at most 1,048,576 may be"
 
 

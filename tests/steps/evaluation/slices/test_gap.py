@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from steps.evaluation.slices.gap import gap_metric, nearest_shares, p_value, share_metrics, variances
+from steps.evaluation.slices.gap import gap_metric, nearest_shares, p_value, variances
 
 LIMIT = 0.10
 
@@ -18,17 +17,6 @@ def significant(accuracies: list[float], sizes: int | list[int], limit: float, s
     of_each = np.broadcast_to(sizes, len(accuracies))
     drawn = np.random.default_rng(0).binomial(of_each, accuracies, size=(simulations, len(accuracies)))
     return float(np.mean([p_value(right, of_each, limit, resamples=500, seed=0) <= 0.025 for right in drawn]))
-
-
-@pytest.mark.parametrize(("right", "n"), [(0, 50), (37, 40), (50, 50), (240, 240), (80, 80)])
-def test_the_interval_of_a_share_is_wilsons(right: int, n: int) -> None:
-    """Also of none and of all, where rounding must not put the share outside."""
-    (metric,) = share_metrics(np.array([right]), np.array([n]))
-    expected = binomtest(right, n).proportion_ci(method="wilson")
-    assert (metric.value, metric.n) == (right / n, n)
-    assert (metric.low or 0) <= right / n <= (metric.high or 0)
-    assert metric.low == pytest.approx(expected.low, abs=1e-9)
-    assert metric.high == pytest.approx(expected.high, abs=1e-9)
 
 
 @pytest.mark.parametrize(("right", "sizes"), [((425, 325), (500, 500)), ((90, 150), (100, 200))])

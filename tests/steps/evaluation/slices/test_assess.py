@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from materializers.classifier import Classifier
+from steps.evaluation.slices.assess import assess_slices
 from steps.evaluation.slices.settings import SlicesSettings
-from steps.evaluation.slices.slices import assess_slices
 from tests.steps.evaluation.slices.examples import examined
 
 PLACES = np.arange(240)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
+
+from materializers.picture_sheet import encode_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from materializers.evaluation.comparison import Comparison, PairedRows
 
-DPI = 90
 MOST_CLASSES = 30
 """Those with the largest losses; more cannot be read."""
 POINTS = 100
@@ -42,9 +42,7 @@ def forest_picture(comparison: Comparison) -> bytes:
         xlabel="points better (right) or worse (left); |: the loss that is tolerated",
         title=f"Challenger beside the {comparison.against}, same rows",
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return encode_chart(figure)
 
 
 def _lines(comparison: Comparison) -> list[tuple[str, PairedRows, float, str]]:

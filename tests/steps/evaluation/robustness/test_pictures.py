@@ -18,7 +18,7 @@ from materializers.picture_sheet import erase_from_sheet, may_show, places_of
 from serving.model_directory import ModelMetadata, Preprocessing
 from serving.predictor import Predictor
 from steps.evaluation.examined import Examined
-from steps.evaluation.robustness.robustness_pictures import HEAD, NAMES, corruption_sheet, severity_curves
+from steps.evaluation.robustness.pictures import HEAD, NAMES, corruption_sheet, severity_curves
 from steps.evaluation.robustness.settings import RobustnessSettings
 from steps.training.export import export
 from steps.training.networks.network import build_network

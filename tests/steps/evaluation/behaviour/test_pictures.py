@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from materializers.picture_sheet import erase_from_sheet, places_of
-from steps.evaluation.behaviour.broken_sheet import SIDE, Broken, broken_sheet, choose
+from steps.evaluation.behaviour.pictures import Broken, broken_sheet, choose
 from steps.evaluation.behaviour.settings import BehaviourSettings
+from steps.evaluation.captioned_sheet import CELL, GAP, SIDE
 from steps.evaluation.examined import Examined
 from tests.serving.pictures import encode
 from tests.steps.evaluation.simple_networks import Halves, both_halves, examined
@@ -40,11 +41,12 @@ def test_a_sheet_shows_both_pictures_and_can_be_erased_from(model: Examined) -> 
     """The picture as it was stands beside its mirror image, and both are white once it is forgotten."""
     png = broken_sheet(model, np.array([2, 5]), [Broken("flip", 1, 0, 1)], SETTINGS)
     image_id = model.image_ids[5]
-    assert places_of(png) == {image_id: [(0, 0, 76, 76), (80, 0, 156, 76)]}
+    with Image.open(io.BytesIO(png)) as sheet:
+        assert places_of(png) == {image_id: [(0, 0, 2 * CELL, sheet.height)]}
 
     def pair(data: bytes) -> tuple[np.ndarray, np.ndarray]:
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("L"), dtype=np.int64)
-        return pixels[:SIDE, :SIDE], pixels[:SIDE, 80 : 80 + SIDE]
+        return pixels[:SIDE, :SIDE], pixels[:SIDE, SIDE + GAP : 2 * SIDE + GAP]
 
     before, after = pair(png)
     assert np.abs(before[:, ::-1] - after).mean() < 3
@@ -65,7 +67,7 @@ def test_a_full_sheet_is_small_whatever_it_shows(tmp_path: Path) -> None:
     """Twelve pictures of noise, which no format compresses, stay below 120 kB."""
     generator = np.random.default_rng(0)
     noise = [
-        (encode(Image.fromarray(generator.integers(0, 256, (76, 76, 3), dtype=np.uint8))), "left")
+        (encode(Image.fromarray(generator.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))), "left")
         for _ in range(12)
     ]
     model = examined(tmp_path, Halves(), noise)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from materializers.evaluation.slices import SlicedColumn, Slices
-from steps.evaluation.slices.gap import gap_metric, share_metrics
+from steps.evaluation.intervals import wilson
+from steps.evaluation.slices.gap import gap_metric
 from steps.evaluation.slices.groups import Groups, NotGrouped, groups_of, own_columns
 from steps.evaluation.slices.pictures import slices_picture
 from steps.evaluation.slices.settings import SlicesSettings
@@ -69,7 +70,10 @@ def slice_column(right: NDArray[np.bool_], groups: Groups, settings: SlicesSetti
     """
     counts, sizes = groups.count(right), groups.sizes
     return SlicedColumn(
-        groups=dict(zip(groups.names, share_metrics(counts, sizes), strict=True)),
+        groups={
+            name: wilson(int(count), int(size))
+            for name, count, size in zip(groups.names, counts, sizes, strict=True)
+        },
         too_few=groups.too_few,
         worst=groups.names[int(np.argmin(counts / sizes))],
         gap=gap_metric(counts, sizes, resamples=settings.bootstrap_resamples, seed=settings.seed),

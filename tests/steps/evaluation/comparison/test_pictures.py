@@ -10,7 +10,7 @@ from PIL import Image
 
 from materializers.evaluation.comparison import Comparison
 from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
-from steps.evaluation.comparison.forest_picture import FINE, HARM, NOT_JUDGED, forest_picture
+from steps.evaluation.comparison.pictures import FINE, HARM, NOT_JUDGED, forest_picture
 from steps.evaluation.comparison.settings import ComparisonSettings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,13 @@ from PIL import Image, ImageDraw
 
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.robustness import Corrupted
-from materializers.picture_sheet import Box, encode_sheet
+from materializers.picture_sheet import Box, encode_chart, encode_sheet
 from steps.evaluation.robustness.corruptions import corrupt, picture_seed
 
 if TYPE_CHECKING:
     from steps.evaluation.examined import Examined
     from steps.evaluation.robustness.settings import RobustnessSettings
 
-DPI = 90
 CELL, SIDE, NAMES, HEAD = 66, 64, 72, 16
 """Pixels: the side of a cell and of the thumbnail in it, the width of the names, the height of the head."""
 COLOURS = 64
@@ -77,9 +75,7 @@ def severity_curves(corruptions: Sequence[Corrupted], mean: Metric) -> bytes:
     axes.set(xlabel="severity", ylabel="accuracy, of that on clean pictures", ylim=(0, None))
     axes.set_xticks([at.severity for at in corruptions[0].severities])
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return encode_chart(figure)
 
 
 def _thumbnail(picture: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from materializers.evaluation.cost import Cost, Probe
-from steps.evaluation.cost.cost_picture import cost_picture
+from steps.evaluation.cost.pictures import cost_picture
 
 HELD = Probe(rate_per_s=90.0, n=400, p50_ms=3.0, p99_ms=40.0, held=True)
 SLOW = Probe(rate_per_s=95.0, n=30, p50_ms=300.0, p99_ms=900.0, held=False, reason="too slow")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from materializers.picture_sheet import Box, encode_sheet
 from steps.evaluation.behaviour.asking import ENCODED, Probabilities, anew, changed, labels_of
 from steps.evaluation.behaviour.comparing import drop, kept
 from steps.evaluation.metrics import UNUSABLE
@@ -18,14 +17,8 @@ if TYPE_CHECKING:
     from steps.evaluation.behaviour.settings import BehaviourSettings
     from steps.evaluation.examined import Examined
 
-EXAMPLES, COLUMNS = 12, 3
-SIDE, GAP, CAPTION = 76, 4, 30
-"""Pixels: of a picture, between two of them, and of the two lines below."""
-CELL = (2 * SIDE + 5 * GAP, SIDE + CAPTION)
-COLOURS = 64
-"""Of the palette. With it the sheet stays below 120 kB whatever it shows."""
-LONGEST = 24
-"""Characters of a line."""
+EXAMPLES = 12
+"""On a sheet at most."""
 
 
 class Broken(NamedTuple):
@@ -68,22 +61,17 @@ def broken_sheet(
     Returns:
         A PNG that says which pictures it shows, and where.
     """
-    lines = -(-len(broken) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * CELL[0], lines * CELL[1]), "white")
-    draw = ImageDraw.Draw(sheet)
-    places: dict[str, list[Box]] = {}
-    for number, each in enumerate(broken):
-        left, top = number % COLUMNS * CELL[0], number // COLUMNS * CELL[1]
+    from steps.evaluation.captioned_sheet import Tile, captioned_sheet
+
+    tiles = []
+    for each in broken:
         position = positions[each.row : each.row + 1]
-        for column, pixels in enumerate(_pair(examined, position, each.transformation, settings)):
-            start = left + column * (SIDE + GAP)
-            sheet.paste(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX), (start, top))
-            box = (start, top, start + SIDE, top + SIDE)
-            places.setdefault(examined.image_ids[int(position[0])], []).append(box)
+        before, after = _pair(examined, position, each.transformation, settings)
         names = [_name(examined.classes, answer) for answer in (each.before, each.after)]
-        draw.text((left, top + SIDE + 2), f"{each.transformation}: {names[0]}"[:LONGEST], fill="black")
-        draw.text((left, top + SIDE + 15), f"became {names[1]}"[:LONGEST], fill="black")
-    return encode_sheet(sheet.quantize(COLOURS, dither=Image.Dither.NONE), places)
+        lines = (f"{each.transformation}: {names[0]}", f"became {names[1]}")
+        shows = (examined.image_ids[int(position[0])],)
+        tiles.append(Tile(Image.fromarray(before), lines, shows, beside=Image.fromarray(after)))
+    return captioned_sheet(tiles)
 
 
 def _pair(

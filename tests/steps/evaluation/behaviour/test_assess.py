@@ -8,7 +8,7 @@ import pytest
 
 from materializers.evaluation.behaviour import Behaviour
 from materializers.evaluation.metric import Measured
-from steps.evaluation.behaviour.behaviour import SHEET, assess_behaviour
+from steps.evaluation.behaviour.assess import SHEET, assess_behaviour
 from steps.evaluation.behaviour.settings import BehaviourSettings
 from steps.evaluation.examined import Examined
 from tests.steps.evaluation.simple_networks import AlwaysLeft, Halves, both_halves, examined

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from materializers.evaluation.cost import Cost
+from materializers.picture_sheet import encode_chart
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-DPI = 90
 
 
 def cost_picture(latencies_ms: NDArray[np.float64], cost: Cost) -> bytes:
@@ -49,6 +47,4 @@ def cost_picture(latencies_ms: NDArray[np.float64], cost: Cost) -> bytes:
     right.yaxis.set_major_formatter("{x:g}")
     right.yaxis.set_minor_formatter(NullFormatter())  # a narrow range has labels at every one of them
     right.legend(fontsize="small")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return encode_chart(figure)

@@ -14,12 +14,12 @@ from materializers.evaluation.behaviour import (
 )
 from steps.evaluation.behaviour.answered_classes import evenness, expected_classes, predicted_share
 from steps.evaluation.behaviour.asking import COVER, ask_changed
-from steps.evaluation.behaviour.broken_sheet import broken_sheet, choose
 from steps.evaluation.behaviour.comparing import drop, invariance, less_sure
 from steps.evaluation.behaviour.constancy import TOLERANCE, ask_again
+from steps.evaluation.behaviour.pictures import broken_sheet, choose
 from steps.evaluation.behaviour.settings import BehaviourSettings
-from steps.evaluation.estimates import mean_of, share_of
 from steps.evaluation.examined import Examined
+from steps.evaluation.intervals import mean_of, share_of
 
 SHEET = "broken_invariances"
 

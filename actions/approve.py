@@ -16,7 +16,9 @@ from pipelines.config import Config
 from steps.deployment.candidate import approval_artifact, gather_arm, present_model
 from steps.deployment.deployer import active_deployer
 from steps.registry.approvers import require_approver, require_other_than_trainer
+from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card
+from steps.registry.presupposed import require_same_presupposed
 
 Decision = Literal["approved", "rejected"]
 
@@ -34,10 +36,13 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     entry, actor = read_version(name, version), Client().active_user.name
     if decision == "approved":
         arm = gather_arm(entry, policy_digest=config.policy.digest)
+        trusted = active_deployer().trusted_keys()
         require_approver(config.approval, actor)
         require_other_than_trainer(config.approval, actor, entry)
         with present_model(arm.model_uri) as model:
-            verify_evidence(arm, model_name=name, model=model, trusted=active_deployer().trusted_keys())
+            verify_evidence(arm, model_name=name, model=model, trusted=trusted)
+        judged = require_gated(name, arm, trusted)
+        require_same_presupposed(judged, config.presupposed, version=version, environment="production")
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,

@@ -52,25 +52,38 @@ class Account:
 
 
 class Visible(logging.Formatter):
-    """Writes what is logged so that a terminal shows all of it and obeys none of it."""
+    """Writes what is logged so that a terminal shows all of it and obeys none of it, each command in full."""
+
+    def __init__(self, request: Request) -> None:
+        """Take the call whose ``--config``, ``--set`` and ``--stack`` the commands need."""
+        super().__init__("%(message)s")
+        self._request = request
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, escaped as everything that is printed."""
-        return visible(super().format(record))
+        return visible(_in_full(super().format(record), self._request))
 
 
 def execute(request: Request) -> int:
     """Do what is asked, print it for a person or as one JSON object, and return the exit code."""
-    _prepare_environment()
+    _prepare_environment(request)
     _prepare_streams()
     account = Account(act=next(iter(request.wanted), "run"))
     # Whatever a library prints goes to standard error, so that standard output is the results alone.
     with contextlib.redirect_stdout(sys.stderr):
         exit_code = _answer(request, account)
     if request.as_json:
-        entries = [result.model_dump(mode="json") for result in account.results]
+        entries = [_entry(result, request) for result in account.results]
         exit_code = _print_json({"results": entries}, exit_code)
     return exit_code
+
+
+def _entry(result: Any, request: Request) -> dict[str, Any]:
+    """A result's entry in ``results``, the commands in its reasons as the caller would have to type them."""
+    entry: dict[str, Any] = result.model_dump(mode="json")
+    if "reasons" in entry:
+        entry["reasons"] = [_in_full(reason, request) for reason in entry["reasons"]]
+    return entry
 
 
 def _print_json(answer: dict[str, Any], exit_code: int) -> int:
@@ -91,7 +104,7 @@ def _tell(text: str) -> None:
     sys.stderr.write(f"{visible(text)}\n")
 
 
-def _prepare_environment() -> None:
+def _prepare_environment(request: Request) -> None:
     """Set what must be set before ZenML is imported."""
     # `uv` lies beside this Python; with it on PATH ZenML lists packages in 0.1 s instead of 3.5 s.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -108,7 +121,7 @@ def _prepare_environment() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Visible("%(message)s"))
+    handler.setFormatter(Visible(request))
     log = logging.getLogger("shutterline")
     # It would print a traceback for each call that a database does not take; what is raised is one line here.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -165,10 +178,7 @@ def _attempt(request: Request, account: Account) -> int:
 
 
 def _explain(message: str, request: Request, account: Account, exit_code: int) -> None:
-    from actions.result import in_full
-
-    message = in_full(message, _command(request))
-    _tell(message)
+    _tell(_in_full(message, request))
     if account.begun:
         _say_left_out(request.wanted, account.act)
     account.results.append(_fault(account.act, message, exit_code))
@@ -193,11 +203,15 @@ def _carry_out(request: Request, account: Account) -> int:
 
     config = load_config(request.config, request.assignments)
     prepare(request.stack)
-    finished = _put_in_order(config, always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted))
+    finished = _put_in_order(
+        config,
+        always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted),
+        say=lambda text: _tell(_in_full(text, request)),
+    )
     for name in request.wanted:
         account.act, account.begun = name, True
-        kept = "schedule" if request.schedule is not None and name in PIPELINES else name
-        require_signer(kept)
+        if name != "collect" or request.apply:  # which only looks
+            require_signer("schedule" if request.schedule is not None and name in PIPELINES else name)
         with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
         account.results.append(result)
@@ -205,7 +219,7 @@ def _carry_out(request: Request, account: Account) -> int:
         if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:
-            _say_beside(result)
+            _say_beside(result, request)
         else:
             _show(result, request)
         if result.exit_code:
@@ -218,7 +232,7 @@ def _carry_out(request: Request, account: Account) -> int:
     return 0
 
 
-def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
+def _put_in_order(config: Config, *, always_allowed: bool, say: Callable[[str], None]) -> list[Release]:
     """Close dead runs and tell of them, record pending releases and return those; stop at a difference.
 
     Acts that are always allowed are told of every fault here and stopped by none.
@@ -237,11 +251,11 @@ def _put_in_order(config: Config, *, always_allowed: bool) -> list[Release]:
 
     try:
         for name in close_dead_runs():
-            _tell(f"Run {name} was closed: nobody carries it any more.")
+            say(f"Run {name} was closed: nobody carries it any more.")
     except ShutterlineError as error:
-        _tell(str(error))
+        say(str(error))
     notify_failed_runs(config.product.model)
-    finished = finish_pending(keep_going=always_allowed, say=_tell)
+    finished = finish_pending(keep_going=always_allowed, say=say)
     found = [] if always_allowed else differences(config.product.model)
     if found:
         raise Refused(" ".join(found))
@@ -340,10 +354,10 @@ def _say_left_out(wanted: list[str], ended: str) -> None:
         _tell(f"Not done, because of this: {', '.join(f'--{name}' for name in left)}")
 
 
-def _say_beside(result: Any) -> None:
+def _say_beside(result: Any, request: Request) -> None:
     """Say on standard error what the JSON of a result has no field for."""
     for note in getattr(result, "differences", ()):
-        _tell(note)
+        _tell(_in_full(note, request))
 
 
 def _show(result: Any, request: Request) -> None:
@@ -356,6 +370,12 @@ def _show_next(results: list[Any], config: Config, request: Request) -> None:
     from actions.show import show_next
 
     show_next(results, config=config, command=_command(request))
+
+
+def _in_full(text: str, request: Request) -> str:
+    from actions.result import in_full
+
+    return in_full(text, _command(request))
 
 
 def _command(request: Request) -> str:

@@ -21,6 +21,7 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "stop": ("stop", ("stopped", "services")),
     "forget": ("forget", ("outcome",)),
     "readmit": ("readmit", ("source_digest", "parent", "data")),
+    "collect": ("collect", ("bytes_removed",)),
     "schedule": ("schedule", ("name", "pipeline", "cron")),
     "pause": ("pause", ("name", "paused")),
     "unschedule": ("unschedule", ("name",)),
@@ -65,6 +66,8 @@ def log_act(result: object, *, model: str, by: str, reason: str) -> None:
     """
     if not isinstance(result, ActionResult) or result.action not in LOGGED:
         return
+    if result.action == "collect" and not result.details["bytes_removed"]:
+        return  # it only looked, or found nothing
     from steps.registry.audit import acting_signer, record
 
     act, keys = LOGGED[result.action]

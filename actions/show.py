@@ -98,7 +98,7 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         _show_rules(result.full_verdict, console)
         for rule in result.full_verdict.rules:
             if rule.outcome == "passed" and rule.reason:
-                console.print(f"{rule.name}: {rule.reason}")
+                console.print(f"{rule.name}: {in_full(rule.reason, command)}")
     line = Text(f"{result.pipeline}: {result.status}")
     if result.version is not None:
         line.append(f", version {result.version}")

@@ -39,6 +39,7 @@ Act = Literal[
     "stop",
     "forget",
     "readmit",
+    "collect",
     "brake",
     "schedule",
     "pause",

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 GROUPS: dict[str, tuple[str, ...]] = {
     "data and training": ("data_validation", "learning"),
     "accuracy": ("accuracy", "top_k_accuracy", "precision", "recall", "f1_", "roc_auc"),
-    "comparison": ("accuracy_difference_to_", "class_harm", "golden_harm", "new_rows_harm"),
+    "comparison": (
+        "accuracy_difference_to_",
+        "dropped_classes",
+        "class_harm",
+        "golden_harm",
+        "new_rows_harm",
+    ),
     "fairness": (
         "worst_group_accuracy",
         "accuracy_gap",

@@ -21,7 +21,8 @@ from materializers.errors import UsageError
 from materializers.redaction import redact
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
-from steps.data.ingest import ClassChanges, IngestSettings
+from steps.data.class_changes import ClassChanges
+from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
 from steps.evaluation.cost.settings import OF_THE_POLICY
@@ -30,6 +31,7 @@ from steps.evaluation.settings import EvaluateSettings
 from steps.inference.predict import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.registry.approvers import ApprovalSettings
+from steps.registry.presupposed import Presupposed
 from steps.training.calibration.calibration import CalibrateSettings
 from steps.training.settings import DECIDES_NOTHING, TrainSettings
 from steps.training.tuning.search import CHOICES, RANGE, CrossValidationSettings, TuneSettings
@@ -138,8 +140,8 @@ class Config(Record):
         return json_digest({"classes": list(self.product.classes), **sections})
 
     @property
-    def compliance_digest(self) -> str:
-        """The digest of what decides beside the policy: who approves, what is accepted, what it serves."""
+    def presupposed(self) -> Presupposed:
+        """What a verdict takes for granted beside the policy."""
         evaluate = self.evaluate
         serving = {
             "offered_total_per_s",
@@ -148,15 +150,21 @@ class Config(Record):
             "price_per_hour",
             "p99_limit_ms",
         }
-        return json_digest(
-            {
-                "approval": self.approval.model_dump(mode="json"),
-                "accepted": [each.model_dump(mode="json") for each in evaluate.security.accepted],
-                "sensitive": list(evaluate.slices.sensitive),
-                "easy_list": list(evaluate.behaviour.easy_list),
-                "serving": evaluate.cost.model_dump(mode="json", include=serving),
-            }
+        declared = {
+            "accepted": [each.model_dump(mode="json") for each in evaluate.security.accepted],
+            "sensitive": list(evaluate.slices.sensitive),
+            "easy_list": list(evaluate.behaviour.easy_list),
+        }
+        return Presupposed(
+            declared=json_digest(declared),
+            serving=json_digest(evaluate.cost.model_dump(mode="json", include=serving)),
         )
+
+    @property
+    def compliance_digest(self) -> str:
+        """The digest of what decides beside the policy: who approves, what is accepted, what it serves."""
+        approval = self.approval.model_dump(mode="json")
+        return json_digest({"approval": approval, **self.presupposed.model_dump()})
 
     @property
     def change(self) -> Change:

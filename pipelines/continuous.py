@@ -37,5 +37,6 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
         decision,
         model_name=model_name,
         policy=config.policy,
+        presupposed=config.presupposed,
         cost=config.evaluate.cost,
     )

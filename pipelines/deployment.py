@@ -12,6 +12,7 @@ from steps.deployment.release import release
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
+from steps.registry.presupposed import Presupposed
 
 
 @pipeline(name="deployment")
@@ -20,6 +21,7 @@ def deployment(
     environment: Environment,
     mode: Mode,
     policy: Policy,
+    presupposed: Presupposed,
     cost: CostSettings,
     approval: ApprovalSettings,
     version: int | None,
@@ -30,6 +32,7 @@ def deployment(
         environment=environment,
         mode=mode,
         policy_digest=policy.digest,
+        presupposed=presupposed,
         approval=approval,
         version=version,
     )

@@ -255,6 +255,7 @@ def deploy(config: Config, *, environment: Any, version: int | None, how: How = 
         "environment": environment,
         "mode": config.deployment.mode,
         "policy": config.policy,
+        "presupposed": config.presupposed,
         "cost": config.evaluate.cost,
         "approval": config.approval,
         "version": version,

@@ -59,6 +59,7 @@ def receive(config: Config, inputs: TrainingInputs, *, join_parent: bool) -> tup
         previous_dataset,
         classes=list(product.classes),
         renamed=product.class_changes.renamed,
+        sensitive=list(config.evaluate.slices.sensitive),
         settings=checks,
         code=inputs.code,
     )
@@ -80,7 +81,9 @@ def learn(
         The version, and the verdict that this run reached on it.
     """
     product, code = config.product, inputs.code
-    splits, _ = split(dataset, previous_splits, settings=config.split, code=code)
+    splits, _ = split(
+        dataset, previous_splits, settings=config.split, min_tested=config.policy.min_tested, code=code
+    )
     shared: dict[str, Any] = {
         "classes": list(product.classes),
         "settings": config.train,
@@ -101,6 +104,7 @@ def learn(
         settings=config.evaluate,
         comparison=config.policy.comparison,
         anchor=config.policy.anchor,
+        class_changes=product.class_changes,
         model_name=product.model,
     )
     verdict, _ = gate(
@@ -116,6 +120,7 @@ def learn(
         source_name=product.source.name,
         purpose=product.purpose,
         compliance=config.compliance_digest,
+        presupposed=config.presupposed,
         approval=config.approval,
         origin=origin,
     )

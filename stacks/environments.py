@@ -43,6 +43,7 @@ if ".".join(map(str, sys.version_info[:2])) != PYTHON:
 
 ROOT = Path(__file__).resolve().parents[1]
 DISK_BYTES = 10 * 10**9  # 6.4 GB installed, and what is downloaded on the way
+USUAL_TIME = "one to three minutes where a package index is near by, a line after each part."
 PROBE_SECONDS = 10
 DEFAULT_INDEX = "https://pypi.org/simple"
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
@@ -237,6 +238,7 @@ def install(root: Path, environment: Environment, *, backend: str, uv: str, held
     options = ["--compile-bytecode", "--python", f"{environment.path}/bin/python"]
     if not sys.stderr.isatty():
         options.append("--quiet")
+    say(f"  {environment.path}: fetching and compiling what {environment.lock} names …")
     with phase(f"{environment.path} holds {environment.lock}"):
         run([uv, "pip", *what, *options], root=root, held=held)
 
@@ -256,7 +258,7 @@ def set_up(root: Path) -> None:
         check_disk(root)
         check_index(package_index())
         start = time.monotonic()
-        say(f"Setting up {' and '.join(environment.path for environment in stale)}:")
+        say(f"Setting up {' and '.join(environment.path for environment in stale)}: {USUAL_TIME}")
         for environment, wanted in stale.items():
             prepare(root / environment.path, wanted)
         uv = find_uv(root) or install_uv(root, held=held)

@@ -121,3 +121,32 @@ def test_the_approval_settings_are_named() -> None:
     """Each key of configs/approval.yaml."""
     settings = yaml.safe_load((PROJECT / "configs" / "approval.yaml").read_text())["approval"]
     assert all(f"`approval.{key}`" in section("Who may do what") for key in settings)
+
+
+def test_the_settings_that_ask_for_an_approval_are_those_of_the_page() -> None:
+    """Each of them changes what a person approves before it is trained."""
+    table = rows_of(section("A change of kind is approved before it is trained"))
+    named = [name for _, cell in table for name in _settings(cell)]
+    values = {
+        "approval.approvers": "[ada]",
+        "approval.four_eyes": "true",
+        "evaluate.security.accepted": "[{id: X, package: pillow, reason: never called, expires: 2099-01-01}]",
+        "evaluate.slices.sensitive": "[shop]",
+        "evaluate.behaviour.easy_list": "[aa]",
+        "evaluate.cost.offered_total_per_s": "50",
+        "evaluate.cost.maximum_replicas": "9",
+        "evaluate.cost.minimum_replicas": "1",
+        "evaluate.cost.price_per_hour": "0.2",
+        "evaluate.cost.p99_limit_ms": "400",
+    }
+    assert named == list(values)
+    for name, value in values.items():
+        changed = load_config(None, (f"{name}={value}",)).change
+        assert changed.compliance != load_config(None, ()).change.compliance, name
+
+
+def _settings(cell: str) -> list[str]:
+    """The settings that a cell names, those after a colon below the one before it."""
+    above, colon, below = cell.partition(": ")
+    names = re.findall(r"`([\w.]+)`", below if colon else cell)
+    return [f"{above.strip('`')}.{name}" for name in names] if colon else names

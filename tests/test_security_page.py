@@ -102,6 +102,25 @@ def test_keys_are_exchanged_and_what_was_signed_holds(reader: Reader) -> None:
     assert public_keys(trusted.gate) == (new.public_pem, *public_keys(old))
 
 
+@pytest.mark.parametrize("configured", [True, False])
+def test_whoever_set_no_folder_exchanges_the_keys_that_are_in_use(tmp_path: Path, configured: bool) -> None:
+    """The first line names the folder in which the stack file looks, wherever ZENML keeps its own."""
+    (line,) = (command for command in commands_of(PAGE) if command.startswith("export SHUTTERLINE_HOME="))
+    unset = {"SHUTTERLINE_HOME", "ZENML_CONFIG_PATH", "XDG_CONFIG_HOME"}
+    own = {name: value for name, value in os.environ.items() if name not in unset}
+    own |= {"HOME": str(tmp_path)} | ({"ZENML_CONFIG_PATH": str(tmp_path / "zenml")} if configured else {})
+    show = "from zenml.utils.io_utils import get_global_config_directory as folder; print(folder())"
+    done = subprocess.run(
+        ["bash", "-c", f'{line}; echo "$SHUTTERLINE_HOME"; python -c "{show}"'],
+        env=own,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    named, kept = done.stdout.splitlines()[-2:]
+    assert named == f"{kept.rstrip('/')}/shutterline"
+
+
 def test_the_example_of_an_accepted_advisory_is_accepted(tmp_path: Path) -> None:
     """It has every key that one takes, and no other."""
     shown, _ = yaml_blocks_of(PAGE)

@@ -1,7 +1,7 @@
 """The gate's rules under simulation: how often each is wrong, beside a bare threshold on the point estimate.
 
 A bare threshold is what the peers have: the measured figure is compared with the limit, whatever its n.
-Two CPU minutes at most, of which features of real pictures take the most.
+Two CPU minutes at most, of which features of real pictures take the most, and the runs of a user beside.
 """
 
 from __future__ import annotations

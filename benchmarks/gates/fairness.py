@@ -1,7 +1,7 @@
 """How often the fairness gate refuses a gap that is there, and one that is noise, beside a bare threshold.
 
-Each simulation draws how many answers of each group are right. The gate refuses where the lower bound of the
-gap is beyond the limit, the threshold where the gap itself is: that is what the peers do.
+Each simulation draws how many answers of each group are right, and the gate judges the gap by the shipped
+policy. The threshold refuses where the gap itself is beyond the limit: that is what the peers do.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.claim import Claim, at_least, at_most
+from benchmarks.gates.shipped import GROUP, POLICY, passes
+from materializers.evaluation.fairness import Fairness, FairnessColumn
 from steps.evaluation.slices.gap import gap_metric
 
-LIMIT = 0.10
-"""Of the gap: the shipped policy's ``fairness_gap``."""
+LIMIT = POLICY.rules["fairness_gap"].limit
 SIMULATIONS, QUICK_SIMULATIONS = 500, 100
 SIZES = (100, 300, 500, 1000, 2000)
 """Rows of each group."""
@@ -83,6 +84,6 @@ def refused(accuracies: NDArray[np.float64], size: int, simulations: int, *, see
     gate = threshold = 0
     for right in generator.binomial(sizes, accuracies, size=(simulations, len(sizes))):
         gap = gap_metric(right, sizes, resamples=RESAMPLES, seed=seed)
-        gate += gap.low is not None and gap.low > LIMIT
+        gate += not passes(Fairness(columns={GROUP: FairnessColumn(gap=gap)}).measured())
         threshold += gap.value is not None and gap.value > LIMIT
     return Refused(gate / simulations, threshold / simulations)

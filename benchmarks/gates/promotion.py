@@ -2,6 +2,10 @@
 
 A test row is one of five classes, each as frequent, and golden, new or neither; what the two models make of
 it follows from the true difference and the discordance, the share of rows that one model alone has right.
+
+Thousands of test sets are judged at once, from their counts, by the tests that the gate's comparison is made
+of. Some of each kind are also made into rows and answers, compared and judged by the gate itself: one of the
+claims is that it decides alike.
 """
 
 from __future__ import annotations
@@ -13,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.claim import Claim, at_least, at_most
+from benchmarks.gates.shipped import DEMO_POLICY, POLICY, passes
+from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
 from steps.evaluation.comparison.paired import harm_p, holm, inferiority_p
 from steps.evaluation.comparison.settings import ComparisonSettings
+from steps.evaluation.policy import Policy
 
 Counts = NDArray[np.int64]
 """``(simulations, classes, kinds, 3)``: rows that the champion alone, the challenger alone, and both or
@@ -32,9 +39,12 @@ DISCORDANCES = (0.02, 0.04, 0.06, 0.08, 0.10, 0.12)
 SMALL_DISCORDANCES = (0.02, 0.04, 0.06)
 LOSSES = (0.02, 0.03, 0.04)
 GAIN = 0.03
-SETTINGS = ComparisonSettings()
-DEMO_SIZE, DEMO_MARGIN = 450, 0.05
-"""The sample's test pictures, and what the demo tolerates."""
+SETTINGS, DEMO_SETTINGS = POLICY.comparison, DEMO_POLICY.comparison
+DEMO_SIZE = 450
+"""The sample's test pictures."""
+CHECKED = 10
+"""Of each kind of test set that the gate itself judges, too."""
+OVERALL = "accuracy_difference_to_champion"
 
 
 def drawn(n: int, discordance: float, difference: float, simulations: int, seed: int = 0) -> Counts:
@@ -87,6 +97,34 @@ def bare_harmed(counts: Counts, margin: float = SETTINGS.class_margin) -> Passed
     return np.asarray(((won - lost) / np.maximum(n, 1) < -margin).any(axis=-1))
 
 
+def decided_alike(counts: Counts, policy: Policy = POLICY) -> float:
+    """The share of the test sets that the gate itself decides on as their counts do."""
+    overall, whole = decided(counts, policy)
+    return float(np.mean((overall == overall_passes(counts)) & (whole == stands(counts))))
+
+
+def decided(counts: Counts, policy: Policy = POLICY) -> tuple[Passed, Passed]:
+    """What the gate itself decides on each test set: of all rows together, and of everything it compares.
+
+    Returns:
+        Twice ``(simulations,)``: what ``overall_passes`` and ``stands`` say of the same counts.
+    """
+    found = [list(compare(*answered_to(each), policy.comparison).measured()) for each in counts]
+    overall = [passes((one for one in each if one.metric == OVERALL), policy) for each in found]
+    return np.array(overall), np.array([passes(each, policy) for each in found])
+
+
+def answered_to(counts: Counts) -> tuple[Rows, Answers, Other]:
+    """Rows and answers with the counts of one test set, ``(classes, kinds, 3)``."""
+    names = np.array([f"class {number}" for number in range(len(counts))], dtype=object)
+    label, kind, outcome = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+    wrong = names[(label + 1) % len(names)]
+    ours, theirs = (np.where(outcome == lost, wrong, names[label]) for lost in (0, 1))
+    known = tuple(names.tolist())
+    rows = Rows(names[label], golden=kind == GOLDEN, new=kind == NEW)
+    return rows, Answers(ours, known), Other(Answers(theirs, known))
+
+
 def totals(counts: Counts) -> tuple[Counts, Counts, Counts]:
     """Rows, rows that the champion alone has right, rows that the challenger alone has right."""
     return counts.sum(axis=-1), counts[..., 0], counts[..., 1]
@@ -99,6 +137,7 @@ def measure(simulations: int = SIMULATIONS) -> list[Claim]:
         _missed(simulations),
         _equal(simulations),
         *_false_alarms(simulations),
+        _agreement(),
     ]
 
 
@@ -136,21 +175,20 @@ def _equal(simulations: int) -> Claim:
     equal, small, demo = (
         [drawn(n, each, 0.0, simulations) for each in SMALL_DISCORDANCES] for n in (SIZE, SMALL, DEMO_SIZE)
     )
-    tolerant = SETTINGS.model_copy(update={"margin": DEMO_MARGIN})
     whole, at_small, at_demo = (
         min(float(passes.mean()) for passes in each)
         for each in (
             [stands(each) for each in equal],
             [overall_passes(each) for each in small],
-            [overall_passes(each, tolerant) for each in demo],
+            [overall_passes(each, DEMO_SETTINGS) for each in demo],
         )
     )
     return at_least(
         f"challengers that are truly equal and pass the overall rule, n = {SIZE:,}, margin "
         f"{_points([SETTINGS.margin])} points, discordance up to {_points(SMALL_DISCORDANCES[-1:])} %, "
         f"{simulations:,} each (the whole comparison: {whole:.3f}; at n = {SMALL}: {at_small:.3f}; at n = "
-        f"{DEMO_SIZE} with the demo's {_points([DEMO_MARGIN])} points: {at_demo:.3f}), beside a bare "
-        "threshold",
+        f"{DEMO_SIZE} with the demo's {_points([DEMO_SETTINGS.margin])} points: {at_demo:.3f}), beside a "
+        "bare threshold",
         min(float(overall_passes(each).mean()) for each in equal),
         0.90,
         "",
@@ -183,6 +221,21 @@ def _false_alarms(simulations: int) -> list[Claim]:
             peer=max(float(bare_harmed(each).mean()) for each in equal),
         ),
     ]
+
+
+def _agreement() -> Claim:
+    drawings = [
+        drawn(n, discordance, difference, CHECKED)
+        for n, discordance, difference in product(SIZES, DISCORDANCES, (0.0, GAIN, *np.negative(LOSSES)))
+        if abs(difference) <= discordance
+    ]
+    return at_least(
+        "simulated test sets on which compare and apply_policy, with configs/policy.yaml, decide as is "
+        f"counted here, of {CHECKED * len(drawings):,} of every size, discordance and difference",
+        float(np.mean([decided_alike(each) for each in drawings])),
+        1.0,
+        "",
+    )
 
 
 def _any_loss(counts: Counts) -> Passed:

@@ -3,8 +3,8 @@
 The sample's pictures, as EfficientNet-Lite0 sees them, learnt by the linear head in closed form. The champion
 learnt from nine tenths of the training rows, correctly labelled; challengers learn from all of them, with a
 part of one class relabelled as the one that it is most taken for, as a supplier's mistakes are. All are asked
-about the same test rows, whose labels are right, and judged by the limits of each class and by the comparison
-with the champion, both with the product's values.
+about the same test rows, whose labels are right, and judged by the gate's code, with the shipped policy, on
+what is measured of their answers and in the comparison with the champion.
 
 Wrong labels that make a class look like one that it does not resemble hardly harm a model: fewer than half of
 them are wrong, and it tells both apart all the same. How often those are refused is shown beside.
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.claim import Claim, at_least
+from benchmarks.gates.shipped import POLICY, passes
 from benchmarks.training.labelled import Features, Labelled, features, sample, split
 from benchmarks.training.ridge import Answer, closed_form
-from materializers.evaluation.comparison import Comparison
+from materializers.evaluation_report import EvaluationReport
 from materializers.feature_cache import FeatureCache
 from materializers.splits import TEST, TRAIN, VALIDATION
 from steps.data.checks.suspicious_labels import Features as Thumbnails
@@ -35,8 +36,7 @@ from steps.data.checks.suspicious_labels import (
     thumbnail_features,
 )
 from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
-from steps.evaluation.comparison.settings import ComparisonSettings
-from steps.evaluation.metrics import score
+from steps.evaluation.metrics import evaluate_answers
 from steps.training.inputs.examples import Rows as TrainingRows
 from tests.materializers.stores import disk_store
 
@@ -44,9 +44,9 @@ SEEDS = 20
 LEARNT_SHARE, CHAMPIONS_SHARE = 0.70, 0.90
 MANY, FEW = 0.40, 0.10
 """The shares of a class's training rows that are relabelled."""
-LEAST_ACCURACY, LEAST_OF_A_CLASS = 0.85, 0.80
-"""The product's limits: of all rows; of each class's precision and recall."""
-SETTINGS = ComparisonSettings()
+LEAST_ACCURACY = POLICY.rules["accuracy"].limit
+RESAMPLES = 100
+"""Behind the intervals of one model's numbers, which no rule on them compares."""
 
 
 @dataclass(frozen=True)
@@ -194,38 +194,38 @@ def judge(
 ) -> Judged:
     """Judge a challenger by its probabilities ``(n, k)`` and the champion's."""
     answers, before = challenger.argmax(axis=1), champion.argmax(axis=1)
-    scores = score(np.ones((1, len(true))), true, answers, challenger)
-    # A class that is never answered has no precision: as the gate, that is not enough.
-    least = float(np.nan_to_num(np.concatenate([scores.precision, scores.recall])).min())
     names = np.array(classes, dtype=object)
     nowhere = np.zeros(len(true), dtype=bool)
     comparison = compare(
         Rows(names[true], golden=nowhere, new=nowhere),
         Answers(names[answers], classes),
         Other(Answers(names[before], classes)),
-        SETTINGS,
+        POLICY.comparison,
+    )
+    metrics = evaluate_answers(true, answers, challenger, classes, resamples=RESAMPLES, seed=0)
+    report = EvaluationReport(
+        model="challenger",
+        data="",
+        splits="",
+        n=len(true),
+        accuracy=metrics.accuracy,
+        f1_macro=metrics.f1_macro,
+        roc_auc_macro=metrics.roc_auc_macro,
+        per_class=metrics.per_class,
+        classes=classes,
+        confusion=metrics.confusion,
+        model_bytes=0,
+        set_aside=0,
+        discrimination=metrics.discrimination,
+        champion=comparison,
     )
     accuracy = float((answers == true).mean())
-    small = accuracy < LEAST_ACCURACY
+    lost = float((before == true).mean()) - accuracy
     return Judged(
-        refused=small or least < LEAST_OF_A_CLASS or not _stands(comparison),
-        bare=small or accuracy - float((before == true).mean()) < -SETTINGS.margin,
+        refused=not passes(report.measured()),
+        bare=accuracy < LEAST_ACCURACY or lost > POLICY.comparison.margin,
         accuracy=accuracy,
     )
-
-
-def _stands(comparison: Comparison) -> bool:
-    """Whether a loss of the margin is excluded and no class is harmed."""
-    for each in comparison.measured():
-        if each.value is None or each.value.value is None:
-            continue
-        if each.metric == "class_harm" and each.value.value < SETTINGS.harm_alpha:
-            return False
-        if each.metric == "accuracy_difference_to_champion" and (
-            each.value.low is None or each.value.low < -SETTINGS.margin
-        ):
-            return False
-    return comparison.not_assessed is None
 
 
 def _probabilities(answer: Answer, rows: TrainingRows) -> NDArray[np.float64]:

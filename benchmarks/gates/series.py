@@ -76,9 +76,9 @@ def promoted(
             anchor = generator.random((count, n)) < ACCURACY
             champion = _after(anchor, promotions, discordance, generator)
         challenger = _worse(champion, promotions, discordance, generator)
-        passed = _passes(challenger, champion, anchored)
+        passed = passed_over(challenger, champion, tested=anchored)
         if anchored:
-            passed &= _passes(challenger, anchor, anchored)
+            passed &= passed_over(challenger, anchor, tested=True)
         champion = np.where(passed[:, None], challenger, champion)
         promotions += passed
     return promotions
@@ -107,10 +107,16 @@ def _worse(
     return right ^ changes
 
 
-def _passes(challenger: Right, other: Right, anchored: bool) -> NDArray[np.bool_]:
-    """Whether each series passes the challenger beside the other model."""
+def passed_over(challenger: Right, other: Right, *, tested: bool) -> NDArray[np.bool_]:
+    """Which series pass the challenger beside the other model, ``(series,)``.
+
+    Args:
+        challenger: which rows it has right.
+        other: which rows the other model has right.
+        tested: by the overall rule; else by the bare threshold.
+    """
     n = challenger.shape[1]
     lost, won = (other & ~challenger).sum(axis=1), (challenger & ~other).sum(axis=1)
-    if not anchored:
+    if not tested:
         return np.asarray((won - lost) / n >= -SETTINGS.margin)
     return np.asarray(inferiority_p(n, lost, won, SETTINGS.margin) <= SETTINGS.alpha)

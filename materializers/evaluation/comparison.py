@@ -35,7 +35,8 @@ class PairedRows(Record):
 class Comparison(Section):
     """A challenger beside one other model, both asked now, on rows that neither learnt from.
 
-    The rows are those of the classes that both know; what only the challenger knows has to hold by itself.
+    The rows are those of the classes that both know; what only the challenger knows has to hold by itself,
+    and what only the other model knows has to have been given up by name.
     """
 
     against: Against = "champion"
@@ -54,12 +55,15 @@ class Comparison(Section):
     new_classes: tuple[str, ...] = ()
     dropped_classes: tuple[str, ...] = ()
     """Those that only the challenger knows, and those that only the other model does."""
+    retired_classes: tuple[str, ...] = ()
+    """Of the dropped ones those that the configuration names as given up."""
     always_answered: str | None = None
     """The one class that the majority-class baseline ever answers."""
     left_out: int = 0
     """Test rows that the other model learnt from."""
     decisions_on_this_test_set: int = 0
-    """Verdicts that these test rows were used for, with this one; the more, the likelier one by luck."""
+    """Verdicts that these test rows, or a test set that has most of them, were used for, with this one; the
+    more, the likelier one by luck."""
     margin: float = 0.0
     class_margin: float = 0.0
     subset_margin: float = 0.0
@@ -80,7 +84,7 @@ class Comparison(Section):
         )
 
     def measured(self) -> Iterator[Measured]:
-        """The difference on all rows; beside the champion also the p-values of harm."""
+        """The difference on all rows; beside the champion also dropped classes and the p-values of harm."""
         to = "anchor" if self.against == "anchor" else "champion"
         yield Measured(
             metric=f"accuracy_difference_to_{to}",
@@ -89,9 +93,23 @@ class Comparison(Section):
             spared=self.nothing_yet is not None,
         )
         if self.against != "anchor":
+            yield self._dropped()
             yield self._harm("golden_harm", None, self.golden)
             yield self._harm("new_rows_harm", None, self.new_rows)
             yield from self._harm_of_classes()
+
+    def _dropped(self) -> Measured:
+        """How many classes of the other model nobody gave up, and this one cannot answer all the same."""
+        if self.not_assessed is not None:
+            return Measured(metric="dropped_classes", value=None, reason=self.not_assessed)
+        gone = sorted({*self.dropped_classes} - {*self.retired_classes})
+        reason = (
+            f"{self.opponent} knows {', '.join(gone)}, and this model does not: name each under "
+            "product.classes, or under product.class_changes where it was retired or renamed"
+        )
+        count = len(self.compared_classes) + len(self.dropped_classes)
+        value = Metric(value=float(len(gone)), n=count)
+        return Measured(metric="dropped_classes", value=value, reason=reason if gone else None)
 
     def _how_sure(self) -> str:
         """With what the challenger was compared, and how often an equal one would pass."""

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from zenml import step
 
 from materializers.data_report import Check, Corrections, Screening
@@ -27,6 +27,7 @@ from steps.data.checks.delivery_drift import DriftSettings
 from steps.data.checks.freshness import FreshnessSettings, check_freshness
 from steps.data.checks.judging import not_assessed
 from steps.data.checks.limits import CheckLimit
+from steps.data.class_changes import NO_CHANGES, ClassChanges
 from steps.data.files import DEFAULT_LIMITS, Source, SourceLimits
 from steps.data.joining import join_delivery, with_classes
 from steps.data.parent import Past, find_dataset, first_stored_at, past_of
@@ -45,31 +46,7 @@ SERVED_LIMITS = Limits()
 """What evaluation, batch inference and the service take: they know no other limits."""
 
 
-class ClassChanges(Record):
-    """How classes came to be others than earlier deliveries named."""
-
-    renamed: dict[str, str] = Field(default_factory=dict)
-    """Old name → new name."""
-    retired: tuple[str, ...] = ()
-    """Classes whose pictures are taken out."""
-
-    @model_validator(mode="after")
-    def _lasting(self) -> Self:
-        """Refuse changes that would change again what they changed: they are made anew by every run."""
-        again = sorted(set(self.renamed.values()) & {*self.renamed, *self.retired})
-        if again:
-            raise ValueError(
-                f"{', '.join(again)} is the new name of a class and is renamed or retired itself; name the "
-                "last name of each class directly"
-            )
-        return self
-
-    def known(self, classes: Sequence[str]) -> list[str]:
-        """Every label that a delivery may use, old names among them."""
-        return [*classes, *(name for name in (*self.renamed, *self.retired) if name not in classes)]
-
-
-NO_CHANGES, USUAL_AGE, USUAL_DRIFT = ClassChanges(), FreshnessSettings(), DriftSettings()
+USUAL_AGE, USUAL_DRIFT = FreshnessSettings(), DriftSettings()
 USUAL_POLICY = PersonalDataSettings()
 
 
@@ -246,6 +223,30 @@ def _nothing_but_corrections(source: str, rows: int, stored: str | None) -> str:
     )
 
 
+def tell_left_behind(dataset: ImageDataset, previous: ImageDataset | None, source: str | None) -> None:
+    """Warn that stored pictures are no part of what is taken alone, and that the next delivery joins that.
+
+    Args:
+        dataset: what was taken.
+        previous: the last accepted dataset, which a joined delivery would have grown.
+        source: the delivery; None where a stored version was taken.
+    """
+    if previous is None:
+        return
+    left = int((~previous.index["image_id"].isin(dataset.index["image_id"])).sum())
+    if left:
+        together = (
+            "" if source is None else f"To train on both: python run.py --continuous --source {source}. "
+        )
+        logger.warning(
+            "ingest: %s not in what --train takes alone; once that is accepted, it is what --continuous "
+            "joins to. %sTo go back: python run.py --train --data %s",
+            f"{counted(left, 'stored picture')} {'is' if left == 1 else 'are'}",
+            together,
+            previous.version[:16],
+        )
+
+
 def tell_corrections(changes: Corrections) -> None:
     """Log what became of the rows that correct or withdraw: a warning where some matched nothing."""
     if changes.rows:
@@ -352,6 +353,8 @@ def ingest(
     )
     checks += unreadable_past(past)
     tell_late_delivery(checks, source_name)
+    if not join_parent:
+        tell_left_behind(dataset, previous, source)
     screening = taken.screening.model_copy(update={"checks": tuple(checks)})
     # On the same data nothing is compared: what was found in it before is taken from the cache.
     compared = None if previous is None or previous.version == dataset.version else previous

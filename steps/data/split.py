@@ -22,7 +22,7 @@ from materializers.splits import APART, SIDES, SPLITS, TEST, TEXT, Splits
 from steps.data.checks.capture_times import capture_times, check_capture_times
 from steps.data.checks.leakage import check_leakage, check_time_leakage
 from steps.data.checks.limits import CheckLimit
-from steps.data.checks.shares import check_every_class, check_set_apart, check_shares
+from steps.data.checks.shares import check_every_class, check_set_apart, check_shares, check_tested
 from steps.data.golden import check_golden_list, golden_members
 from steps.data.groups import Groups, connected
 from steps.data.split_by_time import NONE, place_by_time
@@ -159,7 +159,12 @@ def _hash(name: str, seed: int) -> bytes:
 
 
 def split_dataset(
-    index: pd.DataFrame, version: str, previous: Splits | None, settings: SplitSettings
+    index: pd.DataFrame,
+    version: str,
+    previous: Splits | None,
+    settings: SplitSettings,
+    *,
+    min_tested: int = 0,
 ) -> tuple[Splits | None, SplitReport]:
     """Split, check what came of it, and report.
 
@@ -168,6 +173,7 @@ def split_dataset(
         version: the dataset's version.
         previous: the splits that these grow from.
         settings: how to split, and the limits.
+        min_tested: pictures for testing without which no model could pass the gate.
 
     Returns:
         The splits, none when a check refused them, and the report.
@@ -203,6 +209,8 @@ def split_dataset(
         check_set_apart(counts, settings.set_apart),
         check_shares(compared, settings.shares.model_dump(), settings.split_shares),
     ]
+    if min_tested:
+        checks.append(check_tested(counts, min_tested))
     if settings.golden_list:
         checks.append(check_golden_list(splits, previous, settings.golden_list))
     report = report_splits(index, version, previous, settings, splits, checks)
@@ -224,9 +232,10 @@ def split(
     dataset: ImageDataset | None,
     previous: Splits | None,
     settings: SplitSettings,
+    min_tested: int,
     code: str,  # the digest of the code: ZenML's cache does not see the modules that a step imports
 ) -> tuple[Annotated[Splits | None, "splits"], Annotated[SplitReport | None, "split_report"]]:
     """Split an accepted dataset, growing from the previous splits; nothing for a refused one."""
     if dataset is None:
         return None, None
-    return split_dataset(dataset.index, dataset.version, previous, settings)
+    return split_dataset(dataset.index, dataset.version, previous, settings, min_tested=min_tested)

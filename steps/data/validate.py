@@ -43,6 +43,7 @@ from steps.data.checks.delivery_drift import DriftSettings
 from steps.data.checks.freshness import FreshnessSettings, check_times
 from steps.data.checks.limits import CheckLimit, CountLimit, NeededLimit, ShareLimit
 from steps.data.checks.schema import ColumnRule, Rule, check_schema
+from steps.data.checks.sensitive import check_sensitive_columns
 from steps.data.findings import Findings, PictureSettings, look_at, with_clusters
 from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.thumbnails import class_sheets, group_sheets, suspicious_sheets, unknown_sheet
@@ -136,6 +137,7 @@ def check_delivery(
     findings: Findings = NOTHING_FOUND,
     previous: ImageDataset | None = None,
     renamed: Mapping[str, str] | None = None,
+    sensitive: Sequence[str] = (),
 ) -> tuple[ImageDataset, DataReport]:
     """Set the pictures of unknown classes aside, and check the rest as a whole.
 
@@ -147,6 +149,7 @@ def check_delivery(
         findings: what looking at the accepted pictures found.
         previous: the dataset that this one grew from, or None where there is none.
         renamed: old name → new name of the classes that were renamed since ``previous``.
+        sensitive: columns whose groups are to be treated alike.
 
     Returns:
         The pictures of known classes, and the report; whoever trains obeys its ``outcome``.
@@ -171,6 +174,7 @@ def check_delivery(
         *check_missing_values(screening, settings.missing_values),
         check_times(index, settings.captured_at),
         *check_schema(index, settings.columns, settings.rules),
+        *check_sensitive_columns(index, sensitive, NoneMissing()),
         *screening.checks,
         *findings.checks,
     )
@@ -253,6 +257,7 @@ def validate(
     previous: ImageDataset | None,
     classes: list[str],
     renamed: dict[str, str],
+    sensitive: list[str],
     settings: ValidateSettings,
     code: str,  # the digest of the code: ZenML's cache does not see the modules that a step imports
 ) -> tuple[Annotated[ImageDataset | None, "dataset"], Annotated[DataReport, "data_report"]]:
@@ -262,7 +267,14 @@ def validate(
     findings = look_at(clustered, screening, settings.pictures)
     findings = findings.model_copy(update={"quarantined": int(quarantine.readmittable.sum())})
     accepted, report = check_delivery(
-        delivery, screening, classes, settings, findings=findings, previous=previous, renamed=renamed
+        delivery,
+        screening,
+        classes,
+        settings,
+        findings=findings,
+        previous=previous,
+        renamed=renamed,
+        sensitive=sensitive,
     )
     accepted = accepted.with_measures(clustered.index[["image_id", "cluster"]])
     report = report.with_pictures(sheets(accepted, delivery, screening, report))

@@ -32,6 +32,7 @@ from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 from steps.registry.decisions import require_decided, require_gated
+from steps.registry.presupposed import Presupposed, require_same_presupposed
 
 
 @contextmanager
@@ -148,12 +149,14 @@ def propose_release(
     *,
     version: int | None,
     policy_digest: str,
+    presupposed: Presupposed,
     approval: ApprovalSettings,
     mode: Mode = "full",
 ) -> Release:
     """The release of ``version`` (None: of the challenger), or a refused one that says why.
 
-    Who approved it is judged by today's ``approval`` settings.
+    Policy and what else the gate took for granted must be today's; who approved it is judged by today's
+    ``approval`` settings.
 
     Raises:
         UsageError: there is no such version.
@@ -188,7 +191,8 @@ def propose_release(
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)
         trusted = active_deployer().trusted_keys()
-        require_gated(model_name, arm, trusted)
+        judged = require_gated(model_name, arm, trusted)
+        require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
         require_decided(model_name, arm, environment, trusted)
     except Refused as refusal:
         return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
@@ -208,10 +212,17 @@ def candidate(
     environment: Environment,
     mode: Mode,
     policy_digest: str,
+    presupposed: Presupposed,
     approval: ApprovalSettings,
     version: int | None = None,
 ) -> Annotated[Release, "proposal"]:
     """Propose the release of one version, or refuse it."""
     return propose_release(
-        model_name, environment, version=version, policy_digest=policy_digest, approval=approval, mode=mode
+        model_name,
+        environment,
+        version=version,
+        policy_digest=policy_digest,
+        presupposed=presupposed,
+        approval=approval,
+        mode=mode,
     )

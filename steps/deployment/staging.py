@@ -17,6 +17,7 @@ from steps.deployment.release import carry_out
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
+from steps.registry.presupposed import Presupposed
 
 
 @step(enable_cache=False)
@@ -26,6 +27,7 @@ def staging(
     decision: TriggerDecision | None,
     model_name: str,
     policy: Policy,
+    presupposed: Presupposed,
     cost: CostSettings,
 ) -> tuple[Annotated[Release | None, "release"], Annotated[LoadTest | None, "load_test"]]:
     """Release the version just trained, or the one that an interrupted run left, to staging.
@@ -38,7 +40,12 @@ def staging(
     if wanted is None:
         return None, None
     proposal = propose_release(
-        model_name, "staging", version=wanted, policy_digest=policy.digest, approval=ApprovalSettings()
+        model_name,
+        "staging",
+        version=wanted,
+        policy_digest=policy.digest,
+        presupposed=presupposed,
+        approval=ApprovalSettings(),
     )
     applied = carry_out(proposal)
     observation, tested, refusal = observe_release(applied, policy, cost)

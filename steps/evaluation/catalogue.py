@@ -23,6 +23,7 @@ class Entry:
         needs: the settings without which nothing measures it, as ``--set`` takes them; none: it always is.
         subjects: the setting that lists what it is measured of, each of which a rule may be on alone; None:
             a rule is on all that there is.
+        of_test_pictures: it is measured on pictures of the test set, so that its n is at most their number.
     """
 
     direction: Direction
@@ -31,6 +32,7 @@ class Entry:
     interval: bool = True
     needs: tuple[str, ...] = ()
     subjects: str | None = None
+    of_test_pictures: bool = True
 
 
 def _at_least(**known: object) -> Entry:
@@ -41,16 +43,16 @@ def _at_most(**known: object) -> Entry:
     return Entry("<=", **known)  # type: ignore[arg-type]
 
 
-_ALWAYS_ONE = {"lowest": 1.0, "interval": False}
-_ALWAYS_NONE = {"highest": 0.0, "interval": False}
+_ALWAYS_ONE = {"lowest": 1.0, "interval": False, "of_test_pictures": False}
+_ALWAYS_NONE = {"highest": 0.0, "interval": False, "of_test_pictures": False}
 _OPEN = {"highest": math.inf}
 _P_VALUE = {"interval": False}
 _CORRUPTIONS = ("evaluate.robustness.pictures",)
 _ATTACKS = (*_CORRUPTIONS, "evaluate.robustness.attacked_pictures")
 _EXPLAINED = ("evaluate.explanations.pictures",)
 _BEHAVIOUR = ("evaluate.behaviour.pictures",)
-_UNKNOWN = ("evaluate.unknown.pictures",)
-_COST = ("evaluate.cost.requests",)
+_UNKNOWN = {"needs": ("evaluate.unknown.pictures",), "of_test_pictures": False}
+_COST = {"needs": ("evaluate.cost.requests",), "of_test_pictures": False}
 _SENSITIVE = ("evaluate.slices.sensitive",)
 _OF_CLASSES = {"subjects": "product.classes"}
 _OF_COLUMNS = {"needs": _SENSITIVE, "subjects": "evaluate.slices.sensitive"}
@@ -77,8 +79,8 @@ CATALOGUE: dict[str, Entry] = {
     "expected_calibration_error": _at_most(),
     "coverage": _at_least(),
     "selective_risk": _at_most(),
-    "near_ood_auroc": _at_least(needs=_UNKNOWN),
-    "far_ood_auroc": _at_least(needs=_UNKNOWN),
+    "near_ood_auroc": _at_least(**_UNKNOWN),
+    "far_ood_auroc": _at_least(**_UNKNOWN),
     # for whom it is right
     "worst_group_accuracy": _at_least(),
     "accuracy_gap": _at_most(),
@@ -106,22 +108,23 @@ CATALOGUE: dict[str, Entry] = {
     "same_answer_twice": _at_least(needs=_BEHAVIOUR),
     "same_answer_in_another_batch": _at_least(needs=_BEHAVIOUR),
     # what it costs
-    "latency_p50_ms": _at_most(**_OPEN, needs=_COST),
-    "latency_p99_ms": _at_most(**_OPEN, needs=_COST),
-    "request_errors": _at_most(needs=_COST),
-    "throughput_per_s": _at_least(**_OPEN, needs=_COST),
-    "memory_mb": _at_most(**_OPEN, interval=False, needs=_COST),
-    "start_up_s": _at_most(**_OPEN, interval=False, needs=_COST),
-    "cost_per_1000": _at_most(**_OPEN, interval=False, needs=_COST),
-    "model_mb": _at_most(**_OPEN, interval=False, needs=_COST),
+    "latency_p50_ms": _at_most(**_OPEN, **_COST),
+    "latency_p99_ms": _at_most(**_OPEN, **_COST),
+    "request_errors": _at_most(**_COST),
+    "throughput_per_s": _at_least(**_OPEN, **_COST),
+    "memory_mb": _at_most(**_OPEN, interval=False, **_COST),
+    "start_up_s": _at_most(**_OPEN, interval=False, **_COST),
+    "cost_per_1000": _at_most(**_OPEN, interval=False, **_COST),
+    "model_mb": _at_most(**_OPEN, interval=False, **_COST),
     # whether it can be trusted
     "unexpected_files": _at_most(**_ALWAYS_NONE),
     "signature_valid": _at_least(**_ALWAYS_ONE),
     "unlisted_advisories": _at_most(**_ALWAYS_NONE, needs=("evaluate.security.audit_advisories",)),
-    "watermark_matches": _at_least(needs=("train.watermark",)),
+    "watermark_matches": _at_least(needs=("train.watermark",), of_test_pictures=False),
     # whether it is as good as what it would replace
     "accuracy_difference_to_champion": _at_least(lowest=-1.0),
     "accuracy_difference_to_anchor": _at_least(lowest=-1.0),
+    "dropped_classes": _at_most(**_OPEN, interval=False, of_test_pictures=False),
     "class_harm": _at_least(**_P_VALUE, **_OF_CLASSES),
     "golden_harm": _at_least(**_P_VALUE),
     "new_rows_harm": _at_least(**_P_VALUE),

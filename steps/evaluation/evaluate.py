@@ -13,6 +13,7 @@ from materializers.evaluation_report import EvaluationReport
 from materializers.image_dataset import ImageDataset
 from materializers.report import json_digest
 from materializers.splits import TEST, Splits
+from steps.data.class_changes import ClassChanges
 from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 from steps.evaluation.settings import EvaluateSettings
 
@@ -159,6 +160,7 @@ def evaluate(
     settings: EvaluateSettings,
     comparison: ComparisonSettings,
     anchor: Anchor,
+    class_changes: ClassChanges,
     model_name: str,
 ) -> Annotated[EvaluationReport | None, "evaluation"]:
     """Evaluate a classifier on the test split, and compare it; without a classifier there is no report.
@@ -184,7 +186,7 @@ def evaluate(
         comparison,
         model_name=model_name,
         anchor=anchor,
-        test_set=report.test_set or "",
+        changes=class_changes,
     )
     report = report.model_copy(update=compared).with_pictures(comparison_pictures(compared))
     send("this evaluation", lambda: track(report))

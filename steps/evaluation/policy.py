@@ -6,6 +6,7 @@ It is written in YAML, one line a rule; every number of it stands in ``configs/p
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Self
 
@@ -18,6 +19,10 @@ from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
 
 DIFFERENCES = ("accuracy_difference_to_champion", "accuracy_difference_to_anchor")
 HARM = ("class_harm", "golden_harm", "new_rows_harm")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+"""What a rule may be called: ``--set`` takes it in a path, and it stands in one line of every message."""
+MOST_ROWS = 1_000_000
+"""More than any test set has."""
 NEAR = 0.6
 """How alike (of 1) a name is to the metric that was probably meant."""
 
@@ -33,7 +38,7 @@ class Rule(Record):
     """What of it alone, such as a class; None: each that it is measured of."""
     requirement: Requirement
     limit: Annotated[float, Field(strict=True, allow_inf_nan=False)]
-    min_n: Annotated[int, Field(strict=True, ge=0)] = 0
+    min_n: Annotated[int, Field(strict=True, ge=0, le=MOST_ROWS)] = 0
     """With fewer rows than this the rule is not assessed."""
     compare: Compare = "point"
     """What is compared with the limit: the number itself, or a bound of its 95 % interval."""
@@ -86,6 +91,9 @@ class Policy(Record):
         """Give each rule its name where it names no metric."""
         if not isinstance(rules, dict):
             return rules
+        for name in rules:
+            if not NAME.fullmatch(str(name)):
+                raise ValueError(f"a rule is called by letters, digits, _ and -, 100 at most, not {name!r}")
         return {
             name: {"metric": name, **rule} if isinstance(rule, dict) else rule for name, rule in rules.items()
         }
@@ -118,6 +126,16 @@ class Policy(Record):
                     f"{comparison.harm_alpha:g}: the same error rate stands in both"
                 )
         return self
+
+    @property
+    def min_tested(self) -> int:
+        """The test pictures without which a required rule could never be assessed."""
+        needed = (
+            rule.min_n
+            for rule in self.rules.values()
+            if rule.requirement == "required" and rule.entry.of_test_pictures
+        )
+        return max(needed, default=0)
 
     def in_force(self, value_of: Callable[[str], Any]) -> Policy:
         """The policy under these settings: what is required only where it is declared, and is not, advises.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import field_validator
 from zenml.client import Client
 
 from materializers.errors import Refused
@@ -16,6 +17,14 @@ class ApprovalSettings(Record):
     """Accounts of ZenML; empty: every account."""
     four_eyes: bool = False
     """Whether the account whose run trained a version may not approve it."""
+
+    @field_validator("approvers")
+    @classmethod
+    def _named(cls, approvers: tuple[str, ...]) -> tuple[str, ...]:
+        for name in approvers:
+            if not name.isprintable() or name != name.strip() or not name:
+                raise ValueError(f"an approver is the name of an account of ZenML, not {name!r}")
+        return approvers
 
 
 def require_approver(settings: ApprovalSettings, actor: str) -> None:
@@ -32,8 +41,9 @@ def require_approver(settings: ApprovalSettings, actor: str) -> None:
         )
     if settings.four_eyes and Client().list_users(size=2).total < 2:  # noqa: PLR2004 - two persons
         raise Refused(
-            f"Four eyes cannot be assessed: the store has one account, {actor!r}, for everyone. Use a ZenML "
-            "server with an account a person, or: --set approval.four_eyes=false"
+            f"Four eyes cannot be assessed: the store has one account, {actor!r}, for everyone. Connect to a "
+            "ZenML server (zenml login URL) and give each person an account there (zenml user create NAME), "
+            "or do without: approval.four_eyes: false in configs/approval.yaml"
         )
 
 

@@ -37,8 +37,19 @@ def last_entry(
     return max(found, key=lambda entry: entry.number, default=None)
 
 
-def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
-    """Check that by the audit log the gate's last verdict on a version is the one that it is released on.
+def last_judgement(model_name: str, version: int, trusted: TrustedKeys) -> AuditEntry | None:
+    """The gate's newest entry on a version that came to something, which stands; where none did, the newest.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    found = sound_entries("gate", {"model": model_name, "version": str(version)}, trusted)
+    stands = [entry for entry in found if entry.subject.get("verdict") != "not_assessed"]
+    return max(stands or found, key=lambda entry: entry.number, default=None)
+
+
+def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> AuditEntry:
+    """The gate's last entry on a version in the audit log, which has to be of the verdict that releases it.
 
     A verdict that passed before, put back with every tag in the place of a refusal, is signed all the same.
 
@@ -46,7 +57,7 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
         Refused: the last one is another, or the log has none.
         ServiceUnreachable: the artifact store does not answer.
     """
-    last = last_entry(("gate",), model_name, arm.version, trusted)
+    last = last_judgement(model_name, arm.version, trusted)
     if last is None or last.subject.get("verdict_digest") != arm.verdict.digest:
         found = "none" if last is None else f"{last.subject.get('verdict')}, entry {last.number}"
         raise Refused(
@@ -54,6 +65,7 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
             "it would be released on: it was put back, or the training was cut short before it was logged. "
             "Train again: python run.py --train"
         )
+    return last
 
 
 def require_decided(model_name: str, arm: Arm, environment: Environment, trusted: TrustedKeys) -> None:

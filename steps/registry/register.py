@@ -6,7 +6,7 @@ written in the one call that creates the version, so that a killed run leaves a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -20,17 +20,19 @@ from materializers.classifier import FAILED_TO_LEARN, Classifier
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
-from materializers.splits import Splits
+from materializers.splits import TEST, Splits
 from materializers.tuning_report import TuningReport
 from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.deployment.deployer import active_deployer
+from steps.evaluation.comparison.tested_rows import sample_of
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
 from steps.registry.change import require_approved
-from steps.registry.decisions import last_entry
+from steps.registry.decisions import last_judgement
 from steps.registry.model_card import keep_card, last_card, make_card, send_card
+from steps.registry.presupposed import DECLARED, SERVING, Presupposed
 from steps.registry.unsent import send_unsent
 from steps.training.fitting.training_key import remove_checkpoints
 
@@ -48,7 +50,15 @@ LINKED_OUTPUTS = (
 )
 
 LEARNT = ("model_digest", "data_version", "splits_digest", "configuration_digest", "code_digest")
-JUDGED = ("model_digest", "verdict", "verdict_digest", "report_digest", "policy_digest")
+JUDGED = (
+    "model_digest",
+    "verdict",
+    "verdict_digest",
+    "report_digest",
+    "policy_digest",
+    DECLARED,
+    SERVING,
+)
 """The tags that the audit log names of what was trained, and of what the gate said."""
 
 
@@ -60,16 +70,19 @@ def version_tags(
     classifier: Classifier,
     evaluation: EvaluationReport,
     verdict: Verdict,
+    splits: Splits,
     *,
     run_id: str,
     source_name: str,
     compliance: str,
+    presupposed: Presupposed,
     origin: str,
     tracked: str | None,
 ) -> dict[str, str]:
     """The registry's record of one version.
 
-    ``identity`` names data, configuration, policy, code and model: the same identity is the same version.
+    ``identity`` names data, configuration, policy, what was presupposed, code and model: the same identity is
+    the same version.
     ``status`` is there where the training was given up.
     """
     record, champion = classifier.record, verdict.champion
@@ -77,7 +90,7 @@ def version_tags(
     identity = (record.data, record.splits, record.configuration, verdict.evidence.policy, record.code)
     return {
         **failed,
-        "identity": json_digest([*identity, record.model_digest]),
+        "identity": json_digest([*identity, presupposed.digest, record.model_digest]),
         "zenml_run": run_id,
         "verdict": verdict.outcome,
         "verdict_digest": verdict.digest,
@@ -93,6 +106,7 @@ def version_tags(
         "architecture": record.architecture,
         "source_name": source_name,
         "compliance_digest": compliance,
+        **presupposed.recorded,
         AGAINST: f"{champion.version}:{champion.model}" if champion is not None else "nothing",
         "origin": origin,
         **({"mlflow_run": tracked} if tracked else {}),
@@ -103,7 +117,7 @@ def version_tags(
             for name, value in evaluation.latency_ms.items()
             if name == "latency_p99_ms" and value is not None
         },
-        **({"test_set": evaluation.test_set} if evaluation.test_set else {}),
+        "test_rows": sample_of(splits.image_ids(TEST)),
     }
 
 
@@ -156,12 +170,17 @@ def _is_news(tags: dict[str, str], known: RegisteredVersion) -> bool:
     return against != known.tags.get(AGAINST) and not (against or "").endswith(f":{tags['model_digest']}")
 
 
-def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -> None:
+def log_version(
+    entry: RegisteredVersion, before: Sequence[RegisteredVersion], judged_now: Mapping[str, str]
+) -> None:
     """Write to the audit log what was trained and what the gate said of it; once, however often it is judged.
+
+    A judgement that came to nothing replaces none, and is logged all the same.
 
     Args:
         entry: the version.
         before: the versions before this run registered anything, the newest first.
+        judged_now: the tags of this run's own judgement.
 
     Raises:
         UsageError: the account has no key here.
@@ -176,10 +195,13 @@ def log_version(entry: RegisteredVersion, before: Sequence[RegisteredVersion]) -
     learnt = {key: entry.tag(key) for key in LEARNT}
     record("train", {**about, **learnt}, by=PIPELINE, reason=entry.tag("origin"), once=True)
     judged = {key: entry.tag(key) for key in JUDGED}
-    said = last_entry(("gate",), entry.model_name, entry.version, active_deployer().trusted_keys())
+    said = last_judgement(entry.model_name, entry.version, active_deployer().trusted_keys())
     # The last entry counts, so that what was said before, and then otherwise, is said again.
     if said is None or said.subject != {**about, **judged}:
         record("gate", {**about, **judged}, by=PIPELINE, reason=entry.tag("verdict"))
+    if judged_now["verdict_digest"] != judged["verdict_digest"] and judged_now["verdict"] == "not_assessed":
+        nothing = {**about, **{key: judged_now[key] for key in JUDGED}}
+        record("gate", nothing, by=PIPELINE, reason="not_assessed, which replaces no verdict", once=True)
 
 
 def zenml_version(version: int) -> str:
@@ -230,6 +252,7 @@ def register(
     source_name: str,
     purpose: str,
     compliance: str,
+    presupposed: Presupposed,
     approval: ApprovalSettings,
     origin: Literal["train", "continuous"],
 ) -> Annotated[int | None, "version"]:
@@ -265,9 +288,11 @@ def register(
         classifier,
         evaluation,
         verdict,
+        splits,
         run_id=str(run.id),
         source_name=source_name,
         compliance=compliance,
+        presupposed=presupposed,
         origin=origin,
         tracked=tracked,
     )
@@ -278,7 +303,7 @@ def register(
     )
     before = read_versions(model_name)
     entry = register_version(model_name, tags)
-    log_version(entry, before)
+    log_version(entry, before, tags)
     card = make_card(entry, classifier.record, evaluation, verdict, splits, purpose=purpose)
     kept = last_card(model_name, entry.version)
     if kept is not None:  # what persons decided on it stays on it

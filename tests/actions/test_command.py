@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actions.request import Request
 from tests.conftest import PROJECT
+from tests.shrunk.delivery import SHRUNK_CONFIG
 from tests.whole.shop import Outcome, Shop, registry_down
 
 if TYPE_CHECKING:
@@ -295,3 +298,23 @@ def test_what_is_not_begun_after_a_fault_is_named(local_stack: Client) -> None:
     assert outcome.exit_code == WRONG_USE
     assert outcome.stderr.endswith("Not done, because of this: --compact, --status\n")
     assert "Not done" not in SHOP.run(readmit="00000000", data_diff=("a", "b")).stderr
+
+
+def test_the_commands_of_a_refusal_work_as_they_are_pasted(local_stack: Client) -> None:
+    """With the caller's configuration, in JSON as well, and once."""
+    outcome = SHOP.run("trigger.manual=true", deploy=True)
+    assert outcome.exit_code == REFUSED
+    given = f"--config {SHRUNK_CONFIG} --set product.model=never-trained --set trigger.manual=true"
+    assert outcome.said.endswith(f"Train one: python run.py {given} --train")
+    unknown = SHOP.run(readmit="00000000")
+    assert unknown.said.count("--config") == unknown.said.count("python run.py")
+
+
+def test_the_commands_of_a_warning_work_as_they_are_pasted() -> None:
+    """What steps log while they run in this process."""
+    from actions.command import Visible
+
+    request = Request(config=Path("my shop.yaml"), stack="local")
+    record = logging.makeLogRecord({"msg": "Go back: %s", "args": ("python run.py --train --data 0f",)})
+    line = Visible(request).format(record)
+    assert line == "Go back: python run.py --config 'my shop.yaml' --stack local --train --data 0f"

@@ -8,13 +8,28 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.gates import promotion, series
-from benchmarks.gates.promotion import bare_passes, drawn, harmed, overall_passes, stands
+from benchmarks.gates.promotion import (
+    answered_to,
+    bare_passes,
+    decided,
+    decided_alike,
+    drawn,
+    harmed,
+    overall_passes,
+    stands,
+)
 from benchmarks.gates.relabelled import Judged, Trial, claims, judge, most_taken_for, trial
-from benchmarks.gates.series import promoted, stopped_in_time
+from benchmarks.gates.series import passed_over, promoted, stopped_in_time
+from benchmarks.gates.shipped import DEMO_POLICY, POLICY, passes
 from benchmarks.training.labelled import Features, Labelled
+from materializers.evaluation.comparison import Against
+from materializers.evaluation.metric import Measured, Metric
 from materializers.image_dataset import ImageDataset
+from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
+from steps.evaluation.comparison.settings import ComparisonSettings
 
 CLASSES = ("hat", "shirt", "shoes")
+AGAINST: tuple[Against, ...] = ("champion", "anchor")
 
 
 def test_drawn_test_sets_have_the_rows_the_discordance_and_the_difference_they_were_drawn_with() -> None:
@@ -57,6 +72,62 @@ def test_a_class_with_few_rows_is_not_judged_in_the_simulation_either() -> None:
     assert not harmed(counts)[1].any()
     counts[0, 0, promotion.NEITHER, 0] = 50
     assert harmed(counts)[1].all()
+
+
+def test_the_rows_of_a_simulated_test_set_have_its_counts() -> None:
+    """In all, of each class, of the golden set and of the new rows."""
+    counts = drawn(700, 0.1, -0.03, 1)[0]
+    found = compare(*answered_to(counts), ComparisonSettings())
+    parts = [found.overall, found.golden, found.new_rows, *found.classes.values()]
+    by_kind = counts.sum(axis=0)
+    expected = [
+        counts.sum(axis=(0, 1)),
+        by_kind[promotion.GOLDEN],
+        by_kind[promotion.NEW],
+        *counts.sum(axis=1),
+    ]
+    for part, (lost, won, alike) in zip(parts, expected, strict=True):
+        assert part is not None
+        assert (part.n, part.only_reference, part.only_challenger) == (lost + won + alike, lost, won)
+
+
+def test_the_gate_itself_decides_on_simulated_test_sets_as_their_counts_do() -> None:
+    """Of 60 test sets, some pass and some do not; with the demo's margin the gate lets more through."""
+    counts = np.concatenate([drawn(2000, 0.06, difference, 20) for difference in (-0.02, 0.0, 0.03)])
+    overall, whole = decided(counts)
+    assert 0 < whole.sum() <= overall.sum() < len(counts)
+    assert (overall == overall_passes(counts)).all()
+    assert (whole == stands(counts)).all()
+    assert decided_alike(counts) == 1
+    assert decided_alike(counts, DEMO_POLICY) < 1
+
+
+def test_the_gate_itself_decides_on_a_series_as_the_simulation_does() -> None:
+    """Beside champion and anchor: 100 challengers, each truly one point worse."""
+    generator = np.random.default_rng(0)
+    other = generator.random((100, 2000)) < 0.92
+    challenger = other ^ (generator.random(other.shape) < np.where(other, 0.027, 0.19))
+    fast = passed_over(challenger, other, tested=True)
+    assert 0 < fast.sum() < len(fast)
+    names = np.array(["shirt", "hat"], dtype=object)
+    nowhere = np.zeros(other.shape[1], dtype=bool)
+    rows = Rows(np.full(other.shape[1], "hat", dtype=object), golden=nowhere, new=nowhere)
+    for right, before, passed in zip(challenger, other, fast, strict=True):
+        ours, theirs = (Answers(names[each.astype(int)], ("hat", "shirt")) for each in (right, before))
+        for against in AGAINST:
+            found = compare(rows, ours, Other(theirs, against), POLICY.comparison).measured()
+            wanted = f"accuracy_difference_to_{against}"
+            assert passes(each for each in found if each.metric == wanted) == passed
+
+
+def test_only_rules_on_what_was_measured_judge_it() -> None:
+    """An accuracy alone is judged by the shipped policy's limit of it; what has no number passes nothing."""
+    enough, too_low = (
+        Measured(metric="accuracy", value=Metric(value=POLICY.rules["accuracy"].limit + off, n=100))
+        for off in (0.0, -0.001)
+    )
+    assert (passes([enough]), passes([too_low]), passes([])) == (True, False, False)
+    assert not passes([Measured(metric="accuracy", value=None)])
 
 
 def test_every_claim_about_promotions_holds() -> None:

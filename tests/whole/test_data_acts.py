@@ -50,6 +50,17 @@ def store_root() -> Path:
     return Path(Client().active_stack.artifact_store.path)
 
 
+def collections(trained: Trained) -> list[str]:
+    """The bytes that each collection removed by the audit log."""
+    outcome = trained.shop.run(audit=True)
+    assert outcome.exit_code == 0, outcome.said
+    return [
+        entry["subject"]["bytes_removed"]
+        for entry in outcome.last["details"]["entries"]
+        if entry["act"] == "collect"
+    ]
+
+
 def files_with(data: bytes) -> list[Path]:
     """The files below the store's root that hold these bytes."""
     paths = (path for path in store_root().rglob("*") if path.is_file())
@@ -167,6 +178,7 @@ def test_what_a_killed_run_left_is_collected_when_that_is_asked_for(trained: Tra
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"left behind")
         os.utime(path, (time.time() - A_WEEK_S,) * 2)
+    logged = collections(trained)
     shown = trained.collect()
     assert shown.exit_code == 0, shown.said
     names = {entry["name"] for entry in shown.last["details"]["found"]}
@@ -177,7 +189,8 @@ def test_what_a_killed_run_left_is_collected_when_that_is_asked_for(trained: Tra
     assert (applied.exit_code, applied.last["details"]["bytes_removed"]) == (0, 22)
     assert not folder.exists()
     assert not shard.exists()
-    assert trained.collect().last["details"]["found"] == []
+    assert trained.collect(apply=True).last["details"]["found"] == []
+    assert collections(trained)[len(logged) :] == ["22"]
 
 
 def test_a_manifest_that_cannot_be_read_stops_the_collection(trained: Trained) -> None:

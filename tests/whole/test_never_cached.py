@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 
 import steps
 from tests.conftest import PROJECT
@@ -79,3 +80,20 @@ def test_a_second_run_asks_the_world_again_and_nothing_else(serving: Shop) -> No
     status = {name: str(step.status) for name, step in run.steps.items()}
     anew = ("ingest", "evaluate", "gate", "register")  # a new measurement is a new input of the gate
     assert status == {**dict.fromkeys(CACHED, "cached"), **dict.fromkeys(anew, "completed")}
+
+
+def test_another_policy_judges_the_same_model_and_trains_nothing(serving: Shop) -> None:
+    """Also where it asks for test pictures, so that the splits are checked again: they are the same."""
+    from zenml.client import Client
+
+    first = serving.run("product.model=judged-anew", train=True, source=str(serving.delivery))
+    stricter = ("policy.rules.accuracy={limit: 0.51, min_n: 10}", "evaluate.top_k=2")
+    second = serving.run("product.model=judged-anew", *stricter, train=True, source=str(serving.delivery))
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    run = Client().get_pipeline_run(second.last["run"])
+    status = {name: str(step.status) for name, step in run.steps.items()}
+    assert (status["tune"], status["train"]) == ("cached", "cached")
+    known = replace(serving, model="judged-anew").versions()
+    assert sorted(known) == [1, 2]
+    assert known[1]["model_digest"] == known[2]["model_digest"]
+    assert known[1]["policy_digest"] != known[2]["policy_digest"]

@@ -254,6 +254,39 @@ def test_an_approval_by_who_may_not_approve_any_more_releases_nothing(guarded: S
     assert guarded.served("production") == served
 
 
+ACCEPTING = (
+    "evaluate.security.accepted=[{id: CVE-2099-1, package: pillow, reason: never called here, "
+    "expires: 2099-01-01}]"
+)
+DEARER = "evaluate.cost.price_per_hour=0.2"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"), [(ACCEPTING, "other accepted advisories"), (DEARER, "another peak")]
+)
+def test_what_was_judged_under_other_assumptions_is_neither_approved_nor_released(
+    guarded: Shop, assignment: str, said: str
+) -> None:
+    """As with another policy: nobody may loosen what the gate took for granted for one run alone."""
+    refused = guarded.run(assignment, approve=2, by="Ada", reason="looked")
+    assert refused.exit_code == REFUSED
+    assert "approval_digest" not in guarded.versions()[2]
+    approve(guarded, 2)
+    released = guarded.run(assignment, deploy=True, version=2, environment="production")
+    assert (released.exit_code, released.last["status"]) == (REFUSED, "refused")
+    for outcome in (refused, released):
+        assert f"Version 2 was judged with {said}" in outcome.said
+
+
+def test_staging_asks_for_the_advisories_that_a_version_was_judged_with(guarded: Shop) -> None:
+    """What is served there is unchanged."""
+    before = guarded.served()
+    outcome = guarded.run(ACCEPTING, deploy=True, version=2)
+    assert outcome.exit_code == REFUSED
+    assert "other accepted advisories" in outcome.said
+    assert guarded.served() == before
+
+
 def test_four_eyes_are_not_there_where_everyone_has_one_account(guarded: Shop) -> None:
     """Nobody could tell who trained from who approves, so nobody approves."""
     outcome = guarded.run("approval.four_eyes=true", approve=2, by="Ada", reason="looked")

@@ -68,6 +68,31 @@ def test_data_that_cannot_be_split_as_configured_make_no_version(untouched: Shop
     assert "No readable time in captured_at: " in outcome.said
 
 
+NO_COLUMN = "labels.csv has no column origin, which is declared sensitive"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("policy.rules.accuracy.min_n=100000", "a required rule of the policy needs 100,000 (min_n)"),
+        ("evaluate.slices.sensitive=[origin]", f"{NO_COLUMN}: no gap between groups could be judged"),
+    ],
+)
+def test_a_rule_that_could_never_be_assessed_is_said_before_anything_is_trained(
+    untouched: Shop, assignment: str, said: str
+) -> None:
+    """More test pictures than there are, a column that the data lacks: no version, and no training either."""
+    from zenml.client import Client
+
+    before = untouched.versions()
+    outcome = untouched.run(assignment, train=True, source=str(untouched.delivery))
+    assert (outcome.exit_code, outcome.last["version"]) == (REFUSED, None)
+    assert said in outcome.said
+    run = Client().get_pipeline_run(outcome.last["run"])
+    assert run.steps["train"].outputs["classifier"][0].load() is None
+    assert untouched.versions() == before
+
+
 def test_a_refused_version_does_not_replace_the_served_one(untouched: Shop) -> None:
     """With a model serving, the release of a refused version by its number is refused."""
     assert "accuracy" in refused_release(untouched, 3, IMPOSSIBLE)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from materializers.data_report import Check
 from materializers.report import counted
-from materializers.splits import APART, SPLITS
+from materializers.splits import APART, SPLITS, TEST
 from steps.data.checks.judging import judged, not_assessed
-from steps.data.checks.limits import CheckLimit
+from steps.data.checks.limits import CheckLimit, NeededLimit
 
 LARGE_CLASS = 1_000
 """Pictures from which on a share of a class says something: 1 % of them is ten."""
@@ -55,6 +55,25 @@ def check_every_class(counts: pd.DataFrame, limit: CheckLimit) -> Check:
     reason = f"{len(lacking):,} times a class has no picture in a split{shown}; {limit.limit:g} may be."
     mend = "Deliver more pictures of these classes: python run.py --train --source PATH."
     return judged("classes_in_every_split", len(lacking), limit, "at most", reason, mend)
+
+
+def check_tested(counts: pd.DataFrame, needed: int) -> Check:
+    """Whether a required rule of the policy could be assessed at all on so few pictures for testing.
+
+    Args:
+        counts: pictures per class (rows) and split (columns).
+        needed: the largest ``min_n`` of a required rule.
+    """
+    there = int(counts[TEST].sum())
+    limit = NeededLimit(limit=needed)
+    reason = (
+        f"There are {counted(there, 'picture')} for testing, and a required rule of the policy needs "
+        f"{needed:,} (min_n), so that no model could pass."
+        if there < needed
+        else f"There are {counted(there, 'picture')} for testing; the policy needs {needed:,}."
+    )
+    mend = "Deliver more pictures, or lower that rule's min_n under policy.rules."
+    return judged("tested", there, limit, "at least", reason, mend)
 
 
 def check_set_apart(counts: pd.DataFrame, limit: CheckLimit) -> Check:

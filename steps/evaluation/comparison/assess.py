@@ -18,15 +18,22 @@ from steps.evaluation.answers import each_answer
 from steps.evaluation.comparison.compare import Answers, Other, Rows, compare, majority_baseline
 from steps.evaluation.comparison.opponents import find_anchor, find_champion, splits_of
 from steps.evaluation.comparison.rows import FairRows, fair_rows
+from steps.evaluation.comparison.tested_rows import sample_of, share_in_common
 from steps.evaluation.metrics import UNUSABLE
 from steps.registry.registered_model import predictor_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from serving.predictor import PictureError, Prediction
+    from steps.data.class_changes import ClassChanges
     from steps.evaluation.comparison.compare import Names
     from steps.evaluation.comparison.settings import Anchor, ComparisonSettings
     from steps.evaluation.examined import Examined
 
 BATCH = 64
+SAME_TEST_SET = 0.5
+"""Of the rows of the smaller of two test sets: with as many in common they are one that has grown."""
 
 
 def assess_comparisons(
@@ -36,7 +43,7 @@ def assess_comparisons(
     *,
     model_name: str,
     anchor: Anchor,
-    test_set: str,
+    changes: ClassChanges,
 ) -> dict[str, Comparison]:
     """Compare with the champion, or on the first time with a majority-class baseline, and with the anchor.
 
@@ -46,7 +53,7 @@ def assess_comparisons(
         settings: margins and error rates.
         model_name: the registered model.
         anchor: which version does not move.
-        test_set: digest of the test pictures; what was judged on them is counted.
+        changes: of the classes since an older version: renamed ones are the same, retired ones were given up.
 
     Returns:
         ``champion`` and, once a version was in production, ``anchor``. One that cannot be read is not
@@ -61,7 +68,8 @@ def assess_comparisons(
         # The training is not lost with the registry: nothing is registered while that is away, and on this
         # verdict nothing is released.
         return _unknown(f"{error}. Once it answers, the same command compares and trains nothing")
-    decisions = 1 + _judged_before(versions, test_set, examined.classifier.record.model_digest)
+    tested = sample_of(examined.image_ids)
+    decisions = 1 + judged_before(versions, tested, examined.classifier.record.model_digest)
     try:
         champion = find_champion(model_name, versions)
     except Refused as refusal:
@@ -69,7 +77,7 @@ def assess_comparisons(
     if champion is None:
         none = Comparison(against="anchor", nothing_yet="no version was ever in production")
         return {"champion": _with_baseline(examined, splits, settings, decisions), "anchor": none}
-    found = {"champion": _with_version(examined, splits, settings, champion, "champion", decisions)}
+    found = {"champion": _with_version(examined, splits, settings, champion, "champion", changes, decisions)}
     try:
         fixed = find_anchor(model_name, versions, anchor)
     except Refused as refusal:
@@ -77,7 +85,7 @@ def assess_comparisons(
     if fixed is None:
         reason = f"version {champion.version} is the champion, and no version was ever in production"
         return found | {"anchor": Comparison(against="anchor", not_assessed=reason)}
-    return found | {"anchor": _with_version(examined, splits, settings, fixed, "anchor", decisions)}
+    return found | {"anchor": _with_version(examined, splits, settings, fixed, "anchor", changes, decisions)}
 
 
 def _unknown(reason: str) -> dict[str, Comparison]:
@@ -88,9 +96,19 @@ def _unknown(reason: str) -> dict[str, Comparison]:
     }
 
 
-def _judged_before(versions: Sequence[RegisteredVersion], test_set: str, model: str) -> int:
-    """How many other models were judged on these test pictures."""
-    judged = {entry.tags.get("model_digest") for entry in versions if entry.tags.get("test_set") == test_set}
+def judged_before(versions: Sequence[RegisteredVersion], tested: str, model: str) -> int:
+    """How many other models were judged on these test pictures, or on a test set that has most of them.
+
+    Args:
+        versions: of the registered model.
+        tested: what ``sample_of`` keeps of the test pictures.
+        model: the digest of the one that is judged now.
+    """
+    judged = {
+        entry.tags.get("model_digest")
+        for entry in versions
+        if share_in_common(entry.tags.get("test_rows", ""), tested) >= SAME_TEST_SET
+    }
     return len(judged - {model, None})
 
 
@@ -112,6 +130,7 @@ def _with_version(
     settings: ComparisonSettings,
     entry: RegisteredVersion,
     against: Against,
+    changes: ClassChanges,
     decisions: int,
 ) -> Comparison:
     """Compare with a registered version; what of it cannot be read is the reason that it is not assessed."""
@@ -120,8 +139,7 @@ def _with_version(
         rows = fair_rows(splits, splits_of(entry))
         with predictor_of(entry) as predictor:
             given = each_answer(predictor, examined.dataset, rows.image_ids, batch_size=BATCH)
-            labels = _names([getattr(answer, "label", None) for answer in given])
-            answers = Answers(labels, predictor.metadata.classes)
+            answers = under_todays_names(given, predictor.metadata.classes, changes)
     except (DamagedArtifact, ModelGone, Refused) as error:
         return Comparison(**about, not_assessed=f"version {entry.version} cannot be read: {error}")
     other = Other(answers, against, version=str(entry.version), model=entry.tag("model_digest"))
@@ -130,6 +148,7 @@ def _with_version(
         _own_answers(examined, rows),
         other,
         settings,
+        retired=changes.retired,
         left_out=rows.left_out,
         decisions=decisions,
     )
@@ -146,6 +165,15 @@ def _own_answers(examined: Examined, rows: FairRows) -> Answers:
     numbers = examined.predicted[[place_of[image_id] for image_id in rows.image_ids]].tolist()
     labels = [None if number == UNUSABLE else examined.classes[number] for number in numbers]
     return Answers(_names(labels), examined.classes)
+
+
+def under_todays_names(
+    given: Iterable[Prediction | PictureError], classes: Sequence[str], changes: ClassChanges
+) -> Answers:
+    """The answers of an older version, with the names that its classes have now."""
+    now = {label: changes.renamed.get(label, label) for label in classes}
+    labels = [now.get(getattr(answer, "label", None) or "") for answer in given]
+    return Answers(_names(labels), tuple(dict.fromkeys(now.values())))
 
 
 def _names(labels: Sequence[str | None]) -> Names:

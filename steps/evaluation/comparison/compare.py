@@ -95,6 +95,7 @@ def compare(
     other: Other,
     settings: ComparisonSettings,
     *,
+    retired: Collection[str] = (),
     left_out: int = 0,
     decisions: int = 0,
 ) -> Comparison:
@@ -105,6 +106,7 @@ def compare(
         challenger: its answers to them.
         other: the other model and its answers.
         settings: margins and error rates.
+        retired: classes that were given up by name.
         left_out: test rows that are not among them because the other model learnt from them.
         decisions: how often the test set was used for a verdict, with this one.
 
@@ -118,13 +120,15 @@ def compare(
     if lengths | {len(challenger.predicted), len(other.answers.predicted)} != {len(rows.true)}:
         raise ValueError(f"There are {len(rows.true)} rows; flags and answers must be one a row.")
     both = sorted(set(challenger.classes) & set(other.answers.classes))
+    dropped = tuple(sorted(set(other.answers.classes) - set(both)))
     about = Comparison(
         against=other.against,
         version=other.version,
         model=other.model,
         compared_classes=tuple(both),
         new_classes=tuple(sorted(set(challenger.classes) - set(both))),
-        dropped_classes=tuple(sorted(set(other.answers.classes) - set(both))),
+        dropped_classes=dropped,
+        retired_classes=tuple(name for name in dropped if name in retired),
         always_answered=_always_answered(other),
         left_out=left_out,
         decisions_on_this_test_set=decisions,

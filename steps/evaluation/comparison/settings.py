@@ -27,7 +27,7 @@ class ComparisonSettings(Record):
     """The loss of a class's recall that is no harm yet."""
     subset_margin: float = Field(default=0.0, ge=0, lt=1)
     """The loss on the golden set, or on the new rows, that is no harm yet; 0: any loss that is no chance."""
-    min_n: int = Field(default=50, ge=1)
+    min_n: int = Field(default=50, ge=1, le=1_000_000)
     """Rows of a class; one with fewer is listed as not assessed."""
     alpha: float = Field(default=0.025, gt=0, lt=0.5)
     """Error rate of the test on all rows; intervals are of 1 − 2 alpha, whose lower bound is that test."""

@@ -22,11 +22,20 @@ def part(n: int, adjusted: float | None = None) -> PairedRows:
     )
 
 
+BESIDE_THE_CHAMPION = [
+    "accuracy_difference_to_champion",
+    "dropped_classes",
+    "golden_harm",
+    "new_rows_harm",
+    "class_harm",
+]
+
+
 @pytest.mark.parametrize(
     ("against", "metrics"),
     [
-        ("champion", ["accuracy_difference_to_champion", "golden_harm", "new_rows_harm", "class_harm"]),
-        ("majority class", ["accuracy_difference_to_champion", "golden_harm", "new_rows_harm", "class_harm"]),
+        ("champion", BESIDE_THE_CHAMPION),
+        ("majority class", BESIDE_THE_CHAMPION),
         ("anchor", ["accuracy_difference_to_anchor"]),
     ],
 )
@@ -45,13 +54,37 @@ def test_every_number_has_its_name_its_class_and_its_rows() -> None:
         classes={"bag": part(100, 0.01), "dress": part(30)},
         min_n=50,
     )
-    difference, golden, new, bag, dress = comparison.measured()
+    difference, dropped, golden, new, bag, dress = comparison.measured()
+    assert (dropped.metric, dropped.value, dropped.reason) == (
+        "dropped_classes",
+        Metric(value=0.0, n=0),
+        None,
+    )
     assert difference.value == part(400).difference
     assert (golden.metric, golden.value) == ("golden_harm", Metric(value=0.4, n=80))
     assert (new.metric, new.value) == ("new_rows_harm", None)
     assert (bag.subject, bag.value) == ("bag", Metric(value=0.01, n=100))
     assert (dress.subject, dress.value) == ("dress", None)
     assert dress.reason == "30 rows, of 50 that a class needs to be compared"
+
+
+def test_a_class_that_nobody_gave_up_by_name_is_counted_and_named() -> None:
+    """What was retired is not; beside the anchor, which may be old, neither is counted."""
+    comparison = Comparison(
+        version="4",
+        overall=part(400),
+        compared_classes=("bag", "dress"),
+        dropped_classes=("hat", "shoe", "sock"),
+        retired_classes=("shoe",),
+    )
+    dropped = next(each for each in comparison.measured() if each.metric == "dropped_classes")
+    assert dropped.value == Metric(value=2.0, n=5)
+    assert not dropped.spared
+    assert dropped.reason is not None
+    assert dropped.reason.startswith("the champion, version 4 knows hat, sock, and this model does not: name")
+    assert "product.class_changes" in dropped.reason
+    anchor = comparison.model_copy(update={"against": "anchor"})
+    assert "dropped_classes" not in {each.metric for each in anchor.measured()}
 
 
 def test_a_comparison_is_read_back_as_it_was_written() -> None:

@@ -17,7 +17,8 @@ from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.shards import SHARDS_FOLDER, shard_uri
 from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.checks.freshness import DeliveryInterval, FreshnessSettings
-from steps.data.ingest import ClassChanges, IngestSettings, ingest, newest_arrival
+from steps.data.class_changes import ClassChanges
+from steps.data.ingest import IngestSettings, ingest, newest_arrival
 from steps.data.parent import keep_readmitted
 from steps.data.personal_data.settings import PersonalDataSettings
 from tests.steps.data.arrivals import let_age
@@ -90,6 +91,27 @@ def test_a_stored_version_is_fetched_as_it_is(local_stack: Client, tmp_path: Pat
     assert dataset.version == stored.version
     assert (screening.rows, screening.set_aside) == (6, ())
     assert check(screening, "data_age").outcome == "passed"
+
+
+def test_what_a_delivery_that_is_taken_alone_leaves_behind_is_said(
+    local_stack: Client, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """With the two ways back; a delivery that is joined, or that has all of it, leaves nothing."""
+    parent = dataset_of(["toys"] * 20)
+    keep_readmitted(parent, "left-behind")
+    folder = good_delivery(tmp_path, per_class=3)
+    caplog.set_level("WARNING", "shutterline")
+    alone, _ = ingested("left-behind", source=str(folder))
+    left = len(set(parent.index["image_id"]) - set(alone.index["image_id"]))
+    assert left > 1
+    assert f"ingest: {left} stored pictures are not in what --train takes alone" in caplog.text
+    assert f"python run.py --continuous --source {folder}" in caplog.text
+    assert f"python run.py --train --data {parent.version[:16]}" in caplog.text
+    caplog.clear()
+    ingested("left-behind", source=str(folder), join_parent=True)
+    ingested("left-behind", data_version=parent.version)
+    ingested("never-trained-before", source=str(folder))
+    assert "takes alone" not in caplog.text
 
 
 def test_a_stored_version_joins_the_parent_where_it_is_asked_for(local_stack: Client) -> None:
@@ -180,20 +202,6 @@ def test_a_delivery_joins_the_parent_under_todays_names(local_stack: Client, tmp
     assert len(quarantine) == 0
     assert previous is not None
     assert sorted(previous.index["label"]) == ["novels", "toys"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"renamed": {"novels": "books", "books": "print"}},
-        {"renamed": {"a": "b", "b": "a"}},
-        {"renamed": {"novels": "books"}, "retired": ["books"]},
-    ],
-)
-def test_changes_of_classes_that_would_change_again_are_refused(changes: dict[str, Any]) -> None:
-    """Each run makes them anew: what was renamed by the last one would be renamed once more."""
-    with pytest.raises(ValidationError, match="renamed or retired itself"):
-        ClassChanges.model_validate(changes)
 
 
 def test_the_same_delivery_again_is_as_old_as_it_was(local_stack: Client, tmp_path: Path) -> None:

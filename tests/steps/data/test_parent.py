@@ -42,8 +42,10 @@ def data_steps(model: str, source: str | None, version: str | None, join: bool) 
     delivery, screening, quarantine, parent, previous = ingest(
         model, "shop", IngestSettings(), source, version, join
     )
-    dataset, _ = validate(delivery, screening, quarantine, parent, CLASSES, {}, ValidateSettings(), "code")
-    split(dataset, previous, SplitSettings(), "code")
+    dataset, _ = validate(
+        delivery, screening, quarantine, parent, CLASSES, {}, [], ValidateSettings(), "code"
+    )
+    split(dataset, previous, SplitSettings(), 0, "code")
 
 
 def run(model: str, source: Path | None = None, version: str | None = None, join: bool = False) -> None:

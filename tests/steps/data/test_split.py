@@ -219,7 +219,7 @@ def test_shares_sum_to_one() -> None:
 
 def run(dataset: ImageDataset, previous: Splits | None = None) -> Splits:
     """The splits of one call of the step."""
-    splits, report = split.entrypoint(dataset, previous, SplitSettings(), "code")
+    splits, report = split.entrypoint(dataset, previous, SplitSettings(), 0, "code")
     assert report.outcome == "passed"
     assert report.splits == splits.digest
     assert isinstance(splits, Splits)
@@ -238,7 +238,7 @@ def test_the_step_grows_the_previous_splits() -> None:
 
 def test_the_step_has_nothing_to_split_of_a_refused_delivery() -> None:
     """No dataset: no splits, and no report."""
-    assert split.entrypoint(None, None, SplitSettings(), "code") == (None, None)
+    assert split.entrypoint(None, None, SplitSettings(), 0, "code") == (None, None)
 
 
 def test_a_picture_that_was_away_comes_back_to_its_side() -> None:
@@ -287,3 +287,14 @@ def pictures_named(name: str, size: int) -> ImageDataset:
         Picture(f"{name} {number}".encode(), "abc"[number % 3], 8, 8, 1, f"{name}/{number}")
         for number in range(size)
     )
+
+
+def test_a_policy_that_no_test_set_of_this_size_meets_is_refused_before_anything_is_trained() -> None:
+    """No splits, so that no training; without such a rule nothing is asked."""
+    index = index_of(["a"] * 100 + ["b"] * 100)
+    splits, report = split_dataset(index, "v", None, SplitSettings(), min_tested=1_000_000)
+    assert (splits, report.outcome) == (None, "refused")
+    assert "needs 1,000,000" in report.reasons()[0]
+    splits, report = split_dataset(index, "v", None, SplitSettings())
+    assert splits is not None
+    assert "tested" not in {check.name for check in report.checks}

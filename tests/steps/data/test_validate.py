@@ -192,7 +192,7 @@ def run_step(
 ) -> tuple[ImageDataset | None, DataReport]:
     """Validate a first delivery."""
     ended: tuple[ImageDataset | None, DataReport] = validate.entrypoint(
-        delivery, screening, quarantine, None, classes, {}, ValidateSettings(), "code"
+        delivery, screening, quarantine, None, classes, {}, [], ValidateSettings(), "code"
     )
     return ended
 

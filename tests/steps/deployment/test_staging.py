@@ -8,6 +8,7 @@ from materializers.evidence import read_versions
 from steps.deployment.deployer import active_deployer
 from steps.deployment.staging import staging
 from steps.evaluation.cost.settings import CostSettings
+from steps.registry.presupposed import Presupposed
 from steps.registry.register import register_version
 from tests.materializers.examples import rule, verdict
 from tests.steps.evaluation.policies import product_policy
@@ -25,7 +26,13 @@ def test_a_version_that_passed_before_is_not_released_by_a_run_whose_own_verdict
     before = read_versions(name)
     own = verdict(rule(measured), outcome=outcome)
     released = staging.entrypoint(
-        version, own, None, model_name=name, policy=product_policy(), cost=CostSettings()
+        version,
+        own,
+        None,
+        model_name=name,
+        policy=product_policy(),
+        presupposed=Presupposed(declared="0" * 64, serving="1" * 64),
+        cost=CostSettings(),
     )
     assert released == (None, None)
     assert read_versions(name) == before

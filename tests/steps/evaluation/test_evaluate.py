@@ -16,6 +16,7 @@ from pipelines.config import load_config
 from serving.model_directory import model_digest, read_metadata, write_metadata
 from serving.predictor import Prediction, Predictor
 from serving.preprocess import decode
+from steps.data.class_changes import NO_CHANGES
 from steps.evaluation.comparison.compare import Answers, Other, Rows, compare
 from steps.evaluation.comparison.settings import ComparisonSettings
 from steps.evaluation.evaluate import (
@@ -169,7 +170,10 @@ def test_splits_without_a_test_picture_measure_nothing(
 
 def test_nothing_to_evaluate_is_no_report(pictures: ImageDataset, groups: Splits) -> None:
     """A skipped training is skipped here too."""
-    assert evaluate.entrypoint(None, pictures, groups, QUICK, ComparisonSettings(), "first", "shop") is None
+    assert (
+        evaluate.entrypoint(None, pictures, groups, QUICK, ComparisonSettings(), "first", NO_CHANGES, "shop")
+        is None
+    )
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ PRODUCT = {
     "roc_auc_macro": ("advisory", 0.85),
     "accuracy_difference_to_champion": ("required", -0.02),
     "accuracy_difference_to_anchor": ("required", -0.02),
+    "dropped_classes": ("required", 0.0),
     "class_harm": ("required", 0.025),
     "golden_harm": ("required", 0.025),
     "new_rows_harm": ("required", 0.025),
@@ -90,6 +91,11 @@ def test_the_rules_are_the_products() -> None:
         ({"accuracy": {"requirement": "required", "limit": 0.9, "where_declared": True}}, "always measured"),
         ({"accuracy": {"requirement": "required", "limit": 0.9, "subject": "bags"}}, "leave the subject out"),
         ({"recall": {"requirement": "required", "limit": 0.9, "subject": ["bags"]}}, "recall.subject"),
+        ({"accuracy": {"requirement": "required", "limit": 0.9, "min_n": 1_000_001}}, "accuracy.min_n"),
+        ({"": {"metric": "recall", "requirement": "required", "limit": 0.9}}, "called by letters"),
+        ({"re\ncall": {"metric": "recall", "requirement": "required", "limit": 0.9}}, "not 're\\ncall'"),
+        ({"re.call": {"metric": "recall", "requirement": "required", "limit": 0.9}}, "not 're.call'"),
+        ({"r" * 101: {"metric": "recall", "requirement": "required", "limit": 0.9}}, "100 at most"),
         ({"accuracy": "required"}, "rules.accuracy"),
         ({}, "rules"),
         ({"accuracy": {"requirement": "advisory", "limit": 0.9}}, "no rule of the policy is required"),
@@ -108,6 +114,20 @@ def test_a_rule_may_have_a_name_of_its_own() -> None:
         "accuracy": "accuracy",
         "accuracy_goal": "accuracy",
     }
+
+
+def test_the_test_pictures_that_a_policy_needs_are_those_of_its_strictest_required_rule() -> None:
+    """What advises, and what is measured on other rows than test pictures, asks for none of them."""
+    assert product_policy().min_tested == 0
+    needing = policy(
+        recall={"requirement": "required", "limit": 0.5, "min_n": 100},
+        precision={"requirement": "advisory", "limit": 0.5, "min_n": 300},
+        data_validation={"requirement": "required", "limit": 1.0, "min_n": 400},
+        latency_p99_ms={"requirement": "required", "limit": 500.0, "min_n": 1000},
+        near_ood_auroc={"requirement": "required", "limit": 0.7, "min_n": 600},
+        watermark_matches={"requirement": "required", "limit": 0.7, "min_n": 600},
+    )
+    assert needing.min_tested == 100
 
 
 def test_another_rule_is_another_policy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -9,8 +10,9 @@ import pytest
 from zenml import pipeline, step
 from zenml.client import Client
 
-from materializers.errors import Refused
+from materializers.errors import Refused, UsageError
 from materializers.evidence import RegisteredVersion
+from pipelines.config import load_config
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 
 FOUR_EYES = ApprovalSettings(four_eyes=True)
@@ -68,6 +70,13 @@ def test_a_list_admits_its_accounts_alone() -> None:
         require_approver(settings, "default")
 
 
+@pytest.mark.parametrize("name", ["", " ", "ada\n", " ada", "ada\tbob"])
+def test_an_approver_without_a_name_is_refused(name: str) -> None:
+    """Else nobody could approve, or somebody whom the list does not show as who it is."""
+    with pytest.raises(UsageError, match=r"configuration: approval\.approvers.*name of an account"):
+        load_config(None, (f"approval.approvers={json.dumps([name])}",))
+
+
 def test_four_eyes_need_two_accounts(zenml_client: Client, second_account: str) -> None:
     """With a second account in the store it can be told who is who."""
     require_approver(FOUR_EYES, "default")
@@ -76,7 +85,7 @@ def test_four_eyes_need_two_accounts(zenml_client: Client, second_account: str) 
 
 def test_four_eyes_with_one_account_refuse(zenml_client: Client) -> None:
     """The store of a laptop has one account."""
-    with pytest.raises(Refused, match=r"cannot be assessed.*one account"):
+    with pytest.raises(Refused, match=r"cannot be assessed.*one account.*zenml login URL.*zenml user create"):
         require_approver(FOUR_EYES, "default")
 
 

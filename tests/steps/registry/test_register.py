@@ -10,8 +10,10 @@ from mlflow.exceptions import MlflowException
 
 from materializers.errors import ServiceUnreachable
 from materializers.evidence import read_versions, registry_client
+from pipelines.orchestrator import active_orchestrator
 from steps.registry.aliases import CHALLENGER, CHAMPION
-from steps.registry.register import register_version
+from steps.registry.audit import read_log
+from steps.registry.register import JUDGED, LEARNT, log_version, register_version
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -147,3 +149,29 @@ def test_a_record_that_was_half_replaced_is_completed(
         with pytest.raises(ServiceUnreachable):
             register_version(name, new)
     assert register_version(name, new).tags == new
+
+
+def logged(name: str) -> list[tuple[str, str]]:
+    """Act and verdict of every entry on a model, the oldest first."""
+    entries = [each.entry for each in read_log() if each.entry is not None]
+    return [
+        (entry.act, entry.subject.get("verdict", "")) for entry in entries if entry.subject["model"] == name
+    ]
+
+
+def test_each_judgement_that_says_something_new_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that came to nothing, once, though the record of the version stays what it was."""
+    name = "logged-judgements"
+    for variable, value in active_orchestrator().signing_environment().items():
+        monkeypatch.setenv(variable, value)
+    known = dict.fromkeys((*LEARNT, *JUDGED), "0" * 64) | {"origin": "train"}
+    for verdict, judged in [
+        ("passed", "first"),
+        ("passed", "second"),
+        ("not_assessed", "third"),
+        ("not_assessed", "third"),
+        ("refused", "fourth"),
+    ]:
+        before, found = read_versions(name), {**known, **tags(verdict=verdict, judged=judged)}
+        log_version(register_version(name, found), before, found)
+    assert logged(name) == [("train", ""), ("gate", "passed"), ("gate", "not_assessed"), ("gate", "refused")]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from steps.data.checks.limits import CheckLimit
-from steps.data.checks.shares import check_every_class, check_set_apart, check_shares
+from steps.data.checks.shares import check_every_class, check_set_apart, check_shares, check_tested
 
 WANTED = {"train": 0.7, "validation": 0.15, "test": 0.15}
 REFUSE, WARN = CheckLimit(limit=0.01, severity="refuse"), CheckLimit(limit=0.01, severity="warn")
@@ -55,3 +55,12 @@ def test_too_many_set_apart_are_refused() -> None:
     assert "10 pictures set apart: 10.0% of 100; at most 5.0% may be" in check.reason
     assert check_set_apart(counts(a=(70, 10, 15, 5)), limit).outcome == "passed"
     assert check_set_apart(counts(), limit).measured == 0
+
+
+def test_fewer_pictures_for_testing_than_the_policy_needs_are_refused() -> None:
+    """All classes count together; as many as it needs are enough."""
+    there = counts(a=(70, 15, 15, 0), b=(70, 15, 15, 0))
+    check = check_tested(there, 31)
+    assert (check.outcome, check.measured, check.limit) == ("refused", 30, 31)
+    assert "30 pictures for testing, and a required rule of the policy needs 31 (min_n)" in check.reason
+    assert check_tested(there, 30).outcome == "passed"

@@ -133,14 +133,18 @@ def test_models_of_other_classes_are_compared_on_those_they_share() -> None:
     found = compare(
         rows,
         Answers(predicted, (*CLASSES, "hat")),
-        Other(Answers(champion.predicted, (*CLASSES, "glove"))),
+        Other(Answers(champion.predicted, (*CLASSES, "glove", "sock"))),
         DEFAULTS,
+        retired=("sock", "boot"),
     )
-    assert (found.compared_classes, found.new_classes, found.dropped_classes) == (
+    assert (found.compared_classes, found.new_classes, found.dropped_classes, found.retired_classes) == (
         CLASSES,
         ("hat",),
-        ("glove",),
+        ("glove", "sock"),
+        ("sock",),
     )
+    (dropped,) = (each for each in found.measured() if each.metric == "dropped_classes")
+    assert dropped.value is not None and (dropped.value.value, dropped.value.n) == (1, 5)
     assert found.overall is not None
     assert (found.overall.n, found.overall.only_reference, found.overall.only_challenger) == (300, 6, 0)
     assert set(found.classes) == set(CLASSES)
@@ -162,7 +166,7 @@ def test_without_a_class_in_common_nothing_is_assessed(classes: tuple[str, ...])
     found = compare(rows, right_but(rows, []), Other(Answers(rows.true, classes)), DEFAULTS)
     assert found.not_assessed == "no class is known to both the challenger and the champion"
     assert found.new_classes == CLASSES
-    assert [each.value for each in found.measured()] == [None] * 4
+    assert [each.value for each in found.measured()] == [None] * 5
     assert {each.reason for each in found.measured()} == {found.not_assessed}
 
 
@@ -197,7 +201,8 @@ def test_a_first_model_is_not_harmed_by_a_baseline_that_always_answers_one_class
     wrong = np.concatenate([np.flatnonzero(rows.true == name)[:20] for name in CLASSES])
     found = compare(rows, right_but(rows, wrong), baseline, DEFAULTS)
     measured = {each.subject or each.metric: each for each in found.measured()}
-    assert set(measured) == {"accuracy_difference_to_champion", "golden_harm", "new_rows_harm", *CLASSES}
+    others = {"accuracy_difference_to_champion", "dropped_classes", "golden_harm", "new_rows_harm"}
+    assert set(measured) == {*others, *CLASSES}
     difference = measured["accuracy_difference_to_champion"].value
     assert difference is not None and difference.low is not None and difference.low > 0.4
     assert measured["shoe"].value is None

@@ -12,6 +12,7 @@ from zenml.client import Client
 from materializers.evaluation.comparison import Comparison
 from materializers.evidence import registry_client
 from materializers.splits import Splits
+from steps.data.class_changes import ClassChanges
 from steps.evaluation.comparison.assess import assess_comparisons
 from steps.evaluation.comparison.settings import ComparisonSettings
 from steps.evaluation.evaluate import examine
@@ -24,7 +25,6 @@ from tests.steps.training.examples import dataset, splits, trained
 
 PICTURES = dataset()
 GROUPS = splits(PICTURES)
-TEST_SET = "7e" * 32
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def compared(shop: str, challenger: Made) -> dict[str, Comparison]:
         ComparisonSettings(),
         model_name=shop,
         anchor="first",
-        test_set=TEST_SET,
+        changes=ClassChanges(),
     )
 
 

@@ -22,6 +22,8 @@ def test_the_defaults_are_the_products() -> None:
         ("class_margin", -0.01),
         ("subset_margin", 1),
         ("min_n", 0),
+        ("min_n", -1),
+        ("min_n", 1_000_001),
         ("alpha", 0.5),
         ("harm_alpha", 0),
         ("margins", 0.02),

@@ -35,8 +35,8 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     name = config.product.model
     entry, actor = read_version(name, version), Client().active_user.name
     if decision == "approved":
-        trusted = active_deployer().trusted_keys()
         arm = gather_arm(entry, policy_digest=config.policy.digest)
+        trusted = active_deployer().trusted_keys()
         require_approver(config.approval, actor)
         require_other_than_trainer(config.approval, actor, entry)
         with present_model(arm.model_uri) as model:

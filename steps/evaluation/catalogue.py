@@ -21,9 +21,9 @@ class Entry:
         highest: the highest one.
         interval: it is measured with a 95 % interval, whose bounds a rule can compare.
         needs: the settings without which nothing measures it, as ``--set`` takes them; none: it always is.
-        of_test_pictures: it is measured on pictures of the test set, so that its n is at most their number.
         subjects: the setting that lists what it is measured of, each of which a rule may be on alone; None:
             a rule is on all that there is.
+        of_test_pictures: it is measured on pictures of the test set, so that its n is at most their number.
     """
 
     direction: Direction
@@ -31,8 +31,8 @@ class Entry:
     highest: float = 1.0
     interval: bool = True
     needs: tuple[str, ...] = ()
-    of_test_pictures: bool = True
     subjects: str | None = None
+    of_test_pictures: bool = True
 
 
 def _at_least(**known: object) -> Entry:

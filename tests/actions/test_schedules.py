@@ -54,8 +54,9 @@ def book(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     folder = tmp_path_factory.mktemp("schedules")
     parts = local_stack.active_stack_model.components
+    present = parts[Kind.ORCHESTRATOR][0].configuration  # with the keys that sign
     made = local_stack.create_stack_component(
-        STACK, "shutterline-local", Kind.ORCHESTRATOR, {"schedules": str(folder)}
+        STACK, "shutterline-local", Kind.ORCHESTRATOR, {**present, "schedules": str(folder)}
     )
     components = {**{kind: parts[kind][0].id for kind in parts}, Kind.ORCHESTRATOR: made.id}
     local_stack.create_stack(STACK, components)

@@ -12,7 +12,7 @@ from zenml.client import Client
 from materializers.evaluation.comparison import Comparison
 from materializers.evidence import registry_client
 from materializers.splits import Splits
-from steps.data.class_changes import NO_CHANGES
+from steps.data.class_changes import ClassChanges
 from steps.evaluation.comparison.assess import assess_comparisons
 from steps.evaluation.comparison.settings import ComparisonSettings
 from steps.evaluation.evaluate import examine
@@ -62,7 +62,7 @@ def compared(shop: str, challenger: Made) -> dict[str, Comparison]:
         ComparisonSettings(),
         model_name=shop,
         anchor="first",
-        changes=NO_CHANGES,
+        changes=ClassChanges(),
     )
 
 

@@ -12,7 +12,7 @@ from materializers.audit_entry import Act, AuditEntry
 from materializers.evidence import DECISION, RegisteredVersion
 from materializers.signatures import TrustedKeys
 from steps.registry.audit import sound_entries
-from steps.registry.decisions import DECISIONS
+from steps.registry.decisions import DECISIONS, standing
 
 MADE: tuple[Act, ...] = ("train", "gate")
 """What a version comes to be by; each entry names the tags that it stands for."""
@@ -37,7 +37,7 @@ def disagreements(model_name: str, versions: Sequence[RegisteredVersion], truste
         for entry in sound_entries(act, {"model": model_name}, trusted):
             key = ("decision" if act in DECISIONS else act, entry.subject.get("version", ""))
             before = last.get(key)
-            last[key] = entry if before is None or before.number < entry.number else before
+            last[key] = entry if before is None or standing(before) < standing(entry) else before
     found = list(_without_entry(versions, last))
     for version in versions:
         for act in MADE:

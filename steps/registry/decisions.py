@@ -44,8 +44,15 @@ def last_judgement(model_name: str, version: int, trusted: TrustedKeys) -> Audit
         ServiceUnreachable: the artifact store does not answer.
     """
     found = sound_entries("gate", {"model": model_name, "version": str(version)}, trusted)
-    stands = [entry for entry in found if entry.subject.get("verdict") != "not_assessed"]
-    return max(stands or found, key=lambda entry: entry.number, default=None)
+    return max(found, key=standing, default=None)
+
+
+def standing(entry: AuditEntry) -> tuple[bool, int]:
+    """What the entries on one thing are ordered by; the last one stands.
+
+    A judgement that came to nothing stands behind all that came to something.
+    """
+    return entry.subject.get("verdict") != "not_assessed", entry.number
 
 
 def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> AuditEntry:

@@ -126,8 +126,8 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
 
     A repeated judgement of the same model replaces the recorded one where it came to something else, or was
     reached beside another champion: a version that is refused now is never released anew on the verdict that
-    passed before, and what is live stays live. One that is ``not_assessed`` came to nothing: it replaces no
-    verdict and moves no alias, so that neither what passed is lost nor what was refused forgotten.
+    passed before, and what is live stays live. One that is ``not_assessed`` came to nothing: it replaces only
+    another like it and moves no alias, so that neither what passed is lost nor what was refused forgotten.
 
     Raises:
         ServiceUnreachable: the registry cannot be read or written.
@@ -162,7 +162,7 @@ def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion
 def _is_news(tags: dict[str, str], known: RegisteredVersion) -> bool:
     """Whether a judgement of the same model says something that the recorded one does not."""
     if tags["verdict"] == "not_assessed":
-        return False
+        return known.tag("verdict") == "not_assessed"
     if tags["verdict"] != known.tag("verdict"):
         return True
     against = tags.get(AGAINST)

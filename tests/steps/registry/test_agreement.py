@@ -56,6 +56,13 @@ def test_what_was_logged_is_agreed_on() -> None:
     assert disagreements(MODEL, [version(changed=APPROVED)], TRUSTED) == []
 
 
+def test_a_judgement_that_came_to_nothing_is_no_difference() -> None:
+    """The log has it as its newest, and what was judged before stands in both."""
+    log_training()
+    log_training(verdict={**JUDGED, "verdict": "not_assessed", "verdict_digest": "6" * 64})
+    assert disagreements(MODEL, [version()], TRUSTED) == []
+
+
 def test_versions_that_nobody_logged_are_named_together() -> None:
     """A training that was killed between the registry and the log; the same command logs it."""
     log_training(2)

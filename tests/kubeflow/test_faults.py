@@ -198,13 +198,15 @@ def test_a_service_that_is_never_ready_is_not_released(
     remote_site: Site, shop: Teller, tmp_path: Path
 ) -> None:
     """The pod's own reason is told, and the release before it goes on answering, at once and afterwards."""
-    impatient = tmp_path / "impatient.yaml"
-    text = (PROJECT / "stacks" / "kubeflow.yaml").read_text().replace("name: kubeflow", "name: impatient")
-    text = text.replace("/shutterline-serving:", "/never-ready:")
+    kubeflow, impatient = PROJECT / "stacks" / "kubeflow.yaml", tmp_path / "impatient.yaml"
+    text = kubeflow.read_text().replace("/shutterline-serving:", "/never-ready:")
     impatient.write_text(text.replace("      s3_secret:", "      ready_timeout_s: 5\n      s3_secret:"))
     register(shop.environment, impatient)
-    with nothing_changes(remote_site, shop):
-        told = shop.run("--stack", "impatient", "--deploy", "--version", "2")
+    try:
+        with nothing_changes(remote_site, shop):
+            told = shop.run("--deploy", "--version", "2")
+    finally:
+        register(shop.environment, kubeflow)
     assert_one_line(told, "within 5 s", "version 1 serves on", "never-ready")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +44,11 @@ def comparable(value: Any) -> Any:
     return value
 
 
+def outputs(step: dict[str, Any]) -> dict[str, str]:
+    """Names and types of what a step gives; the audit log is named after the store that it is of."""
+    return {re.sub(r"^(audit-log)-[0-9a-f]{8}$", r"\1", name): kind for name, kind in step["outputs"].items()}
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_each_chapter_ends_alike_on_both_stacks(both: Both, chapter: str) -> None:
     """Exit codes and results of ``run.py`` are equal: versions, verdicts, metrics, reasons, decisions."""
@@ -74,10 +80,12 @@ def test_kubeflow_knows_its_runs_as_succeeded(both: Both) -> None:
 
 def test_steps_and_artifacts_are_equal(both: Both) -> None:
     """Names of steps, names and types of what they give, and verdicts."""
-    for local, remote in zip(both.local.recorded["runs"], both.kubeflow.recorded["runs"], strict=True):
-        for part in ("status", "outputs", "verdict"):
-            expected = {name: step.get(part) for name, step in local["steps"].items()}
-            assert {name: step.get(part) for name, step in remote["steps"].items()} == expected
+    for runs in zip(both.local.recorded["runs"], both.kubeflow.recorded["runs"], strict=True):
+        for part in ("status", "verdict"):
+            local, remote = ({name: step.get(part) for name, step in run["steps"].items()} for run in runs)
+            assert remote == local
+        local, remote = ({name: outputs(step) for name, step in run["steps"].items()} for run in runs)
+        assert remote == local
 
 
 def test_the_models_are_the_same_to_the_byte(both: Both) -> None:
@@ -132,7 +140,7 @@ def test_what_is_live_is_told_alike(both: Both) -> None:
         status = one.story.status.last
         live = {entry["environment"]: (entry["version"], entry["healthy"]) for entry in status["deployments"]}
         assert live == {"production": (1, True), "staging": (1, True)}
-        assert [run["status"] for run in status["runs"]].count("completed") == len(status["runs"])
+        assert sorted(run["status"] for run in status["runs"]) == ["completed"] * 6 + ["refused"]
     local, remote = both.local.story.status.last, both.kubeflow.story.status.last
     assert [(m["version"], m["aliases"], m["verdict"]) for m in remote["models"]] == [
         (m["version"], m["aliases"], m["verdict"]) for m in local["models"]

@@ -76,8 +76,14 @@ def test_a_compiled_pipeline_names_secrets_and_holds_none(
     }
     assert executors["exec-train"]["container"]["resources"]["accelerator"]["resourceCount"] == "2"
     assert {task["retryPolicy"]["maxRetryCount"] for task in pipeline["root"]["dag"]["tasks"].values()} == {3}
-    wanted = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
-    carried = {pair["envVar"] for entry in wanted["secretAsEnv"] for pair in entry["keyToEnv"]}
-    assert carried == {"ZENML_STORE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    wanted = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    carried = {
+        name: {pair["envVar"] for entry in given["secretAsEnv"] for pair in entry["keyToEnv"]}
+        for name, given in wanted.items()
+    }
+    every = {"ZENML_STORE_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SHUTTERLINE_ACTOR_KEY"}
+    assert carried.pop("exec-gate") == {*every, "SHUTTERLINE_GATE_KEY"}
+    assert set(carried) == {*executors} - {"exec-gate"}
+    assert all(given == every for given in carried.values())
     status = teller.done("--status").last
     assert status["runs"] == []

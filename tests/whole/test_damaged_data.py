@@ -175,7 +175,7 @@ def test_what_a_delivery_is_joined_to_has_to_be_whole_and_the_printed_command_me
     refused = shop.run(continuous=True, source=third)
     assert (refused.exit_code, refused.last["status"]) == (FAILED, "failed")
     assert said(refused, path)
-    [version] = re.findall(r"python run\.py --train --data ([0-9a-f]{16})", refused.said)
+    [version] = re.findall(r"python run\.py \S.* --train --data ([0-9a-f]{16})", refused.said)
     mended = shop.run(train=True, data=version)
     check_learnt(mended)
     check_joined(shop, shop.run("trigger.manual=true", continuous=True, source=third))

@@ -33,7 +33,10 @@ def made(tmp_path: Path) -> Made:
 
 
 def test_it_names_what_a_version_was_made_of_and_what_was_done_with_it(config: Config, made: Made) -> None:
-    """Digests by what they are of, and the entries of the log on this version alone."""
+    """Digests by what they are of, and the entries of the log on this version alone.
+
+    Its run left no verdict, and nobody logged its training: it is shown all the same, as refused.
+    """
     name = config.product.model
     entry = register_trained(name, made, **TAGS, data_version=made.dataset.version)
     for version in ("1", "11"):
@@ -42,14 +45,16 @@ def test_it_names_what_a_version_was_made_of_and_what_was_done_with_it(config: C
     record("approve", {"model": "other", "version": "1"}, by="Ada", reason="of another model")
     record("rollback", {"model": name, "version": "2", "from_version": "1"}, by="Ada", reason="away from it")
     result = show_lineage(config, 1)
-    assert (result.status, result.exit_code) == ("done", 0)
+    assert (result.status, result.exit_code) == ("refused", 3)
+    assert result.reasons[0].startswith("The verdict of version 1 cannot be read")
+    assert result.reasons[1].startswith("The audit log does not say how version 1 was trained or judged")
     assert result.details["digests"] == {
         "data": made.dataset.version,
         "splits": made.splits.digest,
         "model": made.classifier.record.model_digest,
     }
     assert [each["reason"] for each in result.details["history"]] == ["to show 1", "away from it"]
-    assert (result.details["run"], result.details["verdict"]) == (entry.run_id, "passed")
+    assert (result.details["run"], result.details["verdict"]) == (entry.run_id, "not to be read any more")
     assert result.details["live_in"] == []
 
 

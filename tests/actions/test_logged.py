@@ -18,9 +18,10 @@ DETAILS: dict[str, dict[str, Any]] = {
     "approve": {"version": 3, "approval": "a" * 64},
     "reject": {"version": 3, "approval": "a" * 64},
     "approve-change": {"change": "c" * 64, "approval": "a" * 64},
-    "stop": {"stopped": ["staging"]},
+    "stop": {"stopped": 1, "services": ["staging: shop version 2"]},
     "forget": {"outcome": "erased", "image_ids": ["1" * 64], "paths": ["tops/anna.jpg"]},
     "readmit": {"source_digest": "5" * 64, "parent": "p", "data": "d", "label": "tops"},
+    "collect": {"bytes_removed": 22, "found": ["tops/anna.jpg"]},
     "schedule": {"name": "weekly", "pipeline": "continuous", "cron": "0 2 * * 1"},
     "pause": {"name": "weekly", "paused": True},
     "unschedule": {"name": "weekly"},
@@ -45,7 +46,7 @@ def test_each_act_of_a_person_is_logged_with_who_and_why(
     assert (entry.act, entry.by, entry.reason, entry.actor) == (act, "Ada", "because", "default")
     assert entry.subject == {
         "model": "shop",
-        **{key: str(DETAILS[action][key]) for key in keys},
+        **{key: str(DETAILS[action][key]).strip("[']") for key in keys},
         "details": json_digest(DETAILS[action]),
     }
     assert "anna.jpg" not in entry.model_dump_json()

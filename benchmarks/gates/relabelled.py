@@ -208,16 +208,11 @@ def judge(
         data="",
         splits="",
         n=len(true),
-        accuracy=metrics.accuracy,
-        f1_macro=metrics.f1_macro,
-        roc_auc_macro=metrics.roc_auc_macro,
-        per_class=metrics.per_class,
         classes=classes,
-        confusion=metrics.confusion,
         model_bytes=0,
         set_aside=0,
-        discrimination=metrics.discrimination,
         champion=comparison,
+        **vars(metrics),
     )
     accuracy = float((answers == true).mean())
     lost = float((before == true).mean()) - accuracy

@@ -89,15 +89,10 @@ def report_on(examined: Examined, splits: Splits, settings: EvaluateSettings) ->
         splits=splits.digest,
         test_set=json_digest(examined.image_ids),
         n=len(examined.image_ids),
-        accuracy=metrics.accuracy,
-        f1_macro=metrics.f1_macro,
-        roc_auc_macro=metrics.roc_auc_macro,
-        per_class=metrics.per_class,
         classes=classes,
-        confusion=metrics.confusion,
         model_bytes=sum(file.stat().st_size for file in serving.iterdir()),
         set_aside=int(np.count_nonzero(examined.predicted == UNUSABLE)),
-        discrimination=metrics.discrimination,
+        **vars(metrics),
         **parts,
     )
     return report.with_pictures(

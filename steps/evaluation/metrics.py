@@ -49,7 +49,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Metrics:
-    """Point estimates with their 95 % percentile intervals."""
+    """Point estimates with their 95 % percentile intervals, named as an ``EvaluationReport`` has them."""
 
     accuracy: Metric
     f1_macro: Metric

@@ -17,7 +17,7 @@ unexport VIRTUAL_ENV
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
 
-setup:      ## build .venv and .venv-serving from their lock files; nothing to do, nothing done
+setup:      ## build .venv, .venv-serving and .venv-mlserver from their lock files; nothing to do, nothing done
 	@$(PYTHON) stacks/environments.py setup
 
 stack: setup     ## make ZenML's local stack agree with stacks/local.yaml
@@ -30,7 +30,7 @@ test: setup      ## run every test, but those of the remote stack
 	python -m pytest -n 3 --no-loadscope-reorder --ignore=tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
 test-kubeflow: setup ## run every pipeline on the remote stack
-	python -m pytest -n 2 --no-loadscope-reorder tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
+	python -m pytest -n 2 --timeout 1800 --no-loadscope-reorder tests/kubeflow $(if $(SHUTTERLINE_CI),-p tests.plugin_skips) $(ARGS)
 
 check: setup     ## lint with security rules, format, types, import direction, secrets
 	ruff check .
@@ -59,8 +59,8 @@ own-store:
 bench: setup     ## measure the claims: `make bench ARGS="main --quick"`
 	python -m benchmarks $(ARGS)
 
-lock:            ## make both lock files anew from requirements.txt and serving/requirements.txt
+lock:            ## make the lock files anew from requirements.txt and serving's
 	@$(PYTHON) stacks/environments.py lock
 
-clean:           ## delete both environments and the caches of the tools
-	rm -rf .venv .venv-serving .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:           ## delete the environments and the caches of the tools
+	rm -rf .venv .venv-serving .venv-mlserver .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,9 @@ Examples:
   python run.py --config configs/demo --readmit 05ede1f0f9a03c5d
   python run.py --config configs/demo --forget 5c0d1e7f --by "Ada" --reason "the customer asked"
 \b
+  # pictures that the model was unsure of, for a person to label; they come back with --continuous
+  python run.py --config configs/demo --export-uncertain to-label.zip
+\b
   # what nothing refers to, shown and then removed
   python run.py --config configs/demo --collect
   python run.py --config configs/demo --collect --apply
@@ -71,6 +74,8 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.command(epilog=EXAMPLES, context_settings={"max_content_width": 110})
 @click.option("--train", is_flag=True, help="Train on --source or --data, and judge the model.")
 @click.option("--deploy", is_flag=True, help="Release --version (default: the challenger) to --environment.")
+@click.option("--observe", is_flag=True, help="Look at what is rolling out in --environment: on, up or out.")
+@click.option("--wait", is_flag=True, help="With --deploy or --observe: look until the rollout has ended.")
 @click.option(
     "--continuous", is_flag=True, help="Join --source to the data; retrain and stage with a reason."
 )
@@ -97,6 +102,9 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option("--data-diff", nargs=2, metavar="A B", help="Show what dataset version B changed against A.")
 @click.option("--readmit", metavar="ID", help="Put a picture back that was set aside.")
 @click.option("--forget", is_flag=True, help="Erase the pictures ID|PATH … wherever they are stored.")
+@click.option(
+    "--export-uncertain", metavar="PATH", help="Write captured pictures for labelling, as a folder or .zip."
+)
 @click.option("--compact", is_flag=True, help="Pack small shards of the stored datasets into full ones.")
 @click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
 @click.option("--apply", is_flag=True, help="With --collect: remove it.")

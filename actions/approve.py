@@ -13,8 +13,10 @@ from materializers.approval import Approval
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
 from materializers.signatures import Signer
 from pipelines.config import Config
-from steps.deployment.candidate import approval_artifact, gather_arm, present_model
+from steps.deployment.candidate import approval_artifact, gather_arm
 from steps.deployment.deployer import active_deployer
+from steps.deployment.present import present_model
+from steps.deployment.rollout import rollouts
 from steps.registry.approvers import require_approver, require_other_than_trainer
 from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card
@@ -68,9 +70,20 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         keep_card(card)
         if "mlflow_run" in entry.tags:
             send_card(card, entry.tag("mlflow_run"))
+    said = f"Version {version} of {name} was {decision} by {by}. What is served is unchanged."
     return ActionResult(
         action="approve" if decision == "approved" else "reject",
         status="done",
-        reasons=(f"Version {version} of {name} was {decision} by {by}. What is served is unchanged.",),
+        reasons=(said, *(_still_rolling_out(name, version) if decision == "rejected" else ())),
         details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
     )
+
+
+def _still_rolling_out(model_name: str, version: int) -> list[str]:
+    """Where a version that was rejected serves beside the champion, and for how long still."""
+    return [
+        f"It is rolling out in {rolling.environment}: the next look takes it out. At once: "
+        f"python run.py --rollback --environment {rolling.environment}"
+        for rolling in rollouts()
+        if rolling.model_name == model_name and rolling.candidate and rolling.candidate.version == version
+    ]

@@ -1,4 +1,4 @@
-"""Remove what nothing refers to: shards, features, what killed runs and saves left, quarantine past its time.
+"""Remove what nothing refers to: shards, features, what killed runs and saves left, what is past its time.
 
 Whatever cannot be read stops the whole before anything is removed, and nothing is touched that is younger
 than a grace time, so that a save that is going on loses nothing. What is about to be removed is looked at
@@ -24,6 +24,7 @@ from materializers.quarantine import Quarantine, read_rows
 from materializers.shards import SHARDS_FOLDER, digest_of_name
 from materializers.store_files import (
     CHECKPOINTS,
+    INFERENCES,
     STUDIES,
     StoredFile,
     forget_listings,
@@ -33,6 +34,7 @@ from materializers.store_files import (
     walk_files,
 )
 from pipelines.config import Config
+from serving.capture_layout import CAPTURES, FEEDBACK, has_pictures, hour_of, is_part_name
 from steps.data.stored import (
     SUPERSEDED,
     KnownArtifact,
@@ -42,6 +44,7 @@ from steps.data.stored import (
     of_type,
     store_errors,
 )
+from steps.monitoring.captures import without_pictures
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -50,12 +53,25 @@ UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 ARTIFACT_FOLDER = re.compile(rf"(custom_artifacts/[^/]+/{UUID}|[^/]+/[^/]+/{UUID}/[0-9a-f]{{8}})/")
 """How ZenML lays out its artifacts: by a person's act, or as a step's output."""
 SHARDS, BLOBS, FEATURES = f"{SHARDS_FOLDER}/", "quarantine/blobs/", f"{FEATURES_FOLDER}/"
-TRAINING = re.compile(rf"{CHECKPOINTS}/[^/]+")
-"""The folder of a training's checkpoints."""
-STUDY = re.compile(rf"{STUDIES}/[^/]+")
-"""The folder of a study's trials and folds."""
+TOGETHER = re.compile(rf"({CHECKPOINTS}|{STUDIES}|{INFERENCES})/[^/]+")
+"""The folder of a training's checkpoints, of a study's trials and folds, or of what bulk inferences by one
+model answered so far: its files go together."""
 
-Kind = Literal["shard", "folder", "quarantine", "note", "part", "index", "features", "checkpoint", "study"]
+Kind = Literal[
+    "shard",
+    "folder",
+    "quarantine",
+    "note",
+    "part",
+    "index",
+    "features",
+    "checkpoint",
+    "study",
+    "answers",
+    "captures",
+    "feedback",
+    "captured pictures",
+]
 INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
 UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
 """How a file is called while it is written; see :func:`materializers.blobs.write_file`."""
@@ -88,6 +104,14 @@ class Garbage:
         return max(file.changed for file in self.files)
 
 
+@dataclass(frozen=True)
+class KeptCaptures:
+    """How long what was captured stays; of ``rows`` the ``pictures`` may go sooner."""
+
+    rows: timedelta
+    pictures: timedelta
+
+
 def collect(config: Config, *, apply: bool) -> ActionResult:
     """Show what nothing refers to, and remove it when that is asked for.
 
@@ -97,7 +121,11 @@ def collect(config: Config, *, apply: bool) -> ActionResult:
         ServiceUnreachable: the store or the registry does not answer.
     """
     store, now = active_store(), datetime.now(UTC)
-    grace = timedelta(hours=config.keeping.grace_hours)
+    keeping = config.keeping
+    grace = timedelta(hours=keeping.grace_hours)
+    captured = KeptCaptures(
+        timedelta(days=keeping.captures_days), timedelta(days=keeping.captured_pictures_days)
+    )
     artifacts = known_artifacts()
     served = _served_folders()
     with store_errors("look everything through"):
@@ -107,7 +135,8 @@ def collect(config: Config, *, apply: bool) -> ActionResult:
             served=served,
             now=now,
             grace=grace,
-            unused=timedelta(days=config.keeping.features_days),
+            unused=timedelta(days=keeping.features_days),
+            captured=captured,
         )
     with store_errors("remove everything"):
         removed = sum(remove(store, each, older_than=now - grace) for each in found) if apply else 0
@@ -122,6 +151,7 @@ def find_garbage(
     now: datetime,
     grace: timedelta,
     unused: timedelta,
+    captured: KeptCaptures,
 ) -> list[Garbage]:
     """Everything below the store's root that nothing refers to and that is older than the grace time.
 
@@ -132,6 +162,7 @@ def find_garbage(
         now: the time.
         grace: what is younger stays.
         unused: how long features and studies stay that no training asks for.
+        captured: how long what services captured stays.
 
     Raises:
         DamagedArtifact: a manifest, an index, or the rows of a quarantine, cannot be read.
@@ -166,8 +197,11 @@ def find_garbage(
         *left,
         *_outdated(found.blobs, kept_until, now=now, oldest=oldest),
         *_spare_features(store, datasets, found.features, oldest=oldest, used_after=now - unused),
-        *_left_trainings(found.checkpoints, oldest),
-        *_old_studies(found.studies, min(oldest, now - unused)),
+        *_left_behind("checkpoint", found.together[CHECKPOINTS], oldest, "nobody went on with the training"),
+        *_left_behind("answers", found.together[INFERENCES], oldest, "no --infer goes on from them"),
+        *_old_studies(found.together[STUDIES], min(oldest, now - unused)),
+        *_past_their_time("captures", found.captures, captured, now=now, oldest=oldest),
+        *_past_their_time("feedback", found.feedback, captured, now=now, oldest=oldest),
     ]
 
 
@@ -178,11 +212,13 @@ class Files:
     shards: list[StoredFile] = field(default_factory=list)
     blobs: list[StoredFile] = field(default_factory=list)
     notes: list[StoredFile] = field(default_factory=list)
+    captures: list[StoredFile] = field(default_factory=list)
+    feedback: list[StoredFile] = field(default_factory=list)
     features: list[StoredFile] = field(default_factory=list)
-    checkpoints: dict[str, list[StoredFile]] = field(default_factory=dict)
-    """By the folders of their trainings."""
-    studies: dict[str, list[StoredFile]] = field(default_factory=dict)
-    """By their folders."""
+    together: dict[str, dict[str, list[StoredFile]]] = field(
+        default_factory=lambda: {CHECKPOINTS: {}, STUDIES: {}, INFERENCES: {}}
+    )
+    """By what they are of, and by their folders."""
     parts: list[StoredFile] = field(default_factory=list)
     """What was not written to its end; in a folder of which ZenML does not know, it is one of its files."""
     folders: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -190,6 +226,14 @@ class Files:
 
 def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
     found = Files()
+    by_folder = {
+        SHARDS: found.shards,
+        BLOBS: found.blobs,
+        SUPERSEDED: found.notes,
+        FEATURES: found.features,
+        f"{CAPTURES}/": found.captures,
+        f"{FEEDBACK}/": found.feedback,
+    }
     for file in walk_files(store, str(store.path)):
         path = relative(store, file.uri)
         folder = None
@@ -198,19 +242,11 @@ def _sorted_files(store: BaseArtifactStore, known: Container[str]) -> Files:
             found.folders.setdefault(folder, []).append(file)
         if UNFINISHED.search(file.uri) and (folder is None or folder in known):
             found.parts.append(file)
-        elif path.startswith(SHARDS):
-            found.shards.append(file)
-        elif path.startswith(BLOBS):
-            found.blobs.append(file)
-        elif path.startswith(SUPERSEDED):
-            found.notes.append(file)
-        elif path.startswith(FEATURES):
-            found.features.append(file)
-        elif (training := TRAINING.match(path)) is not None:
-            folder = f"{str(store.path).rstrip('/')}/{training[0]}"
-            found.checkpoints.setdefault(folder, []).append(file)
-        elif (study := STUDY.match(path)) is not None:
-            found.studies.setdefault(f"{str(store.path).rstrip('/')}/{study[0]}", []).append(file)
+        elif (top := next((each for each in by_folder if path.startswith(each)), None)) is not None:
+            by_folder[top].append(file)
+        elif (together := TOGETHER.match(path)) is not None:
+            folder = f"{str(store.path).rstrip('/')}/{together[0]}"
+            found.together[together[1]].setdefault(folder, []).append(file)
     return found
 
 
@@ -220,6 +256,8 @@ def remove(store: BaseArtifactStore, garbage: Garbage, *, older_than: datetime) 
     Raises:
         OSError: a file cannot be removed.
     """
+    if garbage.kind == "captured pictures":
+        return without_pictures(store, garbage.uri)
     forget_listings(store, garbage.uri)
     present = [found for file in garbage.files if (found := stored_file(store, file.uri)) is not None]
     if any(file.changed >= older_than for file in present):
@@ -321,16 +359,42 @@ def _outlived(notes: list[StoredFile], oldest: datetime) -> Iterator[Garbage]:
             yield Garbage("note", file.uri, (file,), "the shard that it held back may go")
 
 
-def _left_trainings(trainings: Mapping[str, list[StoredFile]], oldest: datetime) -> Iterator[Garbage]:
-    for uri, files in trainings.items():
+def _left_behind(
+    kind: Kind, folders: Mapping[str, list[StoredFile]], oldest: datetime, why: str
+) -> Iterator[Garbage]:
+    """Folders in which nothing was written for long."""
+    for uri, files in folders.items():
         if max(file.changed for file in files) < oldest:
-            yield Garbage("checkpoint", uri, tuple(files), "nobody went on with the training")
+            yield Garbage(kind, uri, tuple(files), why)
 
 
 def _old_studies(studies: Mapping[str, list[StoredFile]], used_after: datetime) -> Iterator[Garbage]:
     for uri, files in studies.items():
         if (used := max(file.changed for file in files)) < used_after:
             yield Garbage("study", uri, tuple(files), f"nobody went on with it since {used:%Y-%m-%d}")
+
+
+def _past_their_time(
+    kind: Literal["captures", "feedback"],
+    parts: list[StoredFile],
+    kept: KeptCaptures,
+    *,
+    now: datetime,
+    oldest: datetime,
+) -> Iterator[Garbage]:
+    """What was captured, or said of it, too long ago: whole parts, and of later ones their pictures."""
+    for file in parts:
+        name = file.uri.rpartition("/")[2]
+        hour = hour_of(file.uri) if is_part_name(name) and file.changed < oldest else None
+        if hour is None:
+            continue
+        age = now - hour - timedelta(hours=1)
+        if age > kept.rows:
+            why = f"it is of {hour:%Y-%m-%d}, and kept for {kept.rows.days:,} days"
+            yield Garbage(kind, file.uri, (file,), why)
+        elif age > kept.pictures and has_pictures(name):
+            why = f"they are of {hour:%Y-%m-%d}, and kept for {kept.pictures.days:,} days"
+            yield Garbage("captured pictures", file.uri, (file,), why)
 
 
 def _outdated(

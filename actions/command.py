@@ -29,13 +29,16 @@ INTERRUPTED = 130
 PIPELINES = {
     "train": "training",
     "deploy": "deployment",
+    "observe": "deployment",
     "continuous": "continuous",
     "infer": "inference",
     "reproduce": "reproduction",
 }
 """The pipeline that carries an act out, by the act's flag."""
+WAITED_FOR = ("deploy", "observe")
+"""What --wait waits for the end of."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
-DATA_ACTS = CHANGES_DATA | {"data-diff"}
+DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
 ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
@@ -214,6 +217,8 @@ def _carry_out(request: Request, account: Account) -> int:
             require_signer("schedule" if request.schedule is not None and name in PIPELINES else name)
         with _exclusive(name, request):
             result = _acts(request, config, finished)[name]()
+        if request.wait and name in WAITED_FOR:
+            result = _waited_for(result, request, config)
         account.results.append(result)
         log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
         if name == "train" and request.version is None and request.schedule is None:
@@ -262,6 +267,22 @@ def _put_in_order(config: Config, *, always_allowed: bool, say: Callable[[str], 
     return finished
 
 
+def _waited_for(result: PipelineResult, request: Request, config: Config) -> PipelineResult:
+    """What a rollout came to in the end; other runs get their turn between two looks."""
+    from actions.wait import wait_for_end
+
+    def look() -> PipelineResult:
+        with _exclusive("observe", request):
+            looked: PipelineResult = _acts(request, config, [])["observe"]()
+        return looked
+
+    def say(text: str) -> None:
+        _tell(_in_full(text, request))
+
+    seconds = config.deployment.wait_seconds
+    return wait_for_end(result, look, model=config.product.model, seconds=seconds, say=say)
+
+
 @contextlib.contextmanager
 def _exclusive(name: str, request: Request) -> Iterator[None]:
     """Hold the run lock for pipelines that run now and for what changes data; no other act waits for one."""
@@ -280,6 +301,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.collect import collect
     from actions.compact import compact
     from actions.data_diff import compare_data
+    from actions.export_uncertain import export_uncertain
     from actions.forget import forget
     from actions.lineage import show_lineage
     from actions.predict import predict_photos
@@ -296,7 +318,10 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     if request.schedule is not None:
         repetition = Repetition(cron=request.schedule, command=request.repeated)
     how = launch.How(
-        cache=False if request.no_cache else None, repetition=repetition, compile_to=request.compile
+        cache=False if request.no_cache else None,
+        repetition=repetition,
+        compile_to=request.compile,
+        look=request.look,
     )
     environment = request.environment
     by, reason = (request.by or "").strip(), (request.reason or "").strip()
@@ -318,6 +343,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "deploy": lambda: kept(
             launch.deploy(config, environment=environment, version=request.version, how=how)
         ),
+        "observe": lambda: launch.observe(config, environment=environment, how=how),
         "continuous": lambda: kept(launch.retrain(config, source=request.source, data=request.data, how=how)),
         "infer": lambda: kept(
             launch.infer(
@@ -335,11 +361,12 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "compact": compact,
         "collect": lambda: collect(config, apply=request.apply),
         "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
+        "export-uncertain": lambda: export_uncertain(config, request.export_uncertain or "", environment),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
-        "stop": stop,
+        "stop": lambda: stop(by=by, reason=reason),
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
         "schedules": schedules.list_schedules,

@@ -3,8 +3,8 @@
 First a note of each is kept, digests and fingerprints alone, so that whoever is killed at any point is taken
 up again by the same command. Then every dataset that holds one is written anew without it, in its place and
 under its version: a tombstone stands for the row. Then shards, cached features, the quarantine's copies,
-thumbnails, pages and what models answered on it go. Last, every file below the store's root is read and
-searched. What could not be searched, or not for every picture, is no proof, and is said.
+captures, thumbnails, pages and what models answered on it go. Last, every file below the store's root is read
+and searched. What could not be searched, or not for every picture, is no proof, and is said.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pipelines.showing import show_in_run
 from steps.data.erasing import (
     dataset_folders,
     digests_of,
+    erase_from_captures,
     erase_from_dataset,
     erase_from_features,
     erase_from_quarantine,
@@ -74,6 +75,8 @@ class Erased:
     blobs: int = 0
     features: int = 0
     """What was computed of the pictures and cached."""
+    captures: int = 0
+    """Rows of what services captured."""
     pages: int = 0
     alike: list[str] = field(default_factory=list)
     """Other pictures whose bytes have the same data in them."""
@@ -169,6 +172,7 @@ def _erase_once(
     _erase_from_datasets(store, erased)
     erased.shards += remove_shards(store, erased.folders, erased.notes)
     erased.features += erase_from_features(store, erased.notes)
+    erased.captures += erase_from_captures(store, erased.notes)
     removed, pages = erase_from_quarantine(store, quarantines, copies, erased.notes)
     erased.blobs += removed
     erased.pages += pages
@@ -245,6 +249,7 @@ def _report(erased: Erased, models: tuple[TrainedModel, ...], *, by: str, actor:
         shards_removed=erased.shards,
         quarantine_removed=erased.blobs,
         features_removed=erased.features,
+        captures_erased=erased.captures,
         pages=erased.pages,
         scanned_files=erased.found.files,
         scanned_bytes=erased.found.size,

@@ -29,7 +29,7 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
 """What a result calls itself → the act, and the details that say to what; never a picture's path or label."""
 
 
-SIGNED_BY_STEPS = frozenset({"train", "deploy", "continuous"})
+SIGNED_BY_STEPS = frozenset({"train", "deploy", "observe", "continuous"})
 """The pipelines whose steps write to the log."""
 
 
@@ -41,8 +41,8 @@ def require_signer(name: str) -> None:
         Refused: its key is none that the stack file lists.
     """
     from materializers.signatures import require_listed
-    from pipelines.orchestrator import find_orchestrator
     from steps.deployment.deployer import active_deployer
+    from steps.orchestrator import find_orchestrator
     from steps.registry.audit import acting_signer
 
     orchestrator = find_orchestrator()

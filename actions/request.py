@@ -26,6 +26,7 @@ class Request:
 
     train: bool = False
     deploy: bool = False
+    observe: bool = False
     continuous: bool = False
     infer: bool = False
     status: bool = False
@@ -42,6 +43,7 @@ class Request:
     source: str | None = None
     data: str | None = None
     version: int | None = None
+    wait: bool = False
     input: str | None = None
     output: str | None = None
     reproduce: int | None = None
@@ -49,6 +51,7 @@ class Request:
     data_diff: tuple[str, str] | None = None
     forget: bool = False
     readmit: str | None = None
+    export_uncertain: str | None = None
     compact: bool = False
     collect: bool = False
     apply: bool = False
@@ -75,6 +78,7 @@ class Request:
             "approve": self.approve is not None,
             "reject": self.reject is not None,
             "deploy": self.deploy,
+            "observe": self.observe,
             "continuous": self.continuous,
             "infer": self.infer,
             "reproduce": self.reproduce is not None,
@@ -84,6 +88,7 @@ class Request:
             "compact": self.compact,
             "collect": self.collect,
             "data-diff": self.data_diff is not None,
+            "export-uncertain": self.export_uncertain is not None,
             "predict": self.predict,
             "status": self.status,
             "audit": self.audit,
@@ -105,6 +110,14 @@ class Request:
                 continue
             flag = f"--{name.replace('_', '-')}"
             arguments += [flag] if given is True else [flag, str(given)]
+        for assignment in self.assignments:
+            arguments += ["--set", assignment]
+        return tuple(arguments)
+
+    @property
+    def look(self) -> tuple[str, ...]:
+        """The arguments that look once at what this call leaves rolling out, but for ``--environment``."""
+        arguments = ["--observe", *(["--config", str(self.config)] if self.config is not None else [])]
         for assignment in self.assignments:
             arguments += ["--set", assignment]
         return tuple(arguments)
@@ -144,10 +157,16 @@ def check_flags(request: Request) -> None:
 
 
 def _check_schedule(request: Request) -> None:
+    if request.wait and not (request.deploy or request.observe):
+        raise UsageError("--wait goes with --deploy or --observe")
     if request.scheduler and request.wanted != ["scheduler"]:
         raise UsageError("--scheduler goes alone: it runs until it is ended")
     asked = {"--schedule": request.schedule, "--compile": request.compile}
     instead = [flag for flag, value in asked.items() if value is not None]
+    if instead and request.wait:
+        raise UsageError(
+            f"--wait and {instead[0]} do not go together: nothing rolls out that could be waited for"
+        )
     if len(instead) > 1:
         raise UsageError("--schedule and --compile do not go together: one keeps a pipeline, one only looks")
     if instead and (len(request.wanted) != 1 or request.wanted[0] not in PIPELINES):

@@ -13,6 +13,8 @@ from materializers.release import Environment, Release
 from pipelines.config import Config
 from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
+from steps.deployment.rollout import take_out
+from steps.deployment.schedule import stop_looking
 from steps.registry.decisions import require_decided
 
 BY_HAND = "rolled back by hand"
@@ -22,7 +24,9 @@ BY_HAND = "rolled back by hand"
 def roll_back(
     config: Config, environment: Environment, *, finished: list[Release], by: str, reason: str
 ) -> ActionResult:
-    """Restore the release that was live before the current one; one that was interrupted is finished.
+    """Take out what is rolling out; else restore the release that was live before the current one.
+
+    A rollback that was interrupted is finished.
 
     Args:
         config: names the model.
@@ -38,6 +42,9 @@ def roll_back(
         ServiceFailed: its service did not come up; what is served is unchanged.
     """
     name = config.product.model
+    rolling = active_deployer().rolling_out(name, environment)
+    if rolling is not None:
+        return _end_rollout(rolling, by=by or Client().active_user.name, why=reason or BY_HAND)
     restored = _begun(name, environment, finished) or restore_release(
         _allowed(_before(name, environment)),
         by=by or Client().active_user.name,
@@ -68,6 +75,37 @@ def roll_back(
             "url": restored.url,
         },
         exit_code=exit_code,
+    )
+
+
+def _end_rollout(rolling: Release, *, by: str, why: str) -> ActionResult:
+    """End a rollout; what is live stays.
+
+    Raises:
+        Refused: another command ended it meanwhile.
+        ServiceUnreachable: what is served cannot be changed, or it was changed and cannot be logged.
+    """
+    name, where = rolling.model_name, rolling.environment
+    ended = take_out(rolling, (f"{why} ({by})",), by=by)
+    if ended.status == "refused":
+        raise Refused(" ".join(ended.reasons))
+    stop_looking(name, where)
+    save_artifact(ended.model_copy(update={"by": by, "why": why}), name=f"{name}-{where}-release")
+    version = rolling.candidate.version if rolling.candidate else None
+    live = rolling.champion.version if rolling.champion else None
+    return ActionResult(
+        action="rollback",
+        status="done",
+        reasons=(
+            f"Version {version} is not rolling out in {where} any more; version {live} has all the traffic "
+            f"again. To go back to what was live before it: python run.py --rollback --environment {where}",
+        ),
+        details={
+            "environment": where,
+            "version": live,
+            "from_version": version,
+            "url": rolling.url,
+        },
     )
 
 

@@ -25,8 +25,8 @@ from actions.result import ActionResult
 from materializers.errors import ShutterlineError
 from materializers.redaction import one_line
 from materializers.schedule import ScheduledCommand, next_fire, trigger
-from pipelines.orchestrator import ScheduleBook, active_orchestrator
 from pipelines.session import PROJECT
+from steps.orchestrator import ScheduleBook, active_orchestrator
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.background import BackgroundScheduler

@@ -8,9 +8,9 @@ from typing import Any
 
 from actions.result import ActionResult
 from materializers.schedule import Schedule, no_such_schedule
-from pipelines.orchestrator import Orchestrator, active_orchestrator
 from pipelines.results import PipelineResult
 from pipelines.scheduling import schedule_name
+from steps.orchestrator import Orchestrator, active_orchestrator
 
 
 def as_kept(result: PipelineResult, *, model: str) -> ActionResult | PipelineResult:

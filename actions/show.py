@@ -110,7 +110,7 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
     if result.data is not None:
         console.print(f"  data: {result.data[:SHOWN_DIGITS]}")
     if result.release is not None and result.release["url"] and result.status == "completed":
-        console.print(f"  live in {result.release['environment']}: {result.release['url']}")
+        console.print(f"  {_where(result.release)}: {result.release['url']}")
 
 
 @_show.register
@@ -142,6 +142,16 @@ def _(result: Status, console: Console, command: str) -> None:
     for live in result.deployments:
         health = "healthy" if live["healthy"] else "NOT healthy"
         console.print(f"{live['environment']}: version {live['version']}, {health}, {live['url']}")
+    for rolling in result.rollouts:
+        health = "healthy" if rolling["healthy"] else "NOT healthy"
+        console.print(
+            f"{rolling['environment']}: version {rolling['version']} is rolling out beside version "
+            f"{rolling['champion']}, {rolling['mode']} at {rolling['share']:.0%}, "
+            f"stage {rolling['stage'] + 1}, since {shown(rolling['since'])} UTC, {health}"
+        )
+        for line in _observed(rolling["observed"]):
+            console.print(f"  {in_full(line, command)}")
+        console.print(f"  {in_full(rolling['looked_at_by'], command)}")
     if not result.deployments:
         console.print("nothing is live")
     if not result.runs:
@@ -153,6 +163,24 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"beside it, {other}")
     for difference in result.differences:
         console.print(f"! {in_full(difference, command)}")
+
+
+def _observed(last: dict[str, Any] | None) -> list[str]:
+    """What the last look at a rollout came to."""
+    if last is None:
+        return ["nobody has looked at it yet"]
+    said = (
+        f"{last['requests']:,} requests of it and {last['champion_requests']:,} of the champion until "
+        f"{shown(last['until'])} UTC: {last['answer']}"
+    )
+    return [said, *last["reasons"], f"decided at {shown(last['deadline'])} UTC at the latest"]
+
+
+def _where(release: dict[str, Any]) -> str:
+    """Where a release is, and how."""
+    if release["status"] != "rolling_out":
+        return f"live in {release['environment']}"
+    return f"rolling out in {release['environment']}, {release['mode']} at {release['share']:.0%}"
 
 
 def _prediction(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -299,6 +327,8 @@ def _after_version(result: PipelineResult, version: int, config: Config) -> list
         return [("release it to staging", f"{COMMAND} --deploy --version {version}")]
     if result.release is None or result.release["url"] is None:
         return []
+    if result.release["status"] == "rolling_out":
+        return _after_rollout(result.release["environment"])
     if result.release["environment"] == "production":
         return [
             (
@@ -315,6 +345,17 @@ def _after_version(result: PipelineResult, version: int, config: Config) -> list
         ),
         *_to_production(version),
         *_further_delivery(result, config),
+        *_LOOK_AND_STOP,
+    ]
+
+
+def _after_rollout(environment: str) -> list[tuple[str, str]]:
+    """What one may do while a version is rolling out."""
+    where = f"--environment {environment}"
+    return [
+        ("look at it now", f"{COMMAND} --observe {where}"),
+        ("wait for its end", f"{COMMAND} --observe {where} --wait"),
+        ("end it", f"{COMMAND} --rollback {where}"),
         *_LOOK_AND_STOP,
     ]
 

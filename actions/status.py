@@ -9,16 +9,19 @@ from pydantic import Field
 from zenml.client import Client
 
 from actions.schedules import scheduler_missing
+from actions.wait import looked_at_by
 from materializers.errors import ServiceUnreachable, ShutterlineError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions
 from materializers.release import Arm, Environment, Release
 from materializers.report import Record
 from pipelines.config import Config
-from pipelines.orchestrator import find_orchestrator
 from pipelines.results import was_refused
 from steps.data.parent import last_version
+from steps.deployment.comparing import last_observation
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
+from steps.deployment.rollout import rollouts
+from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
 
 SHOWN_RUNS = 10
@@ -32,6 +35,8 @@ class Status(Record):
     stack: str
     models: tuple[dict[str, Any], ...]
     deployments: tuple[dict[str, Any], ...]
+    rollouts: tuple[dict[str, Any], ...] = ()
+    """What serves beside what is live, with what was observed last."""
     runs: tuple[dict[str, Any], ...]
     schedules: tuple[dict[str, Any], ...]
     model: str = Field(exclude=True)
@@ -59,6 +64,7 @@ def read_status(config: Config) -> Status:
         for release, shown in zip(releases, deployments, strict=True)
         for note in _not_as_released(release, healthy=shown["healthy"])
     ]
+    notes += active_deployer().faults(name)
     try:
         versions = read_versions(name)
         notes, exit_code = [*differences(name), *notes, *_unlogged(name, versions)], 0
@@ -69,6 +75,7 @@ def read_status(config: Config) -> Status:
         stack=client.active_stack_model.name,
         models=tuple(_model(entry) for entry in versions),
         deployments=deployments,
+        rollouts=tuple(_rollout(rolling) for rolling in rollouts() if rolling.model_name == name),
         runs=tuple(_runs(name)),
         schedules=schedules,
         model=name,
@@ -190,6 +197,38 @@ def _deployment(release: Release) -> dict[str, Any]:
         "version": release.candidate.version if release.candidate else None,
         "url": release.url,
         "healthy": active_deployer().healthy(release),
+    }
+
+
+def _rollout(rolling: Release) -> dict[str, Any]:
+    """What is rolling out, and who looks at it."""
+    return {
+        "environment": rolling.environment,
+        "version": rolling.candidate.version if rolling.candidate else None,
+        "champion": rolling.champion.version if rolling.champion else None,
+        "mode": rolling.mode,
+        "share": rolling.share,
+        "stage": rolling.stage,
+        "since": rolling.since.isoformat() if rolling.since else None,
+        "rollout": rolling.rollout,
+        "healthy": active_deployer().healthy(rolling),
+        "observed": _observed(rolling),
+        "looked_at_by": looked_at_by(rolling.model_name, rolling.environment),
+    }
+
+
+def _observed(rolling: Release) -> dict[str, Any] | None:
+    """What the last look came to; None where there was none yet."""
+    last = last_observation(rolling)
+    if last is None:
+        return None
+    return {
+        "answer": last.answer,
+        "reasons": [*last.reasons, *last.missing],
+        "requests": last.requests_candidate,
+        "champion_requests": last.requests_champion,
+        "until": last.seen_until.isoformat(),
+        "deadline": last.deadline.isoformat(),
     }
 
 

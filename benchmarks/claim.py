@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from materializers.report import Record
@@ -14,22 +18,31 @@ class Claim(Record):
 
     Args:
         name: what is claimed.
-        ours: our figure, in ``unit``.
+        ours: our figure, in ``unit``; None: it could not be measured, and ``bar`` says why.
         peer: what it is compared with, in ``unit``; None where the bar is absolute.
-        limit: the figure that may not be passed, in ``unit``.
-        ratio: ours ÷ peer, or ours ÷ limit where there is no peer.
+        limit: the figure that may not be passed, in ``unit``; None where nothing was measured.
+        ratio: ours ÷ peer, or ours ÷ limit where there is no peer; None where nothing was measured.
         bar: the bar in words.
         holds: whether ours meets it.
     """
 
     name: str
-    ours: float
+    ours: float | None
     peer: float | None
-    limit: float
-    ratio: float
+    limit: float | None
+    ratio: float | None
     unit: str
     bar: str
     holds: bool
+
+    def __str__(self) -> str:
+        if self.ours is None:
+            return f"{self.name}: {self.bar}"
+        peer = f", peer {self.peer:.4g}" if self.peer is not None else ""
+        holds = "holds" if self.holds else "MISSED"
+        return (
+            f"{self.name}: {self.ours:.4g} {self.unit}{peer}, bar {self.bar}, ratio {self.ratio:.3g}: {holds}"
+        )
 
 
 class Machine(Record):
@@ -62,6 +75,29 @@ def at_least(name: str, ours: float, limit: float, unit: str, *, peer: float | N
     """The claim that ``ours`` reaches ``limit``."""
     claim = at_most(name, ours, limit, unit, peer=peer)
     return claim.model_copy(update={"bar": f"≥ {limit:g} {unit}".strip(), "holds": ours >= limit})
+
+
+def not_measured(name: str, why: str) -> Claim:
+    """The claim about which nothing is known, for its measurement failed: it does not hold."""
+    bar = f"NOT MEASURED: {why}"
+    return Claim(name=name, ours=None, peer=None, limit=None, ratio=None, unit="", bar=bar, holds=False)
+
+
+def guarded(name: str, measure: Callable[[], Sequence[Claim]]) -> list[Claim]:
+    """The claims of one part; where it fails, one that says so, so that the other parts go on.
+
+    What came of it and how long it took goes to standard error at once; so does the trace of what failed.
+    """
+    begun = time.monotonic()
+    try:
+        claims = list(measure())
+    except Exception as error:  # noqa: BLE001 - whatever ends one part must not end the others
+        sys.stderr.write(traceback.format_exc())
+        claims = [not_measured(name, f"{type(error).__name__}: {error}")]
+    for claim in claims:
+        sys.stderr.write(f"{claim}\n")
+    sys.stderr.write(f"{name}: took {time.monotonic() - begun:.0f} s\n")
+    return claims
 
 
 def this_machine(load_before: float) -> Machine:

@@ -80,15 +80,16 @@ class Erasure(Report):
     """What was erased, on whose word, and the proof that it is nowhere any more."""
 
     template: ClassVar[str] = "erasure.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    formats: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
     later_fields: ClassVar[dict[str, int]] = {
         "archives": 2,
         "not_searchable": 2,
         "passed_over": 2,
         "features_removed": 3,
+        "captures_erased": 4,
     }
 
-    format_version: int = 3
+    format_version: int = 4
     outcome: Literal["erased", "found", "not_proven"]
     """``found``: something below the store's root still holds or shows a picture. ``not_proven``: nothing
     that was searched does, but not everything could be searched, or not for every picture."""
@@ -102,6 +103,8 @@ class Erasure(Report):
     quarantine_removed: int
     features_removed: int = 0
     """What frozen backbones made of the pictures, each counted as often as it was computed in another way."""
+    captures_erased: int = 0
+    """Rows of what services captured that lost the picture, its digests and what a model made of it."""
     pages: int
     """Pages, sheets, pictures and drift references that were made again without them, or removed."""
     scanned_files: int

@@ -14,6 +14,8 @@ DELIVERIES = "deliveries"
 """Below a store's root: deliveries of a caller's disk that were brought to where the steps are."""
 CHECKPOINTS, STUDIES = "checkpoints", "studies"
 """Below a store's root: trainings that go on, or were killed; a folder each."""
+INFERENCES = "inferences"
+"""Below a store's root: what bulk inferences have answered so far; a folder a model, code and setting."""
 PIECE_BYTES = 8 * 2**20
 CHANGED = ("LastModified", "last_modified", "mtime", "updated")
 """Under which name the clients of object stores say when an object was written."""

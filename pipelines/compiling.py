@@ -10,8 +10,8 @@ from zenml.client import Client
 
 from materializers.blobs import write_file
 from materializers.errors import UsageError
-from pipelines.orchestrator import active_orchestrator
 from pipelines.results import PipelineResult
+from steps.orchestrator import active_orchestrator
 
 
 def write_compiled(pipeline: Any, arguments: dict[str, Any], file: Path) -> PipelineResult:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -25,11 +25,13 @@ from steps.data.class_changes import ClassChanges
 from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
+from steps.deployment.settings import DeploymentSettings
 from steps.evaluation.cost.settings import OF_THE_POLICY
 from steps.evaluation.policy import Policy
 from steps.evaluation.settings import EvaluateSettings
-from steps.inference.predict import InferenceSettings
+from steps.inference.settings import InferenceSettings
 from steps.monitoring.signals import TriggerSettings
+from steps.monitoring.uncertain import LabellingSettings
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.presupposed import Presupposed
 from steps.training.calibration.calibration import CalibrateSettings
@@ -87,12 +89,6 @@ class ProductSettings(Record):
         return classes
 
 
-class DeploymentSettings(Record):
-    """How a release reaches its environment."""
-
-    mode: Literal["full"] = "full"
-
-
 class KeepingSettings(Record):
     """How long what nothing refers to stays in the artifact store."""
 
@@ -100,6 +96,10 @@ class KeepingSettings(Record):
     """``--collect`` takes nothing younger: a save that is going on is referred to by nothing yet."""
     features_days: float = Field(default=30, ge=1, le=MOST_HOURS / 24, allow_inf_nan=False)
     """How long features stay that no training asks for, and studies that nobody went on with."""
+    captures_days: float = Field(default=90, ge=1, le=MOST_HOURS / 24, allow_inf_nan=False)
+    """How long what the service was asked and answered stays, and what was said of it."""
+    captured_pictures_days: float = Field(default=30, ge=1, le=MOST_HOURS / 24, allow_inf_nan=False)
+    """How long the pictures among it stay."""
 
 
 class Config(Record):
@@ -122,6 +122,7 @@ class Config(Record):
     trigger: TriggerSettings
     inference: InferenceSettings
     keeping: KeepingSettings
+    labelling: LabellingSettings
     running: RunningSettings
 
     @property

@@ -39,4 +39,5 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
         policy=config.policy,
         presupposed=config.presupposed,
         cost=config.evaluate.cost,
+        settings=config.deployment,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from zenml import pipeline
 
-from materializers.release import Environment, Mode
+from materializers.release import Environment
 from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
 from steps.deployment.release import release
+from steps.deployment.settings import DeploymentSettings
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
@@ -19,23 +20,33 @@ from steps.registry.presupposed import Presupposed
 def deployment(
     model_name: str,
     environment: Environment,
-    mode: Mode,
+    settings: DeploymentSettings,
     policy: Policy,
     presupposed: Presupposed,
     cost: CostSettings,
     approval: ApprovalSettings,
     version: int | None,
+    only_look: bool,
 ) -> None:
-    """Propose, release, observe, conclude."""
+    """Propose, release, observe, conclude; to ``only_look``, observe what is rolling out and conclude."""
     proposal = candidate(
         model_name=model_name,
         environment=environment,
-        mode=mode,
+        settings=settings,
         policy_digest=policy.digest,
         presupposed=presupposed,
         approval=approval,
         version=version,
+        only_look=only_look,
     )
     applied = release(proposal)
-    observation, _, refusal = observe(applied, policy=policy, cost=cost)
-    conclude(applied, observation, refusal)
+    observation, why, _, _, comparison, _, _ = observe(applied, policy=policy, cost=cost, settings=settings)
+    conclude(
+        applied,
+        observation,
+        why,
+        comparison,
+        model_name=model_name,
+        environment=environment,
+        settings=settings,
+    )

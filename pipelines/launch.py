@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache as computed_once
 from pathlib import Path
@@ -19,22 +19,26 @@ from zenml.utils.io_utils import is_remote
 from materializers.carried_run import PROCESS_KEY, this_process
 from materializers.errors import Refused, RunGoesOn, ShutterlineError, UsageError
 from materializers.evidence import read_version, run_output
+from materializers.release import Environment
 from pipelines.compiling import write_compiled
 from pipelines.config import Config
 from pipelines.continuous import continuous
 from pipelines.deployment import deployment
-from pipelines.inference import inference
+from pipelines.inference import inference, part_name
 from pipelines.notification import notify_failed_runs
-from pipelines.orchestrator import find_orchestrator
 from pipelines.reproduction import reproduction
 from pipelines.results import PipelineResult, exit_code_of, read_result
 from pipelines.scheduling import Repetition, keep_schedule
 from pipelines.session import PROJECT, close_run, new_run_name
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
+from steps.deployment.deployer import active_deployer
+from steps.deployment.rollout import log_lost_end
+from steps.deployment.schedule import look_name, stop_looking
 from steps.inference.champion import live_release
-from steps.inference.predict import refuse_unwritable, write_predictions
+from steps.inference.output import refuse_unwritable, write_predictions
 from steps.monitoring.failure import headline, notify_failure, settle
+from steps.orchestrator import find_orchestrator
 from steps.registry.change import unapproved_change
 from steps.reproduction.recalling import recall
 from steps.training.settings import check_trainable
@@ -80,11 +84,13 @@ class How:
         cache: False runs every step anew; None leaves it to the steps.
         repetition: when to run it again and again, instead of now.
         compile_to: where to write what the orchestrator would be given, instead of running it.
+        look: the arguments of run.py that look once at what is rolling out, but for ``--environment``.
     """
 
     cache: bool | None = None
     repetition: Repetition | None = None
     compile_to: Path | None = None
+    look: tuple[str, ...] = ()
 
 
 NOW = How()
@@ -166,6 +172,9 @@ def _options(config: Config) -> dict[str, Any]:
     if not config.tunes:
         # A step that has nothing to do waits for no GPU.
         options["steps"].pop("tune", None)
+    if config.inference.steps > 1 and (predict := options["steps"].get("predict")) is not None:
+        # Each that classifies a part is given what one that classifies all would be.
+        options["steps"] |= {part_name(number): predict for number in range(config.inference.steps)}
     tracked = {"experiment_tracker": {"experiment_name": config.product.experiment}}
     return {**options, "settings": {**options["settings"], **tracked}}
 
@@ -214,7 +223,8 @@ def train(config: Config, *, source: str | None, data: str | None, how: How = NO
 
 def retrain(config: Config, *, source: str | None, data: str | None, how: How = NOW) -> PipelineResult:
     """Join a delivery to what is there, and train when there is a reason."""
-    return _train(continuous, config, source=source, data=data, how=how)
+    with _looked_at(config, "staging", how):
+        return _train(continuous, config, source=source, data=data, how=how)
 
 
 def _train(
@@ -250,17 +260,74 @@ def deploy(config: Config, *, environment: Any, version: int | None, how: How = 
     """
     if version is not None:
         read_version(config.product.model, version)
-    arguments = {
+    arguments = _deployment(config, environment, version=version, only_look=False)
+    with _looked_at(config, environment, how):
+        return start(deployment, config, arguments, how=how)
+
+
+def observe(config: Config, *, environment: Any, how: How = NOW) -> PipelineResult:
+    """Look once at what is rolling out in an environment: it goes on, gets more of the traffic, or goes."""
+    if active_deployer().rolling_out(config.product.model, environment) is None:
+        log_lost_end(config.product.model, environment)
+        stop_looking(config.product.model, environment)
+        said = f"Nothing is rolling out in {environment}. See what is live: python run.py --status"
+        return PipelineResult(pipeline=deployment.name, run=None, status="skipped", reasons=(said,))
+    arguments = _deployment(config, environment, version=None, only_look=True)
+    return start(deployment, config, arguments, how=how)
+
+
+def _deployment(
+    config: Config, environment: Environment, *, version: int | None, only_look: bool
+) -> dict[str, Any]:
+    """The arguments of the pipeline ``deployment``."""
+    return {
         "model_name": config.product.model,
         "environment": environment,
-        "mode": config.deployment.mode,
+        "settings": config.deployment,
         "policy": config.policy,
         "presupposed": config.presupposed,
         "cost": config.evaluate.cost,
         "approval": config.approval,
         "version": version,
+        "only_look": only_look,
     }
-    return start(deployment, config, arguments, how=how)
+
+
+@contextmanager
+def _looked_at(config: Config, environment: Environment, how: How) -> Iterator[None]:
+    """Have a schedule look at what begins to roll out meanwhile, and none where nothing does in the end.
+
+    It is there before anything rolls out: whoever is killed in between leaves no candidate that nobody
+    observes, only a schedule that finds nothing and removes itself.
+    """
+    name = config.product.model
+    now = how.repetition is None and how.compile_to is None
+    if now and find_orchestrator() is not None and _may_roll_out(config, environment):
+        minutes = config.deployment.look_every_minutes
+        command = ("--environment", environment, *how.look)
+        repetition = Repetition(
+            cron=f"*/{minutes} * * * *", command=command, name=look_name(name, environment)
+        )
+        arguments = _deployment(config, environment, version=None, only_look=True)
+        kept = start(deployment, config, arguments, how=How(repetition=repetition))
+        if kept.exit_code:
+            logger.warning("No schedule looks at what rolls out in %s: %s", environment, kept.reasons[0])
+    try:
+        yield
+    finally:
+        with suppress(ShutterlineError):  # what the run came to is told; the schedule removes itself
+            if now and active_deployer().rolling_out(name, environment) is None:
+                stop_looking(name, environment)
+
+
+def _may_roll_out(config: Config, environment: Environment) -> bool:
+    """Whether a release may come out as a candidate beside what is live."""
+    deployer, name = active_deployer(), config.product.model
+    if deployer.rolling_out(name, environment) is not None:
+        return True
+    return (
+        config.deployment.of(environment).mode != "full" and deployer.current(name, environment) is not None
+    )
 
 
 def infer(config: Config, *, environment: Any, source: str, output: str, how: How = NOW) -> PipelineResult:
@@ -280,6 +347,7 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
         "source": _reachable(source),
         "output": output if is_remote(output) else None,
         "settings": config.inference,
+        "code": code_digest(),
     }
     result = start(inference, config, arguments, how=how)
     if result.run is not None and not result.exit_code and not is_remote(output):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from materializers.redaction import one_line
-from pipelines.orchestrator import find_orchestrator
 from steps.monitoring.failure import is_settled, settle, tell_of_lost_run, tell_once
+from steps.orchestrator import find_orchestrator
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter

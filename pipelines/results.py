@@ -13,6 +13,7 @@ from zenml.config.global_config import GlobalConfiguration
 from materializers.data_report import DataReport
 from materializers.errors import ShutterlineError
 from materializers.evaluation_report import EvaluationReport
+from materializers.predictions import PredictionCounts
 from materializers.redaction import one_line
 from materializers.release import Release
 from materializers.report import Record
@@ -113,6 +114,15 @@ def read_result(pipeline: str, run: PipelineRunResponse) -> PipelineResult:
     reproduction: Reproduction | None = outputs.get("reproduction")
     if reproduction is not None:
         return _of_reproduction(pipeline, run.name, reproduction)
+    counts = _predicted(run)
+    if counts is not None:
+        return PipelineResult(
+            pipeline=pipeline,
+            run=run.name,
+            status="completed",
+            reasons=(counts.sentence,),
+            metrics=counts.model_dump(),
+        )
     return _summarise(pipeline, run.name, outputs)
 
 
@@ -126,7 +136,7 @@ def was_refused(run: PipelineRunResponse) -> bool:
         for name, artifacts in step_run.outputs.items()
         if name in SAYS
     }
-    return not outcomes.isdisjoint(("refused", "not_assessed"))
+    return not outcomes.isdisjoint(("refused", "rolled_back", "not_assessed"))
 
 
 def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
@@ -143,6 +153,17 @@ def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
     }
 
 
+def _predicted(run: PipelineRunResponse) -> PredictionCounts | None:
+    """What the pictures of a run came to, by the metadata of its predictions; None where it made none."""
+    for step_run in run.steps.values():
+        for artifact in step_run.outputs.get("predictions", ()):
+            said = artifact.run_metadata
+            return PredictionCounts.model_validate(
+                {name: said[name] for name in PredictionCounts.model_fields}
+            )
+    return None
+
+
 def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResult:
     data: DataReport | None = outputs.get("data_report")
     splits: SplitReport | None = outputs.get("split_report")
@@ -154,7 +175,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     refused_data = data is not None and data.outcome == "refused"
     refused_splits = splits is not None and splits.outcome == "refused"
     refused_model = verdict is not None and verdict.outcome != "passed"
-    refused_release = release is not None and release.status == "refused"
+    refused_release = release is not None and release.status in ("refused", "rolled_back")
     reasons: list[str] = []
     if data is not None and refused_data:
         reasons += data.reasons()
@@ -162,8 +183,10 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         reasons += splits.reasons()
     if verdict is not None and refused_model:
         reasons += verdict.reasons() or [NOTHING_REQUIRED]
-    if release is not None and refused_release and not refused_model:  # it says the verdict's reasons again
+    if release is not None and not (refused_release and refused_model):  # it says the verdict's reasons again
         reasons += release.reasons
+        if release.status == "live" and release.why and not release.restored:
+            reasons.append(f"{release.why[0].upper()}{release.why[1:]}.")
     refused = refused_data or refused_splits or refused_model or refused_release
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
@@ -226,4 +249,8 @@ def _release(release: Release | None) -> dict[str, Any] | None:
         "status": release.status,
         "version": release.candidate.version if release.candidate else None,
         "url": release.url,
+        "mode": release.mode,
+        "share": release.share,
+        "stage": release.stage,
+        "rollout": release.rollout or None,
     }

@@ -31,6 +31,7 @@ StepName = Literal[
     "conclude",
     "champion",
     "predict",
+    "join",
     "compare",
 ]
 """Every step that the stack is given to run."""

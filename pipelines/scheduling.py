@@ -10,8 +10,8 @@ from zenml.config.schedule import Schedule
 
 from materializers.report import Record
 from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, check_cron
-from pipelines.orchestrator import active_orchestrator
 from pipelines.results import PipelineResult
+from steps.orchestrator import active_orchestrator
 
 
 class Repetition(Record):
@@ -20,6 +20,8 @@ class Repetition(Record):
     cron: str
     command: tuple[str, ...]
     """The arguments of run.py that start it once, without ``--stack``."""
+    name: str | None = None
+    """Of the schedule; None: the one that a pipeline has for a model."""
 
 
 def schedule_name(pipeline: str, model: str) -> str:
@@ -30,7 +32,7 @@ def schedule_name(pipeline: str, model: str) -> str:
 def keep_schedule(
     pipeline: Any, arguments: dict[str, Any], *, model: str, repetition: Repetition
 ) -> PipelineResult:
-    """Write a schedule down, in the place of the one that this pipeline has for this model.
+    """Write a schedule down, in the place of the one that has its name.
 
     Args:
         pipeline: the ZenML pipeline with all its options.
@@ -43,7 +45,7 @@ def keep_schedule(
     """
     check_cron(repetition.cron)
     active_orchestrator()
-    name = schedule_name(pipeline.name, model)
+    name = repetition.name or schedule_name(pipeline.name, model)
     # ZenML takes a name once: under its own the new one stands beside the old one until it is in its place.
     registered = f"{name}-{uuid4().hex[:8]}"
     kept = pipeline.with_options(

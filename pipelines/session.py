@@ -52,7 +52,7 @@ def prepare(stack: str | None) -> None:
 
 def _lead_to_keys() -> None:
     """Let this process sign with the keys that the stack has on this machine; the caller's own come first."""
-    from pipelines.orchestrator import find_orchestrator
+    from steps.orchestrator import find_orchestrator
 
     orchestrator = find_orchestrator()
     if orchestrator is not None:
@@ -140,7 +140,7 @@ def close_dead_runs() -> list[str]:
     """
     from zenml.client import Client
 
-    from pipelines.orchestrator import find_orchestrator
+    from steps.orchestrator import find_orchestrator
 
     orchestrator = find_orchestrator()
     if orchestrator is None:

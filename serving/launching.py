@@ -18,8 +18,12 @@ PREDICTIONS = "/api/v1.0/predictions"
 READINESS = "/health/status"
 # A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+DEFAULT_QUEUE = 32
+"""Requests that wait for one of a service's workers before the next gets a 429; an ingress before it that
+bounds requests itself lets in no more than these and the workers together."""
+DEFAULT_QUEUE_WAIT_S = 2.0
 LAST_LINES = 12
-POLL_S = 0.01
+POLL_S = 0.05
 """Between two questions whether it is ready: the start-up is measured to about as much."""
 
 
@@ -33,8 +37,27 @@ def launcher_arguments(
     port: int,
     metrics_port: int,
     max_body_bytes: int,
+    workers: int | None = None,
+    queue: int | None = None,
+    queue_wait_s: float | None = None,
+    token_file: str | None = None,
 ) -> list[str]:
-    """What the launcher is told, so that it serves exactly this version and this model."""
+    """What the launcher is told, so that it serves exactly this version and this model.
+
+    Args:
+        model_name: in metrics and in what it says of its health.
+        model_version: likewise, and in each answer.
+        model_directory: holds the model.
+        model_digest: that the model must have.
+        host: address of both ports; off loopback the launcher demands a ``token_file`` or certificates.
+        port: REST.
+        metrics_port: Prometheus, and health.
+        max_body_bytes: of a request.
+        workers: requests that are answered at a time; None: the cores that it may use.
+        queue: requests that may wait for that; None: ``DEFAULT_QUEUE``.
+        queue_wait_s: how long one may wait; None: ``DEFAULT_QUEUE_WAIT_S``.
+        token_file: with the tokens that it accepts; None: it asks for none.
+    """
     values = {
         "model_directory": model_directory,
         "model_digest": model_digest,
@@ -47,9 +70,14 @@ def launcher_arguments(
         "--port": port,
         "--metrics-port": metrics_port,
         "--max-body-bytes": max_body_bytes,
+        "--workers": workers,
+        "--queue": queue,
+        "--queue-wait-s": queue_wait_s,
+        "--token-file": token_file,
         "--parameters": json.dumps(parameters),
     }
-    return [str(part) for pair in options.items() for part in pair]
+    given = {option: value for option, value in options.items() if value is not None}
+    return [str(part) for pair in given.items() for part in pair]
 
 
 def passed_on() -> dict[str, str]:

@@ -53,6 +53,7 @@ class ModelMetadata(BaseModel):
     classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=2)
     preprocessing: Preprocessing
     runtime: Literal["onnxruntime"] = "onnxruntime"
+    precision: Literal["fp32", "int8"] = Field(default="fp32", exclude_if=lambda one: one == "fp32")
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     abstention_threshold: float = Field(default=0.0, ge=0, le=1)
 

@@ -4,7 +4,7 @@ Evaluation, batch inference, the latency measurement and the microservice all an
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,24 @@ class PictureError:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers for p pictures.
+
+    Args:
+        answers: p, in the order of the pictures.
+        logits: ``(m, k)`` float32 of the m pictures with a prediction, in their order.
+        embeddings: ``(m, d)`` float32, likewise.
+    """
+
+    answers: list[Prediction | PictureError]
+    logits: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+NO_ANSWERS = Answers([], np.empty((0, 0), np.float32), np.empty((0, 0), np.float32))
 
 
 def probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
@@ -94,6 +112,16 @@ class Predictor:
         *,
         orientations: Sequence[int | None] | None = None,
     ) -> list[Prediction | PictureError]:
+        """Answer for each encoded picture, in order: the ``answers`` of :meth:`answer`."""
+        return self.answer(pictures, limits, orientations=orientations).answers
+
+    def answer(
+        self,
+        pictures: Sequence[bytes],
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        orientations: Sequence[int | None] | None = None,
+    ) -> Answers:
         """Answer for each encoded picture, in order; a bad one gets its ``PictureError`` and spoils no other.
 
         Args:
@@ -112,8 +140,15 @@ class Predictor:
                 images.append(decode(picture, self.metadata.preprocessing, limits, orientation=turn))
             except BadPicture as error:
                 errors[row] = PictureError(error.reason, error.message)
-        predictions = iter(self._answer(np.stack(images)) if images else [])
-        return [errors[row] if row in errors else next(predictions) for row in range(len(pictures))]
+        if not images:
+            return replace(NO_ANSWERS, answers=list(errors.values()))
+        logits, embeddings = self.scores(np.stack(images))
+        if not np.isfinite(logits).all():
+            raise FloatingPointError("the network's answer is not a number")
+        rows = probabilities(logits, self.metadata.temperature).tolist()
+        predictions = iter([self._prediction(row) for row in rows])
+        answers = [errors[row] if row in errors else next(predictions) for row in range(len(pictures))]
+        return Answers(answers, logits, embeddings)
 
     def scores(
         self, images: NDArray[np.uint8], batch_size: int = 64
@@ -141,12 +176,6 @@ class Predictor:
         ]
         logits, embeddings = (np.concatenate(column) for column in zip(*parts, strict=True))
         return logits, embeddings
-
-    def _answer(self, images: NDArray[np.uint8]) -> list[Prediction]:
-        logits, _ = self.scores(images)
-        if not np.isfinite(logits).all():
-            raise FloatingPointError("the network's answer is not a number")
-        return [self._prediction(row) for row in probabilities(logits, self.metadata.temperature).tolist()]
 
     def _prediction(self, row: list[float]) -> Prediction:
         by_class = dict(zip(self.metadata.classes, row, strict=True))

@@ -1,4 +1,4 @@
-"""Build .venv and .venv-serving from their lock files, or make the lock files anew.
+"""Build .venv, .venv-serving and .venv-mlserver from their lock files, or make the lock files anew.
 
     python3.11 stacks/environments.py setup    # what `make setup` runs
     python3.11 stacks/environments.py lock     # what `make lock` runs
@@ -42,7 +42,7 @@ if ".".join(map(str, sys.version_info[:2])) != PYTHON:
     sys.exit(2)
 
 ROOT = Path(__file__).resolve().parents[1]
-DISK_BYTES = 10 * 10**9  # 6.4 GB installed, and what is downloaded on the way
+DISK_BYTES = 10 * 10**9  # 6.8 GB installed, and what is downloaded on the way
 USUAL_TIME = "one to three minutes where a package index is near by, a line after each part."
 PROBE_SECONDS = 10
 DEFAULT_INDEX = "https://pypi.org/simple"
@@ -59,6 +59,10 @@ class Environment(NamedTuple):
 
 PIPELINES = Environment(".venv", "requirements.txt", "requirements.lock")
 SERVING = Environment(".venv-serving", "serving/requirements.txt", "serving/requirements.lock")
+MLSERVER = Environment(
+    ".venv-mlserver", "serving/mlserver/requirements.txt", "serving/mlserver/requirements.lock"
+)
+ENVIRONMENTS = (PIPELINES, SERVING, MLSERVER)
 
 
 class SetupError(Exception):
@@ -117,7 +121,7 @@ def wanted_stamp(root: Path, environment: Environment) -> dict[str, str]:
 
 def stale_environments(root: Path) -> dict[Environment, dict[str, str]]:
     """Give the environments that do not hold what their lock file says, each with the stamp it shall have."""
-    wanted = {environment: wanted_stamp(root, environment) for environment in (PIPELINES, SERVING)}
+    wanted = {environment: wanted_stamp(root, environment) for environment in ENVIRONMENTS}
     return {key: stamp for key, stamp in wanted.items() if read_stamp(root / key.path) != stamp}
 
 
@@ -243,6 +247,11 @@ def install(root: Path, environment: Environment, *, backend: str, uv: str, held
         run([uv, "pip", *what, *options], root=root, held=held)
 
 
+def _listed(names: list[str]) -> str:
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def set_up(root: Path) -> None:
     """Build or mend what does not agree with the lock files; do nothing where everything does.
 
@@ -258,7 +267,7 @@ def set_up(root: Path) -> None:
         check_disk(root)
         check_index(package_index())
         start = time.monotonic()
-        say(f"Setting up {' and '.join(environment.path for environment in stale)}: {USUAL_TIME}")
+        say(f"Setting up {_listed([environment.path for environment in stale])}: {USUAL_TIME}")
         for environment, wanted in stale.items():
             prepare(root / environment.path, wanted)
         uv = find_uv(root) or install_uv(root, held=held)
@@ -269,7 +278,7 @@ def set_up(root: Path) -> None:
 
 
 def make_locks(root: Path) -> None:
-    """Write both lock files anew; a release that still fits stays (delete a lock to take newer ones).
+    """Write the lock files anew; a release that still fits stays (delete a lock to take newer ones).
 
     Raises:
         SetupError: there is no uv, the index is out of reach, or the requirements contradict each other.
@@ -282,7 +291,7 @@ def make_locks(root: Path) -> None:
     check_index(package_index())
     options = ["--quiet", "--python-version", PYTHON, "--custom-compile-command", "make lock"]
     with only_one(root) as held:
-        for environment in (PIPELINES, SERVING):
+        for environment in ENVIRONMENTS:
             with phase(environment.lock):
                 files = [environment.requirements, "--output-file", environment.lock]
                 run([uv, "pip", "compile", *files, *options], root=root, held=held)

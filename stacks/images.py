@@ -1,8 +1,8 @@
-"""Build the images that a cluster runs: the steps' and the service's.
+"""Build the images that a cluster runs: the steps', the service's, and the service's by the v2 protocol.
 
     python -m stacks.images build --dry-run     print the commands, run nothing
-    python -m stacks.images build               build both
-    python -m stacks.images build --push        build both and push them
+    python -m stacks.images build               build all
+    python -m stacks.images build --push        build all and push them
 
 What follows ``--`` goes to ``docker build`` as it is: ``-- --secret id=netrc,src=$HOME/.netrc``.
 Standard output holds the names of the images and nothing else; what Docker says goes to standard error.
@@ -47,6 +47,8 @@ class Image:
 
 TRAINING = Image("shutterline-training", "stacks/docker/training.Dockerfile", "requirements.lock")
 SERVING = Image("shutterline-serving", "serving/Dockerfile", "serving/requirements.lock")
+MLSERVER = Image("shutterline-mlserver", "serving/mlserver/Dockerfile", "serving/mlserver/requirements.lock")
+IMAGES = (TRAINING, SERVING, MLSERVER)
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         check_docker()
         bring_base(build.base)
-        for image in (TRAINING, SERVING):
+        for image in IMAGES:
             build_image(build, image)
-        for image in (TRAINING, SERVING) if options.push else ():
+        for image in IMAGES if options.push else ():
             push_image(build.reference(image))
-        sys.stdout.writelines(f"{build.reference(image)}\n" for image in (TRAINING, SERVING))
+        sys.stdout.writelines(f"{build.reference(image)}\n" for image in IMAGES)
         sys.stderr.write(f"For stacks/kubeflow.yaml: export {TAG_VARIABLE}={build.tag}\n")
     except ShutterlineError as error:
         sys.stderr.write(f"{error}\n")
@@ -112,13 +114,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stacks.images", description="Build the images.")
     acts = parser.add_subparsers(required=True, metavar="build")
-    build = acts.add_parser("build", help="build the training and the serving image")
+    build = acts.add_parser("build", help="build the training image and both serving images")
     build.add_argument("--push", action="store_true", help="push them to the registry afterwards")
     build.add_argument("--cuda", action="store_true", help="training with torch as the lock has it, for GPUs")
     build.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     build.add_argument("--registry", metavar="HOST/FOLDER", help=f"default: ${REGISTRY_VARIABLE}")
     build.add_argument(
-        "--tag", help="of both images (default: the commit, -dirty where files differ from it, -cuda)"
+        "--tag", help="of all images (default: the commit, -dirty where files differ from it, -cuda)"
     )
     build.add_argument("--base", default=BASE, help="a Debian with Python 3.11 (default: %(default)s)")
     build.add_argument("more", nargs="*", metavar="-- OPTION", help="options of `docker build`")
@@ -185,9 +187,9 @@ def commit() -> str:
 def dry_run(build: Build, *, push: bool) -> Iterator[str]:
     """Give the commands as one would type them in the project's root."""
     yield shlex.join(["docker", "pull", build.base])
-    for image in (TRAINING, SERVING):
+    for image in IMAGES:
         yield f"DOCKER_BUILDKIT=1 {shlex.join(build.command(image))}"
-    for image in (TRAINING, SERVING) if push else ():
+    for image in IMAGES if push else ():
         yield shlex.join(["docker", "push", build.reference(image)])
 
 

@@ -1,19 +1,20 @@
-"""Check the cluster that serves: Seldon Core is there, and the deployer's account may do what it will do.
+"""Check the cluster that serves: Seldon Core and the secrets are there, and the account may do its work.
 
 Kubernetes tells an account what it may in answer to a review, which it does not keep: nothing is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from materializers.errors import ServiceUnreachable, UsageError
 from stacks.http_service import HttpService, bearer
-from stacks.seldon_deployer.resource import GROUP, PLURAL, VERSION
+from stacks.seldon_deployer.resource import GROUP, PLURAL, S3_KEYS, VERSION
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+TOKEN_KEY = "token"  # noqa: S105 - the key in the secret
 FORBIDDEN, NOT_FOUND = 403, 404
 
 
@@ -44,7 +45,7 @@ NEEDS = (
 
 
 def check_cluster(configuration: dict[str, Any]) -> str | None:
-    """Require Seldon Core, the account's permissions and the secret that pods read the bucket with.
+    """Require Seldon Core, the account's permissions and the secrets that pods read.
 
     Args:
         configuration: of the ``seldon-cluster`` model deployer with its defaults, its secrets looked up.
@@ -53,7 +54,8 @@ def check_cluster(configuration: dict[str, Any]) -> str | None:
         What was found; None for a cluster that no address names.
 
     Raises:
-        UsageError: the address is none, there is no Seldon Core, or no such secret.
+        UsageError: the address is none, there is no Seldon Core, a secret is not there, or holds another
+            token than the deployer would show.
         ServiceUnreachable: the cluster or the ingress does not answer, or the account may not do something.
     """
     if not configuration.get("kubernetes_url"):
@@ -70,9 +72,8 @@ def check_cluster(configuration: dict[str, Any]) -> str | None:
     _require_seldon(server, namespace)
     ingress = HttpService("the ingress", str(configuration["ingress_url"]), "ingress_url")
     ingress.answer("/")  # whatever it answers: without a release there is nothing behind it
-    return (
-        f"{server.shown} has Seldon Core, {_permissions(server, namespace)}, {_secret(server, configuration)}"
-    )
+    found = [_permissions(server, namespace), *_secrets(server, configuration)]
+    return f"{server.shown} has Seldon Core, {', '.join(found)}"
 
 
 def _require_seldon(server: HttpService, namespace: str) -> None:
@@ -135,25 +136,48 @@ def _may(server: HttpService, namespace: str, need: Need, verb: str) -> bool:
     return bool(answer.get("status", {}).get("allowed"))
 
 
-def _secret(server: HttpService, configuration: dict[str, Any]) -> str:
-    """Say whether pods find the bucket's credentials.
+def _secrets(server: HttpService, configuration: dict[str, Any]) -> Iterator[str]:
+    """Say whether pods find the bucket's credentials, and the token that a request to them has to show.
 
     Raises:
-        UsageError: they do not.
+        UsageError: they do not, or the token is another than the deployer's.
     """
-    name, namespace = str(configuration["s3_secret"]), str(configuration["namespace"])
-    path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
-    response = server.answer(path)
+    namespace = str(configuration["namespace"])
+    bucket, serving = str(configuration["s3_secret"]), str(configuration["token_secret"])
+    yield _held(server, namespace, bucket, S3_KEYS)[0]
+    said, held = _held(server, namespace, serving, (TOKEN_KEY,))
+    token = str(configuration.get("service_token") or "")
+    if held is not None and token.encode() not in b64decode(held[TOKEN_KEY]).split():
+        raise UsageError(
+            f"{server.shown}: the secret {serving} holds another token than service_token, so that no "
+            f"service would answer: {_make(namespace, serving, (TOKEN_KEY,))}, with what service_token is"
+        )
+    yield said
+
+
+def _held(
+    server: HttpService, namespace: str, name: str, keys: tuple[str, ...]
+) -> tuple[str, dict[str, str] | None]:
+    """Say whether a secret has its keys; with its content, where the account may read it.
+
+    Raises:
+        UsageError: it does not.
+    """
+    response = server.answer(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     if response.status_code == FORBIDDEN:
-        return f"the secret {name} not checked: the account may not read it, and need not"
-    values = " ".join(f"--from-literal={key}=…" for key in S3_KEYS)
-    mend = f"kubectl -n {namespace} create secret generic {name} {values}"
+        return f"the secret {name} not checked: the account may not read it, and need not", None
+    mend = _make(namespace, name, keys)
     if response.status_code == NOT_FOUND:
         raise UsageError(f"{server.shown} has no secret {name} in the namespace {namespace}: {mend}")
     held = server.content(response).get("data") or {}
-    lacking = [key for key in S3_KEYS if key not in held]
+    lacking = [key for key in keys if key not in held]
     if lacking:
         raise UsageError(
             f"{server.shown}: the secret {name} has no {', '.join(lacking)}: make it anew: {mend}"
         )
-    return f"the secret {name} is there"
+    return f"the secret {name} is there", held
+
+
+def _make(namespace: str, name: str, keys: tuple[str, ...]) -> str:
+    values = " ".join(f"--from-literal={key}=…" for key in keys)
+    return f"kubectl -n {namespace} create secret generic {name} {values}"

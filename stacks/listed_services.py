@@ -113,10 +113,10 @@ class ServiceList:
         try:
             recorded = self.recorded()
             for replica, record in recorded.items():
-                if replica not in wanted and record.id != leave:
+                if not _is_right(record, wanted.get(replica)) and record.id != leave:
                     Client().delete_service(record.id)
             for replica, serving in wanted.items():
-                if replica not in recorded:
+                if not _is_right(recorded.get(replica), serving):
                     self._record(replica, serving)
         except (SQLAlchemyError, OSError) as error:
             raise ServiceUnreachable(
@@ -128,12 +128,15 @@ class ServiceList:
         release, arm = serving.release, serving.release.candidate
         if arm is None:
             return
+        rolls_out = release.status == "rolling_out"
+        environment = release.environment
+        name = f"{environment}-{release.model_name}"
         config = self._configuration(
-            name=f"{release.environment}-{release.model_name}",
-            description=f"version {arm.version} in {release.environment}",
+            name=f"{name}-candidate" if rolls_out else name,
+            description=f"version {arm.version}{' rolling out' if rolls_out else ''} in {environment}",
             model_name=release.model_name,
             model_version=str(arm.version),
-            environment=release.environment,
+            environment=environment,
             model_digest=arm.model_digest,
             replica=replica,
             base_url=serving.base_url,
@@ -157,3 +160,8 @@ class ServiceList:
             prediction_url=service.prediction_url,
             health_check_url=service.healthcheck_url,
         )
+
+
+def _is_right(record: Any, serving: Serving | None) -> bool:
+    """Whether a record says where a replica answers now: one that was a candidate may be what is live."""
+    return bool(record and serving and record.config["base_url"] == serving.base_url)

@@ -10,26 +10,35 @@ import httpx
 from serving.launching import READINESS, says_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 PROBE_SIDE = 64  # pixels
 NO_PREDICTION = (httpx.HTTPError, ValueError, LookupError, TypeError)
 """What :func:`predict` raises: no answer, an error, or an answer that is no prediction."""
 
 
-def is_ready(connect: Callable[[], httpx.Client], base_url: str, version: str, model_digest: str) -> bool:
-    """Whether what serves below ``base_url`` is ready, as this version with this model."""
+def is_ready(
+    connect: Callable[[], httpx.Client],
+    base_url: str,
+    version: str,
+    model_digest: str,
+    *,
+    path: str = READINESS,
+) -> bool:
+    """Whether what serves below ``base_url`` is ready, as this version with this model; ``path`` tells it."""
     try:
         with connect() as client:
-            answer = client.get(f"{base_url}{READINESS}")
+            answer = client.get(f"{base_url}{path}")
         said = answer.json()
         return says_ready(answer.status_code, said, model_version=version, model_digest=model_digest)
     except NO_PREDICTION:
         return False
 
 
-def predict(connect: Callable[[], httpx.Client], url: str) -> str:
-    """Send a small picture and return the version that classified it.
+def predict(
+    connect: Callable[[], httpx.Client], url: str, *, headers: Mapping[str, str] | None = None
+) -> str:
+    """Send a small picture, with more ``headers``, and return the version that classified it.
 
     Raises:
         httpx.HTTPError: no answer, or an error.
@@ -39,9 +48,9 @@ def predict(connect: Callable[[], httpx.Client], url: str) -> str:
 
     picture = io.BytesIO()
     Image.radial_gradient("L").resize((PROBE_SIDE, PROBE_SIDE)).convert("RGB").save(picture, "PNG")
-    headers = {"content-type": "application/octet-stream"}
+    sent = {"content-type": "application/octet-stream", **(headers or {})}
     with connect() as client:
-        answer = client.post(url, content=picture.getvalue(), headers=headers).raise_for_status()
+        answer = client.post(url, content=picture.getvalue(), headers=sent).raise_for_status()
     data = answer.json()["jsonData"]
     data["predictions"][0]["label"]
     return str(data["model_version"])

@@ -19,7 +19,7 @@ SECRET_KEY = re.compile(
     r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)|^urls$"
 )
 """Settings that hold a secret; the addresses of an alerter's targets have tokens in them."""
-NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret)$")
+NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret|^token_secret)$")
 """Keys that hold the name of a secret that ZenML or Kubernetes keeps, not the secret."""
 SECRETS_BY_NAME = ("environment_secrets", "step_secrets")
 """The variables below them name the secrets of Kubernetes that hold their values."""

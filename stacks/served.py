@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Self, TypeVar
+from uuid import uuid4
 
 from materializers.approval import verify_approval
 from materializers.errors import Refused, UsageError
@@ -111,6 +112,52 @@ def require_still_live(release: Release, live: Release | None) -> None:
     )
 
 
+def require_no_other_rollout(release: Release, rolling: Release | None) -> None:
+    """Check, while nobody else can change it, that no other version is rolling out where ``release`` goes.
+
+    Raises:
+        Refused: another one is.
+    """
+    if rolling is None or same_version(rolling.candidate, candidate_of(release)):
+        return
+    raise Refused(
+        f"{_named(rolling.candidate).capitalize()} is rolling out in {release.environment} "
+        f"({rolling.mode}, {rolling.share:.0%}), so version {candidate_of(release).version} cannot go there "
+        "before that has ended. See how it goes: python run.py --status; end it: python run.py --rollback "
+        f"--environment {release.environment}"
+    )
+
+
+def require_champion(release: Release, live: Release | None) -> Arm:
+    """The version that a candidate rolls out beside: what is live, if it was proposed beside exactly that.
+
+    In every environment: what is compared is compared with that version.
+
+    Raises:
+        Refused: nothing is live there, the candidate itself is, or another version than it was proposed
+            beside.
+    """
+    coming, now = candidate_of(release), live.candidate if live is not None else None
+    if now is None:
+        raise Refused(
+            f"Nothing is live in {release.environment}, so there is nothing to roll version {coming.version} "
+            f"out beside. Propose it anew: python run.py --deploy --environment {release.environment} "
+            f"--version {coming.version}"
+        )
+    if same_version(now, coming):
+        raise Refused(
+            f"Version {coming.version} is live in {release.environment} already, with all the traffic: "
+            "python run.py --status"
+        )
+    if release.champion is None or not same_arm(now, release.champion):
+        raise Refused(
+            f"Version {coming.version} was proposed beside {_named(release.champion)}; now {_named(now)} is "
+            f"live in {release.environment}: another command was faster. Try again: python run.py --deploy "
+            f"--environment {release.environment} --version {coming.version}"
+        )
+    return now
+
+
 def _named(arm: Arm | None) -> str:
     return f"version {arm.version}" if arm is not None else "nothing"
 
@@ -149,10 +196,63 @@ def same_arm(one: Arm | None, other: Arm) -> bool:
     return one is not None and one.digest == other.digest
 
 
+def same_version(one: Arm | None, other: Arm) -> bool:
+    """Whether both are the same version of the same model, whatever evidence came to it since."""
+    return one is not None and (one.version, one.model_digest) == (other.version, other.model_digest)
+
+
 def as_live(release: Release, base_url: str) -> Release:
     """The release, live from now on below ``base_url``."""
     now, url = datetime.now(UTC), f"{base_url}{PREDICTIONS}"
     return release.model_copy(update={"status": "live", "reasons": (), "url": url, "since": now})
+
+
+def as_rolling_out(release: Release, base_url: str, before: Release | None) -> Release:
+    """The release, rolling out from now on below ``base_url``, or going on with another share, stage or mode.
+
+    Args:
+        release: what is to be.
+        base_url: the champion's.
+        before: what the same version's rollout was until now; None where it begins.
+    """
+    now = datetime.now(UTC)
+    update: dict[str, object] = {
+        "status": "rolling_out",
+        "reasons": (),
+        "url": f"{base_url}{PREDICTIONS}",
+        "since": before.since if before else now,
+        "rollout": (before.rollout if before else release.rollout) or uuid4().hex,
+        "stage_since": before.stage_since if before and same_stage(before, release) else now,
+    }
+    return release.model_copy(update=update)
+
+
+def require_share(release: Release) -> float:
+    """What the candidate answers of the traffic, if it is a share that the release's mode can have.
+
+    Raises:
+        UsageError: it is not.
+    """
+    share = release.share
+    fits = {"full": share == 1, "shadow": share == 0, "canary": 0 < share < 1, "ab": 0 < share < 1}
+    if not fits[release.mode]:
+        raise UsageError(
+            f"A release in mode {release.mode} cannot have the share {share:g}: full has 1, shadow 0 (nobody "
+            "gets its answers), canary and ab lie between. Correct the configuration's release"
+        )
+    return share
+
+
+def same_stage(one: Release, other: Release) -> bool:
+    """Whether both give the candidate the same traffic in the same way."""
+    return (one.mode, one.share, one.stage) == (other.mode, other.share, other.stage)
+
+
+def same_rollout(one: Release | None, other: Release) -> bool:
+    """Whether both are one attempt of rolling the same version out, in whatever stage."""
+    if one is None or one.rollout != other.rollout:
+        return False
+    return same_version(one.candidate, candidate_of(other))
 
 
 def base_url_of(release: Release) -> str | None:

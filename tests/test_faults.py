@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from benchmarks.main.bookkeeping import TRAINING_STEPS
-from benchmarks.main.home import Home, Outcome, Strike
+from benchmarks.main.commands import Strike
+from benchmarks.main.home import Home, Outcome
 from tests.shrunk.delivery import cut_delivery
 
 WAITS_FOR_THE_SERVICE = "stacks.local_deployer.microservice:wait_until_it_answers"
@@ -76,7 +77,7 @@ class Story:
             self._finish(home, "first delivery", train_and_deploy)
             self._finish(home, "second delivery", ("--source", self.second, "--continuous"))
             back = ("--rollback",)
-            self._strike(home, back, [Strike("stacks.local_deployer.site:Site.roll_out", "after")])
+            self._strike(home, back, [Strike("stacks.local_deployer.site:Site.change", "after")])
             self._finish(home, "rolled back", back)
         return self
 
@@ -163,7 +164,7 @@ def test_nothing_is_left_running(training: Story, continuous: Story, moment: str
     for story in (training, continuous):
         state = story.states[moment]
         assert state["open_runs"] == state["open_tracked"] == []
-        assert state["processes"] == ["envoy", f"staging-v{version}"]
+        assert state["processes"] == ["envoy", "shipper", f"staging-v{version}"]
 
 
 def test_a_killed_rollback_goes_back_once(training: Story) -> None:
@@ -177,7 +178,7 @@ def test_a_killed_rollback_goes_back_once(training: Story) -> None:
         1: ["staging"],
         2: ["challenger"],
     }
-    assert state["processes"] == ["envoy", "staging-v1"]
+    assert state["processes"] == ["envoy", "shipper", "staging-v1"]
 
 
 def test_ctrl_c_closes_the_run_and_leaves_what_is_served(training: Story, continuous: Story) -> None:
@@ -189,7 +190,7 @@ def test_ctrl_c_closes_the_run_and_leaves_what_is_served(training: Story, contin
             assert state["open_runs"] == state["open_tracked"] == [], strike
             assert [live["version"] for live in state["live"]] == served, strike
             assert all(live["healthy"] for live in state["live"]), strike
-            assert state["processes"] == (["envoy", "staging-v1"] if served else []), strike
+            assert state["processes"] == (["envoy", "shipper", "staging-v1"] if served else []), strike
 
 
 def test_two_commands_at_once_wait_for_each_other(continuous: Story) -> None:
@@ -199,4 +200,4 @@ def test_two_commands_at_once_wait_for_each_other(continuous: Story) -> None:
     state = continuous.states["twice at once"]
     assert [version["version"] for version in state["versions"]] == [3, 2, 1]
     assert [live["version"] for live in state["live"]] == [3]
-    assert state["processes"] == ["envoy", "staging-v3"]
+    assert state["processes"] == ["envoy", "shipper", "staging-v3"]

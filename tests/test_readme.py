@@ -83,6 +83,12 @@ ELSEWHERE = {
         "test_a_run_tunes_validates_and_trains_with_the_best",
         "shop.run(*ASKED, 'product.experiment=tuned', train=True, source=str(shop.delivery))",
     ),
+    "python run.py --config configs/demo --set deployment.production.mode=canary --deploy --version 2 "
+    "--environment production --wait": (
+        "tests/whole/test_rollouts.py",
+        "test_waiting_ends_with_the_rollout",
+        "shop.run(*CANARY, deploy=True, version=3, environment='production', wait=True)",
+    ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""
 BY_CI = "make test"
@@ -93,6 +99,7 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "make demo", 0, "live in staging: http://127.0.0.1:"),
     ("", "source .venv/bin/activate", 0, ""),
     ("", "--stack local --status", 0, "stack: local"),
+    ("", "--observe --environment production", 0, "Nothing is rolling out in production"),
     ("README.md", "--status", 0, "staging: version 1, healthy"),
     ("docs/serving.md", "--status", 0, "staging: version 2, healthy"),
     ("", "--approve 1", 0, "approved by Ada"),
@@ -516,7 +523,7 @@ def limits_of(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, d
             yield from limits_of(value, f"{above}{key}.")
 
 
-FURTHER = ("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance")
+FURTHER = ("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance", "rollouts")
 FURTHER_PAGES = tuple(f"docs/{name}.md" for name in FURTHER)
 """Their commands are run by tests of their own."""
 

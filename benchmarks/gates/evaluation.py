@@ -14,7 +14,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.claim import Claim, at_most
-from benchmarks.main.home import PROJECT, isolated
+from benchmarks.main.home import isolated
+from benchmarks.main.warm import PROJECT
 
 DEMO = PROJECT / "configs" / "demo"
 ROUNDS = 3

@@ -59,5 +59,11 @@ def _sha256(uri: str) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
+def main(arguments: list[str]) -> None:
+    """Print it."""
+    (model,) = arguments
+    sys.stdout.write(json.dumps(describe(model)) + "\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(describe(sys.argv[1])) + "\n")
+    main(sys.argv[1:])

@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.main.home import PROJECT, SHRUNK_CONFIG, cut_folder
+from benchmarks.main.commands import Ended, WarmCommands
+from benchmarks.main.home import SHRUNK_CONFIG, cut_folder
+from benchmarks.main.warm import PROJECT
 
 PHOTOS = tuple(str(path) for path in sorted((PROJECT / "data" / "photos").glob("*.png")))
 COMMAND_ENDS_WITHIN_S = 590
@@ -51,42 +53,41 @@ class Teller:
         environment: of each call.
         model: the registered model that it is about.
         secrets: what no call may ever print.
+        warm: carries out calls with that environment; without it each is a process that imports everything.
         told: what each call came to.
     """
 
     environment: Mapping[str, str]
     model: str
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    warm: WarmCommands | None = field(default=None, repr=False)
     told: list[Told] = field(default_factory=list)
 
     def command(self, *flags: str) -> list[str]:
         """The command line of ``run.py`` for this model."""
-        common = ["--config", str(SHRUNK_CONFIG), "--set", f"product.model={self.model}", "--json"]
-        return [sys.executable, str(PROJECT / "run.py"), *common, *flags]
+        return [sys.executable, str(PROJECT / "run.py"), *self._arguments(flags)]
+
+    def _arguments(self, flags: tuple[str, ...]) -> list[str]:
+        return ["--config", str(SHRUNK_CONFIG), "--set", f"product.model={self.model}", "--json", *flags]
 
     def run(self, *flags: str, environment: Mapping[str, str] | None = None) -> Told:
-        """Call ``run.py`` as a process of its own.
+        """Call ``run.py`` as a process of its own; one with more in its environment is never a warm one.
 
         Raises:
             RuntimeError: it printed a traceback, or a secret.
         """
         began, started = datetime.now(UTC), time.monotonic()
-        done = subprocess.run(
-            self.command(*flags),
-            env={**self.environment, **(environment or {})},
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_ENDS_WITHIN_S,
-        )
-        if "Traceback" in done.stderr:
-            raise RuntimeError(done.stderr)
-        repeated = [name for name, secret in self.secrets.items() if secret in done.stdout + done.stderr]
+        if self.warm is None or environment:
+            ended = _ended(self.command(*flags), {**self.environment, **(environment or {})})
+        else:
+            (ended,) = self.warm.run("run", self._arguments(flags))
+        if "Traceback" in ended.err:
+            raise RuntimeError(ended.err)
+        repeated = [name for name, secret in self.secrets.items() if secret in ended.out + ended.err]
         if repeated:
             raise RuntimeError(f"{flags} printed the secret of {', '.join(repeated)}")
-        results = json.loads(done.stdout)["results"] if done.stdout else []
-        told = Told(flags, done.returncode, results, done.stderr, began, time.monotonic() - started)
+        results = json.loads(ended.out)["results"] if ended.out else []
+        told = Told(flags, ended.exit_code, results, ended.err, began, time.monotonic() - started)
         self.told.append(told)
         return told
 
@@ -167,12 +168,12 @@ def chronicle(teller: Teller, folder: Path) -> Chronicle:
 
 def recorded(teller: Teller) -> dict[str, Any]:
     """What ZenML and the artifact store hold of the teller's model; see :mod:`.recorded`."""
-    command = [sys.executable, "-m", "benchmarks.kubeflow.recorded", teller.model]
-    environment = {**teller.environment, "ZENML_LOGGING_VERBOSITY": "ERROR"}
-    done = subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])  # libraries may print before it
+    if teller.warm is not None:
+        printed = teller.warm.done("recorded", [teller.model])
+    else:
+        command = [sys.executable, "-m", "benchmarks.kubeflow.recorded", teller.model]
+        printed = _printed(command, {**teller.environment, "ZENML_LOGGING_VERBOSITY": "ERROR"})
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])  # libraries may print before it
     return found
 
 
@@ -182,10 +183,24 @@ def register(environment: Mapping[str, str], file: Path) -> str:
     Raises:
         RuntimeError: it refused.
     """
-    command = [sys.executable, "-m", "stacks.apply", str(file)]
+    return _printed([sys.executable, "-m", "stacks.apply", str(file)], environment)
+
+
+def _printed(command: list[str], environment: Mapping[str, str]) -> str:
+    ended = _ended(command, environment)
+    if ended.exit_code:
+        raise RuntimeError(ended.out + ended.err)
+    return ended.out
+
+
+def _ended(command: list[str], environment: Mapping[str, str]) -> Ended:
     done = subprocess.run(
-        command, env=dict(environment), cwd=PROJECT, capture_output=True, text=True, check=False
+        command,
+        env=dict(environment),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_ENDS_WITHIN_S,
     )
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
-    return done.stdout
+    return Ended(done.returncode, done.stdout, done.stderr)

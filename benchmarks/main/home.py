@@ -5,29 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import psutil
 
+from benchmarks.main.commands import Strike, WarmCommands
+from benchmarks.main.warm import PROJECT
 from stacks.local_deployer import processes
 
-PROJECT = Path(__file__).resolve().parents[2]
 SHRUNK_CONFIG = PROJECT / "tests" / "shrunk" / "config.yaml"
 SHRUNK_MODEL = "shrunk"
 """Trains in two seconds; its limits are met by such a model."""
 DELIVERY = PROJECT / "data" / "second-delivery.zip"
 """600 pictures."""
-
-When = Literal["before", "after"]
-WHENS: tuple[When, When] = ("before", "after")
 
 
 def free_port() -> int:
@@ -77,23 +73,6 @@ def cut_folder(target: Path, per_class: int, *, archive: str = "first-delivery.z
 
 
 @dataclass(frozen=True)
-class Strike:
-    """A signal that a command sends itself at one point, ``module:attribute`` of a function."""
-
-    point: str
-    when: When = "before"
-    signum: int = signal.SIGKILL
-
-    @classmethod
-    def step(cls, module: str, when: When, signum: int = signal.SIGKILL) -> Self:
-        """At a step's start, or when its work is done and its output not stored yet."""
-        return cls(f"steps.{module}:{module.rpartition('.')[2]}.entrypoint", when, signum)
-
-    def __str__(self) -> str:
-        return f"{signal.Signals(self.signum).name} {self.when} {self.point}"
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How a command ended: its exit code, or minus the signal; its results; what it wrote beside them."""
 
@@ -105,32 +84,22 @@ class Outcome:
 class Home:
     """Commands on the ``local`` stack of a fresh home; leaving the ``with`` block stops what serves."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, stack: Path = PROJECT / "stacks" / "local.yaml") -> None:
         self.folder = folder
+        self._stack = stack
         self.environment = isolated(folder)
         self.site = folder / "zenml" / "shutterline" / "deployer"
-        self._commands = 0
 
     def __enter__(self) -> Self:
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.main.warm"],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "warm.err").open("w"),
-            text=True,
-        )
-        self._read()
-        (exit_code,), (output,) = self._ask("apply", [str(PROJECT / "stacks" / "local.yaml")])
-        if exit_code != 0:
-            raise RuntimeError(Path(f"{output}.err").read_text(encoding="utf-8"))
+        with contextlib.ExitStack() as opened:
+            self._commands = opened.enter_context(WarmCommands(self.folder, self.environment))
+            self._commands.done("apply", [str(self._stack)])
+            opened.callback(self._commands.run, "run", ["--stop"])
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._server.poll() is None:
-            self._ask("run", ["--stop"])
-            self._server.communicate()
+        self._opened.close()
 
     def run(self, *arguments: str, strike: Strike | None = None) -> Outcome:
         """``python run.py --config tests/shrunk/config.yaml --json …``."""
@@ -143,21 +112,19 @@ class Home:
     def _run(
         self, arguments: tuple[str, ...], *, strike: Strike | None = None, copies: int = 1
     ) -> list[Outcome]:
-        # One thread: two that wait for each other on a busy machine take ten times as long.
-        command = ["--config", str(SHRUNK_CONFIG), "--set", "train.threads=1", "--json", *arguments]
-        outcomes = []
-        for exit_code, output in zip(*self._ask("run", command, strike, copies), strict=True):
-            said = Path(f"{output}.out").read_text(encoding="utf-8")
-            log = Path(f"{output}.err").read_text(encoding="utf-8")
-            outcomes.append(Outcome(exit_code, json.loads(said)["results"] if said else [], log))
-        return outcomes
+        command = ["--config", str(SHRUNK_CONFIG), "--json", *arguments]
+        return [
+            Outcome(ended.exit_code, json.loads(ended.out)["results"] if ended.out else [], ended.err)
+            for ended in self._commands.run("run", command, strike=strike, copies=copies)
+        ]
+
+    def promote(self, environment: str) -> None:
+        """Give what rolls out all the traffic, as the last look at it does, without waiting for that look."""
+        self._commands.done("promote", [SHRUNK_MODEL, environment])
 
     def state(self) -> dict[str, Any]:
         """What is registered, live and open now, and the processes that run."""
-        (exit_code,), (output,) = self._ask("look", [SHRUNK_MODEL])
-        if exit_code != 0:
-            raise RuntimeError(Path(f"{output}.err").read_text(encoding="utf-8"))
-        found: dict[str, Any] = json.loads(Path(f"{output}.out").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(self._commands.done("look", [SHRUNK_MODEL]))
         return found | {"processes": self._processes()}
 
     def _processes(self) -> list[str]:
@@ -167,29 +134,6 @@ class Home:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 mine = process.environ().get("ZENML_CONFIG_PATH") == self.environment["ZENML_CONFIG_PATH"]
-                if mine and process.pid != self._server.pid:
+                if mine and process.pid != self._commands.pid:
                     left.append(f"left behind: {' '.join(process.cmdline())}")
         return sorted(served + left)
-
-    def _ask(
-        self, act: str, arguments: list[str], strike: Strike | None = None, copies: int = 1
-    ) -> tuple[list[int], list[str]]:
-        """The exit codes, and the files that the output is in."""
-        self._commands += 1
-        request: dict[str, Any] = {
-            "act": act,
-            "arguments": arguments,
-            "strike": vars(strike) | {"signum": int(strike.signum)} if strike else None,
-            "outputs": [str(self.folder / f"command-{self._commands}-{copy}") for copy in range(copies)],
-        }
-        assert self._server.stdin is not None  # noqa: S101 - it was opened as a pipe
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        return json.loads(self._read()), request["outputs"]
-
-    def _read(self) -> str:
-        assert self._server.stdout is not None  # noqa: S101 - it was opened as a pipe
-        line = self._server.stdout.readline().strip()
-        if not line:
-            raise RuntimeError((self.folder / "warm.err").read_text(encoding="utf-8")[-2000:])
-        return line

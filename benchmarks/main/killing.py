@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.claim import Claim, at_most
 from benchmarks.main.bookkeeping import TRAINING_STEPS
-from benchmarks.main.home import DELIVERY, WHENS, Home, Strike, cut_folder
+from benchmarks.main.commands import WHENS, Strike
+from benchmarks.main.home import DELIVERY, Home, cut_folder
 
 DEPLOYMENT_STEPS = (
     "deployment.candidate",

@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 
 from benchmarks.claim import Claim, at_most
-from benchmarks.main.home import DELIVERY, PROJECT, Home
+from benchmarks.main.home import DELIVERY, Home
+from benchmarks.main.warm import PROJECT
 
 RATE = 20  # requests a second
 TIMEOUT_S = 5.0

@@ -1,8 +1,8 @@
 """Carry out commands of run.py in forked children of one process that has imported everything.
 
-:mod:`.home` starts it. A request is one JSON line on standard input, the exit codes of its children (minus
-the signal that ended one) a JSON line on standard output. Every command starts from the same fresh state as
-a new process would, without the ten seconds that importing ZenML, torch and MLflow takes.
+:mod:`.commands` starts it. A request is one JSON line on standard input, the exit codes of its children
+(minus the signal that ended one) a JSON line on standard output. Every command starts from the same fresh
+state as a new process would, without the ten seconds that importing ZenML, torch and MLflow takes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,13 @@ def carry_out(request: dict[str, Any], output: str) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if request["strike"] is not None:
         strike(**request["strike"])
-    acts: dict[str, Callable[[list[str]], None]] = {"run": run, "apply": apply_stack, "look": look}
+    acts: dict[str, Callable[[list[str]], None]] = {
+        "run": run,
+        "apply": apply_stack,
+        "look": look,
+        "promote": promote,
+        "recorded": recorded,
+    }
     exit_code: Any = 0
     try:
         acts[request["act"]](request["arguments"])
@@ -183,6 +189,29 @@ def look(arguments: list[str]) -> None:
         "open_tracked": sorted(run.info.run_name for run in tracked),
     }
     sys.stdout.write(json.dumps(state))
+
+
+def promote(arguments: list[str]) -> None:
+    """Give what rolls out of a model in an environment all the traffic."""
+    from pipelines.session import prepare
+    from steps.deployment.deployer import active_deployer
+    from steps.deployment.rollout import advance
+    from steps.deployment.settings import EnvironmentSettings
+
+    prepare(None)
+    name, environment = arguments
+    where: Any = environment
+    rolling = active_deployer().rolling_out(name, where)
+    if rolling is None:
+        sys.exit(f"Nothing of {name} rolls out in {environment}.")
+    advance(rolling, EnvironmentSettings(mode="full"))
+
+
+def recorded(arguments: list[str]) -> None:
+    """``python -m benchmarks.kubeflow.recorded …``."""
+    from benchmarks.kubeflow.recorded import main
+
+    main(arguments)
 
 
 if __name__ == "__main__":

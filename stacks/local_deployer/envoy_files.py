@@ -1,25 +1,53 @@
-"""What Envoy reads: its bootstrap, the clusters, the routes; plain JSON made from the replicas."""
+"""What Envoy reads: its bootstrap, the clusters, the routes; plain JSON made from where the traffic goes.
+
+A replica is up to three clusters, by what it is asked for: as what serves, as a candidate that answers its
+share, as a shadow that gets copies. A cluster never changes under its name, so that a promotion drains
+nothing that it need not. Only predictions are divided; whatever else a client asks, what serves answers.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from materializers.report import json_digest
-from serving.launching import PREDICTIONS
-from stacks.local_deployer.state import Replica
+from serving.launching import PREDICTIONS, READINESS
+from stacks.local_deployer.state import HOST, Replica, Route
 
 BOOTSTRAP, CLUSTERS, ROUTES = "bootstrap.json", "clusters.json", "routes.json"
 ROUTE_TABLE = "x-route-table"
+# What a replica's cluster is called where it answers a share, and where it gets copies.
+CANDIDATE, SHADOW = "-candidate", "-shadow"
+REQUEST_ID, REQUEST_KEY = "x-request-id", "x-request-key"
 # The microservice closes idle connections after 75 s: Envoy must be first, or it may send into a closing one.
 UPSTREAM_IDLE = "30s"
 REQUEST_TIMEOUT = "60s"
+# Shares are told apart to a millionth.
+WEIGHTS = 1_000_000
+# A candidate that hangs is found out within 3 s, by two questions without an answer, and gets no more
+# requests. At 100 requests a second and a tenth of them its queue does not fill before.
+CANDIDATE_CHECKS = {
+    "timeout": "1s",
+    "interval": "0.5s",
+    "no_traffic_interval": "0.5s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+    "http_health_check": {"path": READINESS},
+}
+# A request that it has for so long is asked of what serves too; the first answer counts. One that just takes
+# its time is not cut off.
+CANDIDATE_PATIENCE = "3s"
+# Questions about health are of this priority, so that requests that wait keep none of them from being asked.
+URGENT = "HIGH"
+RETRY_AFTER_S = 1
+TOO_MANY_REQUESTS = 429
 TYPES = "type.googleapis.com/envoy"
 
 
-def route_table_digest(replicas: dict[str, Replica]) -> str:
+def route_table_digest(routes: dict[str, Route]) -> str:
     """Name a route table by what it holds."""
-    return json_digest({key: replica.name for key, replica in replicas.items()})[:16]
+    return json_digest({key: route.model_dump(mode="json") for key, route in routes.items()})[:16]
 
 
 def to_json(content: object) -> bytes:
@@ -36,15 +64,49 @@ def _socket(host: str, port: int) -> dict[str, Any]:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def cluster(replica: Replica) -> dict[str, Any]:
-    """The cluster of one replica."""
-    endpoint = {"endpoint": {"address": _socket("127.0.0.1", replica.port)}}
+def cluster_names(replica: str) -> tuple[str, ...]:
+    """Every cluster through which requests may reach a replica."""
+    return replica, f"{replica}{CANDIDATE}", f"{replica}{SHADOW}"
+
+
+def _with_champion_behind(candidate: str, champion: str) -> str:
+    """The cluster that asks a candidate, and what serves where the candidate is gone."""
+    return f"{candidate}-or-{champion}"
+
+
+def clusters(routes: Iterable[Route], queue: int) -> dict[str, dict[str, Any]]:
+    """Every cluster that these routes need, by name.
+
+    Args:
+        routes: where the traffic goes.
+        queue: how many requests may be at a replica; the next one is answered 429.
+    """
+    found: list[dict[str, Any]] = []
+    for route in routes:
+        found.append(_cluster(route.replica.name, route.replica, queue))
+        candidate = route.candidate
+        if candidate is None:
+            continue
+        if route.mode == "shadow":
+            found.append(_cluster(f"{candidate.name}{SHADOW}", candidate, queue))
+            continue
+        asked = _cluster(f"{candidate.name}{CANDIDATE}", candidate, queue)
+        asked["health_checks"] = [CANDIDATE_CHECKS]
+        found += [asked, _candidate_or_champion(candidate.name, route.replica.name)]
+    return {one["name"]: one for one in found}
+
+
+def _cluster(name: str, replica: Replica, queue: int) -> dict[str, Any]:
+    """A cluster of one replica."""
+    endpoint = {"endpoint": {"address": _socket(HOST, replica.port)}}
+    limits = {"max_requests": queue, "max_pending_requests": queue, "max_retries": queue}
     return {
         "@type": f"{TYPES}.config.cluster.v3.Cluster",
-        "name": replica.name,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": replica.name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -55,25 +117,37 @@ def cluster(replica: Replica) -> dict[str, Any]:
     }
 
 
-def route_configuration(replicas: dict[str, Replica], table: str) -> dict[str, Any]:
-    """One prefix for each ``environment/model``; any other path is a 404 that carries ``table``."""
-    routes: list[dict[str, Any]] = [
-        {
-            "match": {"prefix": f"/seldon/{key}/"},
-            "route": {
-                "cluster": replica.name,
-                "prefix_rewrite": "/",
-                "timeout": REQUEST_TIMEOUT,
-                "retry_policy": {
-                    "retry_on": "connect-failure,refused-stream,reset-before-request",
-                    "num_retries": 1,
-                },
+def _candidate_or_champion(candidate: str, champion: str) -> dict[str, Any]:
+    """A cluster of clusters. Retries are counted here; how many requests there may be, at either of them."""
+    return {
+        "@type": f"{TYPES}.config.cluster.v3.Cluster",
+        "name": _with_champion_behind(candidate, champion),
+        "connect_timeout": "2s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", "max_retries": WEIGHTS}]},
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {
+                "@type": f"{TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
+                "clusters": [f"{candidate}{CANDIDATE}", champion],
             },
-        }
-        for key, replica in sorted(replicas.items())
-    ]
-    served = ", ".join(f"/seldon/{key}{PREDICTIONS}" for key in sorted(replicas)) or "nothing"
-    routes.append(
+        },
+    }
+
+
+def route_configuration(routes: dict[str, Route], table: str) -> dict[str, Any]:
+    """Each ``environment/model`` below its prefix; any other path is a 404 that carries ``table``."""
+    found: list[dict[str, Any]] = []
+    for key, route in sorted(routes.items()):
+        base = f"/seldon/{key}"
+        health = {"priority": URGENT, "prefix_rewrite": "/health/"}
+        found.append({"match": {"prefix": f"{base}/health/"}, "route": _served(route) | health})
+        if route.candidate is not None:
+            divided = {"prefix_rewrite": PREDICTIONS, **_divided(route, route.candidate)}
+            found.append({"match": {"path": f"{base}{PREDICTIONS}"}, "route": divided})
+        found.append({"match": {"prefix": f"{base}/"}, "route": _served(route) | {"prefix_rewrite": "/"}})
+    served = ", ".join(f"/seldon/{key}{PREDICTIONS}" for key in sorted(routes)) or "nothing"
+    found.append(
         {
             "match": {"prefix": "/"},
             "direct_response": {
@@ -86,8 +160,54 @@ def route_configuration(replicas: dict[str, Replica], table: str) -> dict[str, A
     return {
         "@type": f"{TYPES}.config.route.v3.RouteConfiguration",
         "name": "releases",
-        "virtual_hosts": [{"name": "releases", "domains": ["*"], "routes": routes}],
+        "virtual_hosts": [{"name": "releases", "domains": ["*"], "routes": found}],
     }
+
+
+def _served(route: Route) -> dict[str, Any]:
+    """All of it to what serves."""
+    return {
+        "cluster": route.replica.name,
+        "timeout": REQUEST_TIMEOUT,
+        "retry_policy": {"retry_on": "connect-failure,refused-stream,reset-before-request", "num_retries": 1},
+    }
+
+
+def _divided(route: Route, candidate: Replica) -> dict[str, Any]:
+    """Between what serves and its candidate."""
+    if route.mode == "shadow":
+        mirrored = {"cluster": f"{candidate.name}{SHADOW}", "disable_shadow_host_suffix_append": True}
+        return {**_served(route), "request_mirror_policies": [mirrored]}
+    share = round(route.share * WEIGHTS)
+    # The candidate's first: where its share grows, no key leaves it.
+    behind = _with_champion_behind(candidate.name, route.replica.name)
+    weights = {behind: share, route.replica.name: WEIGHTS - share}
+    divided: dict[str, Any] = {
+        "weighted_clusters": {"clusters": [{"name": k, "weight": v} for k, v in weights.items()]},
+        "timeout": REQUEST_TIMEOUT,
+        # A prediction changes nothing, so that one whose candidate died over it is asked again, elsewhere.
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream,reset",
+            "num_retries": 1,
+            "per_try_timeout": CANDIDATE_PATIENCE,
+            "retry_priority": {
+                "name": "envoy.retry_priorities.previous_priorities",
+                "typed_config": {
+                    "@type": f"{TYPES}.extensions.retry.priority.previous_priorities.v3"
+                    ".PreviousPrioritiesConfig",
+                    "update_frequency": 1,
+                },
+            },
+        },
+        "hedge_policy": {"hedge_on_per_try_timeout": True},
+    }
+    if route.mode == "ab":
+        divided["weighted_clusters"]["use_hash_policy"] = True
+        divided["hash_policy"] = [
+            {"header": {"header_name": REQUEST_KEY}, "terminal": True},
+            {"header": {"header_name": REQUEST_ID}},
+        ]
+    return divided
 
 
 def bootstrap(host: str, port: int, max_request_bytes: int) -> dict[str, Any]:
@@ -107,14 +227,38 @@ def bootstrap(host: str, port: int, max_request_bytes: int) -> dict[str, Any]:
     ]
     # Errors of the ingress have the shape of the microservice's own.
     error = {"status": 1, "code": "%RESPONSE_CODE%", "reason": "ingress", "info": "%LOCAL_REPLY_BODY%"}
+    overloaded = {
+        "status": 1,
+        "code": TOO_MANY_REQUESTS,
+        "reason": "overloaded",
+        "info": f"as many requests wait as are answered in time; try again in {RETRY_AFTER_S} s",
+    }
+    # UO: upstream overflow, the circuit breaker's.
+    too_many = {
+        "filter": {"response_flag_filter": {"flags": ["UO"]}},
+        "status_code": TOO_MANY_REQUESTS,
+        "headers_to_add": [{"header": {"key": "retry-after", "value": str(RETRY_AFTER_S)}}],
+        "body_format_override": {"json_format": {"status": overloaded}},
+    }
     manager = {
         "@type": f"{TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        # A caller's own is kept as it is; it comes back in the answer.
+        "preserve_external_request_id": True,
+        "request_id_extension": {
+            "typed_config": {
+                "@type": f"{TYPES}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+                "pack_trace_reason": False,
+            }
+        },
         "rds": {"route_config_name": "releases", "config_source": _watched(ROUTES)},
-        "local_reply_config": {"body_format": {"json_format": {"status": error}}},
+        "local_reply_config": {
+            "mappers": [too_many],
+            "body_format": {"json_format": {"status": error}},
+        },
         "http_filters": filters,
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}

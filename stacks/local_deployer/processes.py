@@ -10,8 +10,9 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -23,14 +24,31 @@ POLL_S = 0.05
 KILL_TIMEOUT_S = 10.0
 
 
-def start(name: str, command: Sequence[str], *, site: Path, log: Path, cwd: Path) -> subprocess.Popen[bytes]:
-    """Start a marked process in a session of its own, its output appended to ``log``."""
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    site: Path,
+    log: Path,
+    cwd: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.Popen[bytes]:
+    """Start a marked process in a session of its own, its output appended to ``log``.
+
+    Args:
+        name: by which it is found again.
+        command: what it runs.
+        site: whose it is.
+        log: where it writes.
+        cwd: where it runs.
+        environment: what it gets besides what every server gets.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env={**passed_on(), SITE: str(site), NAME: name},
+            env={**passed_on(), **environment, SITE: str(site), NAME: name},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -44,7 +62,7 @@ def running(site: Path) -> dict[str, list[psutil.Process]]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             environment = process.environ()
-            if environment.get(SITE) == str(site) and process.status() != psutil.STATUS_ZOMBIE:
+            if environment.get(SITE) == str(site) and _runs(process):
                 found.setdefault(environment[NAME], []).append(process)
     return found
 
@@ -57,19 +75,29 @@ def stop(names: Collection[str], *, site: Path, patience_s: float) -> None:
     Raises:
         TimeoutError: a process survived SIGKILL (the kernel holds it).
     """
-    for process in _of(names, site):
+    found = _of(names, site)
+    for process in found:
         if _leads(process):
             with contextlib.suppress(psutil.Error):
                 process.terminate()
     patient_until = time.monotonic() + patience_s
-    while left := _of(names, site):
+    while found:
         if time.monotonic() > patient_until + KILL_TIMEOUT_S:
-            raise TimeoutError(f"process {left[0].pid} does not end, not even by SIGKILL")
-        if time.monotonic() > patient_until or not any(map(_leads, left)):
-            for process in left:
+            raise TimeoutError(f"process {found[0].pid} does not end, not even by SIGKILL")
+        if time.monotonic() > patient_until or not any(map(_leads, found)):
+            for process in found:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-        time.sleep(POLL_S)
+        # To look through all processes of the machine, for children they had since, is for the end.
+        found = [process for process in found if _runs(process)] or _of(names, site)
+        if found:
+            time.sleep(POLL_S)
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _leads(process: psutil.Process) -> bool:

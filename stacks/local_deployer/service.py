@@ -20,7 +20,7 @@ class SeldonLocalServiceConfig(ListedServiceConfig):
 
 
 class SeldonLocalService(ListedService):
-    """One live deployment, as ZenML lists it."""
+    """One live deployment, or what rolls out beside it, as ZenML lists it."""
 
     SERVICE_TYPE: ClassVar[ServiceType] = ServiceType(
         type="model-serving",
@@ -32,7 +32,7 @@ class SeldonLocalService(ListedService):
     config: SeldonLocalServiceConfig
 
     def check_status(self) -> tuple[ServiceState, str]:
-        """Look at the process, and ask through the ingress whether it is ready as this version."""
+        """Look at the process, and ask whether it is ready as this version: what is live at its URL."""
         if self.config.replica not in processes.running(Path(self.config.site)):
             if self.admin_state == ServiceState.INACTIVE:
                 return ServiceState.INACTIVE, ""
@@ -56,14 +56,16 @@ def service_list(site: Site) -> ServiceList:
 
 
 def record_services(site: Site, *, leave: UUID | None = None) -> None:
-    """Make ZenML's records agree with what is live; ``leave`` is a record that the caller removes itself.
+    """Make ZenML's records agree with what runs; ``leave`` is a record that the caller removes itself.
 
     Raises:
         ServiceUnreachable: ZenML's store cannot be reached.
     """
-    wanted = {
-        deployment.replica.name: Serving(deployment.live.release, site.url(key))
-        for key, deployment in site.state.deployments.items()
-        if deployment.replica and deployment.live
-    }
+    wanted = {}
+    for key, deployment in site.state.deployments.items():
+        for replica, entry in deployment.running:
+            # A candidate is asked apart from what serves at the URL.
+            rolls_out = entry.release.status == "rolling_out"
+            base_url = replica.base_url if rolls_out else site.url(key)
+            wanted[replica.name] = Serving(entry.release, base_url)
     service_list(site).record(wanted, leave=leave)

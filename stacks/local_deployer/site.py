@@ -1,6 +1,6 @@
-"""How what is served changes: the new replica comes up, takes the traffic, and the old one ends.
+"""How what is served changes: a new replica comes up, takes traffic, and what has none any more ends.
 
-A change is written down before it begins and is done once Envoy sends the traffic to the new replica.
+A change is written down before it begins and is done once Envoy divides the traffic so.
 :meth:`Site.settle` then makes processes, routes and state agree, the same way after a change that went well,
 one that failed, and one whose command was killed.
 """
@@ -8,17 +8,18 @@ one that failed, and one whose command was killed.
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 
 from materializers.errors import DamagedArtifact, ServiceFailed, ServiceUnreachable
-from materializers.release import Arm
 from serving.launching import last_lines
 from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 from stacks.local_deployer.ingress import ENVOY, Ingress
-from stacks.local_deployer.state import Deployment, Pending, Replica, State, StateFile
+from stacks.local_deployer.shipper import SHIPPER, ensure_shipper, spool_of
+from stacks.local_deployer.state import Deployment, Pending, Replica, Rollout, State, StateFile
 from stacks.model_copies import ModelCopies
-from stacks.served import Entry
+from stacks.served import Entry, candidate_of
 
 INGRESS_TIMEOUT_S = 20.0
 # Requests have drained before a process is asked to end.
@@ -34,7 +35,11 @@ class Site:
         self.path = config.site
         self.models = ModelCopies(self.path)
         self.ingress = Ingress(
-            self.path, host=config.host, port=config.port, max_body_bytes=config.max_body_bytes
+            self.path,
+            host=config.host,
+            port=config.port,
+            max_body_bytes=config.max_body_bytes,
+            queue=config.queue,
         )
         self._file = StateFile(self.path)
 
@@ -113,41 +118,69 @@ class Site:
 
     def save_live(self, key: str, live: Entry) -> None:
         """Replace what is known of the live release; what serves stays."""
-        state = self.state
-        deployment = state.deployment(key).model_copy(update={"live": live})
-        self._file.save(state.with_deployment(key, deployment))
+        deployment = self.state.deployment(key)
+        self._save(key, deployment.model_copy(update={"live": live}))
 
-    def roll_out(self, key: str, entry: Entry, arm: Arm, history: tuple[Entry, ...]) -> None:
-        """Bring a verified release up, move the traffic to it, and end what served before.
+    def save_rollout(self, key: str, rollout: Rollout) -> None:
+        """Replace what is known of the release that rolls out; what serves stays."""
+        deployment = self.state.deployment(key)
+        self._save(key, deployment.model_copy(update={"rollout": rollout}))
+
+    def _save(self, key: str, deployment: Deployment) -> None:
+        self._file.save(self.state.with_deployment(key, deployment))
+
+    def change(self, key: str, target: Deployment) -> None:
+        """Serve ``target``, whose releases are verified: start what does not run, then divide the traffic so.
 
         Raises:
-            ServiceFailed: it did not come up or did not get the traffic; what was live before still is.
+            ServiceFailed: a release did not come up or did not get its traffic; what was served before is.
         """
         before = self.state
-        replica = microservice.new_replica(entry.release.environment, arm.version)
-        pending = Pending(key=key, deployment=Deployment(live=entry, replica=replica, history=history))
-        self._file.save(before.model_copy(update={"pending": pending}))
-        process = microservice.start(
+        self._file.save(before.model_copy(update={"pending": Pending(key=key, deployment=target)}))
+        present = [replica for replica, _ in before.deployment(key).running]
+        started = [
+            (replica, candidate_of(entry.release), self._start(replica, entry))
+            for replica, entry in target.running
+            if replica not in present
+        ]
+        self.ingress.ensure(before.routes(), timeout_s=INGRESS_TIMEOUT_S)
+        for replica, arm, process in started:
+            microservice.wait_until_it_answers(
+                replica, arm, process, site=self.path, timeout_s=self.config.start_timeout_s
+            )
+        # Not before: with the settings of a release that does not come up, the shipper might not either.
+        self.have_shipped()
+        coming = before.with_deployment(key, target)
+        self.ingress.publish(coming.routes(), timeout_s=INGRESS_TIMEOUT_S)
+        self.settle()
+        if self.state.deployment(key).route != target.route:
+            versions = " and ".join(str(entry.served[0]) for _, entry in target.running)
+            raise ServiceFailed(
+                f"Version {versions} did not get the traffic; what was served before still is. "
+                f"The ingress' log, {self.ingress.log}, ends:\n{last_lines(self.ingress.log)}"
+            )
+
+    def have_shipped(self) -> None:
+        """Have the shipper run, where anything is captured."""
+        ensure_shipper(self.config, patience_s=STOP_PATIENCE_S)
+
+    def _start(self, replica: Replica, entry: Entry) -> subprocess.Popen[bytes]:
+        return microservice.start(
             replica,
-            arm,
+            candidate_of(entry.release),
             model_name=entry.release.model_name,
             model=self.models.path(entry.model_digest),
             python=self.config.serving_python,
             max_body_bytes=self.config.max_body_bytes,
+            queue=self.config.queue,
             site=self.path,
+            capture=self.config.capture_settings(entry.release.environment, spool_of(self.config)),
         )
-        old = before.replicas()
-        self.ingress.ensure(old, timeout_s=INGRESS_TIMEOUT_S)
-        microservice.wait_until_it_answers(
-            replica, arm, process, site=self.path, timeout_s=self.config.start_timeout_s
-        )
-        self.ingress.publish({**old, key: replica}, timeout_s=INGRESS_TIMEOUT_S)
+
+    def end_rollout(self, key: str) -> None:
+        """Give what is live all the traffic again, and end what rolled out."""
+        self._save(key, self.state.deployment(key).without_rollout())
         self.settle()
-        if self.state.deployment(key).replica != replica:
-            raise ServiceFailed(
-                f"Version {arm.version} did not get the traffic; what was served before still is. "
-                f"The ingress' log, {self.ingress.log}, ends:\n{last_lines(self.ingress.log)}"
-            )
 
     def end_replica(self, name: str) -> None:
         """Stop one microservice; its route stays and answers 503."""
@@ -164,42 +197,51 @@ class Site:
     def settle(self) -> None:
         """Make processes, routes, copies and state agree; needs the lock.
 
-        A pending change is completed where its replica has the traffic and answers, and undone otherwise.
+        A pending change is completed where its replicas have their traffic and answer, and undone otherwise.
         """
         state = self.state
         if state.pending is not None:
             state = self._conclude(state, state.pending)
             self._file.save(state)
-        self._retire(state.replicas())
+        self._retire(state)
         self.models.prune(state.model_digests())
         self._prune_logs()
 
     def _conclude(self, state: State, pending: Pending) -> State:
-        new, entry = pending.deployment.replica, pending.deployment.live
-        arm = entry.release.candidate if entry else None
-        if new and arm:
-            routes = {**state.replicas(), pending.key: new}
-            if self.ingress.follows(routes) and microservice.is_ready(
-                self.url(pending.key), str(arm.version), arm.model_digest
-            ):
-                return state.with_deployment(pending.key, pending.deployment)
+        coming = state.with_deployment(pending.key, pending.deployment)
+        before = state.deployment(pending.key)
+        if self.ingress.follows(coming.routes()) and self._answers(pending.key, pending.deployment, before):
+            return coming
         return state.model_copy(update={"pending": None})
 
-    def _retire(self, wanted: dict[str, Replica]) -> None:
+    def _answers(self, key: str, target: Deployment, before: Deployment) -> bool:
+        """Whether what gets another kind of traffic than before answers: at the URL, or as a candidate."""
+        asked: list[tuple[str, Entry]] = []
+        if target.live and target.replica != before.replica:
+            asked.append((self.url(key), target.live))
+        if target.rollout and (before.rollout is None or target.rollout.replica != before.rollout.replica):
+            asked.append((target.rollout.replica.base_url, target.rollout.entry))
+        return all(
+            microservice.is_ready(base_url, str(entry.served[0]), entry.model_digest)
+            for base_url, entry in asked
+        )
+
+    def _retire(self, state: State) -> None:
         """End what is not wanted, each replica after its last answer; without replicas, no ingress either."""
+        routes, wanted = state.routes(), state.replica_names()
         running = processes.running(self.path)
-        surplus = set(running) - {replica.name for replica in wanted.values()}
+        surplus = set(running) - wanted
         if wanted:
-            surplus.discard(ENVOY)
+            surplus -= {ENVOY, SHIPPER}
         if ENVOY in running:
             # An ingress that hangs must not keep anyone from stopping it.
             with contextlib.nullcontext() if wanted else contextlib.suppress(ServiceFailed):
-                self.ingress.publish(wanted, timeout_s=INGRESS_TIMEOUT_S)
+                self.ingress.publish(routes, timeout_s=INGRESS_TIMEOUT_S)
                 if surplus:
                     self.ingress.wait_idle(surplus, timeout_s=self.config.drain_timeout_s)
         processes.stop(surplus, site=self.path, patience_s=STOP_PATIENCE_S)
         if wanted and ENVOY in running:
-            self.ingress.forget_clusters_beside(wanted)
+            self.ingress.forget_clusters_beside(routes)
 
     def _prune_logs(self) -> None:
         logs = sorted((self.path / "logs").glob("*-v*.log"), key=lambda log: log.stat().st_mtime)

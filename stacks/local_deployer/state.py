@@ -15,10 +15,13 @@ from pydantic import Field, ValidationError
 
 from materializers.blobs import write_file
 from materializers.errors import DamagedArtifact, ServiceUnreachable
+from materializers.release import Mode
 from materializers.report import Record
 from stacks.served import HISTORY_LENGTH, Entry, live_before, past_without
 
+HOST = "127.0.0.1"
 POLL_S = 0.1
+FORMAT_VERSION: Literal[2] = 2
 
 
 class Replica(Record):
@@ -28,13 +31,64 @@ class Replica(Record):
     port: int
     metrics_port: int
 
+    @property
+    def base_url(self) -> str:
+        """Its own, past the ingress."""
+        return f"http://{HOST}:{self.port}"
+
+
+class Route(Record):
+    """Where the traffic of one deployment goes: to ``replica``, but for what its candidate gets of it."""
+
+    replica: Replica
+    candidate: Replica | None = None
+    mode: Mode = "full"
+    share: float = 1.0
+
+
+class Rollout(Record):
+    """The release that is rolling out beside the live one, and what runs for it."""
+
+    entry: Entry
+    replica: Replica
+
 
 class Deployment(Record):
-    """One environment of one model: what is live, what was live before it (the newest last)."""
+    """One environment of one model: what is live, what rolls out, what was live before (the newest last)."""
 
     live: Entry | None = None
     replica: Replica | None = None
+    rollout: Rollout | None = None
     history: tuple[Entry, ...] = ()
+
+    @property
+    def running(self) -> tuple[tuple[Replica, Entry], ...]:
+        """Everything that runs for it, with the release that it serves."""
+        live = ((self.replica, self.live),) if self.replica and self.live else ()
+        return (*live, (self.rollout.replica, self.rollout.entry)) if self.rollout else live
+
+    @property
+    def route(self) -> Route | None:
+        """Where its traffic goes; None where nothing is live."""
+        if self.replica is None:
+            return None
+        if self.rollout is None:
+            return Route(replica=self.replica)
+        release = self.rollout.entry.release
+        return Route(
+            replica=self.replica,
+            candidate=self.rollout.replica,
+            mode=release.mode,
+            share=release.share,
+        )
+
+    def rolling(self, entry: Entry, replica: Replica) -> Deployment:
+        """The deployment with ``entry`` rolling out on ``replica``."""
+        return self.model_copy(update={"rollout": Rollout(entry=entry, replica=replica)})
+
+    def without_rollout(self) -> Deployment:
+        """The deployment with all the traffic at what is live."""
+        return self.model_copy(update={"rollout": None})
 
     def past(self, coming: Entry) -> tuple[Entry, ...]:
         """The history once ``coming`` is live; what is served already is no predecessor of itself."""
@@ -46,7 +100,7 @@ class Deployment(Record):
         return (*self.history, self.live) if self.live else self.history
 
     def down(self, *, remember: bool = True) -> Deployment:
-        """The deployment with nothing live; what was live is known as past unless told otherwise."""
+        """The deployment with nothing running; what was live is known as past unless told otherwise."""
         past = self.chain if remember else past_without(self.live, self.history)
         return Deployment(history=past[-HISTORY_LENGTH:])
 
@@ -59,9 +113,12 @@ class Pending(Record):
 
 
 class State(Record):
-    """Every deployment of the site by ``environment/model``, and the change under way."""
+    """Every deployment of the site by ``environment/model``, and the change under way.
 
-    format_version: Literal[1] = 1
+    The first format knows of no rollouts.
+    """
+
+    format_version: Literal[1, 2] = FORMAT_VERSION
     deployments: dict[str, Deployment] = Field(default_factory=dict)
     pending: Pending | None = None
 
@@ -73,9 +130,13 @@ class State(Record):
         """The state with another deployment under ``key`` and no change under way."""
         return State(deployments={**self.deployments, key: deployment})
 
-    def replicas(self) -> dict[str, Replica]:
-        """What serves, by key."""
-        return {key: one.replica for key, one in self.deployments.items() if one.replica}
+    def routes(self) -> dict[str, Route]:
+        """Where the traffic goes, by key."""
+        return {key: one.route for key, one in self.deployments.items() if one.route}
+
+    def replica_names(self) -> set[str]:
+        """Everything that is to run, candidates included."""
+        return {replica.name for one in self.deployments.values() for replica, _ in one.running}
 
     def model_digests(self) -> set[str]:
         """Every model that is live, coming, or can be gone back to."""
@@ -83,7 +144,7 @@ class State(Record):
         entries = [
             entry
             for one in (*self.deployments.values(), *coming)
-            for entry in (*one.history, one.live)
+            for entry in (*one.history, one.live, one.rollout.entry if one.rollout else None)
             if entry
         ]
         return {entry.model_digest for entry in entries}
@@ -104,7 +165,8 @@ class StateFile:
             ServiceUnreachable: it cannot be read.
         """
         try:
-            return State.model_validate_json(self.path.read_bytes())
+            state = State.model_validate_json(self.path.read_bytes())
+            return state.model_copy(update={"format_version": FORMAT_VERSION})
         except FileNotFoundError:
             return State()
         except ValidationError as error:

@@ -23,24 +23,33 @@ from materializers.signatures import TrustedKeys
 from stacks.listed_services import ServiceList, Serving
 from stacks.model_copies import ModelCopies
 from stacks.releasing_deployer import ReleasingModelDeployer
+from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerConfig,
     SeldonClusterModelDeployerFlavor,
 )
+from stacks.seldon_deployer.interfaces import follow
 from stacks.seldon_deployer.manifest import as_kept, predictor_name, resource_name, specification
 from stacks.seldon_deployer.resource import Specification
-from stacks.seldon_deployer.rollout import Rollout, is_ready, predicts, through_ingress
+from stacks.seldon_deployer.rollout import Rollout
 from stacks.seldon_deployer.service import SeldonClusterService, SeldonClusterServiceConfig
+from stacks.seldon_deployer.sharing import alone
 from stacks.seldon_deployer.state import Kept, State
 from stacks.seldon_deployer.store import Held
 from stacks.served import (
     Entry,
     as_live,
+    as_rolling_out,
     base_url_of,
     candidate_of,
     place_in_history,
+    require_champion,
+    require_no_other_rollout,
+    require_share,
     require_still_live,
     same_arm,
+    same_rollout,
+    same_stage,
     verify_as_pinned,
 )
 from stacks.trusted_keys import trusted_keys
@@ -63,52 +72,119 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
     # The project's protocol
 
     def apply(self, release: Release) -> Release:
-        """Make ``release`` live and return it with ``status="live"``, its URL and time.
+        """Carry ``release`` out and return it with its URL and times.
 
-        Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
+        In mode ``full`` it goes live (``status="live"``); where it is rolling out with a predictor of its
+        own, that gets the replicas for all the traffic, then the traffic, and its pods stay. In any other
+        mode it comes up beside what is live (``status="rolling_out"``), or goes on with another share, stage
+        or mode.
+        Applying what is live or rolling out already so starts nothing and only takes over ``recorded`` and
+        ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it, or production serves something else by now than it was
-                proposed beside; what is served is unchanged.
-            NeverReady: the new version did not come up; the old one keeps serving.
-            UsageError: the model lies where no pod can read it, or its name cannot be part of a URL.
+            Refused: the evidence does not allow it, production serves something else by now than it was
+                proposed beside, another version is rolling out there, or there is no champion to roll out
+                beside; what is served is unchanged.
+            NeverReady: the new version did not come up; what was served before still is.
+            UsageError: the model lies where no pod can read it, its name cannot be part of a URL, or the
+                share is none that a cluster can give.
             ServiceUnreachable: the registry, the artifact store or the cluster cannot be reached.
         """
         arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
+        require_share(release)
         rollout = Rollout(self.config)
-
-        def make_live(held: Held) -> Release:
-            live = held.state.live
-            if live and same_arm(live.release.candidate, arm) and _serves(held, live, self.config):
-                return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
-            require_still_live(release, live.release if live else None)
-            with _what_is_stored(arm) as model:
-                verify_arm(
-                    arm,
-                    model_name=release.model_name,
-                    environment=release.environment,
-                    model=model,
-                    trusted=self.trusted_keys(),
-                )
-            new = specification(release, arm, self.config)
-            entry = Entry.pin(as_live(release, self._url(name)), arm)
-            return rollout.roll_out(held, _kept(entry, new), new, past=held.state.past_of(entry))
-
         act = f"apply version {arm.version} in {release.environment}"
-        applied = rollout.change(name, act, make_live)
-        self._record_services(rollout)
+        change = self._make_live if release.mode == "full" else self._roll_out_beside
+        applied = rollout.change(name, act, lambda held: change(rollout, held, release))
+        self._follow(rollout, name)
         return applied
+
+    def _make_live(self, rollout: Rollout, held: Held, release: Release) -> Release:
+        """Give a version all the traffic."""
+        arm, live, rolling = candidate_of(release), held.state.live, held.state.rolling
+        if live and same_arm(live.release.candidate, arm) and self._serves(rollout, held, live):
+            return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
+        if live and rolling and same_arm(live.release.candidate, arm):
+            self._mend(rollout, held, live, rolling)
+            return live.release
+        require_no_other_rollout(release, rolling.release if rolling else None)
+        require_still_live(release, live.release if live else None)
+        self._verify(release)
+        entry = Entry.pin(as_live(release, self._url(held.name)), arm)
+        past = held.state.past_of(entry)
+        running = rollout.candidate_predictor(held.state)
+        if running is None or live is None or rolling is None:
+            new = specification(release, arm, self.config)
+            return rollout.roll_out(held, _kept(entry, new), new, past=past)
+        replicas = self.config.environment(release.environment).replicas
+        new, ahead = alone(running, replicas), rollout.with_replicas(live, rolling, running, replicas)
+        return rollout.roll_out(held, _kept(entry, new), new, past=past, ahead=ahead)
+
+    def _mend(self, rollout: Rollout, held: Held, live: Kept, rolling: Kept) -> None:
+        """Bring what is live, and what rolls out beside it, up again as they are kept.
+
+        Raises:
+            Refused: their evidence does not allow it any more.
+            NeverReady: they did not come up.
+        """
+        for kept in (live, rolling):
+            self._verify(kept.release)
+        new = rollout.shared(live, rolling.release, rollout.candidate_predictor(held.state))
+        coming = rolling.model_copy(update={"specification": new.as_json()})
+        rollout.roll_out(held, coming, new)
+
+    def _roll_out_beside(self, rollout: Rollout, held: Held, release: Release) -> Release:
+        """Give a version a share of the traffic beside what is live, or another share."""
+        arm, live, rolling = candidate_of(release), held.state.live, held.state.rolling
+        require_no_other_rollout(release, rolling.release if rolling else None)
+        require_champion(release, live.release if live else None)
+        before = rolling.release if rolling else None
+        well = before is not None and held.unaltered and rollout.asking.candidate_is_ready(held, before)
+        same = rolling and same_arm(rolling.release.candidate, arm) and same_stage(rolling.release, release)
+        if rolling and well and same:
+            marked = rolling.marked(recorded=release.recorded, restored=release.restored)
+            if marked != rolling:
+                rollout.store.write(held, held.state.with_rolling(marked))
+            return marked.release
+        self._verify(release)
+        if live is None:  # require_champion has said so already
+            raise Refused(f"Nothing is live at {held.name}: python run.py --deploy")
+        entry = Entry.pin(as_rolling_out(release, self._url(held.name), before), arm)
+        new = rollout.shared(live, release, rollout.candidate_predictor(held.state))
+        if before is not None and well and (before.mode == "ab") == (release.mode == "ab"):
+            # Whatever has to run runs: only who gets what changes.
+            rollout.store.write(held, held.state.with_rolling(_kept(entry, new)), new.as_json())
+            return entry.release
+        return rollout.roll_out(held, _kept(entry, new), new)
+
+    def _verify(self, release: Release) -> None:
+        """Check that a version may be served, on what is stored and recorded now.
+
+        Raises:
+            Refused: it may not.
+            ServiceUnreachable: the registry or the artifact store cannot be read.
+        """
+        arm = candidate_of(release)
+        with _what_is_stored(arm) as model:
+            verify_arm(
+                arm,
+                model_name=release.model_name,
+                environment=release.environment,
+                model=model,
+                trusted=self.trusted_keys(),
+            )
 
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
         Where the registry answers, what it knows and what a person said there counts, too. It comes
         back under the specification that served it then, where that is still kept and starts what this
-        deployer starts; else under today's settings.
+        deployer starts; else under today's settings. While something rolls out, only what is live can be
+        brought up again.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
-                its verdict, approval, model bytes or specification were altered.
+                its verdict, approval, model bytes or specification were altered; or something is rolling out.
             NeverReady: it did not come up; the present one keeps serving.
             UsageError: its model lies where no pod can read it.
             ServiceUnreachable: the artifact store or the cluster cannot be reached.
@@ -119,7 +195,13 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         def put_back(held: Held) -> Release:
             chain = held.state.chain
             place = place_in_history(chain, arm, release.environment)
-            pinned = chain[place]
+            pinned, rolling = chain[place], held.state.rolling
+            if rolling and pinned is not held.state.live:
+                raise Refused(
+                    f"Version {rolling.served[0]} is rolling out in {release.environment}, so version "
+                    f"{arm.version} is not put back there before that has ended. End it: "
+                    f"python run.py --rollback --environment {release.environment}"
+                )
             with suppress(ServiceUnreachable):
                 verify_return(
                     arm,
@@ -127,7 +209,10 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                     environment=release.environment,
                     trusted=self.trusted_keys(),
                 )
-            if pinned is held.state.live and _serves(held, pinned, self.config):
+            if pinned is held.state.live and self._serves(rollout, held, pinned):
+                return pinned.release
+            if rolling:
+                self._mend(rollout, held, pinned, rolling)
                 return pinned.release
             with _what_is_stored(arm) as model:
                 verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
@@ -139,7 +224,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
         act = f"put version {arm.version} back in {release.environment}"
         restored = rollout.change(name, act, put_back)
-        self._record_services(rollout)
+        self._follow(rollout, name)
         return restored
 
     def mark_recorded(self, release: Release) -> bool:
@@ -173,13 +258,42 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             rollout.take_down(held, held.state.down(remember=False))
 
         done = self._change_live(rollout, release, "withdraw version {} from {}", take_down)
-        self._record_services(rollout)
+        self._follow(rollout, resource_name(release.model_name, release.environment))
         return done
 
     def current(self, model_name: str, environment: Environment) -> Release | None:
         """The live release of one environment."""
         live = self._state(model_name, environment).live
         return live.release if live else None
+
+    def rolling_out(self, model_name: str, environment: Environment) -> Release | None:
+        """The release that is rolling out beside the live one, as it is now."""
+        rolling = self._state(model_name, environment).rolling
+        return rolling.release if rolling else None
+
+    def end_rollout(self, release: Release) -> bool:
+        """Take the candidate out, if exactly it is rolling out now; the champion has all the traffic again.
+
+        Its predictor is deleted, and its pods are gone when this returns. False: something else is rolling
+        out by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceFailed: its pods do not end; they have no traffic any more, and the next look finds no
+                rollout.
+            ServiceUnreachable: what is served cannot be changed.
+        """
+        rollout = Rollout(self.config)
+
+        def end(held: Held) -> bool:
+            rolling, live = held.state.rolling, held.state.live
+            if rolling is None or live is None or not same_rollout(rolling.release, release):
+                return False
+            rollout.end_rollout(held, live)
+            return True
+
+        name = resource_name(release.model_name, release.environment)
+        version = candidate_of(release).version
+        return rollout.change(name, f"end the rollout of version {version}", end)
 
     def previous(self, model_name: str, environment: Environment) -> Release | None:
         """The release that was live before the current one."""
@@ -203,24 +317,42 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         return self.config.environment(environment).scaling
 
     def connect(self, release: Release) -> httpx.Client:
-        """A client that reaches the release's URL, through the proxies that lie in between."""
-        return through_ingress(release.url or self.config.ingress_url)()
+        """A client that reaches the release's URL, through the proxies in between, and shows the token."""
+        return through_ingress(release.url or self.config.ingress_url, self.config.service_token)()
 
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version, which runs unaltered.
 
-        What was changed on the cluster past this deployer, an image or its arguments, is not healthy whatever
-        it answers.
+        Of a release that is rolling out, whether its candidate's own pods are; see :mod:`.asking`. What was
+        changed on the cluster past this deployer, an image or its arguments, is not healthy whatever it
+        answers.
 
         Raises:
             DamagedArtifact: nobody can tell what was released.
             ServiceUnreachable: the cluster cannot be asked.
         """
-        return self._held(release).unaltered and is_ready(release)
+        rollout, held = self._held(release)
+        if not held.unaltered:
+            return False
+        if release.status == "rolling_out":
+            return _rolls_out(held, release) and rollout.asking.candidate_is_ready(held, release)
+        return rollout.asking.is_ready(held, release)
 
     def verify(self, release: Release) -> bool:
-        """Whether the release's URL is healthy and classified a picture as exactly this version."""
-        return self._held(release).unaltered and predicts(release)
+        """Whether the release's URL is healthy and classified a picture as exactly this version.
+
+        Of a shadow nobody gets an answer: that its pods are ready says that it classified a picture.
+        """
+        rollout, held = self._held(release)
+        if not held.unaltered:
+            return False
+        if release.status == "rolling_out":
+            return _rolls_out(held, release) and rollout.asking.candidate_answers(held, release)
+        return rollout.asking.predicts(held, release)
+
+    def faults(self, model_name: str) -> list[str]:
+        """None: all that has to run is in the pods, which Kubernetes starts again and ``healthy`` asks."""
+        return []
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
@@ -250,6 +382,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             except DamagedArtifact:
                 rollout.store.remove_damaged(name, timeout_s=self.config.stop_timeout_s)
                 stopped.append(f"SeldonDeployment {name}, of which no sound record was left")
+        rollout.store.remove_interfaces(timeout_s=self.config.stop_timeout_s)
         self._record_services(rollout)
         return stopped
 
@@ -307,7 +440,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             rollout.take_down(held, held.state.down(remember=True))
 
         rollout.change(name, f"take {mine.key} down", take_down)
-        self._record_services(rollout, leave=mine.uuid)
+        self._follow(rollout, name, leave=mine.uuid)
 
     def _change_live(
         self, rollout: Rollout, release: Release, act: str, what: Callable[[Held], None]
@@ -333,7 +466,10 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         marked, least = live.marked(recorded=recorded, restored=restored), None
         scale = self.config.environment(live.release.environment).autoscaling
         arm = candidate_of(live.release)
-        kept = as_kept(live.specification, live.release, arm, self.config) if recorded and scale else None
+        wanted = specification(live.release, arm, self.config)
+        # Beside a candidate it stays as it is: the resource is more than what is kept of it.
+        alone_now = recorded and scale and held.state.rolling is None
+        kept = as_kept(live.specification, wanted) if alone_now else None
         if kept and scale:
             least = kept.with_least_replicas(scale.minimum).as_json()
             marked = marked.model_copy(update={"specification": least})
@@ -342,14 +478,26 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             rollout.store.write(held, held.state.model_copy(update={"live": marked}), lowered)
         return marked.release
 
-    def _held(self, release: Release) -> Held:
-        return Rollout(self.config).store.read(resource_name(release.model_name, release.environment))
+    def _serves(self, rollout: Rollout, held: Held, live: Kept) -> bool:
+        """Whether what is live serves, runs as it was written down, and that is what is started today."""
+        wanted = specification(live.release, candidate_of(live.release), self.config)
+        ours = as_kept(live.specification, wanted) is not None
+        return ours and held.unaltered and rollout.asking.is_ready(held, live.release)
+
+    def _held(self, release: Release) -> tuple[Rollout, Held]:
+        rollout = Rollout(self.config)
+        return rollout, rollout.store.read(resource_name(release.model_name, release.environment))
 
     def _state(self, model_name: str, environment: Environment) -> State:
         return Rollout(self.config).settled(resource_name(model_name, environment)).state
 
     def _url(self, name: str) -> str:
         return f"{self.config.ingress_url.rstrip('/')}/seldon/{self.config.namespace}/{name}"
+
+    def _follow(self, rollout: Rollout, name: str, *, leave: UUID | None = None) -> None:
+        """Make what else tells of a resource, or answers for it, agree with what is live there."""
+        follow(rollout.store, name, rollout.settled(name).state, self.config)
+        self._record_services(rollout, leave=leave)
 
     def _record_services(self, rollout: Rollout, *, leave: UUID | None = None) -> None:
         """Make ZenML's records agree with what is live."""
@@ -372,11 +520,11 @@ def _live(rollout: Rollout, *, damaged_too: bool = True) -> dict[str, Kept]:
     return found
 
 
-def _serves(held: Held, live: Kept, config: SeldonClusterModelDeployerConfig) -> bool:
-    """Whether what is live serves, runs as it was written down, and that is what is started today."""
-    release = live.release
-    ours = as_kept(live.specification, release, candidate_of(release), config) is not None
-    return ours and held.unaltered and is_ready(release)
+def _rolls_out(held: Held, release: Release) -> bool:
+    """Whether exactly this release rolls out, or comes up to."""
+    pending = held.state.pending
+    known = pending.coming if pending else held.state.rolling
+    return known is not None and same_rollout(known.release, release)
 
 
 def _kept(entry: Entry, new: Specification) -> Kept:

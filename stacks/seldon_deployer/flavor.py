@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from zenml.model_deployers import BaseModelDeployer
-from zenml.model_deployers.base_model_deployer import BaseModelDeployerConfig, BaseModelDeployerFlavor
+from zenml.model_deployers.base_model_deployer import BaseModelDeployerFlavor
 from zenml.utils.secret_utils import SecretField
 
 from materializers.release import Environment
 from materializers.resources import QUANTITY
+from stacks.capturing import CapturingModelDeployerConfig
 
 NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 OPTIONAL = frozenset(
@@ -22,8 +23,10 @@ OPTIONAL = frozenset(
         "kubernetes_context",
         "s3_endpoint",
         "gate_public_key",
+        "v2_image",
     }
 )
+Interface = Literal["rest", "grpc", "v2"]
 Memory = Annotated[str, Field(pattern=QUANTITY)]
 ADDRESS = re.compile(r"https?://[^/\s?#]+(?:/[^\s?#]*)?")
 
@@ -59,13 +62,14 @@ class Probes(Settings):
 
 
 class StagingSettings(Settings):
-    """One environment: replicas, and what each container gets.
+    """One environment: replicas, and what the service's container of each gets.
 
     Attributes:
         replicas: how many it starts with; without ``autoscaling`` it stays so.
         autoscaling: None keeps ``replicas``.
         cpu_request: what the scheduler sets aside, and what autoscaling measures against.
         gpus: NVIDIA GPUs of each container.
+        interfaces: how the live release can be asked; each besides ``rest`` has pods of its own.
     """
 
     replicas: int = Field(default=1, ge=1)
@@ -75,7 +79,14 @@ class StagingSettings(Settings):
     memory_request: Memory = "4G"
     memory_limit: Memory = "4G"
     gpus: int = Field(default=0, ge=0)
+    interfaces: tuple[Interface, ...] = ("rest",)
     probes: Probes = Probes()
+
+    @model_validator(mode="after")
+    def _asked_by_rest_too(self) -> StagingSettings:
+        if "rest" not in self.interfaces or len(set(self.interfaces)) < len(self.interfaces):
+            raise ValueError(f"interfaces is {list(self.interfaces)}; it has rest, and each of them once")
+        return self
 
     @model_validator(mode="after")
     def _starts_in_range(self) -> StagingSettings:
@@ -103,8 +114,8 @@ class ProductionSettings(StagingSettings):
     memory_limit: Memory = "8G"
 
 
-class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
-    """Which cluster serves, and how.
+class SeldonClusterModelDeployerConfig(CapturingModelDeployerConfig):
+    """Which cluster serves, and how; what it captures is told as everywhere.
 
     The cluster is named by ``kubernetes_url`` with ``kubernetes_token``, or by ``kubernetes_context`` of the
     kubeconfig; by neither it is the one that the process runs in, through its service account.
@@ -118,10 +129,15 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
         namespace: of the SeldonDeployments, and of the secret.
         ingress_url: where predictions are asked for; every release's URL begins with it.
         image: of the serving process, from serving/Dockerfile.
+        v2_image: of the process that speaks the v2 protocol, where an environment has that interface.
         storage_initializer_image: copies the model out of S3; rclone.
-        s3_secret: the Kubernetes secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+        s3_secret: the Kubernetes secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, by which pods read
+            their model and write what they captured.
         s3_endpoint: of an S3 server other than Amazon's, as the pods reach it.
         s3_region: of the bucket.
+        service_token: what a request to a service has to show, as Authorization: Bearer; the deployer's own
+            requests too. The same as in the Kubernetes secret.
+        token_secret: the Kubernetes secret with that token, key ``token``, which pods read.
         ready_timeout_s: how long a new version may take until it answers.
         lock_timeout_s: how long to wait for another command that changes what is served.
         stop_timeout_s: how long pods may take to end.
@@ -141,10 +157,13 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
     namespace: str = "shutterline"
     ingress_url: str
     image: str
+    v2_image: str | None = None
     storage_initializer_image: str = "rclone/rclone:1.69.1"
     s3_secret: str = "shutterline-s3"  # noqa: S105 - the name that Kubernetes keeps it under
     s3_endpoint: str | None = None
     s3_region: str = "us-east-1"
+    service_token: str = SecretField()
+    token_secret: str = "shutterline-serving-token"  # noqa: S105 - the name that Kubernetes keeps it under
     ready_timeout_s: float = Field(default=600.0, gt=0)
     lock_timeout_s: float = Field(default=180.0, ge=0)
     stop_timeout_s: float = Field(default=120.0, ge=0)
@@ -171,6 +190,14 @@ class SeldonClusterModelDeployerConfig(BaseModelDeployerConfig):
             value = values.get(key)
             if value is not None and not ADDRESS.fullmatch(str(value)):
                 raise ValueError(f"{key} is {value!r}; write an address such as https://host:6443")
+        for name in ("staging", "production"):
+            settings = values.get(name)
+            asked = settings.get("interfaces", ()) if isinstance(settings, dict) else ()
+            if "v2" in asked and not values.get("v2_image"):
+                raise ValueError(
+                    f"{name} has the interface v2, and v2_image names no image that answers by it: "
+                    "give it REGISTRY/shutterline-mlserver:TAG, as pushed by: make images ARGS=--push"
+                )
         namespace = values.get("namespace")
         if namespace is not None and not NAMESPACE.fullmatch(str(namespace)):
             raise ValueError(f"namespace is {namespace!r}; Kubernetes takes lower case letters, digits and -")

@@ -16,13 +16,18 @@ def pods_of(cluster: Cluster, resource: str) -> list[Json]:
     return cluster.list("pods", labelSelector=f"seldon-deployment-id={resource}")
 
 
+def pods_of_version(cluster: Cluster, resource: str, version: int) -> list[Json]:
+    """Those that serve one version."""
+    return [pod for pod in pods_of(cluster, resource) if _version(pod) == str(version)]
+
+
 def why_not_ready(cluster: Cluster, resource: str, version: int) -> str:
     """The reasons that the pods of one version give, their events, and the end of the log; never empty."""
     with suppress(ServiceUnreachable):  # the failure itself is what has to be told
-        found = [pod for pod in pods_of(cluster, resource) if _version(pod) == str(version)]
+        found = pods_of_version(cluster, resource, version)
         if not found:
             return "no pod was made for it" + _events(cluster, resource)
-        unready = [pod for pod in found if not _is_ready(pod)]
+        unready = [pod for pod in found if not is_ready(pod)]
         if not unready:
             return "its pods are ready; the ingress does not lead to them"
         return _reasons(cluster, unready[0])
@@ -74,6 +79,7 @@ def _version(pod: Json) -> str | None:
     return version
 
 
-def _is_ready(pod: Json) -> bool:
+def is_ready(pod: Json) -> bool:
+    """Whether all containers of a pod are."""
     containers = pod.get("status", {}).get("containerStatuses", [])
     return bool(containers) and all(one.get("ready") for one in containers)

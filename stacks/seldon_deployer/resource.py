@@ -6,6 +6,7 @@ said without a cluster.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,7 +16,9 @@ GROUP, VERSION, KIND, PLURAL = "machinelearning.seldon.io", "v1", "SeldonDeploym
 ALL_TRAFFIC = 100
 NO_ENGINE = "seldon.io/no-engine"
 """An annotation of a predictor: requests reach our container, without Seldon's orchestrator in between, which
-knows neither raw pictures nor ``/health/status``."""
+does not pass ``/health/status`` on. A graph of several units needs it."""
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+"""The keys of the secret by which pods reach the bucket, and the variables that they are given as."""
 
 
 class KubernetesType(BaseModel):
@@ -49,6 +52,14 @@ class Variable(KubernetesType):
     value_from: VariableSource | None = None
 
 
+def secret_variables(secret: str, keys: Sequence[str]) -> tuple[Variable, ...]:
+    """Keys of a Kubernetes secret, each as the variable of its name."""
+    return tuple(
+        Variable(name=key, value_from=VariableSource(secret_key_ref=SecretKey(name=secret, key=key)))
+        for key in keys
+    )
+
+
 class Mount(KubernetesType):
     """Where a container sees a volume."""
 
@@ -61,11 +72,27 @@ class EmptyDirectory(KubernetesType):
     """A folder that lives as long as its pod."""
 
 
+class SecretItem(KubernetesType):
+    """A key of a secret, as a file."""
+
+    key: str
+    path: str
+
+
+class SecretVolume(KubernetesType):
+    """A secret's keys as files, which the pod's group may read."""
+
+    secret_name: str
+    items: tuple[SecretItem, ...]
+    default_mode: int = 0o440
+
+
 class Volume(KubernetesType):
-    """A volume of a pod."""
+    """A volume of a pod: an empty folder, or a secret."""
 
     name: str
-    empty_dir: EmptyDirectory = EmptyDirectory()
+    empty_dir: EmptyDirectory | None = None
+    secret: SecretVolume | None = None
 
 
 class Resources(KubernetesType):
@@ -114,6 +141,24 @@ class ContainerSecurity(KubernetesType):
     capabilities: Capabilities = Capabilities()
 
 
+class Execution(KubernetesType):
+    """A command that is run in a container."""
+
+    command: tuple[str, ...]
+
+
+class Handler(KubernetesType):
+    """What is done at a turn of a container's life."""
+
+    exec: Execution
+
+
+class Lifecycle(KubernetesType):
+    """What is done before a container is asked to end."""
+
+    pre_stop: Handler
+
+
 class Container(KubernetesType):
     """One container of a pod."""
 
@@ -127,9 +172,14 @@ class Container(KubernetesType):
     volume_mounts: tuple[Mount, ...]
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
     security_context: ContainerSecurity = ContainerSecurity()
     # The end of the log becomes the reason that the pod gives.
     termination_message_policy: Literal["FallbackToLogsOnError"] = "FallbackToLogsOnError"
+
+    def with_mounts(self, *mounts: Mount) -> Container:
+        """The same, with more volumes in sight."""
+        return self.model_copy(update={"volume_mounts": (*mounts, *self.volume_mounts)})
 
 
 class SeccompProfile(KubernetesType):
@@ -201,6 +251,8 @@ class Component(KubernetesType):
     metadata: ComponentMetadata
     spec: PodSpecification
     hpa_spec: HpaSpecification | None = None
+    # Of this component alone; else the predictor's number counts.
+    replicas: int | None = None
 
     def with_least_replicas(self, count: int) -> Component:
         """The same, autoscaled from ``count`` replicas on, or from its most where that is less."""
@@ -211,10 +263,17 @@ class Component(KubernetesType):
 
 
 class Graph(KubernetesType):
-    """What a request passes through: one unit."""
+    """What a request passes through: a model, or a router that chooses one of its children."""
 
     name: str
-    type: Literal["MODEL"] = "MODEL"
+    type: Literal["MODEL", "ROUTER"] = "MODEL"
+    children: tuple[Graph, ...] | None = None
+
+    def units(self) -> Iterator[Graph]:
+        """The unit and all below it."""
+        yield self
+        for child in self.children or ():
+            yield from child.units()
 
 
 class Predictor(KubernetesType):
@@ -230,11 +289,28 @@ class Predictor(KubernetesType):
     shadow: bool | None = None
     progress_deadline_seconds: int
 
+    def with_least_replicas(self, count: int) -> Predictor:
+        """The same, autoscaled from ``count`` replicas on; unchanged where it is not autoscaled."""
+        components = tuple(one.with_least_replicas(count) for one in self.component_specs)
+        return self.model_copy(update={"component_specs": components})
+
+    @property
+    def least_replicas(self) -> int:
+        """How many it starts with."""
+        scaled = [one.hpa_spec.min_replicas for one in self.component_specs if one.hpa_spec]
+        return max(scaled, default=self.replicas or 1)
+
+    def starting_with(self, count: int) -> Predictor:
+        """The same with ``count`` replicas, or autoscaled from so many on."""
+        fixed = self if self.replicas is None else self.model_copy(update={"replicas": count})
+        return fixed.with_least_replicas(count)
+
 
 class Specification(KubernetesType):
-    """What is served: one predictor, or later several that share the traffic."""
+    """What is served: one predictor, or two that share the traffic."""
 
-    protocol: Literal["seldon"] = "seldon"
+    protocol: Literal["seldon", "v2"] = "seldon"
+    transport: Literal["grpc"] | None = None
     predictors: tuple[Predictor, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -246,11 +322,8 @@ class Specification(KubernetesType):
 
     def with_least_replicas(self, count: int) -> Specification:
         """The same, autoscaled from ``count`` replicas on; unchanged where it is not autoscaled."""
-        predictors = []
-        for predictor in self.predictors:
-            components = tuple(one.with_least_replicas(count) for one in predictor.component_specs)
-            predictors.append(predictor.model_copy(update={"component_specs": components}))
-        return self.model_copy(update={"predictors": tuple(predictors)})
+        predictors = tuple(one.with_least_replicas(count) for one in self.predictors)
+        return self.model_copy(update={"predictors": predictors})
 
 
 def webhook_problems(specification: Specification) -> list[str]:
@@ -268,13 +341,24 @@ def webhook_problems(specification: Specification) -> list[str]:
     total = sum(one.traffic for one in answering)
     if len(answering) > 1 and total != ALL_TRAFFIC:
         problems.append(f"the traffic of {', '.join(names)} sums to {total}, not {ALL_TRAFFIC}")
-    for one in predictors:
-        containers = {part.name for component in one.component_specs for part in component.spec.containers}
-        if one.graph.name not in containers:
-            problems.append(f"unit {one.graph.name} of predictor {one.name} has no container of its name")
-        if one.replicas is not None and any(component.hpa_spec for component in one.component_specs):
-            problems.append(f"predictor {one.name} is autoscaled and has a fixed number of replicas")
-    return problems
+    if len(predictors) == 1 and 0 < total < ALL_TRAFFIC:
+        problems.append(f"{names[0]} has {total} of the traffic, and there is no other predictor")
+    return [*problems, *(said for one in predictors for said in _problems_of(one))]
+
+
+def _problems_of(predictor: Predictor) -> Iterator[str]:
+    """What the webhook would refuse one predictor for."""
+    units = list(predictor.graph.units())
+    containers = {part.name for component in predictor.component_specs for part in component.spec.containers}
+    for unit in units:
+        if unit.name not in containers:
+            yield f"unit {unit.name} of predictor {predictor.name} has no container of its name"
+    if len(units) > 1 and NO_ENGINE in predictor.annotations:
+        yield f"predictor {predictor.name} has {len(units)} units and no engine to lead from one to the next"
+    if predictor.replicas is not None and any(one.hpa_spec for one in predictor.component_specs):
+        yield f"predictor {predictor.name} is autoscaled and has a fixed number of replicas"
+    if any(one.hpa_spec and one.replicas is not None for one in predictor.component_specs):
+        yield f"pods of predictor {predictor.name} are autoscaled and have a fixed number of replicas"
 
 
 class Metadata(KubernetesType):

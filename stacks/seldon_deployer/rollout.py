@@ -4,6 +4,10 @@ A change is written down with the specification, in one act, and concluded once 
 version. The command that makes it shows every few seconds that it lives. Where it does not, whoever looks
 next concludes the change if the new version has the traffic, and puts the specification before it back if
 not.
+
+A candidate that rolls out comes up in the same way, beside what is live. Another share, or a way to share
+that moves no pod, is one write; so is the end of a rollout. Before a candidate takes all the traffic, it gets
+the replicas for that.
 """
 
 from __future__ import annotations
@@ -13,28 +17,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from typing import TypeVar
 from uuid import uuid4
-
-import httpx
 
 from materializers.errors import DamagedArtifact, NeverReady, Refused, ServiceUnreachable, UsageError
 from materializers.evidence import verify_return
 from materializers.release import Release
-from stacks import probing
-from stacks.http_service import connect
+from stacks.seldon_deployer.asking import Asking
 from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
 from stacks.seldon_deployer.manifest import as_kept, specification
 from stacks.seldon_deployer.reasons import why_not_ready
-from stacks.seldon_deployer.resource import Specification
+from stacks.seldon_deployer.resource import Predictor, Specification
+from stacks.seldon_deployer.sharing import beside, routed
 from stacks.seldon_deployer.state import Kept, Pending, State
 from stacks.seldon_deployer.store import Held, Store, given_up
-from stacks.served import base_url_of, candidate_of
+from stacks.served import candidate_of
 from stacks.trusted_keys import trusted_keys
 
-ANSWER_TIMEOUT_S = 10.0
 POLL_S = 0.5
 BEAT_S = 5.0
 # Longer than an ingress and a cluster that hang keep a command from its next beat. Both times are the
@@ -45,35 +45,6 @@ TRIES = 5
 logger = logging.getLogger("shutterline")
 
 T = TypeVar("T")
-
-
-def through_ingress(url: str) -> Callable[[], httpx.Client]:
-    """Makes clients for the ingress that ``url`` lies behind."""
-    return partial(connect, url, timeout_s=ANSWER_TIMEOUT_S)
-
-
-def is_ready(release: Release) -> bool:
-    """Whether the release's URL answers that it is ready, as exactly this version."""
-    url, arm = base_url_of(release), release.candidate
-    if url is None or arm is None:
-        return False
-    return probing.is_ready(through_ingress(url), url, str(arm.version), arm.model_digest)
-
-
-def predicts(release: Release) -> bool:
-    """Whether the release's URL is ready and classified a picture as exactly this version."""
-    url = release.url
-    if url is None or release.candidate is None or not is_ready(release):
-        return False
-    try:
-        return probing.predict(through_ingress(url), url) == str(release.candidate.version)
-    except probing.NO_PREDICTION:
-        return False
-
-
-def _is_up(held: Held, pending: Pending) -> bool:
-    """Whether what is coming has the traffic, and runs as it was written down."""
-    return held.available and held.unaltered and predicts(pending.coming.release)
 
 
 def may_stay(release: Release, config: SeldonClusterModelDeployerConfig) -> bool:
@@ -100,6 +71,7 @@ class Rollout:
     def __init__(self, config: SeldonClusterModelDeployerConfig) -> None:
         self._config = config
         self.store = Store(Cluster(config))
+        self.asking = Asking(self.store.cluster, config.service_token)
 
     def settled(self, name: str) -> Held:
         """What is held under ``name``, after concluding or undoing what a command that ended left."""
@@ -109,7 +81,7 @@ class Rollout:
             if pending is None:
                 return held
             try:
-                if _is_up(held, pending) and may_stay(pending.coming.release, self._config):
+                if self._is_up(held, pending) and may_stay(pending.coming.release, self._config):
                     return self._conclude(held)
                 if self._is_alive(pending):
                     return held
@@ -133,14 +105,23 @@ class Rollout:
                 conflict = error
         raise given_up(name, conflict)
 
-    def roll_out(self, held: Held, coming: Kept, new: Specification, *, past: int) -> Release:
-        """Bring a verified release up in the place of what is live.
+    def roll_out(
+        self,
+        held: Held,
+        coming: Kept,
+        new: Specification,
+        *,
+        past: int = 0,
+        ahead: Specification | None = None,
+    ) -> Release:
+        """Bring a verified release up, in the place of what is live or beside it.
 
         Args:
             held: what is held now, with no change under way.
             coming: the release.
             new: what serves it.
-            past: how many releases of the chain stay its history.
+            past: how many releases of the chain stay its history, where it goes live.
+            ahead: what serves until the candidate has the replicas that ``new`` starts it with.
 
         Raises:
             ConflictError: another command changed what is held; nothing was begun.
@@ -151,8 +132,12 @@ class Rollout:
         self.store.taken_down(held.name)
         pending = Pending(token=uuid4().hex, beat=self.store.cluster.now, coming=coming, past=past)
         serving = held.body["spec"] if held.body else None
-        held = self.store.write(held, held.state.begun(pending), new.as_json())
+        held = self.store.write(held, held.state.begun(pending), (ahead or new).as_json())
         try:
+            if ahead is not None:
+                held = self._wait(held.name, pending, lambda now, _: self._has_replicas(now, coming, ahead))
+                if held.state.pending is not None:
+                    held = self.store.write(held, held.state, new.as_json())
             return self._bring_up(held, pending)
         except BaseException:
             # Also when the command is interrupted; what cannot be undone now, the next command undoes.
@@ -161,35 +146,65 @@ class Rollout:
             raise
 
     def _bring_up(self, held: Held, pending: Pending) -> Release:
-        """Wait until the new version has the traffic, and conclude the change."""
+        """Wait until the new version has its traffic, and conclude the change."""
+
+        def concluded(held: Held, pending: Pending) -> bool:
+            up = self._is_up(held, pending)
+            if up:
+                self._conclude(held)
+            return up
+
         release = pending.coming.release
-        arm = candidate_of(release)
+        held = self._wait(held.name, pending, concluded)
+        return release if _named(held, pending) else self._taken_over(held, release)
+
+    def _wait(self, name: str, pending: Pending, arrived: Callable[[Held, Pending], bool]) -> Held:
+        """Wait until something is so of a change of ours, or it is ours no more; show that we live.
+
+        Raises:
+            NeverReady: it is not so in time.
+        """
         started = beaten = time.monotonic()
         while True:
-            held = self.store.read(held.name)
-            if held.state.pending is None or held.state.pending.token != pending.token:
-                return self._taken_over(held, release)
+            held = self.store.read(name)
+            now = held.state.pending
+            if now is None or not _named(held, pending):
+                return held
             with suppress(ConflictError):  # read again: whoever was faster may have concluded it
-                if _is_up(held, held.state.pending):
-                    self._conclude(held)
-                    return release
+                if arrived(held, now):
+                    return held
                 if time.monotonic() - beaten > BEAT_S:
-                    beat = held.state.pending.model_copy(update={"beat": self.store.cluster.now})
+                    beat = now.model_copy(update={"beat": self.store.cluster.now})
                     self.store.write(held, held.state.begun(beat))
                     beaten = time.monotonic()
             if time.monotonic() - started > self._config.ready_timeout_s:
-                before = held.state.live
-                left = f"version {before.served[0]} serves on" if before else "nothing is served there"
-                raise NeverReady(
-                    f"Version {arm.version} did not answer at {release.url} within "
-                    f"{self._config.ready_timeout_s:g} s (setting ready_timeout_s), and {left}: "
-                    f"{why_not_ready(self.store.cluster, held.name, arm.version)}"
-                )
+                raise self._never_ready(held, pending.coming.release)
             time.sleep(POLL_S)
 
+    def _never_ready(self, held: Held, release: Release) -> NeverReady:
+        before, version = held.state.live, candidate_of(release).version
+        left = f"version {before.served[0]} serves on" if before else "nothing is served there"
+        return NeverReady(
+            f"Version {version} did not answer at {release.url} within "
+            f"{self._config.ready_timeout_s:g} s (setting ready_timeout_s), and {left}: "
+            f"{why_not_ready(self.store.cluster, held.name, version)}"
+        )
+
+    def _is_up(self, held: Held, pending: Pending) -> bool:
+        """Whether what is coming has its traffic, and runs as it was written down."""
+        release = pending.coming.release
+        if not (held.available and held.unaltered):
+            return False
+        if release.status == "rolling_out":
+            return self.asking.candidate_answers(held, release)
+        return self.asking.predicts(held, release)
+
+    def _has_replicas(self, held: Held, coming: Kept, ahead: Specification) -> bool:
+        least = max((one.least_replicas for one in ahead.predictors[1:]), default=1)
+        return self.asking.ready_replicas(held, coming.release) >= least
+
     def _taken_over(self, held: Held, release: Release) -> Release:
-        live = held.state.live
-        if live is not None and live.release == release:
+        if release in [kept.release for kept in (held.state.live, held.state.rolling) if kept]:
             return release
         raise ServiceUnreachable(
             f"Another command changed what is served in {release.environment} while this one waited. "
@@ -216,7 +231,8 @@ class Rollout:
                 f"model {arm.model_digest[:12]} and pins {kept.model_digest[:12]}. Take down what serves and "
                 "begin anew: python run.py --stop"
             )
-        then = as_kept(kept.specification, release, arm, self._config)
+        wanted = specification(release, arm, self._config)
+        then = as_kept(kept.specification, wanted)
         if then is not None:
             return then
         if kept.specification is not None:
@@ -229,7 +245,48 @@ class Rollout:
                 arm.version,
                 arm.model_digest[:12],
             )
-        return specification(release, arm, self._config)
+        return wanted
+
+    def shared(self, live: Kept, release: Release, candidate: Predictor | None = None) -> Specification:
+        """What serves a candidate beside what is live, which stays as it is.
+
+        Args:
+            live: what is live.
+            release: the candidate's, in another mode than ``full``.
+            candidate: its predictor, where it runs already.
+
+        Raises:
+            DamagedArtifact: what is kept of the live release was altered.
+            UsageError: a model lies where no pod can read it, or the share is none that a cluster can give.
+        """
+        champion, arm = candidate_of(live.release), candidate_of(release)
+        if release.mode == "ab":
+            return routed(release, champion, self._config)
+        [one] = self.specification_then(live, live.release).predictors
+        [other] = (candidate,) if candidate else specification(release, arm, self._config).predictors
+        return beside(one, other, release, self._config)
+
+    def with_replicas(self, live: Kept, rolling: Kept, running: Predictor, replicas: int) -> Specification:
+        """What serves both as they share the traffic now, the candidate with so many replicas."""
+        now = self.shared(live, rolling.release, running)
+        champion, candidate = now.predictors
+        return now.model_copy(update={"predictors": (champion, candidate.starting_with(replicas))})
+
+    def candidate_predictor(self, state: State) -> Predictor | None:
+        """The predictor of what rolls out, as it was started; None where it has none of its own.
+
+        Also None where what is kept would start something else than this deployer starts.
+        """
+        if state.rolling is None or state.live is None or state.rolling.release.mode == "ab":
+            return None
+        then = as_kept(state.rolling.specification, self.shared(state.live, state.rolling.release))
+        return then.predictors[1] if then else None
+
+    def _specification_before(self, state: State, live: Kept) -> Specification:
+        """What served before the change under way: what is live, and what rolled out beside it."""
+        if state.rolling is None:
+            return self.specification_then(live, live.release)
+        return self.shared(live, state.rolling.release, self.candidate_predictor(state))
 
     def _end(self, name: str, token: str, serving: Json | None) -> None:
         """Conclude or undo our own change, whatever became of it; ``serving`` is what ran before."""
@@ -239,7 +296,7 @@ class Rollout:
             if pending is None or pending.token != token:
                 return
             with suppress(ConflictError):
-                if _is_up(held, pending):
+                if self._is_up(held, pending):
                     self._conclude(held)
                 else:
                     self._undo(held, serving)
@@ -263,8 +320,22 @@ class Rollout:
             # Its pods end without us: a look does not wait for them.
             self.store.remove(held, held.state.undone(), timeout_s=None)
             return
-        old = serving or self.specification_then(before, before.release).as_json()
+        old = serving or self._specification_before(held.state, before).as_json()
         self.store.write(held, held.state.undone(), old)
+
+    def end_rollout(self, held: Held, live: Kept) -> None:
+        """Serve what is live alone, and wait until the candidate's pods are gone.
+
+        Raises:
+            ConflictError: another command changed what is held.
+            ServiceFailed: they do not end.
+            ServiceUnreachable: the cluster cannot be reached.
+        """
+        alone = self.specification_then(live, live.release)
+        rolling = held.state.rolling
+        self.store.write(held, held.state.with_rolling(None), alone.as_json())
+        if rolling is not None:
+            self.store.wait_until_no_pod_of(held.name, rolling.served[0], self._config.stop_timeout_s)
 
     def take_down(self, held: Held, state: State) -> None:
         """Serve nothing under this name; ``state``'s history stays."""
@@ -283,3 +354,8 @@ class Rollout:
                 )
             time.sleep(POLL_S)
         return held
+
+
+def _named(held: Held, pending: Pending) -> bool:
+    """Whether the change under way is this one."""
+    return held.state.pending is not None and held.state.pending.token == pending.token

@@ -10,7 +10,7 @@ from zenml.models.v2.misc.service import ServiceType
 
 from stacks import probing
 from stacks.listed_services import ListedService, ListedServiceConfig
-from stacks.seldon_deployer.rollout import through_ingress
+from stacks.seldon_deployer.asking import through_ingress
 
 
 class SeldonClusterServiceConfig(ListedServiceConfig):

@@ -1,4 +1,4 @@
-"""What is live, what was live before it, and a change under way: annotations of the SeldonDeployment.
+"""What is live, rolls out, was live before, and a change under way: annotations of the SeldonDeployment.
 
 Kubernetes keeps at most 256 KiB of annotations with a resource. What does not fit is forgotten from the
 oldest on: first the specifications of releases before the previous one (such a release goes back live under
@@ -19,12 +19,16 @@ from materializers.report import Record
 from stacks.served import Entry, count_before, live_before, past_without
 
 LIVE, HISTORY, PENDING = "shutterline/live", "shutterline/history", "shutterline/pending"
+ROLLING = "shutterline/rolling-out"
 # Kubernetes' limit is 262,144 bytes, keys included; some are left for kubectl and others.
 ANNOTATION_BYTES = 240_000
 
 
 class Kept(Entry):
-    """A release that was verified here, with the specification that served it; None: no longer kept."""
+    """A release that was verified here, with the specification that served it; None: no longer kept.
+
+    Of a release that is rolling out it is the specification of the whole resource, with both versions.
+    """
 
     specification: dict[str, Any] | None
 
@@ -43,7 +47,7 @@ class Pending(Record):
     Attributes:
         token: names the change.
         beat: when the command that makes it was last known to live, by the cluster's clock.
-        coming: what goes live.
+        coming: what goes live, or rolls out.
         past: how many releases of the chain stay its history.
     """
 
@@ -57,8 +61,18 @@ class State(Record):
     """One model in one environment."""
 
     live: Kept | None = None
+    rolling: Kept | None = None
     history: History = Field(default_factory=History)
     pending: Pending | None = None
+
+    @property
+    def serving(self) -> Kept | None:
+        """What the resource serves while no change is under way; its specification is the resource's."""
+        return self.rolling or self.live
+
+    def with_rolling(self, rolling: Kept | None) -> State:
+        """The state with another candidate beside what is live, or none."""
+        return self.model_copy(update={"rolling": rolling})
 
     @property
     def chain(self) -> tuple[Kept, ...]:
@@ -74,9 +88,14 @@ class State(Record):
         return self.model_copy(update={"pending": pending})
 
     def concluded(self) -> State:
-        """The state once the change under way has the traffic."""
+        """The state once the change under way has its traffic: all, or what a candidate gets.
+
+        What rolled out beside the release that was live until now does so no more.
+        """
         if self.pending is None:
             return self
+        if self.pending.coming.release.status == "rolling_out":
+            return self.undone().with_rolling(self.pending.coming)
         past = live_before(self.chain[: self.pending.past], self.pending.coming)
         return State(live=self.pending.coming, history=self.history.model_copy(update={"releases": past}))
 
@@ -107,7 +126,7 @@ class State(Record):
         return written
 
     def _written(self) -> dict[str, str]:
-        parts = {LIVE: self.live, HISTORY: self.history, PENDING: self.pending}
+        parts = {LIVE: self.live, ROLLING: self.rolling, HISTORY: self.history, PENDING: self.pending}
         return {key: part.model_dump_json() for key, part in parts.items() if part is not None}
 
     def _with_less(self) -> State:
@@ -141,7 +160,7 @@ def read_state(where: str, annotations: Mapping[str, str]) -> State:
     Raises:
         DamagedArtifact: they are not what this deployer wrote.
     """
-    parts = {"live": LIVE, "history": HISTORY, "pending": PENDING}
+    parts = {"live": LIVE, "rolling": ROLLING, "history": HISTORY, "pending": PENDING}
     try:
         found = {name: json.loads(annotations[key]) for name, key in parts.items() if key in annotations}
         return State.model_validate_json(json.dumps(found))

@@ -16,12 +16,14 @@ from typing import NamedTuple
 from materializers.errors import ServiceFailed, ServiceUnreachable, UsageError
 from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
 from stacks.seldon_deployer.manifest import MANAGED_BY, programs
-from stacks.seldon_deployer.reasons import pods_of
+from stacks.seldon_deployer.reasons import pods_of, pods_of_version
 from stacks.seldon_deployer.resource import PLURAL, Metadata, SeldonDeployment, Specification
-from stacks.seldon_deployer.state import HISTORY, LIVE, PENDING, State, read_state
+from stacks.seldon_deployer.state import HISTORY, LIVE, PENDING, ROLLING, State, read_state
 
-OURS = (LIVE, HISTORY, PENDING)
+OURS = (LIVE, ROLLING, HISTORY, PENDING)
 CONFIG_MAPS = "configmaps"
+INTERFACE_LABEL = "shutterline/interface"
+"""Of a SeldonDeployment that only is another way to ask for what is live."""
 # Seldon writes the status of a resource now and then, which makes a write that is based on a read fail.
 WRITES = 10
 POLL_S = 0.5
@@ -41,9 +43,9 @@ class Held(NamedTuple):
 
     @property
     def unaltered(self) -> bool:
-        """Whether the cluster is told to run what is kept of the release that is live, or comes up."""
+        """Whether the cluster is told to run what is kept of what comes up, or else rolls out, or is live."""
         pending = self.state.pending
-        known = pending.coming if pending else self.state.live
+        known = pending.coming if pending else self.state.serving
         if self.body is None or known is None or known.specification is None:
             return False
         return programs(self.body["spec"]) == programs(known.specification)
@@ -56,9 +58,55 @@ class Store:
         self.cluster = cluster
 
     def names(self) -> list[str]:
-        """The names of all that were made here and are there now."""
+        """The names of all that were made here and are there now, but other ways to ask for one of them."""
+        return sorted(
+            one["metadata"]["name"]
+            for one in self._made()
+            if INTERFACE_LABEL not in one["metadata"]["labels"]
+        )
+
+    def put_interface(self, name: str, body: Json | None, *, digest_key: str) -> None:
+        """Make, replace or delete a way to ask for what is live; nothing is done where it is so already.
+
+        Args:
+            name: of the SeldonDeployment.
+            body: what it is to be; None: nothing.
+            digest_key: the annotation that tells whether it is that.
+
+        Raises:
+            ConflictError: another command changed it.
+            UsageError: somebody else made it.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        there = self.cluster.get(PLURAL, name)
+        if there is None:
+            if body is not None:
+                self.cluster.create(PLURAL, body)
+            return
+        annotations, version = self._annotations(there), there["metadata"]["resourceVersion"]
+        if body is None:
+            self.cluster.delete(PLURAL, name, resource_version=version)
+        elif annotations.get(digest_key) != body["metadata"]["annotations"][digest_key]:
+            metadata = {**body["metadata"], "resourceVersion": version}
+            self.cluster.replace(PLURAL, {**body, "metadata": metadata})
+
+    def remove_interfaces(self, *, timeout_s: float) -> None:
+        """Take every other way to ask for something down, and wait until its pods are gone.
+
+        Raises:
+            ServiceFailed: pods do not end within ``timeout_s``.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        made = [one["metadata"] for one in self._made()]
+        names = [metadata["name"] for metadata in made if INTERFACE_LABEL in metadata["labels"]]
+        for name in names:
+            self.cluster.delete(PLURAL, name)
+        for name in names:
+            self._wait_until_gone(name, timeout_s)
+
+    def _made(self) -> list[Json]:
         (selector,) = (f"{key}={value}" for key, value in MANAGED_BY.items())
-        return sorted(one["metadata"]["name"] for one in self.cluster.list(PLURAL, labelSelector=selector))
+        return self.cluster.list(PLURAL, labelSelector=selector)
 
     def read(self, name: str) -> Held:
         """What is held under ``name`` now.
@@ -240,15 +288,30 @@ class Store:
                 return
         raise given_up(name, ConflictError(f"{self._config_map(name)} changes all the time"))
 
+    def wait_until_no_pod_of(self, name: str, version: int, timeout_s: float) -> None:
+        """Wait until a version has no pod under ``name`` any more.
+
+        Raises:
+            ServiceFailed: its pods do not end within ``timeout_s``.
+            ServiceUnreachable: the cluster cannot be reached.
+        """
+        deadline = time.monotonic() + timeout_s
+        while pods_of_version(self.cluster, name, version):
+            self._require_time(deadline, f"version {version} in {self._where(name)}", timeout_s)
+            time.sleep(POLL_S)
+
     def _wait_until_gone(self, name: str, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self.cluster.get(PLURAL, name) is not None or pods_of(self.cluster, name):
-            if time.monotonic() > deadline:
-                raise ServiceFailed(
-                    f"The pods of {self._where(name)} do not end within {timeout_s:g} s (setting "
-                    f"stop_timeout_s): kubectl --namespace {self.cluster.namespace} get pods"
-                )
+            self._require_time(deadline, self._where(name), timeout_s)
             time.sleep(POLL_S)
+
+    def _require_time(self, deadline: float, whose: str, timeout_s: float) -> None:
+        if time.monotonic() > deadline:
+            raise ServiceFailed(
+                f"The pods of {whose} do not end within {timeout_s:g} s (setting "
+                f"stop_timeout_s): kubectl --namespace {self.cluster.namespace} get pods"
+            )
 
 
 def given_up(name: str, error: ConflictError) -> ServiceUnreachable:

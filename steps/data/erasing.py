@@ -5,8 +5,9 @@ Each function does what is left to do: after an interruption it is called again,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from materializers.blobs import PART, read_blob, write_blob
 from materializers.drift_reference import REFERENCE_FILE, read_reference
@@ -22,7 +23,9 @@ from materializers.shard_cache import ShardCache
 from materializers.shards import SHARDS_FOLDER, layout, shard_uri
 from materializers.store_files import DELIVERIES, relative, remove_file, stored_file, walk_files
 from materializers.traces import finds, says
+from serving.capture_layout import CAPTURES, PERSONAL, has_pictures, schema_of, table_to_parquet
 from steps.data.searching import is_one_of, shard_at
+from steps.monitoring.captures import capture_parts, known_pictures, read_part
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -255,6 +258,51 @@ def erase_from_references(store: BaseArtifactStore, notes: Sequence[Forgotten]) 
             write_blob(store, file.uri, after.to_bytes())
             written += 1
     return written
+
+
+def erase_from_captures(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:
+    """Take these pictures, what a model made of them and their digests out of what services captured.
+
+    What a model answered, when and how fast stays. A part is written anew in its place, at once whole: who
+    reads it meanwhile, or a shipper that was killed and comes again, finds no row twice. One that is damaged
+    is left to the search, which names it.
+
+    Args:
+        store: where they lie.
+        notes: of the pictures.
+
+    Returns:
+        How many rows were changed.
+
+    Raises:
+        OSError: the store cannot be read or written.
+    """
+    import pyarrow as pa
+
+    digests, marks, erased = digests_of(notes), marks_of(notes), 0
+    for uri in capture_parts(store):
+        try:
+            known = known_pictures(store, uri)
+            if digests.isdisjoint(chain.from_iterable(known)) and not has_pictures(uri):
+                continue
+            rows = read_part(store, uri, CAPTURES).to_pylist()
+        except (DamagedArtifact, FileNotFoundError):
+            continue
+        gone = [row for row in rows if _is_captured(row, digests, marks)]
+        for row in gone:
+            row.update(dict.fromkeys(PERSONAL))
+        if gone:
+            table = pa.Table.from_pylist(rows, schema=schema_of(CAPTURES))
+            write_blob(store, uri, table_to_parquet(table))
+            erased += len(gone)
+    return erased
+
+
+def _is_captured(row: Mapping[str, Any], digests: Collection[str], marks: Collection[int]) -> bool:
+    """Whether a captured row is of one of these pictures."""
+    if row["image_id"] in digests or row["input_digest"] in digests:
+        return True
+    return row["picture"] is not None and is_one_of(row["picture"], marks, digests)
 
 
 def remove_parts(store: BaseArtifactStore, places: Iterable[str]) -> int:

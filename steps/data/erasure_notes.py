@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from materializers.erasure import Forgotten, read_notes, write_note
-from materializers.errors import UsageError
+from materializers.errors import DamagedArtifact, UsageError
 from materializers.feature_cache import part_files, pictures_in
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from materializers.image_manifest import lost_shards, read_version
@@ -18,9 +19,11 @@ from materializers.quarantine import StoredBlobs, decoded, read_rows
 from materializers.shards import held
 from materializers.thumbnails import thumbnail
 from materializers.traces import fingerprints, pixel_fingerprints
+from serving.capture_layout import CAPTURES, PICTURE
 from steps.data.delivered_paths import ids_at_paths
 from steps.data.erasing import shard_files, shard_pictures
 from steps.data.searching import known_as, shard_at
+from steps.monitoring.captures import NAMES, capture_parts, read_part
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -55,6 +58,7 @@ def take_notes(
         for folder in folders:
             _gather_from(store, ImageDatasetMaterializer(folder, store).load(ImageDataset), known)
     _gather_from_shards(store, known)
+    _gather_from_captures(store, known)
     notes = [each.note(name) for name, each in gathered.items()]
     for note in notes:
         if note != earlier.get(note.name):
@@ -159,6 +163,35 @@ def _gather_from_shards(store: BaseArtifactStore, known: dict[str, _Gathered]) -
                 known[image_id].add_stored(image_id, bytes(data), orientation=1)
 
 
+class _Captured(NamedTuple):
+    """A captured picture: its digests, that without metadata first, its bytes where they were kept."""
+
+    digests: tuple[str, ...]
+    picture: bytes | None
+    orientation: int
+
+
+def _captured(store: BaseArtifactStore) -> Iterator[_Captured]:
+    """Every picture that services captured; the search names a part that cannot be read."""
+    for uri in capture_parts(store):
+        with suppress(DamagedArtifact, FileNotFoundError):
+            for row in read_part(store, uri, CAPTURES, [*NAMES, *PICTURE]).to_pylist():
+                digests = tuple(row[name] for name in NAMES if row[name] is not None)
+                if digests:
+                    yield _Captured(digests, row["picture"], row["orientation"] or 1)
+
+
+def _gather_from_captures(store: BaseArtifactStore, known: dict[str, _Gathered]) -> None:
+    """Take what is to be known of the pictures that services captured."""
+    for row in _captured(store):
+        about = next((known[digest] for digest in row.digests if digest in known), None)
+        if about is None:
+            continue
+        about.source_digests.update(row.digests)
+        if row.picture is not None and row.digests[0] not in about.looked_at:
+            about.add_stored(row.digests[0], row.picture, row.orientation)
+
+
 class _Match(NamedTuple):
     """A row or a note that has a digest which begins like one that was given."""
 
@@ -196,6 +229,10 @@ def _pictures(
         hidden = [image_id for place in places for image_id in held(store, place)]
         hidden += [image_id for uri in part_files(store) for image_id in pictures_in(store, uri)]
         matches |= _matches(unknown, pd.DataFrame({"image_id": hidden}, dtype="str"))
+    if unknown := _unknown(prefixes, matches):
+        seen = {row.digests for row in _captured(store)}
+        captured = {_Match(digests[0], frozenset(digests)) for digests in seen}
+        matches |= {match for match in captured if any(map(match.begins, unknown))}
     pictures = _sharing_a_digest(matches)
     meant = (_only_one(prefix, pictures) for prefix in prefixes)
     return {_name_of(picture): frozenset().union(*(each.digests for each in picture)) for picture in meant}
@@ -234,7 +271,8 @@ def _only_one(prefix: str, pictures: list[list[_Match]]) -> list[_Match]:
     found = [picture for picture in pictures if any(match.begins(prefix) for match in picture)]
     if not found:
         raise UsageError(
-            f"No dataset and no quarantine of this store knows a picture {prefix}. Nothing was erased."
+            f"No dataset, no quarantine and no capture of this store knows a picture {prefix}. Nothing was "
+            "erased."
         )
     if len(found) > 1:
         shown = ", ".join(name[:20] for name in sorted(map(_name_of, found))[:LISTED])

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING
 from materializers.blobs import download_blob, is_on_disk
 from materializers.drift_reference import REFERENCE_FILE, read_reference
 from materializers.erasure import PassedOver
-from materializers.errors import UsageError
+from materializers.errors import DamagedArtifact, UsageError
 from materializers.feature_cache import FEATURES_FOLDER, names_one_of
 from materializers.shards import SHARDS_FOLDER, digest_of_name, held, picture_digest
 from materializers.store_files import DELIVERIES, StoredFile, relative, walk_files
 from materializers.traces import Searched, finds, search_file
 from serving.bad_picture import BadPicture
+from serving.capture_layout import CAPTURES, is_part_name
 from serving.strip_metadata import strip_metadata
 from steps.data.archives import ArchiveSource
 from steps.data.files import PARQUET_SUFFIX, Source, SourceLimits, Unreadable
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, open_source
+from steps.monitoring.captures import known_pictures
 from steps.progress import progress
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def search_store(store: BaseArtifactStore, marks: Collection[int], digests: Coll
                 if packed and not searched.found:
                     archives += 1
                     searched = search_delivery(store, file, marks, digests)
+                elif not searched.found and place.startswith(f"{CAPTURES}/"):
+                    searched = _search_captures(store, file.uri, digests)
                 elif not searched.found:
                     searched = replace(searched, found=_names_one_of(store, file.uri, place, digests))
             except FileNotFoundError:  # gone since it was listed
@@ -110,6 +114,17 @@ def _names_one_of(store: BaseArtifactStore, uri: str, place: str, digests: Colle
     elif place.rpartition("/")[2] == REFERENCE_FILE:
         named = read_reference(store, uri).rows["image_id"]
     return not set(named).isdisjoint(digests)
+
+
+def _search_captures(store: BaseArtifactStore, uri: str, digests: Collection[str]) -> Searched:
+    """Look whether a part of captures says that something in it is of these pictures."""
+    if not is_part_name(uri.rpartition("/")[2]):
+        return Searched(False)
+    try:
+        known = known_pictures(store, uri)
+    except DamagedArtifact as error:
+        return Searched(False, (str(error),))
+    return Searched(any(not set(digests).isdisjoint(named) for named in known))
 
 
 def search_delivery(

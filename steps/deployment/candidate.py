@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 from zenml import step
 from zenml.client import Client
 
 from materializers.approval import Approval
-from materializers.classifier import fetch_model_directory
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import (
-    PresentModel,
     RegisteredVersion,
     read_version,
     registry_client,
@@ -25,33 +20,16 @@ from materializers.evidence import (
     verify_arm,
     version_with_alias,
 )
-from materializers.release import Arm, Environment, Mode, Release
+from materializers.release import Arm, Environment, Release
 from materializers.verdict import Opponent, Verdict, require_passed
-from serving.model_directory import ModelDirectoryError, model_digest
 from steps.deployment.deployer import active_deployer
+from steps.deployment.present import present_model
+from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
+from steps.deployment.tested import require_end_to_end
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 from steps.registry.decisions import require_decided, require_gated
 from steps.registry.presupposed import Presupposed, require_same_presupposed
-
-
-@contextmanager
-def present_model(model_uri: str) -> Iterator[PresentModel]:
-    """The model directory as the artifact store holds it now, on this machine until the context ends.
-
-    Raises:
-        ServiceUnreachable: the store cannot be read, or the model is gone from it.
-        Refused: it is not a model directory.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        fetch_model_directory(model_uri, Path(folder))
-        try:
-            digest = model_digest(Path(folder))
-        except ModelDirectoryError as error:
-            raise Refused(
-                f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train"
-            ) from error
-        yield PresentModel(Path(folder), digest)
 
 
 def last_approval(entry: RegisteredVersion) -> Approval | None:
@@ -151,51 +129,51 @@ def propose_release(
     policy_digest: str,
     presupposed: Presupposed,
     approval: ApprovalSettings,
-    mode: Mode = "full",
+    settings: DeploymentSettings,
 ) -> Release:
-    """The release of ``version`` (None: of the challenger), or a refused one that says why.
+    """The release of ``version`` (None: of what is rolling out, else of the challenger), or a refused one.
 
-    Policy and what else the gate took for granted must be today's; who approved it is judged by today's
-    ``approval`` settings.
+    A refused one says why. Policy and what else the gate took for granted must be today's; who approved it is
+    judged by today's ``approval`` settings. What is rolling out already is proposed as it is: whether it may
+    stay is asked when it is observed.
 
     Raises:
         UsageError: there is no such version.
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
-    current = active_deployer().current(model_name, environment)
+    deployer = active_deployer()
+    rolling = deployer.rolling_out(model_name, environment)
+    if rolling is not None and (version is None or _version(rolling) == version):
+        return rolling
+    current = deployer.current(model_name, environment)
     champion = current.candidate if current else None
-    release = Release(model_name=model_name, environment=environment, mode=mode, champion=champion)
-    if version is None:
-        entry = version_with_alias(model_name, CHALLENGER)
-        if entry is None and champion is not None:
-            entry = read_version(model_name, champion.version)
-        if entry is None:
-            reason = f"No version of {model_name} passed the gate. Train one: python run.py --train"
-            return release.model_copy(update={"status": "refused", "reasons": (reason,)})
-    else:
-        entry = read_version(model_name, version)
+    release = Release(model_name=model_name, environment=environment, champion=champion)
+    if rolling is not None:
+        return _refused(release, _rolling_out_already(rolling, version))
+    entry = _entry(model_name, version, champion)
+    if entry is None:
+        return _refused(
+            release, f"No version of {model_name} passed the gate. Train one: python run.py --train"
+        )
+    release = reaching(release, settings.of(environment), version=entry.version)
     try:
         arm = gather_arm(entry, policy_digest=policy_digest)
         release = release.model_copy(update={"candidate": arm})
         if environment == "production":  # before a person is asked to approve what is to be judged again
             require_judged_against(in_production(model_name, champion), arm)
+        trusted = deployer.trusted_keys()
         with present_model(arm.model_uri) as model:
-            verify_arm(
-                arm,
-                model_name=model_name,
-                environment=environment,
-                model=model,
-                trusted=active_deployer().trusted_keys(),
-            )
+            verify_arm(arm, model_name=model_name, environment=environment, model=model, trusted=trusted)
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)
             require_other_than_trainer(approval, arm.approval.actor, entry)
-        trusted = active_deployer().trusted_keys()
         judged = require_gated(model_name, arm, trusted)
         require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
         require_decided(model_name, arm, environment, trusted)
+        if environment == "production":
+            require_end_to_end(model_name, arm, hours=settings.end_to_end_hours, trusted=trusted)
     except Refused as refusal:
-        return release.model_copy(update={"status": "refused", "reasons": (str(refusal),)})
+        return _refused(release, str(refusal))
     # Also the proof that the registry can be written, before anything that serves is touched.
     with registry_errors(f"record that version {entry.version} is proposed for {environment}"):
         # Twice, because the database is not written to where a value stays what it is.
@@ -206,17 +184,62 @@ def propose_release(
     return release
 
 
+def _entry(model_name: str, version: int | None, champion: Arm | None) -> RegisteredVersion | None:
+    """The version that is asked for; without one the challenger, or else what is live."""
+    if version is not None:
+        return read_version(model_name, version)
+    challenger = version_with_alias(model_name, CHALLENGER)
+    if challenger is not None or champion is None:
+        return challenger
+    return read_version(model_name, champion.version)
+
+
+def _version(release: Release) -> int | None:
+    return release.candidate.version if release.candidate else None
+
+
+def _refused(release: Release, reason: str) -> Release:
+    return release.model_copy(update={"status": "refused", "reasons": (reason,)})
+
+
+def _rolling_out_already(rolling: Release, wanted: int | None) -> str:
+    where, asked = rolling.environment, f"version {wanted}"
+    return (
+        f"Version {_version(rolling)} is rolling out in {where} since {rolling.since:%Y-%m-%d %H:%M} UTC, "
+        f"and one version at a time does, so that {asked} is not released there now. See how it does: "
+        f"python run.py --status; end it: python run.py --rollback --environment {where}"
+    )
+
+
+def reaching(release: Release, settings: EnvironmentSettings, *, version: int) -> Release:
+    """The release in the mode and at the share by which it reaches its environment at first."""
+    champion, where = release.champion, release.environment
+    if settings.mode == "full" or (champion is not None and champion.version == version):
+        return release
+    if champion is None:
+        why = (
+            f"released on its verdict; nothing is live in {where} that it could roll out beside, so that it "
+            f"takes all traffic at once in the place of mode {settings.mode}"
+        )
+        return release.model_copy(update={"why": why})
+    begin = {"mode": settings.mode, "share": settings.first_share(), "rollout": uuid4().hex[:12]}
+    return release.model_copy(update=begin)
+
+
 @step(enable_cache=False)
 def candidate(
     model_name: str,
     environment: Environment,
-    mode: Mode,
+    settings: DeploymentSettings,
     policy_digest: str,
     presupposed: Presupposed,
     approval: ApprovalSettings,
     version: int | None = None,
-) -> Annotated[Release, "proposal"]:
-    """Propose the release of one version, or refuse it."""
+    only_look: bool = False,
+) -> Annotated[Release | None, "proposal"]:
+    """Propose the release of one version, or refuse it; to ``only_look``, what is rolling out."""
+    if only_look:
+        return active_deployer().rolling_out(model_name, environment)
     return propose_release(
         model_name,
         environment,
@@ -224,5 +247,5 @@ def candidate(
         policy_digest=policy_digest,
         presupposed=presupposed,
         approval=approval,
-        mode=mode,
+        settings=settings,
     )

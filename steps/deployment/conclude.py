@@ -22,9 +22,13 @@ from materializers.evidence import (
     verify_return,
     was_live_tag,
 )
-from materializers.release import Arm, Release
+from materializers.observation import Observation
+from materializers.release import Environment, Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
+from steps.deployment.rollout import advance, evidence_of, log_lost_end, log_stage, take_out
+from steps.deployment.schedule import stop_looking
+from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
 from steps.registry.audit import PIPELINE, has_entry, record
 
@@ -68,26 +72,16 @@ def _log(release: Release) -> None:
         return
     replaced = release.champion
     subject = {
-        **_evidence(release, arm),
+        **evidence_of(release, arm),
         "from_version": str(replaced.version) if replaced else "none",
         "since": release.since.isoformat() if release.since else "unknown",
     }
     if release.restored:
         record("rollback", subject, by=release.by or PIPELINE, reason=release.why or "put back", once=True)
     else:
-        record("release", subject, by=PIPELINE, reason="released on its verdict", once=True)
-
-
-def _evidence(release: Release, arm: Arm) -> dict[str, str]:
-    """What is released where, and on what, as the audit log has it."""
-    return {
-        "model": release.model_name,
-        "environment": release.environment,
-        "version": str(arm.version),
-        "model_digest": arm.model_digest,
-        "verdict_digest": arm.verdict.digest,
-        "approval_digest": arm.approval.digest if arm.approval else "none",
-    }
+        rollout = {"rollout": release.rollout} if release.rollout else {}
+        why = release.why or "released on its verdict"
+        record("release", subject | rollout, by=PIPELINE, reason=why, once=True)
 
 
 def was_logged(release: Release) -> bool:
@@ -98,7 +92,7 @@ def was_logged(release: Release) -> bool:
     """
     arm, trusted = release.candidate, active_deployer().trusted_keys()
     acts: tuple[Act, ...] = ("release", "rollback")
-    return arm is None or any(has_entry(act, _evidence(release, arm), trusted) for act in acts)
+    return arm is None or any(has_entry(act, evidence_of(release, arm), trusted) for act in acts)
 
 
 def _is_live(release: Release) -> bool:
@@ -156,25 +150,25 @@ def restore_release(before: Release, *, by: str, why: str) -> Release:
     return deployer.restore(before.model_copy(update=known | latest))
 
 
-def conclude_release(applied: Release, observation: str, refusal: str | None = None) -> Release:
+def conclude_release(applied: Release, answer: str, reasons: tuple[str, ...] = ()) -> Release:
     """Record the release; a service that does not answer as it, or not well enough, is taken out again.
 
     Args:
-        applied: the release.
-        observation: what should become of it.
-        refusal: why it is refused, where it is.
+        applied: the release, with all the traffic.
+        answer: what should become of it.
+        reasons: why it is refused, where it is.
 
     Raises:
         ServiceFailed: the service did not answer as the released version; the release before it is live
             again, or nothing is.
         ServiceUnreachable: the registry cannot be written; the release stays live and pending.
     """
-    if observation == "promote":
+    if answer == "promote":
         refusal = _refusal(applied)
         return record_release(applied) if refusal is None else _taken_out_as_refused(applied, refusal)
-    if observation == "refuse":
-        return _taken_out_as_refused(applied, refusal or "It was refused.")
-    if observation == "roll back":
+    if answer == "refuse":
+        return _taken_out_as_refused(applied, " ".join(reasons) or "It was refused.")
+    if answer == "roll back":
         if not _is_live(applied):
             return _superseded(applied)
         version = applied.candidate.version if applied.candidate else None
@@ -239,7 +233,7 @@ def _log_withdrawal(applied: Release, why: str) -> str:
     """Write to the audit log that a release was taken out; what is to be said where that cannot be."""
     try:
         if applied.candidate is not None:
-            record("withdraw", _evidence(applied, applied.candidate), by=PIPELINE, reason=why)
+            record("withdraw", evidence_of(applied, applied.candidate), by=PIPELINE, reason=why)
     except ShutterlineError as error:
         return f", and the audit log has no entry of that: {error}"
     return ""
@@ -338,7 +332,87 @@ def _unanswered(release: Release) -> str:
     )
 
 
+def conclude_rollout(
+    rolling: Release, answer: str, reasons: tuple[str, ...], settings: EnvironmentSettings
+) -> Release:
+    """Let a candidate serve on beside the champion, give it more of the traffic, or take it out.
+
+    Args:
+        rolling: what is rolling out.
+        answer: what should become of it.
+        reasons: why.
+        settings: the shares that a candidate goes through.
+
+    Raises:
+        ServiceFailed: it got all the traffic and did not answer; the champion is live again.
+        ServiceUnreachable: something cannot be read or changed; the next look goes on from there.
+    """
+    if answer == "roll back":
+        return take_out(rolling, reasons)
+    log_stage(rolling)
+    if answer != "promote":
+        return rolling.model_copy(update={"reasons": reasons})
+    try:
+        further = advance(rolling, settings)
+    except Refused as refusal:
+        return take_out(rolling, (str(refusal),))
+    if further.status == "rolling_out":
+        log_stage(further)
+        return further.model_copy(update={"reasons": reasons})
+    return conclude_release(further, judge_service(further))
+
+
+def conclude_any(
+    applied: Release | None,
+    answer: str,
+    reasons: tuple[str, ...],
+    *,
+    model_name: str,
+    environment: Environment,
+    settings: DeploymentSettings,
+) -> Release | None:
+    """Conclude a release in any mode; once nothing is rolling out any more, nothing looks at it either.
+
+    Raises:
+        ServiceFailed: it did not answer, and was taken out again.
+        ServiceUnreachable: something cannot be read or changed.
+    """
+    try:
+        if applied is None:
+            log_lost_end(model_name, environment)
+            return None
+        if applied.status == "rolling_out":
+            return conclude_rollout(applied, answer, reasons, settings.of(environment))
+        return conclude_release(applied, answer, reasons)
+    finally:
+        rolled = applied is None or applied.status == "rolling_out"
+        with suppress(ShutterlineError):  # it is told by what it stopped; the next look tries again
+            if rolled and active_deployer().rolling_out(model_name, environment) is None:
+                stop_looking(model_name, environment)
+
+
 @step(enable_cache=False)
-def conclude(applied: Release, observation: str, refusal: str | None) -> Annotated[Release, "release"]:
-    """End the release: recorded, or taken out again."""
-    return conclude_release(applied, observation, refusal)
+def conclude(
+    applied: Release | None,
+    observation: str,
+    why: list[str],
+    comparison: Observation | None,
+    model_name: str,
+    environment: Environment,
+    settings: DeploymentSettings,
+) -> Annotated[Release | None, "release"]:
+    """End the release: recorded, or taken out again; or let what is rolling out go on.
+
+    What was rolling out shows the figures over time that it was judged by.
+    """
+    release = conclude_any(
+        applied,
+        observation,
+        tuple(why),
+        model_name=model_name,
+        environment=environment,
+        settings=settings,
+    )
+    if release is None or comparison is None:
+        return release
+    return release.with_pictures(comparison.pictures)

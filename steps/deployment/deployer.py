@@ -18,13 +18,19 @@ class Deployer(Protocol):
     """What every model deployer of this project does. What it holds is what is live."""
 
     def apply(self, release: Release) -> Release:
-        """Make ``release`` live and return it with ``status="live"``, its URL and time.
+        """Carry ``release`` out and return it with its URL and times.
 
-        Applying what is live already starts nothing and only takes over ``recorded`` and ``restored``.
+        In mode ``full`` the candidate is made live (``status="live"``): where it is rolling out already, what
+        runs takes all the traffic. In any other mode it is started beside the champion, which serves on
+        (``status="rolling_out"``); where it is rolling out already, its share, stage and mode change live,
+        and ``rollout`` and ``since`` stay. The URL is the champion's throughout. The evidence is verified
+        alike in every mode. Applying what is live or rolling out already so starts nothing and only takes
+        over ``recorded`` and ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it, or production serves something else by now than it was
-                proposed beside; what is served is unchanged.
+            Refused: the evidence does not allow it, production serves something else by now than it was
+                proposed beside, another version is rolling out there, or there is no champion to roll out
+                beside; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.
@@ -44,7 +50,20 @@ class Deployer(Protocol):
         """
 
     def current(self, model_name: str, environment: Environment) -> Release | None:
-        """The live release of one environment."""
+        """The live release of one environment: what has all the traffic that no candidate has."""
+
+    def rolling_out(self, model_name: str, environment: Environment) -> Release | None:
+        """The release that is rolling out beside the live one, as it is now."""
+
+    def end_rollout(self, release: Release) -> bool:
+        """Take the candidate out, if exactly it is rolling out now; the champion has all the traffic again.
+
+        Nothing of it is left running, and it does not become part of what was live before. False: something
+        else is rolling out by now, or nothing; nothing was changed.
+
+        Raises:
+            ServiceUnreachable: what is served cannot be changed.
+        """
 
     def previous(self, model_name: str, environment: Environment) -> Release | None:
         """The release that was live before the current one."""
@@ -86,12 +105,23 @@ class Deployer(Protocol):
     def healthy(self, release: Release) -> bool:
         """Whether the release's URL answers that it is ready, as exactly this version, running unaltered.
 
+        Of a release that is rolling out, whether its candidate does, apart from the champion.
+
         Raises:
             ServiceUnreachable: what runs cannot be known.
         """
 
     def verify(self, release: Release) -> bool:
         """Whether the release's URL is healthy and classified a picture as exactly this version.
+
+        Of a release that is rolling out, whether its candidate did, apart from the champion.
+
+        Raises:
+            ServiceUnreachable: what runs cannot be known.
+        """
+
+    def faults(self, model_name: str) -> list[str]:
+        """What has to run beside a model's live releases and does not, a sentence each, with what mends it.
 
         Raises:
             ServiceUnreachable: what runs cannot be known.

@@ -34,14 +34,18 @@ def put_under_load(applied: Release, policy: Policy, settings: CostSettings) -> 
     Raises:
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
-    settings = settings.scaled(active_deployer().scaling("production"))
+    deployer = active_deployer()
+    settings = settings.scaled(deployer.scaling("production"))
     rules = {name: rule for name, rule in policy.rules.items() if rule.metric in RULES}
     arm, url = applied.candidate, applied.url
     if not settings.requests or not rules or arm is None or url is None:
         return None
     from steps.evaluation.cost.assess import measure_service
 
-    cost, pictures = measure_service(url, _pictures(applied, settings.pictures), settings)
+    with deployer.connect(applied) as client:
+        authorization = client.headers.get("authorization")
+    sent = stored_pictures(applied, settings.pictures)
+    cost, pictures = measure_service(url, sent, settings, authorization=authorization)
     found: dict[str, list[Measured]] = {}
     for measured in cost.measured():
         found.setdefault(measured.metric, []).append(measured)
@@ -60,8 +64,12 @@ def put_under_load(applied: Release, policy: Policy, settings: CostSettings) -> 
     return report.with_pictures(pictures)
 
 
-def _pictures(applied: Release, count: int) -> list[bytes]:
-    """Test pictures of the version, as they are stored.
+def stored_pictures(applied: Release, count: int) -> list[bytes]:
+    """Test pictures of the version that is released, as they are stored.
+
+    Args:
+        applied: the release.
+        count: how many at most.
 
     Raises:
         Refused: they are gone.
@@ -74,7 +82,7 @@ def _pictures(applied: Release, count: int) -> list[bytes]:
     image_ids = [image_id for image_id in splits.image_ids(TEST) if image_id in known][:count]
     if not image_ids:
         raise Refused(
-            f"Version {version} has no test picture left to be asked about under load: train again: python "
+            f"Version {version} has no test picture left to be asked about: train again: python "
             "run.py --train"
         )
     try:

@@ -14,10 +14,12 @@ from steps.deployment.deployer import active_deployer
 def carry_out(proposal: Release) -> Release:
     """Apply a proposal; a refusal by the deployer is a refused release, what is served is unchanged.
 
+    What is rolling out already is left as it is: one that died is found so when it is observed.
+
     Raises:
         ServiceFailed: the new service did not come up.
     """
-    if proposal.status == "refused":
+    if proposal.status in ("refused", "rolling_out"):
         return proposal
     try:
         return active_deployer().apply(proposal)
@@ -26,6 +28,6 @@ def carry_out(proposal: Release) -> Release:
 
 
 @step(enable_cache=False)
-def release(proposal: Release) -> Annotated[Release, "applied"]:
-    """Apply the proposed release through the active stack's deployer."""
-    return carry_out(proposal)
+def release(proposal: Release | None) -> Annotated[Release | None, "applied"]:
+    """Apply the proposed release, if there is one, through the active stack's deployer."""
+    return None if proposal is None else carry_out(proposal)

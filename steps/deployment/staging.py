@@ -6,14 +6,16 @@ from typing import Annotated
 
 from zenml import step
 
+from materializers.end_to_end import EndToEnd
 from materializers.load_test import LoadTest
 from materializers.release import Release
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
 from steps.deployment.candidate import propose_release
-from steps.deployment.conclude import conclude_release
+from steps.deployment.conclude import conclude_any
 from steps.deployment.observe import observe_release
 from steps.deployment.release import carry_out
+from steps.deployment.settings import DeploymentSettings
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
@@ -29,16 +31,21 @@ def staging(
     policy: Policy,
     presupposed: Presupposed,
     cost: CostSettings,
-) -> tuple[Annotated[Release | None, "release"], Annotated[LoadTest | None, "load_test"]]:
+    settings: DeploymentSettings,
+) -> tuple[
+    Annotated[Release | None, "release"],
+    Annotated[LoadTest | None, "load_test"],
+    Annotated[EndToEnd | None, "end_to_end"],
+]:
     """Release the version just trained, or the one that an interrupted run left, to staging.
 
     Nothing is released on a verdict that is not this run's own: a version may have passed before.
     """
     if verdict is not None and verdict.outcome != "passed":
-        return None, None
+        return None, None, None
     wanted = version if version is not None else (decision.finish_version if decision else None)
     if wanted is None:
-        return None, None
+        return None, None, None
     proposal = propose_release(
         model_name,
         "staging",
@@ -46,7 +53,16 @@ def staging(
         policy_digest=policy.digest,
         presupposed=presupposed,
         approval=ApprovalSettings(),
+        settings=settings,
     )
     applied = carry_out(proposal)
-    observation, tested, refusal = observe_release(applied, policy, cost)
-    return conclude_release(applied, observation, refusal), tested
+    observed = observe_release(applied, policy, cost, settings)
+    release = conclude_any(
+        applied,
+        observed.answer,
+        observed.reasons,
+        model_name=model_name,
+        environment="staging",
+        settings=settings,
+    )
+    return release, observed.load_test, observed.end_to_end

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from materializers.classifier import WEIGHTS, Classifier, TrainingRecord
 from materializers.errors import ShutterlineError
 from materializers.report import counted
+from serving.model_directory import read_metadata
 from steps.training.networks.network import Network, build_network
 from steps.training.settings import TrainSettings
 
@@ -22,6 +23,9 @@ AGAIN = "Train again: python run.py --train"
 AGREEMENT = 1e-3
 """How far a logit of the torch network may be from the served one, absolute and relative to its size: ten
 times what the export allows, since another machine may be at work now."""
+QUANTIZED_AGREEMENT = 0.25
+"""The same for a network that is served in int8: the root mean square of the differences, in standard
+deviations of the served logits. Of another network it is 1 or more, of its own 0.03 to 0.15."""
 BATCH = 64
 """Pictures that it is asked for at once."""
 
@@ -68,11 +72,15 @@ def served_network(classifier: Classifier, pixels: NDArray[np.uint8], served: ND
     network = load_network(classifier)
     with torch.inference_mode():
         ours = torch.cat([network(batch) for batch in torch.split(torch.from_numpy(pixels), BATCH)]).numpy()
-    difference = float(np.max(np.abs(ours - served) / np.maximum(1, np.abs(served))))
-    if not difference <= AGREEMENT:  # NaN is no agreement
+    if read_metadata(classifier.serving_directory).precision == "int8":
+        difference, limit = float(np.sqrt(np.mean((ours - served) ** 2)) / served.std()), QUANTIZED_AGREEMENT
+    else:
+        difference = float(np.max(np.abs(ours - served) / np.maximum(1, np.abs(served))))
+        limit = AGREEMENT
+    if not difference <= limit:  # NaN is no agreement
         raise NoTorchNetwork(
             f"The network of {WEIGHTS} is not the one that is served: a logit differs by {difference:.2g}, "
-            f"and the limit is {AGREEMENT:g}. {AGAIN}"
+            f"and the limit is {limit:g}. {AGAIN}"
         )
     return network
 

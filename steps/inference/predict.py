@@ -4,156 +4,103 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
-from pydantic import Field
 from zenml import step
 
-from materializers.errors import Refused, UsageError
+from materializers.errors import UsageError
 from materializers.predictions import Predictions
 from materializers.release import Release
-from materializers.report import Record
-from steps.data.class_folders import printable
-from steps.data.files import Source, Unreadable
+from steps.inference.output import write_predictions
+from steps.inference.settings import DECIDES_NOTHING, InferenceSettings
 
 if TYPE_CHECKING:
-    from serving.predictor import Predictor
+    from steps.inference.classify import Part
 
 
-class InferenceSettings(Record):
-    """How pictures are classified in bulk."""
+def predict_source(
+    live: Release, source: str, settings: InferenceSettings, code: str, part: Part
+) -> Predictions:
+    """Classify a source, or a part of it, by the version that is live in ``live``, whatever is by now.
 
-    batch_size: int = Field(default=64, ge=1)
-    threads: int = Field(default=2, ge=1)
-
-
-def classify(predictor: Predictor, pictures: dict[str, bytes | Unreadable], version: int) -> pd.DataFrame:
-    """One row a picture: path, model version, label, probability, abstention, each class's probability.
-
-    A picture that cannot be read has its reason in ``error`` and no label.
-    """
-    from serving.predictor import Prediction
-
-    rows = []
-    readable = {path: data for path, data in pictures.items() if isinstance(data, bytes)}
-    predicted = dict(zip(readable, predictor.predict(list(readable.values())), strict=True))
-    for path, data in pictures.items():
-        row: dict[str, object] = dict.fromkeys(("path", "model_version", "label", "probability", "abstained"))
-        row |= {"path": printable(path), "model_version": version, "error": None}
-        answer = predicted.get(path)
-        if isinstance(data, Unreadable):
-            row["error"] = data.reason
-        elif isinstance(answer, Prediction):
-            row |= {"label": answer.label, "probability": answer.probability, "abstained": answer.abstained}
-            row |= {f"probability_{name}": value for name, value in answer.probabilities.items()}
-        elif answer is not None:
-            row["error"] = f"{answer.reason}: {answer.message}"
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _read(source: Source, name: str) -> bytes | Unreadable:
-    try:
-        return source.read(name)
-    except Unreadable as error:
-        return error
-
-
-def refuse_unwritable(output: str) -> None:
-    """Look before the pictures are classified whether the predictions can be written; a bucket is not asked.
+    Args:
+        live: the live release.
+        source: a folder, an archive, Parquet files, or an address in a bucket.
+        settings: how.
+        code: the digest of the project's code.
+        part: which of the pictures.
 
     Raises:
-        UsageError: ``output`` is a folder or a device, its folder is none or cannot be written, or it is an
-            address outside the artifact store.
+        Refused: the release names no version, or the model is not the one that it names.
+        UsageError: there is no such source, or it changed while it was read.
+        ServiceUnreachable: the source or the store does not answer, or a disk is full.
     """
-    import os
+    import tempfile
+    from datetime import UTC, datetime
     from pathlib import Path
 
-    from zenml.utils.io_utils import is_remote
-
-    if is_remote(output):
-        _refuse_outside_store(output)
-        return
-    path = Path(output).absolute()
-    try:
-        found = path.exists()
-    except OSError as error:  # a name too long, a folder that may not be entered
-        raise UsageError(
-            f"{output} cannot be written ({error.strerror}): give --output another one"
-        ) from error
-    if path.is_dir():
-        raise UsageError(f"{output} is a folder: give --output a file, such as {output}/predictions.parquet")
-    if found and not path.is_file():
-        raise UsageError(f"{output} is no file but a device or a pipe: give --output another one")
-    there = next(folder for folder in path.parents if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(
-            f"{output} cannot be written, {there} is no writable folder: give --output another one"
-        )
-
-
-def _refuse_outside_store(output: str) -> None:
     from zenml.client import Client
 
-    root = Client().active_stack.artifact_store.path.rstrip("/")
-    if not output.startswith(f"{root}/"):
-        raise UsageError(
-            f"{output} is not below the artifact store of the stack, {root}, which its credentials are "
-            f"for: give --output a path of this machine, or {root}/predictions.parquet"
+    from materializers.classifier import fetch_model_directory
+    from materializers.errors import Refused
+    from materializers.finished_shards import FinishedShards, ShardKey
+    from materializers.predictions import PredictionCounts, PredictionProvenance
+    from serving.model_directory import ModelDirectoryError
+    from steps.data.sources import open_source
+    from steps.inference.classify import classify_source
+    from steps.inference.classifying import Model
+
+    arm, began = live.candidate, datetime.now(UTC)
+    if arm is None:
+        raise Refused("The live release names no version.")
+    key = ShardKey(
+        model_digest=arm.model_digest,
+        model_version=arm.version,
+        code=code,
+        settings=settings.model_dump(exclude=DECIDES_NOTHING),
+    )
+    finished = FinishedShards(Client().active_stack.artifact_store, key)
+    with tempfile.TemporaryDirectory() as folder, open_source(source) as opened:
+        fetch_model_directory(arm.model_uri, Path(folder))
+        model = Model(folder, arm.model_digest, arm.version, settings.threads, settings.batch_size)
+        try:
+            done = classify_source(opened, model, finished, part=part, processes=settings.processes)
+        except ModelDirectoryError as error:
+            raise Refused(str(error)) from error
+    return done.writer.finish(
+        PredictionProvenance(
+            model_name=live.model_name,
+            environment=live.environment,
+            model_version=arm.version,
+            model_digest=arm.model_digest,
+            verdict=arm.verdict.digest,
+            code=code,
+            source=source,
+            began=began,
+            ended=datetime.now(UTC),
+            counts=PredictionCounts.of(done.writer.tally),
+            taken_over=done.taken_over,
         )
+    )
 
 
-def write_predictions(predictions: Predictions, output: str) -> None:
-    """Write the answers as Parquet, to a path of this machine or to an object of a bucket.
+def refuse_empty(predictions: Predictions, source: str) -> None:
+    """Refuse a source without pictures: nobody meant that.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: there is no row.
     """
-    from zenml.client import Client
-
-    from materializers.blobs import write_blob
-
-    try:
-        write_blob(Client().active_stack.artifact_store, output, predictions.to_parquet())
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written ({error}): give --output another one") from error
+    if not predictions.provenance or not predictions.provenance.counts.pictures:
+        raise UsageError(f"{source} holds no picture (.jpg, .jpeg, .png, .webp): give --input another one")
 
 
 @step(enable_cache=False)
 def predict(
-    live: Release, source: str, output: str | None, settings: InferenceSettings
+    live: Release, source: str, output: str | None, settings: InferenceSettings, code: str
 ) -> Annotated[Predictions, "predictions"]:
     """Classify the pictures of ``source``; where ``output`` names an object, write the answers there too."""
-    import tempfile
-    from pathlib import Path
+    from steps.inference.classify import Part
 
-    from materializers.classifier import fetch_model_directory
-    from serving.model_directory import ModelDirectoryError
-    from serving.predictor import Predictor
-    from steps.data.sources import open_source
-    from steps.progress import progress
-
-    arm = live.candidate
-    if arm is None:
-        raise Refused("The live release names no version.")
-    with tempfile.TemporaryDirectory() as folder:
-        fetch_model_directory(arm.model_uri, Path(folder))
-        try:
-            predictor = Predictor.load(
-                Path(folder), expected_digest=arm.model_digest, threads=settings.threads
-            )
-        except ModelDirectoryError as error:
-            raise Refused(str(error)) from error
-    frames = []
-    with open_source(source) as opened:
-        names = opened.pictures()
-        with progress("predict", total=len(names)) as bar:
-            for start in range(0, len(names), settings.batch_size):
-                batch = {name: _read(opened, name) for name in names[start : start + settings.batch_size]}
-                frames.append(classify(predictor, batch, arm.version))
-                bar.advance(len(batch))
-    if not frames:
-        raise UsageError(f"{source} holds no picture (.jpg, .jpeg, .png, .webp): give --input another one")
-    predictions = Predictions(rows=pd.concat(frames, ignore_index=True))
+    predictions = predict_source(live, source, settings, code, Part())
+    refuse_empty(predictions, source)
     if output is not None:
         write_predictions(predictions, output)
     return predictions

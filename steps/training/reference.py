@@ -20,6 +20,7 @@ from materializers.blobs import write_file
 from materializers.classifier import RELIABILITY, RISK_COVERAGE, Calibration
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
 from materializers.splits import TEST, VALIDATION
+from serving.model_directory import Preprocessing
 from serving.predictor import Predictor, probabilities
 from serving.preprocess import UNLIMITED, decode
 from steps.training.calibration.calibration import CalibrateSettings, calibrate, write_calibration
@@ -164,10 +165,13 @@ def scored(
     from steps.progress import progress
 
     parts, kept = [], []
+    preprocessing = predictor.metadata.preprocessing
     with ThreadPoolExecutor(threads) as decoders, progress("answer", total=len(image_ids)) as bar:
         for start in range(0, len(image_ids), BATCH):
             ids = image_ids[start : start + BATCH]
-            logits, embeddings = predictor.scores(np.stack(list(_decoded(predictor, dataset, ids, decoders))))
+            logits, embeddings = predictor.scores(
+                np.stack(list(_decoded(preprocessing, dataset, ids, decoders)))
+            )
             parts.append(logits)
             kept.append(embeddings if embedded is None else embeddings[embedded[start : start + BATCH]])
             bar.advance(len(ids))
@@ -177,10 +181,30 @@ def scored(
     return logits, np.concatenate(kept)
 
 
+def decoded(
+    preprocessing: Preprocessing, dataset: ImageDataset, image_ids: Sequence[str], threads: int
+) -> NDArray[np.uint8]:
+    """Decode pictures as they would be served: ``(n, height, width, 3)``, n > 0.
+
+    Args:
+        preprocessing: the model's.
+        dataset: holds the pictures.
+        image_ids: n of them.
+        threads: that decode.
+
+    Raises:
+        BadPicture: a picture cannot be decoded.
+    """
+    with ThreadPoolExecutor(threads) as decoders:
+        return np.stack(list(_decoded(preprocessing, dataset, image_ids, decoders)))
+
+
 def _decoded(
-    predictor: Predictor, dataset: ImageDataset, image_ids: Sequence[str], decoders: ThreadPoolExecutor
+    preprocessing: Preprocessing,
+    dataset: ImageDataset,
+    image_ids: Sequence[str],
+    decoders: ThreadPoolExecutor,
 ) -> Iterator[NDArray[np.uint8]]:
-    preprocessing = predictor.metadata.preprocessing
     return decoders.map(
         lambda data, turn: decode(data, preprocessing, UNLIMITED, orientation=turn),
         dataset.pictures(image_ids),

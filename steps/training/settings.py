@@ -80,6 +80,16 @@ class Features(Record):
     """What computes them; part of their name, because another one gives other last digits."""
 
 
+class Export(Record):
+    """What is served of a trained network."""
+
+    precision: Literal["fp32", "int8"] = "fp32"
+    """int8: weights and activations in eight bits, scaled on validation pictures; the gate judges that."""
+
+
+AS_TRAINED = Export()
+
+
 class TrainSettings(Record):
     """What is trained and how."""
 
@@ -124,6 +134,7 @@ class TrainSettings(Record):
     learning: Learning = Learning()
     watermark: WatermarkSettings | None = Field(default=None, exclude_if=lambda wanted: wanted is None)
     """Secret pictures that are learnt too, with which anyone who has the key shows whose model it is."""
+    export: Export = Field(default=AS_TRAINED, exclude_if=lambda wanted: wanted == AS_TRAINED)
     processes: int = Field(default=1, ge=1, le=64)
     """Data-parallel ones; each takes its share of a batch, and of the threads, one at least."""
     seed: int = Field(default=0, ge=0, lt=2**32)

@@ -98,6 +98,12 @@ def train_classifier(
         architecture=settings.architecture, classes=tuple(classes), preprocessing=settings.preprocessing
     )
     export(learnt.network, metadata, directory)
+    if settings.export.precision == "int8":
+        from steps.training.quantizing import quantize_directory
+
+        quantize_directory(
+            directory / "serving", dataset, splits, seed=settings.seed, threads=settings.threads
+        )
     answers = unseen_answers(directory / "serving", dataset, splits, settings.seed, settings.threads)
     calibrated, digest = finish(directory, answers, calibration)
     write_file(directory / CURVES, curves(learnt.fit.epochs, learnt.fit.best_epoch))

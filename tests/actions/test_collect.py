@@ -12,11 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import pytest
 from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
-from actions.collect import Garbage, find_garbage, remove
+from actions.collect import Garbage, KeptCaptures, find_garbage, remove
 from materializers import store_files
 from materializers.blobs import write_blob
 from materializers.errors import DamagedArtifact, Refused
@@ -24,11 +25,17 @@ from materializers.feature_cache import FeatureCache, FeatureKey, FeatureRow, pa
 from materializers.image_dataset import picture_digest
 from materializers.quarantine import QuarantineBuilder, blob_uri
 from materializers.store_files import relative
+from serving.capture_layout import has_pictures, schema_of, without
+from serving.captured_line import Said
+from steps.monitoring import captures
 from tests.actions.kept import Kept, dataset, photograph
+from tests.captured import MODEL, answered, said, shipped
+from tests.captured import picture as captured_picture
 from tests.materializers.examples import data_report
 
 GRACE = timedelta(hours=24)
 UNUSED = timedelta(days=30)
+CAPTURED = KeptCaptures(rows=timedelta(days=90), pictures=timedelta(days=30))
 FEATURES = FeatureKey(backbone="ab" * 32, preprocessing={"version": 1}, runtime="any", length=3)
 LATER = datetime.now(UTC) + timedelta(days=2)
 """When everything that is written now is older than the grace time."""
@@ -36,7 +43,8 @@ LATER = datetime.now(UTC) + timedelta(days=2)
 
 def found(kept: Kept, now: datetime = LATER, **known: Any) -> list[Garbage]:
     """What nothing refers to."""
-    return find_garbage(kept.store, kept.artifacts, now=now, grace=GRACE, unused=UNUSED, **known)
+    limits: dict[str, Any] = {"now": now, "grace": GRACE, "unused": UNUSED, "captured": CAPTURED, **known}
+    return find_garbage(kept.store, kept.artifacts, **limits)
 
 
 def keep_features(store: BaseArtifactStore, *seeds: int) -> str:
@@ -135,6 +143,19 @@ def test_checkpoints_that_nobody_went_on_with_go(store: BaseArtifactStore) -> No
     assert apply(kept) == 4 * len(b"state")
     assert kept.paths() == before
     assert found(kept) == []
+
+
+def test_answers_that_no_inference_goes_on_from_go(store: BaseArtifactStore) -> None:
+    """All of one model, once the newest is older than the grace time: a run that goes on writes new ones."""
+    kept = Kept(store)
+    kept.save(dataset(1))
+    before = kept.paths()
+    for digest in ("cd" * 32, "ef" * 32):
+        write_blob(store, f"{store.path}/inferences/{'ab' * 32}/{digest}.parquet", b"answers")
+    assert found(kept, now=datetime.now(UTC) + timedelta(hours=23)) == []
+    assert names(kept, found(kept)) == {("answers", f"inferences/{'ab' * 32}")}
+    assert apply(kept) == 2 * len(b"answers")
+    assert kept.paths() == before
 
 
 def test_studies_that_nobody_went_on_with_go_after_their_time(store: BaseArtifactStore) -> None:
@@ -372,6 +393,69 @@ def test_a_run_that_saves_what_is_being_collected_loses_nothing(disk: LocalArtif
     for uri in saved:
         loaded = kept.load(uri)
         assert loaded.pictures(list(loaded.index["image_id"]))
+
+
+def keep_captures(kept: Kept, folder: Path, age: timedelta, **how: Any) -> list[str]:
+    """Have a picture captured and labelled so long before ``LATER``; the paths of the parts."""
+    before = kept.paths()
+    moment = LATER - age
+    asked = answered("a", captured_picture(photograph(1)), at=moment)
+    shipped(str(kept.store.path), folder, [asked, said("a", Said(label="tops"), at=moment)], **how)
+    return sorted(kept.paths() - before)
+
+
+def test_what_was_captured_goes_when_its_time_is_up(disk: LocalArtifactStore, tmp_path: Path) -> None:
+    """With what was said of it; a day younger stays, and so does what is no part."""
+    kept = Kept(disk)
+    goes = keep_captures(kept, tmp_path / "1", CAPTURED.rows + timedelta(hours=2))
+    stays = keep_captures(kept, tmp_path / "2", CAPTURED.rows - timedelta(days=1))
+    note = f"{goes[0].rpartition('/')[0]}/notes.txt"
+    write_blob(disk, f"{disk.path}/{note}", b"somebody's")
+    garbage = found(kept)
+    assert names(kept, garbage) == {("captures", goes[0]), ("feedback", goes[1])}
+    assert found(kept, now=LATER - timedelta(days=1)) == []
+    assert apply(kept) == sum(each.size for each in garbage)
+    assert kept.paths() == {*stays, note}
+
+
+def test_captured_pictures_go_before_their_rows(
+    disk: LocalArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows stay as they were, under another name; the same again finds nothing."""
+    monkeypatch.setattr(captures, "active_store", lambda: disk)
+    kept = Kept(disk)
+    keep_captures(kept, tmp_path / "1", CAPTURED.pictures + timedelta(hours=2), pictures=1.0)
+    keep_captures(kept, tmp_path / "2", CAPTURED.pictures - timedelta(hours=2), pictures=1.0)
+    columns = [name for name in schema_of("captures").names if name != "picture"]
+    since = LATER - 2 * CAPTURED.pictures
+
+    def captured(*columns: str) -> pd.DataFrame:
+        return captures.read_captures(MODEL.name, "staging", since=since, until=LATER, columns=columns)
+
+    rows = captured(*columns)
+    assert list(captured("picture")["picture"]) == [photograph(1)] * 2
+    (garbage,) = found(kept)
+    assert (garbage.kind, has_pictures(garbage.uri)) == ("captured pictures", True)
+    assert apply(kept) > len(photograph(1)) // 2
+    assert [data is None for data in captured("picture")["picture"]] == [True, False]
+    kept_rows = captured(*columns)
+    assert kept_rows.drop(columns=["orientation", "scores", "classes", "embedding"]).equals(
+        rows.drop(columns=["orientation", "scores", "classes", "embedding"])
+    )
+    assert found(kept) == []
+
+
+def test_pictures_that_were_being_taken_out_count_once(disk: LocalArtifactStore, tmp_path: Path) -> None:
+    """Whoever was killed between the new part and the old one left both: the rows are read once."""
+    kept = Kept(disk)
+    part, _ = keep_captures(kept, tmp_path / "1", CAPTURED.pictures + timedelta(hours=2), pictures=1.0)
+    data = (Path(disk.path) / part).read_bytes()
+    apply(kept)
+    (Path(disk.path) / part).write_bytes(data)
+    folder = f"captures/staging/{MODEL.name}"
+    listed = captures.parts_between(disk, folder, LATER - 2 * CAPTURED.pictures, LATER)
+    assert [place for _, place in listed] == [without(part)]
+    assert [each.kind for each in found(kept)] == ["captured pictures"]
 
 
 def _collect_and_die(kept: Kept, after: int) -> None:

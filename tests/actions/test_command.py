@@ -27,6 +27,7 @@ SHOP = Shop("never-trained", PROJECT / "data" / "first-delivery.zip")
 PIPELINES = {
     "train": "training",
     "deploy": "deployment",
+    "observe": "deployment",
     "continuous": "continuous",
     "infer": "inference",
     "reproduce": "reproduction",
@@ -34,6 +35,7 @@ PIPELINES = {
 ASKED: dict[str, dict[str, Any]] = {
     "train": {"train": True, "source": str(SHOP.delivery)},
     "deploy": {"deploy": True},
+    "observe": {"observe": True},
     "continuous": {"continuous": True, "source": str(SHOP.delivery)},
     "infer": {"infer": True, "input": "data/photos", "output": "never-written.parquet"},
     "reproduce": {"reproduce": 1},
@@ -174,7 +176,7 @@ def test_acts_are_told_by_the_name_of_their_pipeline() -> None:
 
     assert command.PIPELINES == PIPELINES
     pipelines: list[Any] = [training, deployment, continuous, inference, reproduction]
-    assert [pipeline.name for pipeline in pipelines] == list(PIPELINES.values())
+    assert [pipeline.name for pipeline in pipelines] == list(dict.fromkeys(PIPELINES.values()))
 
 
 @pytest.mark.parametrize("act", PIPELINES)

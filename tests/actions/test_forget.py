@@ -40,11 +40,15 @@ from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMa
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import shard_uri
-from materializers.store_files import remove_file, walk_files
+from materializers.store_files import relative, remove_file, walk_files
+from serving.capture_layout import CAPTURES, PERSONAL
 from steps.data.erasing import erase_from_features, set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
+from steps.monitoring.captures import capture_parts, read_part
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
+from tests.captured import answered, shipped
+from tests.captured import picture as captured_picture
 from tests.materializers.examples import classifier, data_report, drift_reference, png
 from tests.serving.pictures import base64_of, bomb
 from tests.steps.data.deliveries import opened, tarred, write_delivery
@@ -209,6 +213,98 @@ def test_not_a_byte_of_it_is_left(store: BaseArtifactStore) -> None:
     assert set(again.pictures) == {"01 tops"}
     other = ReportMaterializer(world.other_report, store).load(DataReport)
     assert other.pictures == data_report().with_pictures({"another": png(8, 64)}).pictures
+
+
+def captured(store: BaseArtifactStore) -> dict[str, dict[str, Any]]:
+    """The rows of all captures by request id."""
+    parts = (read_part(store, uri, CAPTURES).to_pylist() for uri in capture_parts(store))
+    return {row["request_id"]: row for part in parts for row in part}
+
+
+def capture(store: BaseArtifactStore, folder: Path, **pictures: bytes) -> None:
+    """Have pictures asked about, by request id, and kept."""
+    asked = [answered(name, captured_picture(data)) for name, data in pictures.items()]
+    shipped(str(store.path), folder, asked, pictures=1.0)
+
+
+def test_what_services_captured_of_it_goes_and_their_answers_stay(
+    disk: LocalArtifactStore, tmp_path: Path
+) -> None:
+    """Sent as it is stored, with other metadata, or with another header; other rows are as they were."""
+    world = World.made(disk)
+    gone = photograph(GONE)
+    assert gone[11:18] == b"\x01\x01\x00\x00\x01\x00\x01"
+    other_header = gone[:14] + b"\x02" + gone[15:]
+    asked = {
+        "same": gone,
+        "metadata": with_metadata(gone, b"x"),
+        "header": other_header,
+        "other": photograph(0),
+    }
+    capture(disk, tmp_path / "1", **asked)
+    capture(disk, tmp_path / "2", apart=photograph(1))
+    before, places = captured(disk), set(capture_parts(disk))
+    assert len(world.kept.bytes_found(middle(GONE))) == 3
+    erased = world.erase()
+    assert (erased.captures, erased.found.places, erased.found.passed_over) == (3, (), ())
+    assert world.kept.bytes_found(middle(GONE)) == set()
+    after = captured(disk)
+    assert set(capture_parts(disk)) == places
+    assert {name: after[name] for name in ("other", "apart")} == {
+        name: before[name] for name in ("other", "apart")
+    }
+    for name in ("same", "metadata", "header"):
+        assert {key: value for key, value in after[name].items() if value != before[name][key]} == {
+            key: None for key in PERSONAL
+        }
+    assert world.erase().captures == 0
+    world.check_others()
+
+
+@pytest.mark.parametrize("kept_pictures", [1.0, 0.0], ids=["with its picture", "by its digests alone"])
+def test_a_picture_that_was_only_captured_is_erased_by_its_digest(
+    disk: LocalArtifactStore, tmp_path: Path, kept_pictures: float
+) -> None:
+    """As whoever sent it knows it; then it is a forgotten one, and without its bytes nothing is proven."""
+    world = World.made(disk)
+    alone = with_metadata(photograph(77))
+    requests = [answered("alone", captured_picture(alone))]
+    shipped(str(disk.path), tmp_path / "spool", requests, pictures=kept_pictures)
+    erased = world.erase(picture_digest(alone)[:16])
+    assert erased.captures == 1
+    assert {captured(disk)["alone"][name] for name in PERSONAL} == {None}
+    assert {picture_digest(alone), picture_digest(photograph(77))} <= forgotten_ids(disk)
+    assert erased.notes[0].searchable is (kept_pictures == 1.0)
+    again = answered("again", captured_picture(alone))
+    shipped(str(disk.path), tmp_path / "spool", [again], pictures=1.0)
+    assert {captured(disk)["again"][name] for name in PERSONAL} == {None}
+
+
+def test_captures_that_come_meanwhile_are_found(disk: LocalArtifactStore, tmp_path: Path) -> None:
+    """By what they say, where the picture itself was not kept."""
+    world = World.made(disk)
+    shipped(str(disk.path), tmp_path, [answered("a", captured_picture(photograph(GONE)))], pictures=0.0)
+    (part,) = capture_parts(disk)
+    found = search_store(disk, (), {GONE_ID})
+    assert relative(disk, part) in found.places
+    world.erase()
+    assert search_store(disk, (), {GONE_ID}).places == ()
+
+
+def test_a_damaged_part_of_captures_is_named_as_not_searched(
+    disk: LocalArtifactStore, tmp_path: Path
+) -> None:
+    """It stops nothing, and nothing is proven of it."""
+    world = World.made(disk)
+    capture(disk, tmp_path, gone=photograph(GONE))
+    (part,) = map(Path, capture_parts(disk))
+    part.write_bytes(b"PAR1 cut short")
+    erased = world.erase()
+    (passed,) = erased.found.passed_over
+    assert passed.place == relative(disk, str(part))
+    assert "cannot be read" in passed.why
+    part.unlink()
+    assert world.erase().found.passed_over == ()
 
 
 def test_what_was_erased_is_counted(disk: LocalArtifactStore) -> None:

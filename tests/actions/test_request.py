@@ -34,6 +34,12 @@ from tests.conftest import PROJECT
         ({"deploy": True, "source": "x"}, "go with --train or --continuous"),
         ({"status": True, "data": "x"}, "go with --train or --continuous"),
         ({"status": True, "version": 1}, "--version goes with --deploy"),
+        ({"status": True, "wait": True}, "--wait goes with --deploy or --observe"),
+        ({"train": True, "source": "x", "wait": True}, "--wait goes with --deploy or --observe"),
+        ({"deploy": True, "wait": True, "schedule": "0 2 * * 1"}, "--wait and --schedule do not go together"),
+        ({"deploy": True, "wait": True, "compile": Path("x")}, "--wait and --compile do not go together"),
+        ({"observe": True, "version": 1}, "--version goes with --deploy"),
+        ({"observe": True, "schedule": "0 2 * * 1"}, "--schedule goes with exactly one"),
         ({"schedule": "0 2 * * 1"}, "Nothing was asked"),
         ({"status": True, "schedule": "0 2 * * 1"}, "--schedule goes with exactly one of --train"),
         ({"deploy": True, "status": True, "schedule": "0 2 * * 1"}, "--schedule goes with exactly one"),
@@ -89,6 +95,8 @@ def test_flags_that_cannot_be_meant_are_refused(flags: dict[str, Any], said: str
         {"reproduce": 1, "schedule": "0 2 * * 1"},
         {"forget": True, "photos": ("5c0d1e7f", "77aa88bb"), "by": "Ada", "reason": "asked"},
         {"readmit": "5c0d1e7f", "compact": True, "collect": True, "apply": True},
+        {"deploy": True, "version": 1, "wait": True},
+        {"observe": True, "wait": True},
     ],
     ids=str,
 )
@@ -111,3 +119,19 @@ def test_wrong_flags_are_found_before_a_pipeline_is_imported(tmp_path: Path) -> 
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("--predict takes photographs")
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_rollout_is_looked_at_with_the_configuration_that_began_it() -> None:
+    """And with nothing else of the call: a schedule must not begin it again."""
+    call = Request(
+        train=True,
+        source="x",
+        deploy=True,
+        version=2,
+        wait=True,
+        by="Ada",
+        config=Path("shop.yaml"),
+        assignments=("train.epochs=3",),
+    )
+    assert call.look == ("--observe", "--config", "shop.yaml", "--set", "train.epochs=3")
+    assert Request(deploy=True).look == ("--observe",)

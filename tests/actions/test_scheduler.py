@@ -30,9 +30,9 @@ log, name, seconds, code = sys.argv[1:5]
 def note(what):
     with open(log, "a") as file:
         file.write(f"{what} {name} {os.getpid()}\\n")
-note("begin")
-print("says ä", flush=True)
 try:
+    note("begin")
+    print("says ä", flush=True)
     time.sleep(float(seconds))
 except KeyboardInterrupt:
     note("interrupted")

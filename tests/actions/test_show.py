@@ -121,6 +121,55 @@ def test_production_is_not_proposed_once_it_is_live(config: Config) -> None:
     assert "--deploy" not in text
 
 
+ROLLING = {"status": "rolling_out", "version": 3, "mode": "canary", "share": 0.1, "url": "http://127.0.0.1/"}
+
+
+def test_what_is_rolling_out_proposes_to_look_wait_or_end_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its environment; and the result says what it answers."""
+    found = result("deployment", release={**ROLLING, "environment": "production"}, reasons=("12 of 500",))
+    text = commands(next_commands(found, config))
+    assert "--observe --environment production --wait" in text
+    assert "--rollback --environment production" in text
+    told = shown(found, monkeypatch)
+    assert "rolling out in production, canary at 10%: http://127.0.0.1/" in told
+    assert "12 of 500" in told
+
+
+def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside which version, how far, since when, and what looks at it."""
+    rolling = {
+        **ROLLING,
+        "environment": "production",
+        "champion": 2,
+        "stage": 0,
+        "since": "2026-11-29T08:30:11+00:00",
+        "healthy": True,
+        "observed": {
+            "answer": "continue",
+            "reasons": ["accuracy: 3 labels so far"],
+            "requests": 1234,
+            "champion_requests": 11000,
+            "until": "2026-11-29T08:35:11+00:00",
+            "deadline": "2026-12-06T08:30:11+00:00",
+        },
+        "looked_at_by": "no schedule looks at it; by hand: python run.py --observe",
+    }
+    status = Status(
+        stack="local", model="m", models=(), deployments=(), rollouts=(rolling,), runs=(), schedules=()
+    )
+    told = shown(status, monkeypatch)
+    assert (
+        "production: version 3 is rolling out beside version 2, canary at 10%, stage 1, since "
+        "2026-11-29 08:30 UTC, healthy"
+    ) in told
+    assert "1,234 requests of it and 11,000 of the champion until 2026-11-29 08:35 UTC: continue" in told
+    assert "accuracy: 3 labels so far" in told
+    assert "decided at 2026-12-06 08:30 UTC at the latest" in told
+    assert "by hand: python run.py --observe" in told
+
+
 def test_an_approval_proposes_the_release(config: Config) -> None:
     """An approval moves nothing, so the command that does is next."""
     approved = ActionResult(action="approve", status="done", details={"version": 3})

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from benchmarks.claim import at_least, at_most, this_machine
+from benchmarks.claim import Claim, at_least, at_most, guarded, this_machine
 
 
 @pytest.mark.parametrize(("ours", "holds"), [(0.4, True), (0.5, True), (0.51, False)])
@@ -39,6 +39,24 @@ def test_a_limit_of_zero_has_a_ratio(ours: float, ratio: float, holds: bool) -> 
     """Where nothing may fail, the ratio is 0 for nothing and 1 for anything."""
     claim = at_most("failed requests", ours, 0, "requests")
     assert (claim.ratio, claim.holds) == (ratio, holds)
+
+
+def test_a_part_that_fails_is_a_claim_that_says_why_and_does_not_hold(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its trace is on standard error; JSON has no figure for it. One that succeeds is told at once."""
+
+    def failing() -> list[Claim]:
+        raise RuntimeError("the registry does not answer")
+
+    (failed,) = guarded("peers", failing)
+    assert (failed.ours, failed.ratio, failed.holds) == (None, None, False)
+    assert str(failed) == "peers: NOT MEASURED: RuntimeError: the registry does not answer"
+    assert "Traceback" in capsys.readouterr().err
+    (held,) = guarded("help", lambda: [at_most("help", 0.4, 0.5, "s", peer=0.8)])
+    told = capsys.readouterr().err
+    assert "help: 0.4 s, peer 0.8, bar ≤ 0.5 s, ratio 0.5: holds" in told
+    assert str(held) in told
 
 
 def test_the_machine_is_named() -> None:

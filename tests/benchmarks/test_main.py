@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.main.home import PROJECT
+from benchmarks.main.warm import PROJECT
 
 SUBJECT = """
 from benchmarks.claim import at_most
 
-def measure(quick):
+PARTS = ("loads", "soak")
+
+def measure(quick, only=PARTS):
+    if only is not PARTS:
+        return [at_most(part, 0, 1.0, "s") for part in only]
     return [at_most("quick" if quick else "slow", {ours}, 1.0, "s", peer=2.0)]
 """
 
@@ -65,3 +69,20 @@ def test_an_unknown_subject_is_refused_with_those_there_are(tmp_path: Path) -> N
     ended = run_benchmarks(tmp_path, "mian")
     assert ended.returncode == 2
     assert "'mian'; there is: cheap" in ended.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_part_is_run_alone(tmp_path: Path) -> None:
+    """Nothing else of the subject is measured."""
+    ended = run_benchmarks(tmp_path, "cheap", "--only", "soak")
+    assert ended.returncode == 0, ended.stderr
+    assert "soak: 0 s" in ended.stdout
+    assert "loads" not in ended.stdout
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_unknown_part_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    """Exit code 2, before anything is measured."""
+    ended = run_benchmarks(tmp_path, "cheap", "--only", "sock")
+    assert ended.returncode == 2
+    assert "'cheap' has no part 'sock'; there is: loads, soak" in ended.stderr

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kubeflow.story import Chronicle, Teller, chronicle, clean_environment, register
-from benchmarks.main.home import PROJECT, own_variables
+from benchmarks.main.commands import WarmCommands
+from benchmarks.main.home import own_variables
+from benchmarks.main.warm import PROJECT
 from tests.remote.site import Site
 from tests.stacks.apprise_alerter.webhook import Webhook, webhook_server
 
@@ -32,6 +34,7 @@ def remote_site() -> Iterator[Site]:
         pytest.skip("apt-get install docker-registry")
     # A short path: sockets of the steps lie below it.
     site = Site.make(Path(tempfile.mkdtemp(prefix="shutterline-remote-")), time_scale=TIME_SCALE)
+    site.warm = True
     try:
         site.up()
         yield site
@@ -57,7 +60,9 @@ def webhook() -> Iterator[Webhook]:
 
 
 @pytest.fixture(scope="session")
-def on_kubeflow(remote_site: Site, webhook: Webhook) -> Iterator[Callable[[str], Teller]]:
+def on_kubeflow(
+    remote_site: Site, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Teller]]:
     """Makes people who use the remote stack, each with a model of their own; the stack is registered.
 
     No credential of the site may be in what they are told, whatever fails, nor in an alert.
@@ -68,7 +73,10 @@ def on_kubeflow(remote_site: Site, webhook: Webhook) -> Iterator[Callable[[str],
     )
     register(environment, STACKS / "kubeflow.yaml")
     secrets = remote_site.secrets()
-    yield lambda model: Teller(environment, model, secrets)
+    # ZenML's log is made when it is imported, before a command can send it away from standard output.
+    quiet = environment | {"ZENML_LOGGING_VERBOSITY": "ERROR"}
+    with WarmCommands(tmp_path_factory.mktemp("commands"), quiet) as warm:
+        yield lambda model: Teller(environment, model, secrets, warm)
     assert [name for name, value in secrets.items() if value in "\n".join(webhook.messages)] == []
 
 
@@ -79,14 +87,19 @@ def both(
     """The story on the local stack, then on the remote one."""
     before = kubeflow_runs(remote_site)
     home = tmp_path_factory.mktemp("local")
-    local = Teller(clean_environment(**own_variables(home)), "story")
-    register(local.environment, STACKS / "local.yaml")
-    try:
-        told = chronicle(local, home), chronicle(on_kubeflow("story"), tmp_path_factory.mktemp("remote"))
-        ended = {name: state for name, state in kubeflow_runs(remote_site).items() if name not in before}
-        yield Both(*told, kubeflow_states=tuple(ended.values()))
-    finally:
-        local.run("--stop")
+    environment = clean_environment(**own_variables(home))
+    register(environment, STACKS / "local.yaml")
+    with WarmCommands(tmp_path_factory.mktemp("commands"), environment) as warm:
+        local = Teller(environment, "story", warm=warm)
+        try:
+            told = (
+                chronicle(local, home),
+                chronicle(on_kubeflow("story"), tmp_path_factory.mktemp("remote")),
+            )
+            ended = {name: state for name, state in kubeflow_runs(remote_site).items() if name not in before}
+            yield Both(*told, kubeflow_states=tuple(ended.values()))
+        finally:
+            local.run("--stop")
 
 
 def kubeflow_runs(site: Site) -> dict[str, str]:

@@ -16,7 +16,8 @@ from actions.request import Request, check_flags
 from benchmarks.kubeflow.story import Teller, register
 from materializers.signatures import ACTOR_KEY, GATE_KEY, PrivateKey, public_keys
 from run import main
-from stacks.kubernetes_check import NEEDS, S3_KEYS
+from stacks.kubernetes_check import NEEDS
+from stacks.seldon_deployer.resource import S3_KEYS
 from tests.remote.__main__ import _default_home
 from tests.remote.site import Site
 from tests.shrunk.delivery import PROJECT
@@ -50,7 +51,10 @@ def test_every_secret_of_zenml_is_one_of_the_stack_file() -> None:
     for command in commands("kubeflow.md", "zenml secret create "):
         name, *keys = shlex.split(command)[3:]
         made |= {f"{{{{{name}.{key.removeprefix('--').split('=')[0]}}}}}" for key in keys}
-    assert set(re.findall(r"\{\{shutterline_(?:s3|mlflow|kubernetes|alerts)\.\w+\}\}", STACK_FILE)) == made
+    assert (
+        set(re.findall(r"\{\{shutterline_(?:s3|mlflow|kubernetes|serving|alerts)\.\w+\}\}", STACK_FILE))
+        == made
+    )
 
 
 def test_every_secret_of_kubernetes_is_one_of_the_stack_file() -> None:
@@ -63,6 +67,7 @@ def test_every_secret_of_kubernetes_is_one_of_the_stack_file() -> None:
         "shutterline-zenml": ["api_key"],
         "shutterline-s3": list(S3_KEYS),
         "shutterline-keys": ["gate", "actor"],
+        "shutterline-serving-token": ["token"],
     }
     assert all(f":-{name}}}" in STACK_FILE for name in made)
 

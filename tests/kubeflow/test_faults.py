@@ -43,7 +43,10 @@ def shop(on_kubeflow: Callable[[str], Teller], delivery: str) -> Teller:
 def answer(site: Site, model: str) -> dict[str, Any]:
     """What the service in staging says to a photograph."""
     url = f"{site.environment()['SHUTTERLINE_INGRESS_URL']}/seldon/shutterline/staging-{model}"
-    headers = {"content-type": "application/octet-stream"}
+    headers = {
+        "content-type": "application/octet-stream",
+        "authorization": f"Bearer {site.credentials.service_token}",
+    }
     response = httpx.post(
         f"{url}/api/v1.0/predictions",
         content=PHOTO.read_bytes(),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
 from materializers.approval import Approval, Change
@@ -33,13 +34,20 @@ from materializers.data_report import (
     SuspiciousLabel,
 )
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
+from materializers.end_to_end import EndToEnd, Exchange
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
 from materializers.evaluation.metric import Metric
 from materializers.evaluation.security import Advisory, AdvisoryAudit
 from materializers.evaluation_report import ClassMetrics, EvaluationReport, Latency
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.load_test import LoadTest
-from materializers.predictions import Predictions
+from materializers.prediction_table import prediction_schema
+from materializers.predictions import (
+    PredictionCounts,
+    PredictionProvenance,
+    Predictions,
+    PredictionsWriter,
+)
 from materializers.release import Arm, Release
 from materializers.reproduction import Compared, Reproduction, TensorDifference, WeightsDifference
 from materializers.split_report import MergedGroup, PictureApart, SplitReport
@@ -337,6 +345,38 @@ def load_test(**known: Any) -> LoadTest:
     return LoadTest(**(about | known)).with_pictures({"cost": png(5, 100)})
 
 
+def end_to_end(**known: Any) -> EndToEnd:
+    """Version 3 in staging, which answers right and refuses what it should."""
+    about: dict[str, Any] = {
+        "model_name": MODEL,
+        "version": 3,
+        "model": MODEL_DIGEST,
+        "environment": "staging",
+        "url": "http://127.0.0.1:8080/seldon/staging/product-classifier/api/v1.0/predictions",
+        "at": NOON,
+        "exchanges": (
+            exchange(
+                sent="test pictures", expected="version 3's own answer", answered="20 of 20", requests=20
+            ),
+            exchange(),
+        ),
+        "load": "passed",
+        "load_test": "5a" * 32,
+    }
+    return EndToEnd(**(about | known))
+
+
+def exchange(**known: Any) -> Exchange:
+    """A request that was no image, and was refused."""
+    about: dict[str, Any] = {
+        "sent": "no image",
+        "expected": "HTTP 4xx with a reason",
+        "answered": "HTTP 400: not_an_image",
+        "outcome": "passed",
+    }
+    return Exchange(**(about | known))
+
+
 def data_diff() -> DataDiff:
     """Two pictures added, one withdrawn, one relabelled."""
     tops = ClassDifference(
@@ -603,12 +643,31 @@ def drift_reference(*image_ids: str, embedded: int = 4) -> DriftReference:
 
 def predictions() -> Predictions:
     """One picture that was classified, one that could not be read."""
+    schema = prediction_schema(("bags", "tops"))
     rows = [
-        {"path": "a.png", "model_version": 3, "label": "tops", "probability": 0.9, "abstained": False},
+        {
+            **{"path": "a.png", "input_digest": "a" * 64, "model_version": 3, "label": "tops"},
+            **{"probability": 0.9, "abstained": False, "probability_bags": 0.1, "probability_tops": 0.9},
+        },
         {"path": "b.png", "model_version": 3, "error": "truncated: the picture ends early"},
     ]
-    columns = ["path", "model_version", "label", "probability", "abstained", "error"]
-    return Predictions(rows=pd.DataFrame(rows, columns=columns))
+    writer = PredictionsWriter(schema)
+    writer.add(pa.Table.from_pylist(rows, schema=schema))
+    return writer.finish(
+        PredictionProvenance(
+            model_name="shrunk",
+            environment="staging",
+            model_version=3,
+            model_digest=MODEL_DIGEST,
+            verdict="e" * 64,
+            code="c" * 64,
+            source="photos",
+            began=datetime(2026, 1, 1, tzinfo=UTC),
+            ended=datetime(2026, 1, 1, 1, tzinfo=UTC),
+            counts=PredictionCounts.of(writer.tally),
+            taken_over=0,
+        )
+    )
 
 
 def tuning_report(**differences: Any) -> TuningReport:

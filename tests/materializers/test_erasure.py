@@ -57,7 +57,7 @@ def test_a_picture_without_a_fingerprint_is_not_searchable() -> None:
 
 def test_an_erasure_of_the_first_format_is_read_as_it_was() -> None:
     """It knew nothing of what could not be searched, and its digest stays."""
-    later = ("archives", "not_searchable", "passed_over", "features_removed")
+    later = ("archives", "not_searchable", "passed_over", "features_removed", "captures_erased")
     first = {name: value for name, value in erasure().model_dump(mode="json").items() if name not in later}
     read = Erasure.model_validate(first | {"format_version": 1})
     assert read.model_dump(mode="json") == first | {"format_version": 1}
@@ -67,8 +67,20 @@ def test_an_erasure_of_the_first_format_is_read_as_it_was() -> None:
 def test_an_erasure_of_the_second_format_is_read_as_it_was() -> None:
     """It knew nothing of features, and its digest stays."""
     second = erasure().model_dump(mode="json") | {"format_version": 2}
-    del second["features_removed"]
+    del second["features_removed"], second["captures_erased"]
     assert Erasure.model_validate(second).model_dump(mode="json") == second
+
+
+def test_an_erasure_of_the_third_format_is_read_as_it_was() -> None:
+    """It knew nothing of captures, and its digest stays."""
+    third = erasure().model_dump(mode="json") | {"format_version": 3}
+    del third["captures_erased"]
+    assert Erasure.model_validate(third).model_dump(mode="json") == third
+
+
+def test_the_page_counts_the_captured_rows_that_lost_it() -> None:
+    """Beside everything else that went."""
+    assert '<td class="number">9</td>' in erasure(captures_erased=9).page()
 
 
 def test_the_page_counts_the_features_that_went() -> None:

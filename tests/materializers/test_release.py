@@ -27,6 +27,36 @@ def test_the_page_of_a_refused_release_says_why_and_what_is_still_served() -> No
     assert "<li>The gate&#39;s verdict is refused.</li>" in refused.page()
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"mode": "canary", "share": 0.1}, "It answers 10 % of the requests beside version 2"),
+        ({"mode": "ab", "share": 0.2}, "It answers 20 % of the request keys beside version 2"),
+        ({"mode": "shadow", "share": 0.0}, "a copy of every request, and nobody gets its answers"),
+    ],
+)
+def test_the_page_of_a_release_that_rolls_out_says_what_it_answers(
+    known: dict[str, object], said: str
+) -> None:
+    """In each mode, and beside which version."""
+    page = release(status="rolling_out", **known).page()
+    assert "Version 3 is rolling out in production" in page
+    assert said in page
+
+
+def test_the_page_of_a_release_that_was_rolled_back_says_why_and_who_serves() -> None:
+    """The champion has all the traffic."""
+    back = release(status="rolled_back", mode="canary", share=0.1, reasons=("It answers 2 % with errors.",))
+    assert "Rolled back: version 3 does not serve in production any more" in back.page()
+    assert "up to 10 % of the traffic; version 2 has all of it again" in back.page()
+    assert "<li>It answers 2 % with errors.</li>" in back.page()
+
+
+def test_the_page_says_why_a_release_came_as_it_did() -> None:
+    """Such as with all the traffic at once where nothing was live."""
+    assert "It was released on its verdict." in release(why="released on its verdict").page()
+
+
 def test_a_release_that_was_not_recorded_says_so() -> None:
     """Until registry and run agree with the deployer, the page does not claim it."""
     assert "do not hold this yet" in release(recorded=False).page()
@@ -47,11 +77,17 @@ def test_a_first_release_has_no_champion() -> None:
     assert "<th>champion before it</th><td>none</td>" in release(champion=None).page()
 
 
-@pytest.mark.parametrize("mode", ["canary", "shadow", ""])
-def test_only_a_full_release_is_known(mode: str) -> None:
-    """Other modes come with their own code."""
-    with pytest.raises(ValidationError, match="mode"):
-        release(mode=mode)
+@pytest.mark.parametrize("wrong", [{"mode": "blue-green"}, {"mode": ""}, {"share": 1.1}, {"share": -0.1}])
+def test_an_unknown_mode_or_an_impossible_share_is_no_release(wrong: dict[str, object]) -> None:
+    """Nobody finds out in production what a deployer makes of it."""
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        release(**wrong)
+
+
+def test_a_record_of_before_there_were_rollouts_is_read_and_keeps_its_digest() -> None:
+    """What format 3 knows of stages is not in a record of format 2."""
+    earlier = release(format_version=2)
+    assert {"rollout", "stage", "stage_since"}.isdisjoint(earlier.model_dump())
 
 
 def test_the_headline_names_what_is_where() -> None:

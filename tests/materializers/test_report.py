@@ -37,6 +37,7 @@ REPORTS: dict[str, Report] = {
     "evaluation report": examples.evaluation_report(),
     "full evaluation report": examples.full_evaluation_report(),
     "load test": examples.load_test(),
+    "end to end": examples.end_to_end(),
     "load test not assessed": examples.load_test(
         cost=Cost(not_assessed="nobody answered"), outcome="not_assessed", rules=(examples.rule(None),)
     ),
@@ -264,6 +265,7 @@ def test_the_first_line_of_a_page_is_its_answer(name: str, line: str) -> None:
         .with_pictures({EVIL.replace("/", ""): examples.png(1)}),
         examples.full_evaluation_report(EVIL),
         examples.load_test(url=EVIL, environment=EVIL),
+        examples.end_to_end(url=EVIL, exchanges=(examples.exchange(sent=EVIL, answered=EVIL),)),
         examples.split_report().model_copy(
             update={"counts": {EVIL: dict.fromkeys(SIDES, 1)}, "merged_groups": (EVIL_GROUP,)}
         ),

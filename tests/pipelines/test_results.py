@@ -146,3 +146,34 @@ def test_a_reproduction_that_differs_is_an_answer_and_no_fault(
     result = _of_reproduction("reproduction", "r", report)
     assert (result.status, result.exit_code, result.version) == (status, exit_code, 3)
     assert result.reasons == report.reasons
+
+
+def test_a_rollout_that_goes_on_is_done_and_says_how_far_it_is() -> None:
+    """Exit code 0: nothing was refused, and nothing is finished."""
+    known = {"status": "rolling_out", "mode": "canary", "share": 0.1, "rollout": "first", "stage": 0}
+    found = _summarise("deployment", "run", {"release": release(**known, reasons=("12 of 500",))})
+    assert (found.status, found.exit_code, found.reasons) == ("completed", 0, ("12 of 500",))
+    assert found.release is not None
+    assert {key: found.release[key] for key in known} == known
+
+
+def test_a_rollout_that_was_rolled_back_is_a_refusal() -> None:
+    """Exit code 3, with why."""
+    back = release(status="rolled_back", mode="canary", share=0.1, reasons=("it errs",))
+    found = _summarise("deployment", "run", {"release": back})
+    assert (found.status, found.exit_code, found.reasons) == ("refused", 3, ("it errs",))
+
+
+def test_a_release_says_why_it_came_as_it_did() -> None:
+    """Such as with all the traffic at once; a rollback says that itself."""
+    said = "released on its verdict; nothing was live"
+    assert _summarise("deployment", "run", {"release": release(why=said)}).reasons == (
+        "Released on its verdict; nothing was live.",
+    )
+    assert _summarise("deployment", "run", {"release": release(why=said, restored=True)}).reasons == ()
+
+
+def test_a_look_at_nothing_is_done() -> None:
+    """A schedule that was left finds no rollout: the run has no release."""
+    found = _summarise("deployment", "run", {"release": None})
+    assert (found.status, found.exit_code, found.release) == ("completed", 0, None)

@@ -29,7 +29,7 @@ filled in.
 
     python -m tests.remote.kubeflow_api --port 8888 --home DIR [--image-path DIR …]
         [--kubernetes URL --token-file F] [--client-token-file F] [--time-scale 0.01]
-        [--docker-host unix:///var/run/docker.sock [--docker-image NAME]]
+        [--docker-host unix:///var/run/docker.sock [--docker-image NAME] | --warm]
 
 Tests also find: GET /test/ready, GET /test/runs/ID (each attempt with its exit code, times, CPU seconds, peak
 memory and log) and POST /test/recurringruns/ID/fire.
@@ -49,7 +49,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.remote.kubeflow_runs import ContainerError, Executor, KubernetesSecrets, ProcessExecutor
+from tests.remote.kubeflow_runs import (
+    ContainerError,
+    Executor,
+    KubernetesSecrets,
+    ProcessExecutor,
+    WarmSteps,
+)
 from tests.remote.kubeflow_state import ApiError, Kubeflow, Record
 
 NOT_IMITATED = 501
@@ -132,7 +138,7 @@ def handler(kubeflow: Kubeflow, client_token_file: Path | None) -> type[BaseHTTP
 
 
 def _executor(
-    home: Path, image_paths: list[Path], docker_host: str | None, docker_image: str | None
+    home: Path, image_paths: list[Path], docker_host: str | None, docker_image: str | None, *, warm: bool
 ) -> Executor:
     """What runs the containers.
 
@@ -140,7 +146,7 @@ def _executor(
         ContainerError: Docker does not answer, or does not have the image.
     """
     if docker_host is None:
-        return ProcessExecutor(home / "work", image_paths)
+        return ProcessExecutor(home / "work", image_paths, WarmSteps(home / "warm") if warm else None)
     from tests.remote.kubeflow_containers import DockerExecutor
 
     return DockerExecutor.connect(docker_host, fallback=docker_image, image_paths=image_paths, home=home)
@@ -166,6 +172,11 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=1, help="containers at once")
     parser.add_argument("--docker-host", help="the daemon that runs each container; without it, processes")
     parser.add_argument("--docker-image", help="its image for those whose own it does not have")
+    parser.add_argument(
+        "--warm",
+        action="store_true",
+        help="fork steps' processes from one that has imported the packages",
+    )
     given = parser.parse_args()
     os.umask(0o077)
     found = (
@@ -174,7 +185,7 @@ def main() -> None:
     home = given.home.absolute()
     paths = [path.absolute() for path in given.image_path]
     try:
-        executor = _executor(home, paths, given.docker_host, given.docker_image)
+        executor = _executor(home, paths, given.docker_host, given.docker_image, warm=given.warm)
     except ContainerError as error:
         parser.error(str(error))
     kubeflow = Kubeflow(

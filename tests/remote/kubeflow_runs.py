@@ -10,7 +10,9 @@ import base64
 import contextlib
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from steps.evaluation.cost.replica import PYTHON_VARIABLE
+from tests.remote import warm_steps
 from tests.remote.kubeflow_spec import Task
+from tests.remote.warm_steps import has_ended, reap
 
 SERVING_PYTHON = Path(__file__).resolve().parents[2] / ".venv-serving" / "bin" / "python"
 """Stands for the serving environment that the training image holds."""
@@ -34,6 +38,7 @@ GIGABYTE = 10**9
 GRACE_S = 5.0
 """Between SIGTERM and SIGKILL; Kubernetes gives 30."""
 POLL_S = 0.05
+WARM_WITHIN_S = 300.0
 
 
 class ContainerError(Exception):
@@ -98,10 +103,12 @@ class ProcessExecutor:
     Attributes:
         scratch: where the directories of the running ones are; each is removed with its process.
         image_paths: what the image installs beside the locked packages.
+        warm: what forks the processes of steps; without it each is a new one.
     """
 
     scratch: Path
     image_paths: Sequence[Path] = ()
+    warm: WarmSteps | None = None
 
     def run(
         self, container: Container, *, log: Path, deadline_s: float | None, cancelled: threading.Event
@@ -116,11 +123,16 @@ class ProcessExecutor:
             for path in own.values():
                 path.mkdir()
             began = time.monotonic()
+            environment = self._image() | _folders(own) | dict(container.environment)
+            if self.warm is not None and self.warm.takes(container.command):
+                return self.warm.run(
+                    container.command[3:], environment, own["work"], log, deadline_s, cancelled
+                )
             try:
                 process = subprocess.Popen(
                     container.command,
                     cwd=own["work"],
-                    env=self._image() | _folders(own) | dict(container.environment),
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -129,18 +141,10 @@ class ProcessExecutor:
             except OSError as error:
                 output.write(f"{error}\n".encode())
                 return Ended(FAILED_TO_START, "StartError")
-            reason = _until_ended(process.pid, began, deadline_s, cancelled)
-            with contextlib.suppress(ProcessLookupError):  # its children end with it, as in a container
-                os.killpg(process.pid, signal.SIGKILL)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return Ended(
-                exit_code=process.returncode,
-                reason=reason,
-                wall_s=time.monotonic() - began,
-                cpu_s=usage.ru_utime + usage.ru_stime,
-                peak_rss_bytes=usage.ru_maxrss * 1024,
-            )
+            reason = _until_ended(process.pid, lambda: has_ended(process.pid), began, deadline_s, cancelled)
+            told = reap(process.pid)
+            process.returncode = told["exit_code"]
+            return Ended(reason=reason, wall_s=time.monotonic() - began, **told)
 
     def _image(self) -> dict[str, str]:
         paths = (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
@@ -158,23 +162,106 @@ def _folders(own: Mapping[str, Path]) -> dict[str, str]:
     return {"HOME": str(own["home"]), "TMPDIR": str(own["tmp"])}
 
 
-def _until_ended(pid: int, began: float, deadline_s: float | None, cancelled: threading.Event) -> str:
-    """Wait for the leader of a process group, which stays a zombie; end it where it must.
+def _until_ended(
+    pid: int,
+    has_ended: Callable[[], bool],
+    began: float,
+    deadline_s: float | None,
+    cancelled: threading.Event,
+) -> str:
+    """Wait for the leader of a process group; end it where it must.
 
     Returns:
         Why it was ended; empty where it ended by itself.
     """
     reason, killed_at = "", 0.0
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+    while not has_ended():
         now = time.monotonic()
-        if reason and now >= killed_at:
-            os.killpg(pid, signal.SIGKILL)
-        elif not reason and (cancelled.is_set() or (deadline_s is not None and now >= began + deadline_s)):
-            reason = "Terminated" if cancelled.is_set() else "DeadlineExceeded"
-            killed_at = now + GRACE_S
-            os.killpg(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended just now
+            if reason and now >= killed_at:
+                os.killpg(pid, signal.SIGKILL)
+            elif not reason and (
+                cancelled.is_set() or (deadline_s is not None and now >= began + deadline_s)
+            ):
+                reason = "Terminated" if cancelled.is_set() else "DeadlineExceeded"
+                killed_at = now + GRACE_S
+                os.killpg(pid, signal.SIGTERM)
         time.sleep(POLL_S)
     return reason
+
+
+class WarmSteps:
+    """Has the processes of steps forked from one that has imported the packages: see :mod:`.warm_steps`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is started before the first step."""
+        self._folder, self._lock = folder, threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def takes(command: Sequence[str]) -> bool:
+        """Whether a container's command is a step."""
+        return list(command[1:3]) == ["-m", warm_steps.MODULE]
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        deadline_s: float | None,
+        cancelled: threading.Event,
+    ) -> Ended:
+        """Run a step to its end.
+
+        Raises:
+            ContainerError: the warm process did not come up, or was killed.
+        """
+        address = self._started(environment)
+        began = time.monotonic()
+        request = {
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "folder": str(folder),
+            "log": str(log),
+        }
+        try:
+            with socket.socket(socket.AF_UNIX) as asked, asked.makefile("r") as answers:
+                asked.connect(str(address))
+                asked.sendall(f"{json.dumps(request)}\n".encode())
+                pid = int(answers.readline())
+                reason = _until_ended(
+                    pid, lambda: bool(select.select([asked], [], [], 0)[0]), began, deadline_s, cancelled
+                )
+                told = json.loads(answers.readline())
+        except (OSError, ValueError) as error:
+            raise ContainerError(f"the warm process of steps is gone: {error}") from error
+        return Ended(reason=reason, wall_s=time.monotonic() - began, **told)
+
+    def _started(self, environment: Mapping[str, str]) -> Path:
+        """The socket of the warm process, with the first step's environment: ZenML reads some at import."""
+        address = self._folder / "socket"
+        with self._lock:
+            if self._server is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                address.unlink(missing_ok=True)
+                home = {name: str(self._folder) for name in ("HOME", "TMPDIR")}
+                with (self._folder / "log").open("wb") as output:
+                    self._server = subprocess.Popen(
+                        [sys.executable, warm_steps.__file__, str(address)],
+                        cwd=self._folder,
+                        env=dict(environment) | home,
+                        stdin=subprocess.PIPE,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+            until = time.monotonic() + WARM_WITHIN_S
+            while not address.exists():
+                if self._server.poll() is not None or time.monotonic() > until:
+                    raise ContainerError(f"the warm process of steps did not come up: {self._folder / 'log'}")
+                time.sleep(POLL_S)
+        return address
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,18 @@
 """What the stub does in place of Seldon's operator, the kubelet and the ingress; see kubernetes_api.py.
 
+Requests are shared by the predictors' ``traffic``, at random; a shadow gets a copy of each and its answers go
+nowhere. A predictor without the annotation ``seldon.io/no-engine`` is led through as Seldon's engine does:
+of a prediction the router's ``/route``, then ``/predict`` of the child that it named, with the request's body
+and headers; ``/api/v1.0/status/UNIT`` is a unit's ``/health/status``; everything else is a 404.
+
+A container beside the unit's, such as the shipper of what is captured, is a process too: it starts with the
+pod and is asked to end when the unit's is.
+
 Not imitated: probes' delays, resource limits, security contexts, volumes (a folder each), images (the serving
-environment of this machine runs), several replicas (one process, however many are asked for), weights.
+environment of this machine runs), several replicas (one process, however many are asked for), autoscaling;
+hooks before the end, the end of the grace period, another start of a container beside the unit's that ended.
+Of the engine: graphs deeper than a router and its children, combiners and transformers, feedback, metadata,
+gRPC, its own probes and metrics, that it escapes answers for HTML.
 """
 
 from __future__ import annotations
@@ -10,15 +21,18 @@ import base64
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from benchmarks.main.home import free_port
@@ -30,6 +44,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 NEVER_READY = "never-ready"
 """An image with this in its name can never be pulled."""
+NO_ENGINE = "seldon.io/no-engine"
+PREDICTIONS, UNIT_STATUS = "/api/v1.0/predictions", "/api/v1.0/status/"
 POLL_S = 0.1
 BACK_OFF_S = 1.0
 DRAIN_S = 10.0
@@ -41,28 +57,38 @@ ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
 
 
 class Pod(threading.Thread):
-    """One replica of one predictor: its init container and its process, from start to end."""
+    """One replica of one component of a predictor: its init container and processes, from start to end."""
 
-    def __init__(self, resource: Json, predictor: Json, *, home: Path, python: Path, secret: Secret) -> None:
+    def __init__(
+        self,
+        resource: Json,
+        predictor: Json,
+        component: Json,
+        *,
+        home: Path,
+        python: Path,
+        secret: Secret,
+    ) -> None:
         self.resource, self.predictor = resource["metadata"]["name"], predictor["name"]
         self.namespace = resource["metadata"]["namespace"]
-        [component] = predictor["componentSpecs"]
         self.spec, self.labels = component["spec"], component.get("metadata", {}).get("labels", {})
-        [self.container] = self.spec["containers"]
+        self.container, *self.beside = self.spec["containers"]
         self.pod_name = f"{self.resource}-{self.predictor}-0-{self.container['name']}-{uuid4().hex[:5]}"
         self.folder = home / "pods" / self.pod_name
-        self.port, self.metrics_port = free_port(), free_port()
-        self.ready, self.in_flight, self.restarts = False, 0, 0
+        self.ports = {one["name"]: free_port() for one in self.container["ports"]}
+        self.port = self.ports.get("http", 0)
+        self.ready, self.in_flight, self.restarts, self.asked = False, 0, 0, 0
         self.states: dict[str, Json] = {
             one["name"]: {"state": _waits("PodInitializing")} for one in self._all()
         }
         self.events: list[Json] = []
         self._python, self._secret = python, secret
+        self._processes_beside: dict[str, subprocess.Popen[bytes]] = {}
         self._ends = threading.Event()
         super().__init__(name=self.pod_name)
 
     def _all(self) -> list[Json]:
-        return [*self.spec.get("initContainers", []), self.container]
+        return [*self.spec.get("initContainers", []), self.container, *self.beside]
 
     def end(self) -> None:
         """Begin to end it: after the requests in flight, as Kubernetes does."""
@@ -86,6 +112,7 @@ class Pod(threading.Thread):
                     self._serve()
         finally:
             self.ready = False
+            self._end_processes(*self._processes_beside.values())
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _pulled(self) -> bool:
@@ -117,42 +144,63 @@ class Pod(threading.Thread):
         """One life of the serving process."""
         name = self.container["name"]
         try:
-            environment = self._environment(self.container)
+            self._mount_secrets()
+            for one in self.beside:
+                if one["name"] not in self._processes_beside:
+                    self._processes_beside[one["name"]] = self._begin(one)
+            process = self._begin(self.container)
         except KeyError as error:
             self.states[name] = {"state": _waits("CreateContainerConfigError", str(error))}
             self._ends.wait(BACK_OFF_S)
             return
-        kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-        with self.log(name).open("ab") as output:
-            process = subprocess.Popen(
-                self._command(),
-                cwd=PROJECT,
-                env={**kept, **environment, "HOME": str(self.folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        self.states[name]["state"] = {"running": {}}
         while process.poll() is None and not self.ending:
-            self.ready = self.ready or self._answers()
+            self.ready = (self.ready or self._answers()) and self._runs_beside()
             self._ends.wait(POLL_S)
         if self.ending:
-            self._end_process(process)
+            self._end_processes(process, *self._processes_beside.values())
             return
         self.ready = False
         self.restarts += 1
         self._failed(name, process.returncode)
         self._ends.wait(BACK_OFF_S)
 
-    def _command(self) -> list[str]:
+    def _begin(self, container: Json) -> subprocess.Popen[bytes]:
+        """Start a container's process.
+
+        Raises:
+            KeyError: a secret that it is given is not there.
+        """
+        environment = self._environment(container)
+        kept = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+        with self.log(container["name"]).open("ab") as output:
+            process = subprocess.Popen(
+                self._command(container),
+                cwd=PROJECT,
+                env={**kept, **environment, "HOME": str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.states[container["name"]]["state"] = {"running": {}}
+        return process
+
+    def _runs_beside(self) -> bool:
+        """Whether all that was started beside the unit's process runs; say so of what does not."""
+        for name, process in self._processes_beside.items():
+            if process.poll() is not None and "lastState" not in self.states[name]:
+                self._failed(name, process.returncode)
+        return all(process.poll() is None for process in self._processes_beside.values())
+
+    def _command(self, container: Json) -> list[str]:
         """The container's own command and arguments, with the addresses of this machine in their place."""
-        ports = {one["name"]: str(one["containerPort"]) for one in self.container["ports"]}
-        there = {"0.0.0.0": LOOPBACK, ports["http"]: str(self.port), ports["metrics"]: str(self.metrics_port)}  # noqa: S104
-        [mount] = [one for one in self.container["volumeMounts"] if one["name"] == "model"]
-        words = [*self.container["command"][1:], *self.container["args"]]
-        here = [
-            there.get(word, word).replace(mount["mountPath"], str(self.folder / "model")) for word in words
-        ]
+        listening = container.get("ports", [])
+        ports = {str(one["containerPort"]): str(self.ports[one["name"]]) for one in listening}
+        there = {"0.0.0.0": LOOPBACK, **ports}  # noqa: S104
+        here = [there.get(word, word) for word in (*container["command"][1:], *container["args"])]
+        for mount in container["volumeMounts"]:
+            if mount["name"] != "scratch":
+                folder = str(self.folder / mount["name"])
+                here = [word.replace(mount["mountPath"], folder) for word in here]
         return [*ENDS_WITH_US, str(self._python), *here]
 
     def _environment(self, container: Json) -> dict[str, str]:
@@ -163,33 +211,46 @@ class Pod(threading.Thread):
                 values[one["name"]] = one["value"]
                 continue
             wanted = one["valueFrom"]["secretKeyRef"]
-            secret = self._secret(self.namespace, wanted["name"])
-            if secret is None or wanted["key"] not in secret.get("data", {}):
-                raise KeyError(f'secret "{wanted["name"]}" with {wanted["key"]} not found')
-            values[one["name"]] = base64.b64decode(secret["data"][wanted["key"]]).decode()
+            values[one["name"]] = self._value(wanted["name"], wanted["key"]).decode()
         return values
 
+    def _value(self, name: str, key: str) -> bytes:
+        secret = self._secret(self.namespace, name)
+        if secret is None or key not in secret.get("data", {}):
+            raise KeyError(f'secret "{name}" with {key} not found')
+        return base64.b64decode(secret["data"][key])
+
+    def _mount_secrets(self) -> None:
+        for volume in self.spec.get("volumes", []):
+            for item in volume.get("secret", {}).get("items", []):
+                value = self._value(volume["secret"]["secretName"], item["key"])
+                path = self.folder / volume["name"] / item["path"]
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(value)
+
     def _answers(self) -> bool:
-        probe = self.container["readinessProbe"]["httpGet"]["path"]
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)
+        probe = self.container["readinessProbe"]["httpGet"]
+        connection = http.client.HTTPConnection(LOOPBACK, self.ports[probe["port"]], timeout=2)
         try:
-            connection.request("GET", probe)
+            connection.request("GET", probe["path"])
             return connection.getresponse().status == 200
         except OSError:
             return False
         finally:
             connection.close()
 
-    def _end_process(self, process: subprocess.Popen[bytes]) -> None:
+    def _end_processes(self, *processes: subprocess.Popen[bytes]) -> None:
         drained = time.monotonic() + DRAIN_S
         while self.in_flight and time.monotonic() < drained:
             time.sleep(POLL_S / 10)
-        process.terminate()
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _failed(self, container: str, exit_code: int) -> None:
         message = self.log(container).read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -217,6 +278,8 @@ class Pod(threading.Thread):
             held = {"ready": False, **self.states[one["name"]]}
             if one is self.container:
                 held |= {"ready": self.ready, "restartCount": self.restarts}
+            elif one in self.beside:
+                held |= {"ready": "running" in held["state"]}
             return {"name": one["name"], "image": one["image"], **held}
 
         started = self.ready or "running" in self.states[self.container["name"]]["state"]
@@ -225,11 +288,12 @@ class Pod(threading.Thread):
                 "name": self.pod_name,
                 "namespace": self.namespace,
                 "labels": {**self.labels, "seldon-deployment-id": self.resource},
+                "annotations": {"stub/asked": str(self.asked)},
             },
             "status": {
                 "phase": "Running" if started else "Pending",
                 "initContainerStatuses": [status(one) for one in self.spec.get("initContainers", [])],
-                "containerStatuses": [status(self.container)],
+                "containerStatuses": [status(one) for one in (self.container, *self.beside)],
             },
         }
 
@@ -285,7 +349,7 @@ class Operator(threading.Thread):
         self._lock = threading.Lock()
         self._pods: dict[tuple[str, str], dict[str, Pod]] = {}
         self._leaving: list[Pod] = []
-        self._routes: dict[tuple[str, str], Pod] = {}
+        self._routes: dict[tuple[str, str], list[Target]] = {}
         self._ends = threading.Event()
 
     def run(self) -> None:
@@ -314,23 +378,28 @@ class Operator(threading.Thread):
         self._ends.set()
 
     def _reconcile(self, key: tuple[str, str], resource: Json) -> None:
-        present = self._pods.setdefault(key, {})
-        wanted = {json.dumps(_pod_part(one), sort_keys=True): one for one in resource["spec"]["predictors"]}
-        for part, predictor in wanted.items():
+        present, predictors = self._pods.setdefault(key, {}), resource["spec"]["predictors"]
+        wanted = {
+            _pod_part(one, component): (one, component)
+            for one in predictors
+            for component in one["componentSpecs"]
+        }
+        for part, (predictor, component) in wanted.items():
             if part not in present:
-                present[part] = Pod(resource, predictor, **self._options)
+                present[part] = Pod(resource, predictor, component, **self._options)
                 present[part].start()
         up = all(present[part].ready for part in wanted)
         if up:
-            first = next(part for part, one in wanted.items() if not one.get("shadow"))
+            pods = {part: present[part] for part in wanted}
             with self._lock:
-                self._routes[key] = present[first]
+                self._routes[key] = [Target.of(one, pods) for one in predictors]
             self._retire(key, keep=set(wanted))
         deployments = {}
-        for part, one in wanted.items():
-            replicas = _replicas(one)
+        for part, (one, component) in wanted.items():
+            replicas, place = _replicas(one, component), one["componentSpecs"].index(component)
             available = replicas if present[part].ready else 0
-            deployments[f"{key[1]}-{one['name']}-0"] = {"replicas": replicas, "availableReplicas": available}
+            name = f"{key[1]}-{one['name']}-{place}-{present[part].container['name']}"
+            deployments[name] = {"replicas": replicas, "availableReplicas": available}
         status = {
             "state": "Available" if up else "Creating",
             "replicas": sum(one["replicas"] for one in deployments.values()),
@@ -351,30 +420,100 @@ class Operator(threading.Thread):
         there = [pod for present in list(self._pods.values()) for pod in list(present.values())]
         return [pod for pod in [*there, *self._leaving] if pod.is_alive()]
 
-    def enter(self, key: tuple[str, str]) -> Pod | None:
-        """The pod that answers the next request; :meth:`leave` it afterwards."""
+    def enter(self, key: tuple[str, str]) -> list[Target]:
+        """Who gets the next request: the one that answers first, then a shadow; :meth:`leave` them."""
         with self._lock:
-            pod = self._routes.get(key)
-            if pod is not None:
-                pod.in_flight += 1
-            return pod
+            targets = self._routes.get(key, [])
+            answering = [one for one in targets if not one.shadow]
+            if not answering:
+                return []
+            weights = [one.traffic for one in answering] if len(answering) > 1 else None
+            chosen = [*random.choices(answering, weights), *(one for one in targets if one.shadow)]  # noqa: S311
+            for target in chosen:
+                for pod in target.units.values():
+                    pod.in_flight += 1
+            return chosen
 
-    def leave(self, pod: Pod) -> None:
+    def leave(self, target: Target) -> None:
         """The request is answered."""
         with self._lock:
-            pod.in_flight -= 1
+            for pod in target.units.values():
+                pod.in_flight -= 1
 
 
-def _pod_part(predictor: Json) -> Json:
+def _pod_part(predictor: Json, component: Json) -> str:
     """What its pods depend on: neither the number of them nor their share of the traffic."""
-    [component] = predictor["componentSpecs"]
-    return {"name": predictor["name"], "spec": component["spec"], "metadata": component.get("metadata")}
+    part = {"name": predictor["name"], "spec": component["spec"], "metadata": component.get("metadata")}
+    return json.dumps(part, sort_keys=True)
 
 
-def _replicas(predictor: Json) -> int:
-    [component] = predictor["componentSpecs"]
+def _replicas(predictor: Json, component: Json) -> int:
     scaled = component.get("hpaSpec")
     return int(scaled["minReplicas"] if scaled else component.get("replicas") or predictor.get("replicas", 1))
+
+
+@dataclass(frozen=True)
+class Target:
+    """One predictor that gets requests: its share of them, and its pods by the units of its graph."""
+
+    graph: Json
+    units: dict[str, Pod]
+    traffic: int
+    shadow: bool
+    has_engine: bool
+
+    @classmethod
+    def of(cls, predictor: Json, pods: dict[str, Pod]) -> Target:
+        """The predictor, and which of these pods are its own."""
+        mine = [pods[_pod_part(predictor, component)] for component in predictor["componentSpecs"]]
+        return cls(
+            predictor["graph"],
+            {pod.container["name"]: pod for pod in mine},
+            predictor.get("traffic", 0),
+            bool(predictor.get("shadow")),
+            NO_ENGINE not in predictor.get("annotations", {}),
+        )
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Lead a request through the graph.
+
+        Raises:
+            OSError: a pod does not answer.
+        """
+        if not self.has_engine:
+            [pod] = self.units.values()
+            return _ask(pod, method, path, headers, body)
+        unit = path.removeprefix(UNIT_STATUS)
+        if method == "GET" and unit in self.units:
+            return _ask(self.units[unit], "GET", "/health/status", headers, b"")
+        if (method, path) != ("POST", PREDICTIONS):
+            return Answer(404, "text/plain", b"404 page not found")
+        headers = {"Seldon-Puid": str(uuid4()), **headers}
+        routed = _ask(self.units[self.graph["name"]], "POST", "/route", headers, body)
+        if routed.status != 200:
+            return routed
+        [[child]] = json.loads(routed.content)["data"]["ndarray"]
+        chosen = self.units[self.graph["children"][child]["name"]]
+        return _ask(chosen, "POST", "/predict", headers, body)
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    content_type: str
+    content: bytes
+
+
+def _ask(pod: Pod, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    connection = http.client.HTTPConnection(LOOPBACK, pod.port, timeout=60)
+    pod.asked += method == "POST"
+    try:
+        connection.request(method, path, body=body or None, headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers.get("content-type", ""), answer.read())
+    finally:
+        connection.close()
 
 
 class Server(ThreadingHTTPServer):
@@ -384,8 +523,17 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+def _copy(operator: Operator, shadow: Target, asked: tuple[str, str, dict[str, str], bytes]) -> None:
+    """Ask a shadow what somebody else answers; whatever it says is lost."""
+    try:
+        with suppress(OSError):
+            shadow.answer(*asked)
+    finally:
+        operator.leave(shadow)
+
+
 def make_ingress(port: int, operator: Operator) -> Server:
-    """The reverse proxy: ``/seldon/NAMESPACE/NAME/…`` to the pod that is in charge."""
+    """The reverse proxy: ``/seldon/NAMESPACE/NAME/…`` to a predictor that is in charge, and to a shadow."""
 
     class Ingress(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -393,22 +541,23 @@ def make_ingress(port: int, operator: Operator) -> Server:
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             found = re.fullmatch(r"/seldon/([^/]+)/([^/]+)(/.*)", self.path)
-            pod = operator.enter((found[1], found[2])) if found else None
-            if found is None or pod is None:
+            targets = operator.enter((found[1], found[2])) if found else []
+            if found is None or not targets:
                 self._answer(404, {}, b"no route")
                 return
-            connection = http.client.HTTPConnection(LOOPBACK, pod.port, timeout=60)
+            left_out = ("host", "connection", "content-length")
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in left_out}
+            asked = (self.command, found[3], headers, body)
+            first, *shadows = targets
+            for shadow in shadows:
+                threading.Thread(target=_copy, args=(operator, shadow, asked), daemon=True).start()
             try:
-                headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
-                connection.request(self.command, found[3], body=body or None, headers=headers)
-                answer = connection.getresponse()
-                content = answer.read()
-                self._answer(answer.status, {"content-type": answer.headers.get("content-type", "")}, content)
+                answer = first.answer(*asked)
+                self._answer(answer.status, {"content-type": answer.content_type}, answer.content)
             except OSError as error:
                 self._answer(503, {}, f"upstream: {error}".encode())
             finally:
-                connection.close()
-                operator.leave(pod)
+                operator.leave(first)
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
@@ -418,7 +567,7 @@ def make_ingress(port: int, operator: Operator) -> Server:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = _forward  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_DELETE = _forward  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, format: str, *args: object) -> None:
             """Be quiet."""

@@ -41,6 +41,8 @@ def _of_webhook(resource: dict[str, Any]) -> Iterator[str]:
     if len(shadows) > 1 or (shadows and len(predictors) == 1):
         yield "spec.predictors: at most one shadow, and never alone"
     traffic = [one.get("traffic", 0) for one in predictors if not one.get("shadow")]
+    if len(predictors) == 1 and 0 < sum(traffic) < 100:
+        yield "spec.predictors: Traffic must sum be 100 for a single predictor when set"
     if len(traffic) > 1 and sum(traffic) != 100:
         yield f"spec.predictors: Traffic must sum to 100, not {sum(traffic)}"
     for one in predictors:
@@ -50,6 +52,8 @@ def _of_webhook(resource: dict[str, Any]) -> Iterator[str]:
             for part in component["spec"]["containers"]
         }
         yield from _of_units(one["graph"], containers)
+        if one["graph"].get("children") and "seldon.io/no-engine" in one.get("annotations", {}):
+            yield f"{one['name']}: Running without engine only valid for single element graphs"
 
 
 def _of_units(unit: dict[str, Any], containers: set[str]) -> Iterator[str]:

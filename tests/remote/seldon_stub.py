@@ -13,10 +13,12 @@ from typing import Any
 
 import httpx
 
-from benchmarks.main.home import PROJECT, free_port
+from benchmarks.main.home import free_port
+from benchmarks.main.warm import PROJECT
 
-STARTS_WITHIN_S = 30.0
+STARTS_WITHIN_S = 120.0
 TOKEN = "the-token-of-the-tests"
+SERVICE_TOKEN = "the-token-of-a-service"
 NAMESPACE = "shutterline"
 SCHEMA = PROJECT.parent / "shared" / "data" / "seldon" / "seldondeployment-v1.schema.json"
 SELDON_PATH = f"/apis/machinelearning.seldon.io/v1/namespaces/{NAMESPACE}/seldondeployments"
@@ -97,6 +99,14 @@ class KubernetesStub:
         """A SeldonDeployment as it is held."""
         found: dict[str, Any] = self.ask("GET", f"{SELDON_PATH}/{name}")
         return found
+
+    def asked(self) -> dict[str, int]:
+        """How many requests that are more than a look each version got by now, over all its pods."""
+        counts: dict[str, int] = {}
+        for one in self.ask("GET", f"{CORE_PATH}/pods")["items"]:
+            version = one["metadata"]["labels"].get("shutterline/version", "")
+            counts[version] = counts.get(version, 0) + int(one["metadata"]["annotations"]["stub/asked"])
+        return counts
 
     def pods(self) -> list[str]:
         """The names of all pods."""

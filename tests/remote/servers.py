@@ -304,10 +304,11 @@ def kubeflow_stub(
     image_paths: Sequence[Path] = (),
     time_scale: float = 1.0,
     containers: Containers | None = None,
+    warm: bool = False,
 ) -> Server:
     """The stub of the Kubeflow Pipelines API, which executes what it is sent; see :mod:`.kubeflow_api`.
 
-    Without ``containers`` it executes it as processes.
+    Without ``containers`` it executes it as processes; ``warm``: forked from one that imported the packages.
     """
     url = f"http://{ADDRESS}:{port}"
     command = [sys.executable, "-m", "tests.remote.kubeflow_api", "--port", str(port), "--home", str(folder)]
@@ -320,5 +321,7 @@ def kubeflow_stub(
         command += ["--docker-host", containers.docker_host]
         if containers.docker_image is not None:
             command += ["--docker-image", containers.docker_image]
+    if warm:
+        command.append("--warm")
     environment = base_environment(folder) | {"PYTHONUNBUFFERED": "1"}
     return Server("Kubeflow", folder, url, command, environment, lambda: answers(f"{url}/test/ready"))

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,12 +109,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
 
 @dataclass
 class Service:
-    """A started ``serving.launcher``: its process, its ports and its log."""
+    """A started ``serving.launcher``, or another one of its kind: its process, its ports and its log."""
 
     process: subprocess.Popen[bytes]
     port: int
     metrics_port: int
     log: Path
+    health_port: int
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -126,11 +129,21 @@ class Service:
         while time.monotonic() - started < STARTS_WITHIN_S:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                httpx.get(f"http://127.0.0.1:{self.port}/health/status", timeout=10).raise_for_status()
+                httpx.get(f"http://127.0.0.1:{self.health_port}/health/status", timeout=10).raise_for_status()
             except httpx.TransportError:
                 time.sleep(0.05)
             else:
                 return time.monotonic() - started
+        raise AssertionError(self.log.read_text())
+
+    def wait_until_listening(self) -> None:
+        """Wait until connections are accepted, for a port that not everybody may ask."""
+        started = time.monotonic()
+        while time.monotonic() - started < STARTS_WITHIN_S:
+            assert self.process.poll() is None, self.log.read_text()
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
+                return
+            time.sleep(0.05)
         raise AssertionError(self.log.read_text())
 
     def metrics(self) -> str:
@@ -154,7 +167,14 @@ def start_service(
     """Start services in the serving environment, in a process group each; whatever is left is killed."""
     started: list[Service] = []
 
-    def start(*arguments: str, port: int | None = None, stdin: int | None = None, **changes: Any) -> Service:
+    def start(
+        *arguments: str,
+        port: int | None = None,
+        stdin: int | None = None,
+        module: str = "serving.launcher",
+        python: Path = SERVING_PYTHON,
+        **changes: Any,
+    ) -> Service:
         parameters = {
             "model_directory": str(exported.directory),
             "model_digest": exported.digest,
@@ -170,7 +190,7 @@ def start_service(
         port = port or free_port()
         metrics_port = free_port()
         log = tmp_path_factory.mktemp("service") / "log"
-        command = [str(SERVING_PYTHON), "-m", "serving.launcher", "--port", str(port)]
+        command = [str(python), "-m", module, "--port", str(port)]
         command += ["--metrics-port", str(metrics_port), "--parameters", json.dumps(as_seldon), *arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -182,7 +202,8 @@ def start_service(
                 stderr=output,
                 start_new_session=True,
             )
-        started.append(Service(process, port, metrics_port, log, parameters))
+        health_port = port if module == "serving.launcher" else metrics_port
+        started.append(Service(process, port, metrics_port, log, health_port, parameters))
         return started[-1]
 
     yield start

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.serving.certificates import Authority
 from tests.serving.conftest import ExportedModel, Service, StartService
 from tests.serving.pictures import base64_of, bomb, encode, exif, gradient
 
@@ -126,7 +127,7 @@ def test_several_pictures_some_bad(service: Service) -> None:
     assert good["label"] == label(httpx.post(service.url, content=PICTURE, headers=RAW))
 
 
-@pytest.mark.parametrize("path", ["/transform-input", "/aggregate", "/send-feedback", "/nowhere"])
+@pytest.mark.parametrize("path", ["/transform-input", "/aggregate", "/nowhere"])
 def test_other_routes_of_seldon_are_closed(service: Service, path: str) -> None:
     """What the contract does not name is not there."""
     answer = httpx.post(f"http://127.0.0.1:{service.port}{path}", json={})
@@ -228,6 +229,64 @@ def test_unknown_parameter_is_wrong_use(start_service: StartService) -> None:
     wrong = start_service(max_bites=5)
     assert wrong.process.wait(timeout=30) == 2
     assert "max_bites" in wrong.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104 - that is refused
+def test_an_address_off_loopback_needs_a_token_or_certificates(
+    start_service: StartService, host: str
+) -> None:
+    """Whoever reaches it could ask: exit code 2, and one line that says what to give."""
+    open_to_all = start_service("--host", host)
+    assert open_to_all.process.wait(timeout=30) == 2
+    said = open_to_all.log.read_text().splitlines()[-1]
+    assert f"{host} is not loopback" in said
+    assert all(option in said for option in ("--token-file", "--tls-certificate", "--tls-key", "--client-ca"))
+
+
+def test_half_of_the_certificates_is_wrong_use(start_service: StartService, tmp_path: Path) -> None:
+    """What is missing is named."""
+    half = start_service("--tls-certificate", str(tmp_path / "none"))
+    assert half.process.wait(timeout=30) == 2
+    assert "--tls-key and --client-ca missing" in half.log.read_text().splitlines()[-1]
+
+
+def test_files_that_are_no_certificates_are_wrong_use(start_service: StartService, tmp_path: Path) -> None:
+    """Before anything listens."""
+    none = str(tmp_path / "none")
+    wrong = start_service("--tls-certificate", none, "--tls-key", none, "--client-ca", none)
+    assert wrong.process.wait(timeout=30) == 2
+    assert none in wrong.log.read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "option", [("--workers", "0"), ("--queue", "-1"), ("--queue-wait-s", "61"), ("--max-body-bytes", "0")]
+)
+def test_numbers_out_of_range_are_wrong_use(start_service: StartService, option: tuple[str, str]) -> None:
+    """Named with the option."""
+    wrong = start_service(*option)
+    assert wrong.process.wait(timeout=30) == 2
+    assert option[0] in wrong.log.read_text().splitlines()[-1]
+
+
+def test_with_certificates_a_client_needs_one(start_service: StartService, tmp_path: Path) -> None:
+    """One that the authority signed is answered; none, another authority's, and no TLS are not."""
+    authority = Authority(tmp_path)
+    (tmp_path / "other").mkdir()
+    stranger = Authority(tmp_path / "other", "another authority")
+    certificate, key = authority.issue("service")
+    files = ("--tls-certificate", str(certificate), "--tls-key", str(key))
+    mutual = start_service(*files, "--client-ca", str(authority.certificate))
+    url = mutual.url.replace("http:", "https:")
+    mutual.wait_until_listening()
+    welcome = httpx.Client(verify=authority.client("shop"))
+    assert label(welcome.post(url, content=PICTURE, headers=RAW))
+    foreign = authority.client(None)
+    foreign.load_cert_chain(*stranger.issue("shop"))
+    for client in (httpx.Client(verify=authority.client(None)), httpx.Client(verify=foreign), httpx.Client()):
+        with client, pytest.raises(httpx.TransportError):
+            client.post(url if client is not None else mutual.url, content=PICTURE, headers=RAW)
+    assert label(welcome.post(url, content=PICTURE, headers=RAW))
+    assert mutual.stop() == 0
 
 
 def test_sigterm_finishes_what_is_in_flight_and_leaves_nothing(start_service: StartService) -> None:

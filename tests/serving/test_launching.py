@@ -22,8 +22,10 @@ TOLD = {"model_version": "7", "model_digest": "ab" * 32}
 READY = {"jsonData": {"model_name": "x", **TOLD}}
 
 
-def test_the_launcher_takes_what_it_is_told() -> None:
+def test_the_launcher_takes_what_it_is_told(tmp_path: Path) -> None:
     """The arguments are the launcher's own: with a port that is in use they get as far as listening."""
+    token_file = tmp_path / "token"
+    token_file.write_text("a-token-of-this-test")
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         arguments = launcher_arguments(
@@ -34,6 +36,10 @@ def test_the_launcher_takes_what_it_is_told() -> None:
             port=port,
             metrics_port=port,
             max_body_bytes=1_000,
+            workers=2,
+            queue=3,
+            queue_wait_s=0.5,
+            token_file=str(token_file),
         )
         done = subprocess.run(
             [SERVING_PYTHON, *LAUNCHER, *arguments],

@@ -15,13 +15,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class Asked(NamedTuple):
-    """A request that came."""
+    """A request that came; a body that is no JSON is bytes."""
 
     method: str
     path: str
     query: dict[str, str]
     authorization: str | None
     body: Any
+    headers: Mapping[str, str]
 
 
 class Answer(NamedTuple):
@@ -52,9 +53,12 @@ def answering(routes: Routes) -> Iterator[Answering]:
         def _respond(self) -> None:
             parts = urlsplit(self.path)
             length = int(self.headers.get("content-length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            sent = self.rfile.read(length)
+            raw = self.headers.get("content-type") == "application/octet-stream"
+            body = sent if raw else json.loads(sent) if length else None
+            headers = {name.lower(): value for name, value in self.headers.items()}
             query = dict(parse_qsl(parts.query))
-            request = Asked(self.command, parts.path, query, self.headers.get("authorization"), body)
+            request = Asked(self.command, parts.path, query, headers.get("authorization"), body, headers)
             asked.append(request)
             route = routes.get(parts.path, Answer(404, "404 page not found"))
             answer = route if isinstance(route, Answer) else route(request)

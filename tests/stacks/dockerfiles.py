@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = "stacks/docker/training.Dockerfile"
 SERVING = "serving/Dockerfile"
+MLSERVER = "serving/mlserver/Dockerfile"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +21,13 @@ __all__ = ["docker", "exported"]
 
 pytestmark = [pytest.mark.docker, pytest.mark.debian("docker.io")]
 
+TOKEN = "a-token-of-this-test"
 ASK = """
 import sys, urllib.request
 body = sys.stdin.buffer.read() or None
 request = urllib.request.Request("http://127.0.0.1:9000" + sys.argv[1], data=body)
 request.add_header("content-type", "application/octet-stream")
+request.add_header("authorization", "Bearer " + (sys.argv[2:] or ["none"])[0])
 print(urllib.request.urlopen(request, timeout=20).read().decode())
 """
 WRITE = """
@@ -40,7 +43,7 @@ print(json.dumps({"uid": os.getuid(), "refused": refused, "cwd": os.getcwd()}))
 """
 
 
-def command(exported: ExportedModel, digest: str) -> list[str]:
+def command(exported: ExportedModel, digest: str, *options: str) -> list[str]:
     """Give what `docker run` starts the serving image with: its own entry point, and Seldon's parameters."""
     values = {
         "model_directory": "/mnt/models",
@@ -50,7 +53,16 @@ def command(exported: ExportedModel, digest: str) -> list[str]:
     }
     parameters = [{"name": name, "value": value, "type": "STRING"} for name, value in values.items()]
     folders = [*mounts(SERVING_PYTHON.parents[1]), f"--volume={exported.directory}:/mnt/models:ro"]
-    return [*HARDENED, *folders, "serving", "--parameters", json.dumps(parameters)]
+    return [*HARDENED, *folders, *options, "serving", "--parameters", json.dumps(parameters)]
+
+
+def with_token(folder: Path, exported: ExportedModel, digest: str) -> list[str]:
+    """Give the same with a token, which an address that is not loopback demands."""
+    file = folder / "token"
+    file.write_text(TOKEN)
+    file.chmod(0o644)
+    mount = f"--volume={file}:/run/secrets/token:ro"
+    return [*command(exported, digest, mount), "--token-file", "/run/secrets/token"]
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +72,13 @@ def serving(docker: Docker) -> None:
 
 
 @pytest.fixture(scope="module")
-def service(docker: Docker, serving: None, exported: ExportedModel) -> Iterator[str]:
+def service(
+    docker: Docker, serving: None, exported: ExportedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Start the service, and end it as Kubernetes does: SIGTERM, upon which it exits with 0."""
-    container = docker("run", "--detach", *command(exported, exported.digest))
+    container = docker(
+        "run", "--detach", *with_token(tmp_path_factory.mktemp("token"), exported, exported.digest)
+    )
     deadline = time.monotonic() + STARTS_WITHIN_S
     while docker.run("exec", container, "python", "-c", ASK, "/health/status").returncode != 0:
         running = docker("inspect", "--format", "{{.State.Running}}", container)
@@ -77,7 +93,8 @@ def test_the_service_answers_a_picture(docker: Docker, service: str, exported: E
     """The label is the one that the torch network gives for this picture."""
     picture = encode(Image.fromarray(exported.images[0]))
     ask = ["exec", "--interactive", service, "python", "-c", ASK, "/api/v1.0/predictions"]
-    answer = json.loads(docker(*ask, given=picture))["jsonData"]
+    answer = json.loads(docker(*ask, TOKEN, given=picture))["jsonData"]
+    assert docker.run(*ask, given=picture).returncode != 0, "it answers without a token"
     assert answer["model_version"] == "7"
     [prediction] = answer["predictions"]
     assert prediction["label"] == CLASSES[int(np.argmax(exported.logits[0]))]
@@ -109,12 +126,21 @@ def test_the_metrics_are_on_their_port(docker: Docker, service: str) -> None:
 
 
 def test_another_model_than_the_pinned_one_ends_the_container(
-    docker: Docker, serving: None, exported: ExportedModel
+    docker: Docker, serving: None, exported: ExportedModel, tmp_path: Path
 ) -> None:
     """A directory with another digest is not served; the log names the digest that was found."""
-    done = docker.run("run", *command(exported, "0" * 64))
+    done = docker.run("run", *with_token(tmp_path, exported, "0" * 64))
     assert done.returncode == 4
     assert exported.digest in done.stderr.decode()
+
+
+def test_a_container_without_a_token_is_not_started(
+    docker: Docker, serving: None, exported: ExportedModel
+) -> None:
+    """It would answer whoever reaches it: exit code 2, and what to give."""
+    done = docker.run("run", *command(exported, exported.digest))
+    assert done.returncode == 2
+    assert "--token-file" in done.stderr.decode().splitlines()[-1]
 
 
 def test_a_base_that_cannot_be_pulled_is_named(docker: Docker) -> None:

@@ -1,4 +1,4 @@
-"""Set-up: both environments from their lock files, refused early, repaired when killed.
+"""Set-up: the environments from their lock files, refused early, repaired when killed.
 
 A copy of the project's script works in an empty project whose lock files name two tiny packages, against a
 package index on loopback. uv is the real one.
@@ -122,12 +122,14 @@ def project(tmp_path: Path) -> Path:
     """Make an empty project whose pipelines need alpha and whose service needs beta."""
     root = tmp_path / "project"
     (root / "stacks").mkdir(parents=True)
-    (root / "serving").mkdir()
+    (root / "serving/mlserver").mkdir(parents=True)
     shutil.copy(SCRIPT, root / "stacks")
     (root / "requirements.txt").write_text("alpha>=1.0\n")
     (root / "requirements.lock").write_text("alpha==1.0\nuv==1.0\n")
     (root / "serving/requirements.txt").write_text("beta>=1.0\n")
     (root / "serving/requirements.lock").write_text("beta==1.0\n")
+    (root / "serving/mlserver/requirements.txt").write_text("beta>=1.0\n")
+    (root / "serving/mlserver/requirements.lock").write_text("beta==1.0\n")
     return root
 
 
@@ -164,7 +166,7 @@ def test_setup_builds_both_environments_and_then_has_nothing_to_do(project: Path
     )
     assert version_in(project, ".venv", "beta") == ""
     begins, *parts = first.stdout.splitlines()
-    assert begins.startswith("Setting up .venv and .venv-serving: one to three minutes")
+    assert begins.startswith("Setting up .venv, .venv-serving and .venv-mlserver: one to three minutes")
     fetching = parts.index("  .venv-serving: fetching and compiling what serving/requirements.lock names …")
     assert re.fullmatch(r"  \.venv-serving holds serving/requirements\.lock: \d+\.\d s", parts[fetching + 1])
 
@@ -344,13 +346,14 @@ def test_an_old_python_can_parse_the_script_up_to_its_refusal() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 6))
 
 
-def test_lock_writes_both_files_without_an_address_and_names_make_lock(project: Path, index: Index) -> None:
+def test_lock_writes_all_files_without_an_address_and_names_make_lock(project: Path, index: Index) -> None:
     """`make lock` resolves anew, and what it writes holds on any index."""
     (project / "requirements.lock").write_text("")
     result = run_act(project, environ(project, index.url), "lock")
     assert result.returncode == 0, result.stderr
-    locks = [(project / name).read_text() for name in ("requirements.lock", "serving/requirements.lock")]
-    assert ["alpha==2.0" in locks[0], "beta==1.0" in locks[1]] == [True, True]
+    names = [environment.lock for environment in environments.ENVIRONMENTS]
+    locks = [(project / name).read_text() for name in names]
+    assert ["alpha==2.0" in locks[0], "beta==1.0" in locks[1], "beta==1.0" in locks[2]] == [True] * 3
     for lock in locks:
         assert "make lock" in lock
         assert "127.0.0.1" not in lock
@@ -367,16 +370,17 @@ def read_requirements(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line]
 
 
-def test_both_locks_agree_on_what_decodes_and_runs_a_picture() -> None:
+def test_all_locks_agree_on_what_decodes_and_runs_a_picture() -> None:
     """Training and serving give the same bytes only with the same decoders and the same runtime."""
-    pipelines, serving = read_pins("requirements.lock"), read_pins("serving/requirements.lock")
-    for package in ("onnxruntime", "pillow", "simplejpeg"):
-        assert pipelines[package] == serving[package]
+    pipelines, *services = (read_pins(environment.lock) for environment in environments.ENVIRONMENTS)
+    for serving in services:
+        for package in ("onnxruntime", "pillow", "simplejpeg"):
+            assert pipelines[package] == serving[package]
+        assert not {"torch", "zenml"} & serving.keys()
     assert "uv" in pipelines
-    assert not {"torch", "zenml"} & serving.keys()
 
 
-@pytest.mark.parametrize("folder", ["", "serving/"])
+@pytest.mark.parametrize("folder", ["", "serving/", "serving/mlserver/"])
 def test_a_lock_holds_what_its_requirements_ask_for(folder: str) -> None:
     """Every requirement has a bound below and a pin that satisfies it."""
     pins = read_pins(f"{folder}requirements.lock")

@@ -14,10 +14,11 @@ from packaging.requirements import Requirement
 
 from stacks import images
 from steps.evaluation.cost.replica import PYTHON_VARIABLE
-from tests.stacks.dockerfiles import ROOT, SERVING, TRAINING, copied, stages, texts
+from tests.stacks.dockerfiles import MLSERVER, ROOT, SERVING, TRAINING, copied, stages, texts
 from tests.test_imports import imported_modules
 
-DOCKERFILES = pytest.mark.parametrize("dockerfile", [TRAINING, SERVING])
+ALL = (TRAINING, SERVING, MLSERVER)
+DOCKERFILES = pytest.mark.parametrize("dockerfile", ALL)
 EXCLUDES = "stacks/docker/excludes.txt"
 BUILD_TOOL = re.compile(r"\b(apt|apt-get|apk|pip|uv|gcc|g\+\+|make|cmake|curl|wget|git)\b")
 # A stand-in for the docker command: notes what it was asked, and fails where FAILS says so.
@@ -95,10 +96,11 @@ def test_no_argument_or_variable_carries_a_secret(dockerfile: str) -> None:
 def test_health_is_asked_of_the_service_and_of_no_step() -> None:
     """The service's check asks /health/ping with what the image has; a step has no server."""
     assert texts(stages(TRAINING)[-1], "HEALTHCHECK") == ["NONE"]
-    [check] = texts(stages(SERVING)[-1], "HEALTHCHECK")
-    assert "/health/ping" in check
-    [_, command] = check.split("CMD ", 1)
-    assert ast.literal_eval(command)[:2] == ["python", "-c"]
+    for dockerfile, path in ((SERVING, "/health/ping"), (MLSERVER, "/v2/health/live")):
+        [check] = texts(stages(dockerfile)[-1], "HEALTHCHECK")
+        assert path in check
+        [_, command] = check.split("CMD ", 1)
+        assert ast.literal_eval(command)[:2] == ["python", "-c"]
 
 
 @DOCKERFILES
@@ -154,6 +156,7 @@ def test_what_stays_out_is_imported_by_the_local_deployer_alone() -> None:
         "envoy",
         "hypothesis",
         "mypy",
+        "openapi_python_client",
         "pytest",
         "pytest_cov",
         "pytest_timeout",
@@ -229,18 +232,18 @@ def words_asked(called: Called) -> list[str]:
     return [line.partition("|")[2].split()[0] for line in called.asked]
 
 
-def test_both_are_built_and_then_pushed(command: Command) -> None:
-    """Docker builds both with BuildKit before either is pushed; standard output is their two names."""
+def test_all_are_built_and_then_pushed(command: Command) -> None:
+    """Docker builds all with BuildKit before one is pushed; standard output is their names."""
     called = command("build", "--push", "--registry", "registry.test:5000/shop", "--tag", "v1")
     assert called.exit_code == 0, called.errors
-    names = [f"registry.test:5000/shop/shutterline-{kind}:v1" for kind in ("training", "serving")]
+    names = [f"registry.test:5000/shop/shutterline-{kind}:v1" for kind in ("training", "serving", "mlserver")]
     assert called.output.splitlines() == names
-    assert words_asked(called) == ["version", "image", "build", "build", "push", "push"]
+    assert words_asked(called) == ["version", "image", *["build"] * 3, *["push"] * 3]
     builds = [line for line in called.asked if "|build " in line]
     assert all(line.startswith("1|") for line in builds)
-    assert [line.partition("|")[2] for line in called.asked[-2:]] == [f"push {name}" for name in names]
+    assert [line.partition("|")[2] for line in called.asked[-3:]] == [f"push {name}" for name in names]
     assert "export SHUTTERLINE_IMAGE_TAG=v1" in called.errors
-    for line, dockerfile, name in zip(builds, (TRAINING, SERVING), names, strict=True):
+    for line, dockerfile, name in zip(builds, ALL, names, strict=True):
         assert f"--file {dockerfile} --tag {name} " in line
 
 
@@ -257,10 +260,14 @@ def test_a_dry_run_prints_the_commands_and_asks_nothing(command: Command) -> Non
         "build", "--dry-run", "--cuda", "--base", "mirror.test/python:3.11", "--", "--network", "host"
     )
     assert (called.exit_code, called.errors, called.asked) == (0, "", [])
-    pull, training, serving = map(shlex.split, called.output.splitlines())
+    pull, training, serving, mlserver = map(shlex.split, called.output.splitlines())
     assert pull == ["docker", "pull", "mirror.test/python:3.11"]
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for line, lock in ((training, "requirements.lock"), (serving, "serving/requirements.lock")):
+    for line, lock in (
+        (training, "requirements.lock"),
+        (serving, "serving/requirements.lock"),
+        (mlserver, "serving/mlserver/requirements.lock"),
+    ):
         digest = subprocess.run(["sha256sum", lock], cwd=ROOT, capture_output=True, text=True, check=True)
         assert f"LOCK_DIGEST={digest.stdout.split()[0]}" in line
         assert "BASE=mirror.test/python:3.11" in line
@@ -275,7 +282,7 @@ def test_a_dry_run_prints_the_commands_and_asks_nothing(command: Command) -> Non
 def test_every_argument_is_one_that_the_dockerfile_takes(command: Command) -> None:
     """Docker only warns about an argument that no ARG takes; the CPU is what is built unless asked."""
     called = command("build", "--dry-run")
-    for line, dockerfile in zip(called.output.splitlines()[1:], (TRAINING, SERVING), strict=True):
+    for line, dockerfile in zip(called.output.splitlines()[1:], ALL, strict=True):
         parts = shlex.split(line)
         given = [parts[i + 1].partition("=")[0] for i, part in enumerate(parts) if part == "--build-arg"]
         taken = {text.partition("=")[0] for stage in stages(dockerfile) for text in texts(stage, "ARG")}
@@ -303,7 +310,7 @@ def test_every_argument_is_one_that_the_dockerfile_takes(command: Command) -> No
             "push",
             4,
             r"r\.test/shutterline-training:v1 could not be pushed \(denied: push\): `docker login r\.test`",
-            ["version", "image", "build", "build", "push"],
+            ["version", "image", "build", "build", "build", "push"],
         ),
     ],
 )

@@ -5,6 +5,7 @@ The answers are those of the Kubernetes API, sent by tests/stacks/answers.py.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from tests.stacks.answers import Answer, Asked, Routes, answering
 TOKEN = "marked-token-79"
 RESOURCES = "/apis/machinelearning.seldon.io/v1/namespaces/shop/seldondeployments"
 SECRET = "/api/v1/namespaces/shop/secrets/bucket"
+SERVING = "/api/v1/namespaces/shop/secrets/serving"
+SERVICE_TOKEN = "marked-service-token"
 KEYS = {"AWS_ACCESS_KEY_ID": "bWFya2Vk", "AWS_SECRET_ACCESS_KEY": "bWFya2Vk"}
 UNAUTHORIZED = Answer(401, {"kind": "Status", "message": "Unauthorized", "code": 401})
 
@@ -42,6 +45,7 @@ CLUSTER: Routes = {
     ),
     REVIEWS: reviewed,
     SECRET: Answer(200, {"data": KEYS}),
+    SERVING: Answer(200, {"data": {"token": b64encode(f"old\n{SERVICE_TOKEN}\n".encode()).decode()}}),
 }
 
 
@@ -52,6 +56,8 @@ def deployer(url: str, **changes: Any) -> dict[str, Any]:
         "kubernetes_token": TOKEN,
         "namespace": "shop",
         "s3_secret": "bucket",
+        "token_secret": "serving",
+        "service_token": SERVICE_TOKEN,
         "ingress_url": url,
     }
     return {**good, **changes}
@@ -63,7 +69,7 @@ def test_a_cluster_with_seldon_permissions_and_secret_is_good() -> None:
         said = check_cluster(deployer(server.url))
         assert said == (
             f"Kubernetes at {server.url} has Seldon Core, the account may do what it needs in shop, "
-            "the secret bucket is there"
+            "the secret bucket is there, the secret serving is there"
         )
         assert {asked.path for asked in server.asked if asked.method != "GET"} == {REVIEWS}
 
@@ -87,6 +93,19 @@ def test_a_cluster_with_seldon_permissions_and_secret_is_good() -> None:
             UsageError,
             "the secret bucket has no AWS_SECRET_ACCESS_KEY",
         ),
+        (
+            {SERVING: status(404, 'secrets "serving" not found')},
+            {},
+            UsageError,
+            "no secret serving in the namespace shop: kubectl -n shop create secret generic serving "
+            "--from-literal=token=…",
+        ),
+        (
+            {SERVING: Answer(200, {"data": {"token": b64encode(b"another").decode()}})},
+            {},
+            UsageError,
+            "the secret serving holds another token than service_token",
+        ),
     ],
 )
 def test_what_the_cluster_lacks_is_said(
@@ -98,6 +117,7 @@ def test_what_the_cluster_lacks_is_said(
     assert f"Kubernetes at {server.url}" in str(caught.value)
     assert said in str(caught.value)
     assert TOKEN not in str(caught.value) and "bWFya2Vk" not in str(caught.value)
+    assert SERVICE_TOKEN not in str(caught.value) and "another\n" not in str(caught.value)
 
 
 def test_each_missing_permission_is_named_with_the_command_that_grants_it() -> None:
@@ -127,9 +147,10 @@ def test_each_missing_permission_is_named_with_the_command_that_grants_it() -> N
 def test_a_secret_that_the_account_may_not_read_is_not_checked() -> None:
     """The pods read it, the deployer need not."""
     forbidden = status(403, 'secrets "bucket" is forbidden: User cannot get resource')
-    with answering({**CLUSTER, SECRET: forbidden}) as server:
-        said = check_cluster(deployer(server.url))
-    assert str(said).endswith("the secret bucket not checked: the account may not read it, and need not")
+    with answering({**CLUSTER, SECRET: forbidden, SERVING: forbidden}) as server:
+        said = str(check_cluster(deployer(server.url)))
+    for name in ("bucket", "serving"):
+        assert f"the secret {name} not checked: the account may not read it, and need not" in said
 
 
 def test_a_cluster_or_an_ingress_that_is_not_there_is_told() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from benchmarks.main.home import free_port
 from tests.shrunk.delivery import cut_delivery
 from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop
 
@@ -50,6 +52,34 @@ def untouched(serving: Shop) -> Any:
     assert before[0] is not None
     yield serving
     assert (serving.served(), serving.aliases()) == before
+
+
+@contextmanager
+def own_services(client: Client, name: str, folder: Path, **settings: Any) -> Iterator[None]:
+    """A stack like the local one, active meanwhile, whose services are no other test's and end with it.
+
+    Args:
+        client: with the local stack active.
+        name: of the stack and its deployer.
+        folder: of the deployer's state.
+        settings: of the deployer, where they differ.
+    """
+    from zenml.enums import StackComponentType as Kind
+
+    from steps.deployment.deployer import active_deployer
+
+    port, before = free_port(), client.active_stack_model
+    parts = {kind: found[0].id for kind, found in before.components.items()}
+    present = before.components[Kind.MODEL_DEPLOYER][0].configuration
+    own = {**present, "state_directory": str(folder), "port": port, **settings}
+    client.create_stack_component(name, "seldon-local", Kind.MODEL_DEPLOYER, own)
+    client.create_stack(name, {**parts, Kind.MODEL_DEPLOYER: name})
+    client.activate_stack(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHUTTERLINE_PORT", str(port))
+        yield
+        active_deployer().stop()
+    client.activate_stack(before.id)
 
 
 @pytest.fixture

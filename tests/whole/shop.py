@@ -12,13 +12,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from actions.command import execute
 from actions.request import Request
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG
+
+if TYPE_CHECKING:
+    from materializers.release import Release
 
 REFUSED = 3
 """The exit code of whatever a gate, a missing approval or altered evidence forbids."""
@@ -98,12 +101,23 @@ class Shop:
         return version
 
     def deploy(self, version: int | None = None, environment: str = "staging") -> None:
-        """Release a version, with an approval where one is needed."""
+        """Release a version, tested in staging and with an approval where they are needed."""
         if environment == "production":
+            if not self.tests(version or 0):
+                self.deploy(version)
             approved = self.run(approve=version, by="Ada", reason="looked at the report")
             assert approved.exit_code == 0, approved.said
         outcome = self.run(deploy=True, version=version, environment=environment)
         assert outcome.exit_code == 0, (outcome.results, outcome.stderr)
+
+    def tests(self, version: int) -> list[Any]:
+        """The artifacts of the end-to-end tests of a version, the newest first."""
+        from zenml.client import Client
+
+        from steps.deployment.tested import end_to_end_artifact
+
+        name = end_to_end_artifact(self.model, version)
+        return list(Client().list_artifact_versions(artifact=name, sort_by="desc:created").items)
 
     def url(self, environment: str = "staging") -> str:
         """Where the model is served in an environment, whether or not it is."""
@@ -142,6 +156,22 @@ class Shop:
         run = Client().get_pipeline_run(tags["zenml_run"])
         uris = [s.outputs[output][0].uri for s in run.steps.values() if output in s.outputs]
         return Path(uris[0]) / FILES.get(output, "report.json")
+
+
+def kill_service(release: Release) -> None:
+    """End the microservice of a release as a crash does, and wait until its address says so."""
+    from stacks.local_deployer import processes
+    from steps.deployment.deployer import active_deployer
+
+    deployer: Any = active_deployer()
+    assert release.candidate is not None
+    mine = f"{release.environment}-v{release.candidate.version}-"
+    for name, found in processes.running(deployer.config.site).items():
+        if name.startswith(mine):
+            for process in found:
+                process.kill()
+                process.wait(10)
+    assert not deployer.healthy(release)
 
 
 def refused_release(shop: Shop, version: int, *assignments: str, environment: str = "staging") -> str:

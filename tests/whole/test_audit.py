@@ -39,11 +39,12 @@ def test_the_life_of_a_version_stands_in_the_log(open_shop: Callable[[str], Shop
     assert shop.run(reject=second, by="Bob", reason="the bags look wrong").exit_code == 0
     assert shop.run(rollback=True, environment="production").exit_code == 0
     assert acts(shop) == [
-        *("train", "gate", "release", "approve", "release"),
-        *("train", "gate", "approve", "release", "reject", "rollback"),
+        *("train", "gate", "end-to-end", "release", "approve", "release"),
+        *("train", "gate", "end-to-end", "release", "approve", "release", "reject", "rollback"),
     ]
     tags, found = shop.versions()[second], entries(shop)
-    trained, judged, approved, released, rejected, back = found[5:]
+    trained, judged, tested, _, approved, released, rejected, back = found[6:]
+    assert (tested["subject"]["outcome"], tested["subject"]["environment"]) == ("passed", "staging")
     assert trained["subject"]["model_digest"] == judged["subject"]["model_digest"] == tags["model_digest"]
     assert trained["subject"]["data_version"] == tags["data_version"]
     assert judged["subject"]["verdict_digest"] == tags["verdict_digest"]
@@ -112,7 +113,7 @@ def test_the_lineage_leads_from_pictures_to_what_is_live(open_shop: Callable[[st
     assert details["digests"]["model"] == tags["model_digest"]
     assert details["digests"]["data"] == tags["data_version"]
     assert details["tracked_run"] == tags["mlflow_run"]
-    assert [event["act"] for event in details["history"]] == ["train", "gate", "release"]
+    assert [event["act"] for event in details["history"]] == ["train", "gate", "end-to-end", "release"]
     assert details["live_in"] == [f"staging ({shop.url()}/api/v1.0/predictions)"]
     assert "0 pictures forgotten since" in details["pictures"]
     assert details["data_checks"].startswith("passed")

@@ -76,7 +76,8 @@ def test_the_status_has_the_promised_fields(first: tuple[Shop, Outcome]) -> None
     shop, _ = first
     outcome = shop.run(status=True)
     assert outcome.exit_code == 0
-    assert set(outcome.last) == {"stack", "models", "deployments", "runs", "schedules"}
+    assert set(outcome.last) == {"stack", "models", "deployments", "rollouts", "runs", "schedules"}
+    assert outcome.last["rollouts"] == []
     [model] = outcome.last["models"]
     assert set(model) == {"version", "aliases", "verdict", "metrics"}
     assert (model["version"], model["verdict"]) == (1, "passed")
@@ -119,7 +120,7 @@ def test_stopping_leaves_nothing_running(
     url = f"http://127.0.0.1:{port}/seldon/staging/stopped/health/status"
     try:
         assert httpx.get(url, trust_env=False).status_code == 200
-        assert len(processes.running(site)) == 2
+        assert len(processes.running(site)) == 3
     finally:
         outcome = shop.run(stop=True)
     assert outcome.exit_code == 0

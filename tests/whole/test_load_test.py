@@ -39,7 +39,7 @@ def test_a_staged_release_is_judged_under_load(open_shop: Callable[[str], Shop])
     shop.train(SEED_1, *UNDER_LOAD)
     second = shop.run(*UNDER_LOAD, TOO_MUCH, deploy=True, version=2)
     assert second.exit_code == REFUSED
-    assert "Under load in staging: latency_p99_ms" in second.said
+    assert "In staging under load: latency_p99_ms" in second.said
     assert "version 1 is live in staging again" in second.said
     assert shop.served() == served
     assert shop.aliases()["staging"] == 1

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.main.home import free_port
 from tests.shrunk.delivery import PROJECT
-from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, registry_down, tag_edited
+from tests.whole.conftest import own_services
+from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, kill_service, registry_down, tag_edited
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -22,28 +22,10 @@ REFUSED = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_services(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A stack like the local one, active in this module, whose services are no other test's."""
-    from zenml.enums import StackComponentType as Kind
-
-    from steps.deployment.deployer import active_deployer
-
-    port = free_port()
-    before = local_stack.active_stack_model
-    parts = {kind: found[0].id for kind, found in before.components.items()}
-    settings = {
-        **before.components[Kind.MODEL_DEPLOYER][0].configuration,
-        "state_directory": str(tmp_path_factory.mktemp("superseded")),
-        "port": port,
-    }
-    local_stack.create_stack_component("superseded", "seldon-local", Kind.MODEL_DEPLOYER, settings)
-    local_stack.create_stack("superseded", {**parts, Kind.MODEL_DEPLOYER: "superseded"})
-    local_stack.activate_stack("superseded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SHUTTERLINE_PORT", str(port))
+def services(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No other test's."""
+    with own_services(local_stack, "superseded", tmp_path_factory.mktemp("superseded")):
         yield
-        active_deployer().stop()
-    local_stack.activate_stack(before.id)
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +46,6 @@ def release_to(shop: Shop, *versions: int) -> Any:
     for version in versions:
         shop.deploy(version)
     return deployer.current(shop.model, "staging")
-
-
-def kill_service(release: Any) -> None:
-    """End the microservice of a release as a crash does, and wait until its address says so."""
-    from stacks.local_deployer import processes
-    from steps.deployment.deployer import active_deployer
-
-    deployer: Any = active_deployer()
-    mine = f"staging-v{release.candidate.version}-"
-    for name, found in processes.running(deployer.config.site).items():
-        if name.startswith(mine):
-            for process in found:
-                process.kill()
-                process.wait(10)
-    assert not deployer.healthy(release)
 
 
 def make_pending(release: Any) -> None:
@@ -476,14 +443,14 @@ def test_a_rejection_needs_nothing_in_order(shop: Shop) -> None:
 
 
 def test_the_release_knows_its_mode_and_the_registry_that_it_was_live(shop: Shop) -> None:
-    """``deployment.mode`` reaches the step that proposes; a rollback leaves the tag that it was live."""
+    """``deployment.staging.mode`` reaches the proposing step; a rollback leaves the tag that it was live."""
     from zenml.client import Client
 
     release_to(shop, 1)
     outcome = shop.run(deploy=True, version=2)
     assert outcome.exit_code == 0, outcome.said
     run = Client().get_pipeline_run(outcome.last["run"])
-    assert run.steps["candidate"].config.parameters["mode"] == "full"
+    assert run.steps["candidate"].config.parameters["settings"]["staging"]["mode"] == "full"
     assert shop.run(rollback=True).exit_code == 0
     assert shop.aliases()["staging"] == 1
     assert shop.versions()[2]["was_live_staging"] == "true"

@@ -67,7 +67,9 @@ def assess_cost(examined: Examined, settings: CostSettings) -> tuple[Cost, Pictu
         return Cost(not_assessed=str(error)), {}
 
 
-def measure_service(url: str, pictures: Sequence[bytes], settings: CostSettings) -> tuple[Cost, Pictures]:
+def measure_service(
+    url: str, pictures: Sequence[bytes], settings: CostSettings, *, authorization: str | None = None
+) -> tuple[Cost, Pictures]:
     """Measure a release that runs already: latency, errors, the rate it sustains, its memory and its cost.
 
     It is asked for as much as it can give; who uses it meanwhile waits longer. Its memory is what it says of
@@ -77,11 +79,12 @@ def measure_service(url: str, pictures: Sequence[bytes], settings: CostSettings)
         url: where its predictions are asked for.
         pictures: encoded pictures that it answers, one at least.
         settings: how much.
+        authorization: what the header of this name says, where the service asks for it.
     """
     if not settings.requests:
         return Cost(not_assessed=OFF), {}
     try:
-        target = Target.of(url)
+        target = Target.of(url, authorization)
     except ValueError as error:
         return Cost(not_assessed=str(error)), {}
     said: list[int] = []

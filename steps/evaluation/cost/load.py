@@ -48,15 +48,16 @@ class NoPrediction(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where predictions are asked for."""
+    """Where predictions are asked for, and what the header ``Authorization`` says; None: there is none."""
 
     host: str
     port: int | None
     path: str
     tls: bool = False
+    authorization: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, url: str) -> Target:
+    def of(cls, url: str, authorization: str | None = None) -> Target:
         """The target of a URL.
 
         Raises:
@@ -65,7 +66,12 @@ class Target:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL of a service")
-        return cls(parts.hostname, parts.port, parts.path or "/", parts.scheme == "https")
+        return cls(parts.hostname, parts.port, parts.path or "/", parts.scheme == "https", authorization)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of a request with a picture."""
+        return {**HEADERS, **({"authorization": self.authorization} if self.authorization else {})}
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection that opens with its first request, and again after one that broke."""
@@ -117,7 +123,7 @@ def ask(target: Target, picture: bytes) -> None:
     """
     connection = target.connection()
     try:
-        connection.request("POST", target.path, picture, HEADERS)
+        connection.request("POST", target.path, picture, target.headers)
         response = connection.getresponse()
         body = response.read()
         if response.status != http.client.OK:
@@ -230,7 +236,7 @@ class _Sender:
             self.failures.add("every connection was waiting for an answer until long after the last moment")
             return False
         try:
-            connection.request("POST", self.target.path, picture, HEADERS)
+            connection.request("POST", self.target.path, picture, self.target.headers)
             response = connection.getresponse()
             response.read()
         except NO_ANSWER as error:

@@ -1,4 +1,4 @@
-"""The lock files: every library that a model is made with and served by."""
+"""The lock files: every library that a model is made with and served by, whichever protocol asks."""
 
 from __future__ import annotations
 

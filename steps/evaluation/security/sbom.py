@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from uuid import UUID
 
@@ -21,13 +22,19 @@ def bill_of_materials(lock: str) -> tuple[BillOfMaterials, bytes]:
     Raises:
         OSError: the lock file cannot be read.
     """
+    return _bill_of(lock, lock_digests((lock,))[lock])
+
+
+@functools.lru_cache(maxsize=8)
+def _bill_of(lock: str, digest: str) -> tuple[BillOfMaterials, bytes]:
+    """The bill of one state of a lock file: a run asks for each several times, and one takes seconds."""
     from cyclonedx.model import HashType
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output.json import JsonV1Dot6
     from packageurl import PackageURL
 
-    digest, packages = lock_digests((lock,))[lock], pinned(lock)
+    packages = pinned(lock)
     whole = Component(
         type=ComponentType.FILE,
         name=lock,

@@ -10,6 +10,9 @@ from materializers.report import Record
 from steps.evaluation.security.accepted import AcceptedAdvisory, refuse_duplicates
 from steps.evaluation.security.scan import STANDARD_DOMAINS
 
+LOCKS = ("requirements.lock", "serving/requirements.lock", "serving/mlserver/requirements.lock")
+"""Of every environment that a model is made or served in: the pipelines', the microservice's, MLServer's."""
+
 
 class SecuritySettings(Record):
     """What may be in a model, and what is asked of whom about its libraries."""
@@ -18,7 +21,7 @@ class SecuritySettings(Record):
     """Domains of ONNX operators that a model may use: those that onnxruntime has without another library."""
     largest_model_mb: int = Field(default=2048, ge=1, le=1_048_576)
     """MiB of ``model.onnx``."""
-    locks: tuple[str, ...] = Field(default=("requirements.lock", "serving/requirements.lock"), min_length=1)
+    locks: tuple[str, ...] = Field(default=LOCKS, min_length=1)
     """The lock files, relative to the project."""
     accepted: tuple[AcceptedAdvisory, ...] = ()
     """The reviewed list of advisories that do no harm here; any other one counts."""

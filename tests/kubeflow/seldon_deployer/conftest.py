@@ -14,7 +14,7 @@ from materializers.release import Arm
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
 from tests.bucket import BUCKET, KEY, SECRET, BucketServer
 from tests.keys import PUBLIC_KEYS
-from tests.remote.seldon_stub import NAMESPACE, TOKEN, KubernetesStub, kubernetes_stub
+from tests.remote.seldon_stub import NAMESPACE, SERVICE_TOKEN, TOKEN, KubernetesStub, kubernetes_stub
 from tests.stacks.local_deployer.conftest import (
     Registry,
     RegistryStack,
@@ -90,6 +90,7 @@ def stub(tmp_path: Path) -> Iterator[KubernetesStub]:
     """A cluster that serves nothing yet and knows the bucket's keys."""
     with kubernetes_stub(tmp_path / "kubernetes") as running:
         running.keep_secret("shutterline-s3", {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET})
+        running.keep_secret("shutterline-serving-token", {"token": SERVICE_TOKEN})
         yield running
 
 
@@ -98,7 +99,10 @@ MakeDeployer = Callable[..., SeldonClusterModelDeployer]
 
 @pytest.fixture
 def make_deployer(zenml_stack: Path, stub: KubernetesStub, bucket_server: BucketServer) -> MakeDeployer:
-    """Register a deployer component for the stub, with other settings where they are given."""
+    """Register a deployer component for the stub, with other settings where they are given.
+
+    It captures nothing by itself: that is a process more of each pod.
+    """
 
     def make(**settings: Any) -> SeldonClusterModelDeployer:
         from zenml.client import Client
@@ -108,12 +112,14 @@ def make_deployer(zenml_stack: Path, stub: KubernetesStub, bucket_server: Bucket
         values = {
             "kubernetes_url": stub.url,
             "kubernetes_token": TOKEN,
+            "service_token": SERVICE_TOKEN,
             **PUBLIC_KEYS,
             "namespace": NAMESPACE,
             "ingress_url": stub.ingress_url,
             "image": IMAGE,
             "s3_endpoint": bucket_server.endpoint,
             "ready_timeout_s": 60,
+            "capture": False,
             **settings,
         }
         component = Client().create_stack_component(

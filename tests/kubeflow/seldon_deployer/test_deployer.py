@@ -6,34 +6,57 @@ import itertools
 import json
 import threading
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable
-from materializers.release import Arm
+from materializers.release import Arm, Release
 from stacks import probing
 from stacks.seldon_deployer import rollout as rollout_module
+from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
 from stacks.seldon_deployer.manifest import programs
-from stacks.seldon_deployer.rollout import Rollout, through_ingress
+from stacks.seldon_deployer.rollout import Rollout
 from stacks.seldon_deployer.state import History, Kept
 from stacks.served import Entry
+from steps.monitoring.captures import read_captures
 from tests.bucket import BUCKET, BucketServer
 from tests.kubeflow.seldon_deployer.conftest import IMAGE, MakeDeployer, wait_for
-from tests.remote.seldon_stub import CORE_PATH, SELDON_PATH, TOKEN, KubernetesStub, kubernetes_stub
+from tests.remote.seldon_stub import (
+    CORE_PATH,
+    SELDON_PATH,
+    SERVICE_TOKEN,
+    TOKEN,
+    KubernetesStub,
+    kubernetes_stub,
+)
+from tests.shrunk.delivery import PROJECT
 from tests.stacks.local_deployer.conftest import MODEL_NAME, Registry, make_verdict, release_of
 
+PHOTOS = PROJECT / "data" / "photos"
 STAGING, PRODUCTION = f"staging-{MODEL_NAME}", f"production-{MODEL_NAME}"
 
 
 def answering_version(url: str | None) -> str:
     """The version that classifies a picture at a release's URL."""
     assert url
-    return probing.predict(through_ingress(url), url)
+    return probing.predict(through_ingress(url, SERVICE_TOKEN), url)
+
+
+def ask_with_id(deployer: SeldonClusterModelDeployer, release: Release) -> str:
+    """Have a release classify a picture; the request's id."""
+    request_id = uuid4().hex
+    headers = {"content-type": "application/octet-stream", "x-request-id": request_id}
+    with deployer.connect(release) as client:
+        answer = client.post(str(release.url), content=(PHOTOS / "bag.png").read_bytes(), headers=headers)
+    assert answer.json()["jsonData"]["request_id"] == request_id
+    return request_id
 
 
 def least_replicas(stub: KubernetesStub) -> int:
@@ -433,10 +456,14 @@ def test_a_change_whose_command_was_killed_is_concluded_or_undone(
 
 
 def test_what_is_stopped_can_come_back(
-    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm, second: Arm
 ) -> None:
-    """No pod, resource or listed service is left; history stays, and what was withdrawn is not in it."""
-    deployer.apply(release_of(first))
+    """No pod, resource or listed service is left; history stays, and what was withdrawn is not in it.
+
+    What each pod answered is in the bucket, to the last request before its end.
+    """
+    deployer, begun = make_deployer(capture=True, capture_pictures=1.0), datetime.now(UTC)
+    answered = [ask_with_id(deployer, deployer.apply(release_of(first)))]
     assert deployer.withdraw(deployer.apply(release_of(second)))
     assert (stub.pods(), deployer.live()) == ([], [])
     before = deployer.previous(MODEL_NAME, "staging")
@@ -444,6 +471,7 @@ def test_what_is_stopped_can_come_back(
     assert before.candidate == first
     back = deployer.restore(before)
     assert answering_version(back.url) == str(first.version)
+    answered += [ask_with_id(deployer, back)]
     said = deployer.stop()
     assert [line.split(",")[0] for line in said] == [f"staging: {MODEL_NAME} version {first.version}"]
     assert (stub.pods(), stub.ask("GET", SELDON_PATH)["items"]) == ([], [])
@@ -451,6 +479,13 @@ def test_what_is_stopped_can_come_back(
     assert not deployer.healthy(back)
     assert not deployer.mark_recorded(back)
     assert deployer.previous(MODEL_NAME, "staging") == back
+    columns = ["request_id", "at", "model_version", "status", "picture"]
+    captured = read_captures(MODEL_NAME, "staging", since=begun, columns=columns).set_index("request_id")
+    rows = captured.loc[answered]
+    assert set(rows["model_version"]) == {str(first.version)}
+    assert set(rows["status"]) == {200}
+    assert rows["picture"].notna().all()
+    assert set(captured["model_version"]) == {str(first.version), str(second.version)}
 
 
 def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.main.home import free_port
 from materializers.approval import Approval
 from materializers.model_signature import sign_model
-from materializers.release import Arm, Environment, Release
+from materializers.release import Arm, Environment, Mode, Release
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from stacks.local_deployer import microservice, processes
@@ -93,6 +93,22 @@ def make_approval(version: int, verdict: Verdict) -> Approval:
 def release_of(arm: Arm, environment: Environment = "staging", *, champion: Arm | None = None) -> Release:
     """A release of this version, proposed while ``champion`` was live."""
     return Release(model_name=MODEL_NAME, environment=environment, candidate=arm, champion=champion)
+
+
+SHARES: dict[Mode, float] = {"canary": 0.1, "ab": 0.2, "shadow": 0.0}
+"""What each mode of rolling out gives the candidate, unless a test says otherwise."""
+
+
+def rollout_of(
+    arm: Arm,
+    champion: Arm | None,
+    mode: Mode = "canary",
+    environment: Environment = "staging",
+    **changes: Any,
+) -> Release:
+    """A release that is to roll out beside ``champion``."""
+    proposed = release_of(arm, environment, champion=champion)
+    return proposed.model_copy(update={"mode": mode, "share": SHARES[mode], **changes})
 
 
 @dataclass
@@ -227,7 +243,7 @@ def second(registry: Registry) -> Arm:
 
 
 def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:
-    """Register a deployer component with a site and port of its own."""
+    """Register a deployer component with a site and port of its own, which captures nothing by itself."""
     from zenml.client import Client
     from zenml.enums import StackComponentType
     from zenml.stack import StackComponent
@@ -239,6 +255,7 @@ def make_deployer(site: Path, **settings: Any) -> SeldonLocalModelDeployer:
         "port": free_port(),
         "state_directory": str(site),
         "start_timeout_s": 120,
+        "capture": False,
         **PUBLIC_KEYS,
         **settings,
     }
@@ -285,6 +302,11 @@ def answering_version(release: Release) -> str:
     """The version that classifies a picture at the release's URL."""
     assert release.url
     return microservice.predict(release.url)
+
+
+def version_of(release: Release | None) -> int | None:
+    """The version that a release serves."""
+    return release.candidate.version if release and release.candidate else None
 
 
 def change_a_byte(path: Path) -> None:

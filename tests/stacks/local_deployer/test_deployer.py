@@ -12,17 +12,20 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
-from materializers.release import Arm
+from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable, UsageError
+from materializers.release import Arm, Mode, Release
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
 from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
+    SHARES,
     Registry,
     answering_version,
     change_a_byte,
     make_verdict,
     release_of,
+    rollout_of,
     serving,
+    version_of,
 )
 
 
@@ -292,3 +295,216 @@ def test_a_release_is_verified_by_a_prediction(deployer: SeldonLocalModelDeploye
             found.append(deployer.verify(release))
         server.shutdown()
     assert found == [False, False, True]
+
+
+def pids(deployer: SeldonLocalModelDeployer, version: int) -> list[int]:
+    """The processes that serve a version."""
+    found = serving(deployer)
+    return [pid for name, each in found.items() if f"-v{version}-" in name for pid in each]
+
+
+def answering_versions(release: Release, times: int = 60) -> set[str]:
+    """Every version that answers at the release's URL, asked so many times."""
+    return {answering_version(release) for _ in range(times)}
+
+
+@pytest.mark.parametrize("mode", SHARES)
+def test_a_version_rolls_out_beside_the_champion(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm, mode: Mode
+) -> None:
+    """The champion stays what is live, at the same URL; its share and mode change without a new process."""
+    live = deployer.apply(release_of(first))
+    champion = serving(deployer)
+    out = deployer.apply(rollout_of(second, first, mode, share=SHARES[mode] and 0.5))
+    assert (out.status, out.url, out.rollout != "") == ("rolling_out", live.url, True)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == out
+    assert deployer.current(MODEL_NAME, "staging") == live
+    assert deployer.live() == [live]
+    assert deployer.previous(MODEL_NAME, "staging") is None
+    both = serving(deployer)
+    assert {name: both[name] for name in champion} == champion
+    for release in (live, out):
+        assert deployer.healthy(release)
+        assert deployer.verify(release)
+    expected = {first.version} if mode == "shadow" else {first.version, second.version}
+    assert answering_versions(live) == {str(version) for version in expected}
+
+    again = deployer.apply(rollout_of(second, first, mode, share=out.share, recorded=True))
+    assert again == out.model_copy(update={"recorded": True})
+    later = deployer.apply(rollout_of(second, first, "ab", stage=1))
+    assert (later.mode, later.share, later.stage) == ("ab", 0.2, 1)
+    assert (later.rollout, later.since) == (out.rollout, out.since)
+    assert later.stage_since
+    assert out.stage_since
+    assert later.stage_since > out.stage_since
+    assert deployer.rolling_out(MODEL_NAME, "staging") == later
+    assert serving(deployer) == both
+
+
+def test_promoting_gives_the_running_process_all_the_traffic(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """No new process is started, the champion's ends, and it is what can be gone back to."""
+    live = deployer.apply(release_of(first))
+    deployer.apply(rollout_of(second, first))
+    before = pids(deployer, second.version)
+    promoted = deployer.apply(release_of(second, champion=first))
+    assert (promoted.status, promoted.url) == ("live", live.url)
+    assert deployer.current(MODEL_NAME, "staging") == promoted
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    assert pids(deployer, second.version) == before
+    assert pids(deployer, first.version) == []
+    assert answering_versions(promoted, 10) == {str(second.version)}
+    assert deployer.previous(MODEL_NAME, "staging") == live
+    assert version_of(deployer.restore(live)) == first.version
+
+
+def test_an_ended_rollout_leaves_the_champion_as_it_was(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm
+) -> None:
+    """Only exactly what rolls out is ended; nothing of it runs or is known as having been live."""
+    live = deployer.apply(release_of(first))
+    before = serving(deployer)
+    assert not deployer.end_rollout(rollout_of(second, first, rollout="none"))
+    out = deployer.apply(rollout_of(second, first))
+    other = registry.register(31)
+    for not_it in (live, out.model_copy(update={"rollout": "another"}), rollout_of(other, first)):
+        assert not deployer.end_rollout(not_it)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == out
+    assert deployer.end_rollout(out)
+    assert not deployer.end_rollout(out)
+    assert serving(deployer) == before
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    assert (deployer.current(MODEL_NAME, "staging"), deployer.previous(MODEL_NAME, "staging")) == (live, None)
+    assert not deployer.healthy(out)
+    assert answering_versions(live, 10) == {str(first.version)}
+    with pytest.raises(Refused, match="never was live"):
+        deployer.restore(out)
+
+
+@pytest.mark.parametrize("mode", SHARES)
+def test_what_may_not_serve_may_not_roll_out(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm, mode: Mode
+) -> None:
+    """A refused, edited or unapproved version is no canary, no arm of an A/B test, and no shadow either."""
+    live = deployer.apply(release_of(first, "production"))
+    before = serving(deployer)
+    refused = registry.register(32, accuracy=0.5, approved=True)
+    edited = refused.model_copy(update={"verdict": make_verdict(refused.model_digest, accuracy=0.9)})
+    unapproved = registry.register(33)
+    assert second.approval
+    altered = second.approval.model_copy(update={"by": "Mallory"})
+    changed = registry.register(34, approved=True)
+    change_a_byte(Path(changed.model_uri) / "model.onnx")
+    bad = [refused, edited, unapproved, second.model_copy(update={"approval": altered}), changed]
+    for arm in bad:
+        with pytest.raises(Refused):
+            deployer.apply(rollout_of(arm, first, mode, "production"))
+    assert serving(deployer) == before
+    assert deployer.rolling_out(MODEL_NAME, "production") is None
+    assert deployer.current(MODEL_NAME, "production") == live
+    # Nor does it take over the place of one that may: not its share, and not its promotion.
+    out = deployer.apply(rollout_of(second, first, mode, "production"))
+    tampered = second.model_copy(update={"approval": altered})
+    with pytest.raises(Refused, match="altered"):
+        deployer.apply(rollout_of(tampered, first, "canary", "production", share=0.7))
+    with pytest.raises(Refused, match="altered"):
+        deployer.apply(release_of(tampered, "production", champion=first))
+    assert deployer.rolling_out(MODEL_NAME, "production") == out
+
+
+def test_a_rollout_needs_its_champion_and_is_alone(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm
+) -> None:
+    """Nothing, something else, or itself live: refused; while one rolls out another one waits."""
+    with pytest.raises(Refused, match="Nothing is live in staging"):
+        deployer.apply(rollout_of(second, None))
+    assert serving(deployer) == {}
+    live = deployer.apply(release_of(first))
+    other = registry.register(35)
+    for release, says in (
+        (rollout_of(second, other), "another command was faster"),
+        (rollout_of(first, first), "live in staging already"),
+    ):
+        with pytest.raises(Refused, match=says):
+            deployer.apply(release)
+    with pytest.raises(UsageError, match="share 1"):
+        deployer.apply(rollout_of(second, first, share=1.0))
+    out = deployer.apply(rollout_of(second, first))
+    before = serving(deployer)
+    for waits in (rollout_of(other, first), release_of(other, champion=first)):
+        with pytest.raises(Refused, match=f"Version {second.version} is rolling out in staging"):
+            deployer.apply(waits)
+    assert (deployer.current(MODEL_NAME, "staging"), deployer.rolling_out(MODEL_NAME, "staging")) == (
+        live,
+        out,
+    )
+    assert serving(deployer) == before
+
+
+def test_going_back_waits_for_the_end_of_a_rollout(
+    deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm
+) -> None:
+    """The refusal says how to end it; what is live can be brought up again beside what rolls out."""
+    before = deployer.apply(release_of(first))
+    live = deployer.apply(release_of(second))
+    third = registry.register(36)
+    out = deployer.apply(rollout_of(third, second))
+    with pytest.raises(Refused, match=r"rolling out in staging.*--rollback --environment staging"):
+        deployer.restore(before)
+    for pid in pids(deployer, second.version):
+        psutil.Process(pid).kill()
+    assert not deployer.healthy(live)
+    repaired = deployer.restore(live)
+    assert deployer.verify(repaired)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == out
+    assert deployer.verify(out)
+    for pid in pids(deployer, second.version):
+        psutil.Process(pid).kill()
+    assert deployer.verify(deployer.apply(release_of(second)))
+    assert deployer.verify(out)
+    assert deployer.end_rollout(out)
+    assert version_of(deployer.restore(before)) == first.version
+
+
+def test_a_candidate_that_died_is_seen_and_comes_back(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """It is not healthy, the champion is; the same release brings it up, and so does a promotion."""
+    live = deployer.apply(release_of(first))
+    out = deployer.apply(rollout_of(second, first))
+
+    def kill() -> None:
+        for pid in pids(deployer, second.version):
+            psutil.Process(pid).kill()
+        assert [deployer.verify(release) for release in (live, out)] == [True, False]
+        assert deployer.rolling_out(MODEL_NAME, "staging") == out
+
+    kill()
+    assert deployer.apply(rollout_of(second, first)) == out
+    assert deployer.verify(out)
+    kill()
+    promoted = deployer.apply(release_of(second, champion=first))
+    assert deployer.verify(promoted)
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+
+
+@pytest.mark.parametrize("act", ["stop", "withdraw"])
+def test_what_rolls_out_ends_with_what_is_live(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm, act: str
+) -> None:
+    """Nothing of either runs, or is listed; stopping says both."""
+    live = deployer.apply(release_of(first))
+    out = deployer.apply(rollout_of(second, first))
+    assert len(deployer.find_model_server()) == 2
+    if act == "stop":
+        served, rolled, ingress = deployer.stop()
+        assert f"version {first.version}, http" in served
+        assert f"version {second.version}, rolling out at http" in rolled
+        assert ingress.startswith("ingress http")
+    else:
+        assert deployer.withdraw(live)
+    assert serving(deployer) == {}
+    assert (deployer.live(), deployer.find_model_server()) == ([], [])
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    assert not deployer.healthy(out)

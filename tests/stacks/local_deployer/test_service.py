@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from zenml.services import BaseService
 
 from materializers.release import Arm
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
@@ -13,6 +14,7 @@ from tests.stacks.local_deployer.conftest import (
     MODEL_NAME,
     answering_version,
     release_of,
+    rollout_of,
     serving,
 )
 
@@ -62,6 +64,38 @@ def test_zenml_commands_tell_the_truth(
     finally:
         client.activate_stack(before.id)
         client.delete_stack(stack.id)
+
+
+def test_what_rolls_out_is_listed_beside_what_is_live(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """The candidate is stopped, started and deleted alone, and is what is live once it is promoted."""
+    live = deployer.apply(release_of(first))
+
+    def candidate() -> BaseService:
+        """The record of what rolls out."""
+        [found] = [one for one in deployer.find_model_server() if one.config.name.endswith("-candidate")]
+        return found
+
+    out = deployer.apply(rollout_of(second, first))
+    assert len(deployer.find_model_server()) == 2
+    assert candidate().is_running
+    assert candidate().config.model_version == str(second.version)
+    deployer.stop_model_server(candidate().uuid)
+    assert [deployer.healthy(release) for release in (live, out)] == [True, False]
+    assert not candidate().is_running
+    deployer.start_model_server(candidate().uuid)
+    assert deployer.verify(out)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == out
+    deployer.delete_model_server(candidate().uuid)
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    assert deployer.healthy(live)
+    deployer.apply(rollout_of(second, first))
+    deployer.apply(release_of(second, champion=first))
+    [promoted] = deployer.find_model_server()
+    assert promoted.is_running
+    assert promoted.config.name == f"staging-{MODEL_NAME}"
+    assert deployer.get_model_server_info(promoted)["PREDICTION_URL"] == live.url
 
 
 def test_services_of_another_deployer_are_not_listed(

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -25,8 +25,15 @@ from stacks.local_deployer import microservice, processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
 from stacks.local_deployer.ingress import ENVOY, Ingress
 from stacks.local_deployer.site import Site
-from stacks.local_deployer.state import StateFile
-from tests.stacks.local_deployer.conftest import MODEL_NAME, make_deployer, release_of, serving
+from stacks.local_deployer.state import Route, StateFile
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    make_deployer,
+    release_of,
+    rollout_of,
+    serving,
+    version_of,
+)
 
 REQUESTS_PER_S = 20
 
@@ -75,11 +82,6 @@ def load(url: str) -> Iterator[Answers]:
 def names(deployer: SeldonLocalModelDeployer) -> list[str]:
     """What runs at the deployer's site, without the replicas' random ends."""
     return sorted(name.rsplit("-", 1)[0] for name in serving(deployer))
-
-
-def version_of(release: Release | None) -> int | None:
-    """The version that a release serves."""
-    return release.candidate.version if release and release.candidate else None
 
 
 def test_replacing_and_going_back_under_load_loses_no_request(
@@ -268,6 +270,29 @@ KILLS: dict[str, tuple[Any, str, bool, bool]] = {
 }
 
 
+def dies_when(
+    owner: Any, name: str, *, after: bool, about: Callable[[Route], bool], act: Callable[[], object]
+) -> None:
+    """Have a process of its own do ``act``; it is killed at a call with a route like this, or with none."""
+
+    def is_it(*args: Any, **_: Any) -> bool:
+        routes = args[1] if len(args) > 1 and isinstance(args[1], dict) else None
+        return routes is None or any(map(about, routes.values()))
+
+    def do_it_and_die() -> None:
+        from zenml.client import Client
+
+        # The parent's database connections are not this process's.
+        Client().zen_store.engine.dispose(close=False)  # type: ignore[attr-defined]
+        kill_at(owner, name, after=after, when=is_it)
+        act()
+
+    child = multiprocessing.get_context("fork").Process(target=do_it_and_die)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+
+
 @pytest.mark.parametrize("point", KILLS)
 def test_a_killed_command_leaves_one_version_serving_and_the_next_one_finishes(
     lasting_deployer: SeldonLocalModelDeployer, first: Arm, second: Arm, point: str
@@ -279,22 +304,13 @@ def test_a_killed_command_leaves_one_version_serving_and_the_next_one_finishes(
     old, new = (first, second) if version_of(live) == first.version else (second, first)
     assert live.url
 
-    def about_the_new_version(*args: Any, **_: Any) -> bool:
-        replicas = args[1] if len(args) > 1 and isinstance(args[1], dict) else None
-        return replicas is None or any(f"-v{new.version}-" in one.name for one in replicas.values())
-
-    def deploy_and_die() -> None:
-        from zenml.client import Client
-
-        # The parent's database connections are not this process's.
-        Client().zen_store.engine.dispose(close=False)  # type: ignore[attr-defined]
-        kill_at(owner, name, after=after, when=about_the_new_version)
-        deployer.apply(release_of(new))
-
-    child = multiprocessing.get_context("fork").Process(target=deploy_and_die)
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    dies_when(
+        owner,
+        name,
+        after=after,
+        about=lambda route: f"-v{new.version}-" in route.replica.name,
+        act=lambda: deployer.apply(release_of(new)),
+    )
     serves = new if moved else old
     assert microservice.predict(live.url) == str(serves.version)
     assert version_of(deployer.current(MODEL_NAME, "staging")) == serves.version
@@ -307,3 +323,123 @@ def test_a_killed_command_leaves_one_version_serving_and_the_next_one_finishes(
     assert [one.config.model_version for one in deployer.find_model_server()] == [str(new.version)]
     assert version_of(deployer.previous(MODEL_NAME, "staging")) == old.version
     assert deployer.healthy(done)
+
+
+Act = Literal["begin", "divide", "promote", "end"]
+# What is done to a rollout, where the command dies; whether it is done then.
+ROLLOUT_KILLS: dict[tuple[Act, str], tuple[Any, str, bool, bool]] = {
+    ("begin", "once the state was written"): (microservice, "start", False, False),
+    ("begin", "once the service was started"): (microservice, "start", True, False),
+    ("begin", "once Envoy knew the clusters"): (Ingress, "_write_routes", False, False),
+    ("begin", "once the routes were replaced"): (Ingress, "publish", True, True),
+    ("divide", "once the state was written"): (Ingress, "publish", False, False),
+    ("divide", "once the routes were replaced"): (Ingress, "publish", True, True),
+    ("promote", "once Envoy knew the cluster"): (Ingress, "_write_routes", False, False),
+    ("promote", "once the routes were replaced"): (Ingress, "publish", True, True),
+    ("promote", "before the champion was stopped"): (Ingress, "wait_idle", True, True),
+    ("end", "once the state was written"): (StateFile, "save", True, True),
+    ("end", "before the candidate was stopped"): (Ingress, "wait_idle", False, True),
+    ("end", "once the candidate was stopped"): (Ingress, "forget_clusters_beside", False, True),
+}
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """One act of rolling ``new`` out beside ``old``, on a deployer."""
+
+    deployer: SeldonLocalModelDeployer
+    act: Act
+    old: Arm
+    new: Arm
+
+    def prepare(self) -> Release | None:
+        """Have it roll out, or nothing where the act is to begin."""
+        left = self.deployer.rolling_out(MODEL_NAME, "staging")
+        if left is not None:
+            self.deployer.end_rollout(left)
+        return None if self.act == "begin" else self.deployer.apply(rollout_of(self.new, self.old))
+
+    def do(self, before: Release | None) -> None:
+        """Do the act; ``before`` is what rolled out."""
+        if self.act == "promote":
+            self.deployer.apply(release_of(self.new, champion=self.old))
+        elif self.act != "end":
+            divided: dict[str, Any] = {"share": 0.5, "stage": 1} if self.act == "divide" else {}
+            self.deployer.apply(rollout_of(self.new, self.old, **divided))
+        elif before is not None:
+            self.deployer.end_rollout(before)
+
+    def is_after(self, route: Route) -> bool:
+        """Whether this is where the traffic goes once it is done."""
+        if self.act == "promote":
+            return f"-v{self.new.version}-" in route.replica.name
+        share = {"begin": 0.1, "divide": 0.5, "end": 1.0}[self.act]
+        return route.share == share
+
+    def check(self, before: Release | None, *, done: bool) -> None:
+        """What is live, rolls out, runs and answers is as after the act, or as before it."""
+        promoted = done and self.act == "promote"
+        live = self.deployer.current(MODEL_NAME, "staging")
+        out = self.deployer.rolling_out(MODEL_NAME, "staging")
+        assert version_of(live) == (self.new if promoted else self.old).version
+        if done:
+            expected = {"begin": 0.1, "divide": 0.5}.get(self.act)
+            assert (out.share if out else None) == expected
+        else:
+            assert out == before
+        present = [release for release in (live, out) if release]
+        assert names(self.deployer) == [ENVOY, *sorted(f"staging-v{version_of(one)}" for one in present)]
+        assert all(self.deployer.verify(release) for release in present)
+
+
+@pytest.mark.parametrize(("act", "point"), ROLLOUT_KILLS)
+def test_a_killed_command_leaves_a_rollout_as_it_was_or_as_it_is_to_be(
+    lasting_deployer: SeldonLocalModelDeployer, first: Arm, second: Arm, act: Act, point: str
+) -> None:
+    """Begun, divided, promoted or ended, or not: requests are answered, nothing is left over, it goes on."""
+    deployer = lasting_deployer
+    owner, name, after, done = ROLLOUT_KILLS[act, point]
+    live = deployer.current(MODEL_NAME, "staging") or deployer.apply(release_of(first))
+    old, new = (first, second) if version_of(live) == first.version else (second, first)
+    rehearsal = Rehearsal(deployer, act, old, new)
+    before = rehearsal.prepare()
+    dies_when(owner, name, after=after, about=rehearsal.is_after, act=lambda: rehearsal.do(before))
+    assert live.url
+    microservice.predict(live.url)
+    rehearsal.check(before, done=done)
+    rehearsal.do(before)
+    rehearsal.check(before, done=True)
+
+
+def test_rolling_out_under_load_loses_no_request(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """20 requests a second while a canary begins, grows, is killed, ends, is a shadow and is promoted."""
+    live = deployer.apply(release_of(first))
+    assert live.url
+    with load(live.url) as answers:
+        out = deployer.apply(rollout_of(second, first, share=0.5))
+        time.sleep(0.5)
+        deployer.apply(rollout_of(second, first, share=0.9, stage=1))
+        time.sleep(0.5)
+        processes.stop(
+            [name for name in serving(deployer) if f"-v{second.version}-" in name],
+            site=deployer.config.site,
+            patience_s=-1,
+        )
+        time.sleep(0.5)
+        assert deployer.end_rollout(out)
+        alone = len(answers.versions)
+        time.sleep(0.5)
+        deployer.apply(rollout_of(second, first, "shadow"))
+        time.sleep(0.5)
+        shadowed = set(answers.versions[alone:])
+        deployer.apply(rollout_of(second, first, "ab", share=0.5))
+        time.sleep(0.5)
+        deployer.apply(release_of(second, champion=first))
+        time.sleep(0.5)
+    assert answers.failures == []
+    assert set(answers.versions[:alone]) == {str(first.version), str(second.version)}
+    assert shadowed == {str(first.version)}
+    assert answers.versions[-1] == str(second.version)
+    assert names(deployer) == [ENVOY, f"staging-v{second.version}"]

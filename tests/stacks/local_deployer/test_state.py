@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.release import Arm
-from stacks.local_deployer.state import Deployment, Replica, State, StateFile
+from stacks.local_deployer.state import Deployment, Replica, Route, State, StateFile
 from stacks.served import HISTORY_LENGTH, Entry
 from tests.stacks.local_deployer.conftest import make_verdict, release_of
 
@@ -30,11 +31,46 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = StateFile(tmp_path)
     assert file.load() == State()
     replica = Replica(name="staging-v1-0", port=1, metrics_port=2)
-    deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),))
+    candidate = Replica(name="staging-v3-0", port=3, metrics_port=4)
+    deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),)).rolling(entry(3), candidate)
     state = State().with_deployment("staging/m", deployment)
     file.save(state)
     assert StateFile(tmp_path).load() == state
-    assert state.model_digests() == {entry(1).model_digest, entry(2).model_digest}
+    assert state.model_digests() == {entry(version).model_digest for version in (1, 2, 3)}
+    assert state.replica_names() == {replica.name, candidate.name}
+
+
+def test_the_state_of_before_there_were_rollouts_is_read(tmp_path: Path) -> None:
+    """Nothing rolls out there; what is written next is of today's format."""
+    replica = Replica(name="staging-v1-0", port=1, metrics_port=2)
+    deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),))
+    file = StateFile(tmp_path)
+    file.save(State().with_deployment("staging/m", deployment))
+    written = json.loads(file.path.read_text())
+    assert written["format_version"] == 2
+    del written["deployments"]["staging/m"]["rollout"]
+    file.path.write_text(json.dumps({**written, "format_version": 1}))
+    state = file.load()
+    assert state.deployment("staging/m") == deployment
+    file.save(state)
+    assert json.loads(file.path.read_text())["format_version"] == 2
+
+
+def test_a_rollout_leaves_what_is_live_and_its_past_alone() -> None:
+    """It is no predecessor of anything, and ends with what it rolls out beside."""
+    champion, candidate = (Replica(name=name, port=1, metrics_port=2) for name in "ab")
+    live = Deployment(live=entry(2), replica=champion, history=(entry(1),))
+    assert live.route == Route(replica=champion)
+    release = entry(3).release.model_copy(update={"mode": "canary", "share": 0.1})
+    canary = entry(3).model_copy(update={"release": release})
+    out = live.rolling(canary, candidate)
+    assert out.route == Route(replica=champion, candidate=candidate, mode="canary", share=0.1)
+    assert [one.name for one, _ in out.running] == ["a", "b"]
+    assert versions(out.chain) == [1, 2]
+    assert out.without_rollout() == live
+    assert versions(out.down().history) == [1, 2]
+    assert out.down().rollout is None
+    assert out.down().route is None
 
 
 def test_a_damaged_state_is_named_and_not_taken_for_nothing(tmp_path: Path) -> None:

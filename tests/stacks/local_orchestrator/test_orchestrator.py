@@ -11,8 +11,8 @@ from zenml.config.schedule import Schedule
 
 from materializers.errors import UsageError
 from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY
-from pipelines.orchestrator import active_orchestrator
 from pipelines.scheduling import Repetition, keep_schedule
+from steps.orchestrator import active_orchestrator
 from tests.stacks.local_orchestrator.stack import make_stack
 
 if TYPE_CHECKING:

@@ -11,17 +11,19 @@ import pytest
 
 from benchmarks.main.home import free_port
 from materializers.release import Arm
+from stacks.seldon_deployer import shipper
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
 from stacks.seldon_deployer.manifest import resource_name, specification
 from stacks.seldon_deployer.state import Kept
 from stacks.served import Entry, as_live
 from tests.remote.kubernetes_api import Api, Objects, make_server
 from tests.remote.seldon_operator import Operator
-from tests.remote.seldon_stub import NAMESPACE, TOKEN
+from tests.remote.seldon_stub import NAMESPACE, SERVICE_TOKEN, TOKEN
 from tests.stacks.local_deployer.conftest import DIGEST, MODEL_NAME, make_verdict, release_of
 
 NAME = resource_name(MODEL_NAME, "staging")
 KEY = ("seldondeployments", NAMESPACE, NAME)
+CAPTURES_ROOT = "s3://bucket/shutterline"
 CONFIG_MAP = ("configmaps", NAMESPACE, NAME)
 
 
@@ -45,6 +47,12 @@ def kept(version: int, known: KeptObjects) -> Kept:
     return Kept(**dict(Entry.pin(live, arm)), specification=made.as_json())
 
 
+@pytest.fixture(autouse=True)
+def in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The artifact store of the active stack lies in S3."""
+    monkeypatch.setattr(shipper, "captures_root", lambda: CAPTURES_ROOT)
+
+
 @pytest.fixture
 def kept_objects(tmp_path: Path) -> Iterator[KeptObjects]:
     """An API that keeps nothing yet."""
@@ -62,6 +70,7 @@ def kept_objects(tmp_path: Path) -> Iterator[KeptObjects]:
             SeldonClusterModelDeployerConfig(
                 kubernetes_url=f"http://127.0.0.1:{port}",
                 kubernetes_token=TOKEN,
+                service_token=SERVICE_TOKEN,
                 namespace=NAMESPACE,
                 ingress_url=f"http://127.0.0.1:{free_port()}",
                 image="registry.example/serving:1",

@@ -11,24 +11,22 @@ ELSEWHERE = "elsewhere.example"
 """Stands in whatever is foreign."""
 
 
-def _serving(predictor: Json) -> Json:
-    [container] = predictor["componentSpecs"][0]["spec"]["containers"]
-    return dict(container)
+SERVICE, SHIPPER = 0, 1
+"""The places of a pod's containers."""
 
 
-def _changed(part: str, **changes: Any) -> Callable[[Json], None]:
-    """Change the one container of a kind."""
+def _changed(part: str, place: int = SERVICE, **changes: Any) -> Callable[[Json], None]:
+    """Change one container of a kind."""
 
     def change(predictor: Json) -> None:
-        [container] = predictor["componentSpecs"][0]["spec"][part]
-        container.update(changes)
+        predictor["componentSpecs"][0]["spec"][part][place].update(changes)
 
     return change
 
 
-def _with_variable(part: str) -> Callable[[Json], None]:
+def _with_variable(part: str, place: int = SERVICE) -> Callable[[Json], None]:
     def change(predictor: Json) -> None:
-        [container] = predictor["componentSpecs"][0]["spec"][part]
+        container = predictor["componentSpecs"][0]["spec"][part][place]
         container["env"] = [*container["env"], {"name": "PYTHONPATH", "value": f"/{ELSEWHERE}"}]
 
     return change
@@ -39,13 +37,18 @@ def _other_bucket(predictor: Json) -> None:
     container["args"] = [container["args"][0], f":s3:{ELSEWHERE}/7", *container["args"][2:]]
 
 
-def _second_container(predictor: Json) -> None:
-    other = {**_serving(predictor), "name": "other", "image": f"{ELSEWHERE}/other:1"}
-    predictor["componentSpecs"][0]["spec"]["containers"].append(other)
+def _another_container(predictor: Json) -> None:
+    containers = predictor["componentSpecs"][0]["spec"]["containers"]
+    containers.append({**containers[SERVICE], "name": "other", "image": f"{ELSEWHERE}/other:1"})
+
+
+def _other_store(predictor: Json) -> None:
+    container = predictor["componentSpecs"][0]["spec"]["containers"][SHIPPER]
+    container["args"][container["args"].index("--to") + 1] = f"s3://{ELSEWHERE}"
 
 
 def _other_path(predictor: Json) -> None:
-    [container] = predictor["componentSpecs"][0]["spec"]["containers"]
+    container = predictor["componentSpecs"][0]["spec"]["containers"][SERVICE]
     container["readinessProbe"]["httpGet"]["path"] = f"/{ELSEWHERE}"
 
 
@@ -62,7 +65,10 @@ _CHANGES: dict[str, Callable[[Json], None]] = {
     "init command": _changed("initContainers", command=["sh", "-c", ELSEWHERE]),
     "init variable": _with_variable("initContainers"),
     "bucket": _other_bucket,
-    "second container": _second_container,
+    "another container": _another_container,
+    "shipper's image": _changed("containers", SHIPPER, image=f"{ELSEWHERE}/shipper:1"),
+    "shipper's variable": _with_variable("containers", SHIPPER),
+    "shipper's store": _other_store,
     "probe": _other_path,
     "annotation": lambda predictor: predictor.update(annotations={"seldon.io/engine": ELSEWHERE}),
     "unknown key": lambda predictor: predictor.update(engine=ELSEWHERE),

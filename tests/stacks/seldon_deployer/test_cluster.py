@@ -12,10 +12,10 @@ import pytest
 from benchmarks.main.home import free_port
 from materializers.errors import ServiceUnreachable, UsageError
 from stacks import probing
+from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.cluster import Cluster
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
 from stacks.seldon_deployer.resource import PLURAL
-from stacks.seldon_deployer.rollout import through_ingress
 from tests.stacks.answers import Answer, answering
 from tests.stacks.seldon_deployer.conftest import NAME, KeptObjects
 from tests.stacks.tls import SecuredServer, secured_server
@@ -32,7 +32,7 @@ def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Secured
 
 def cluster(url: str, **settings: Any) -> Cluster:
     named = {} if "kubernetes_context" in settings else {"kubernetes_url": url, "kubernetes_token": "any"}
-    needed = {"ingress_url": url, "image": "registry.example/serving:1"}
+    needed = {"ingress_url": url, "image": "registry.example/serving:1", "service_token": "any"}
     return Cluster(SeldonClusterModelDeployerConfig(**{**needed, **named, **settings}))
 
 

@@ -13,7 +13,11 @@ from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerFlavor,
 )
 
-NEEDED = {"ingress_url": "https://models.example", "image": "registry.example/serving:1"}
+NEEDED = {
+    "ingress_url": "https://models.example",
+    "image": "registry.example/serving:1",
+    "service_token": "{{shutterline_serving.token}}",
+}
 
 
 def test_the_flavor_names_its_deployer() -> None:
@@ -47,6 +51,15 @@ def test_the_flavor_names_its_deployer() -> None:
         ({"ingress_url": "models.example"}, "ingress_url is 'models.example'"),
         ({"namespace": "Shutter_Line"}, "namespace is 'Shutter_Line'"),
         ({"ready_timeout_s": 0}, "ready_timeout_s"),
+        ({"staging": {"interfaces": ["grpc"]}}, "it has rest"),
+        ({"staging": {"interfaces": ["rest", "rest"]}}, "each of them once"),
+        ({"staging": {"interfaces": ["rest", "soap"]}}, "interfaces"),
+        (
+            {"production": {"interfaces": ["rest", "v2"]}},
+            r"production has the interface v2, and v2_image names no image .*: make images ARGS=--push",
+        ),
+        ({"staging": {"interfaces": ["rest", "v2"]}, "v2_image": ""}, "staging has the interface v2"),
+        ({"capture_pictures": 1.5}, "capture_pictures"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(settings: dict[str, Any], says: str) -> None:
@@ -68,7 +81,10 @@ def test_a_secret_may_be_referred_to() -> None:
     config = SeldonClusterModelDeployerConfig(
         **NEEDED, kubernetes_url="https://k8s.example", kubernetes_token="{{shutterline_kubernetes.token}}"
     )
-    assert {secret.name for secret in config.required_secrets} == {"shutterline_kubernetes"}
+    assert {secret.name for secret in config.required_secrets} == {
+        "shutterline_kubernetes",
+        "shutterline_serving",
+    }
     assert config.site == "https://k8s.example/namespaces/shutterline"
 
 

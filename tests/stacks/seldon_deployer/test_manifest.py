@@ -21,17 +21,23 @@ from stacks.seldon_deployer.manifest import (
 )
 from stacks.seldon_deployer.resource import Metadata, Predictor, SeldonDeployment, Specification
 from tests.remote.seldon_rules import refusals
-from tests.remote.seldon_stub import SCHEMA
+from tests.remote.seldon_stub import SCHEMA, SERVICE_TOKEN
 from tests.stacks.local_deployer.conftest import DIGEST, MODEL_NAME, make_verdict, release_of
 from tests.stacks.seldon_deployer.foreign import FOREIGN, altered
 
 ARM = Arm(version=7, model_digest=DIGEST, model_uri="s3://bucket/models/7", verdict=make_verdict(DIGEST))
+TWO_UNITS = {"name": "classifier", "type": "ROUTER", "children": [{"name": "classifier"}]}
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def config(**settings: Any) -> SeldonClusterModelDeployerConfig:
     return SeldonClusterModelDeployerConfig(
-        **{"ingress_url": "https://models.example", "image": "registry.example/serving:1", **settings}
+        **{
+            "ingress_url": "https://models.example",
+            "image": "registry.example/serving:1",
+            "service_token": SERVICE_TOKEN,
+            **settings,
+        }
     )
 
 
@@ -51,10 +57,15 @@ def component(environment: Environment, **settings: Any) -> dict[str, Any]:
     return dict(found)
 
 
+def service(environment: Environment, **settings: Any) -> dict[str, Any]:
+    """The container that serves."""
+    return dict(component(environment, **settings)["spec"]["containers"][0])
+
+
 def test_staging_has_the_products_numbers() -> None:
     """One replica with 2 CPU and 4 GB, no more and no less."""
     [predictor] = manifest("staging")["spec"]["predictors"]
-    [container] = component("staging")["spec"]["containers"]
+    container = service("staging")
     assert predictor["replicas"] == 1
     assert container["resources"] == {
         "requests": {"cpu": "2", "memory": "4G"},
@@ -66,7 +77,7 @@ def test_staging_has_the_products_numbers() -> None:
 def test_production_has_the_products_numbers() -> None:
     """It starts with 3 of 2–10 replicas at 70 % CPU and 80 % memory; 2 to 4 CPU, 4 to 8 GB."""
     [predictor] = manifest("production")["spec"]["predictors"]
-    [container] = component("production")["spec"]["containers"]
+    container = service("production")
     assert "replicas" not in predictor
     assert container["resources"] == {
         "requests": {"cpu": "2", "memory": "4G"},
@@ -84,14 +95,14 @@ def test_production_has_the_products_numbers() -> None:
     )
     later = made("production").with_least_replicas(2).as_json()
     assert later["predictors"][0]["componentSpecs"][0]["hpaSpec"]["minReplicas"] == 2
-    with_gpu = component("production", production={"gpus": 1})["spec"]["containers"][0]["resources"]
+    with_gpu = service("production", production={"gpus": 1})["resources"]
     assert with_gpu["limits"] == {"cpu": "4", "memory": "8G", "nvidia.com/gpu": "1"}
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_both_are_probed_as_the_product_says(environment: Environment) -> None:
     """Live: first after 30 s, every 10 s; ready: after 5 s, every 5 s."""
-    [container] = component(environment)["spec"]["containers"]
+    container = service(environment)
     asked = {
         kind: (probe["httpGet"]["path"], probe["initialDelaySeconds"], probe["periodSeconds"])
         for kind in ("livenessProbe", "readinessProbe")
@@ -148,9 +159,25 @@ def test_the_pod_has_no_rights_that_it_does_not_need() -> None:
     assert {"name": "scratch", "emptyDir": {}} in pod["volumes"]
 
 
+def test_the_process_demands_the_token_of_a_secret() -> None:
+    """A file that only the pod's group can read; no text of the resource has the token."""
+    pod = component("staging", token_secret="ours")["spec"]
+    items = [{"key": "token", "path": "token"}]
+    secret = {"secretName": "ours", "items": items, "defaultMode": 0o440}
+    assert {"name": "token", "secret": secret} in pod["volumes"]
+    container = pod["containers"][0]
+    [mount] = [one for one in container["volumeMounts"] if one["name"] == "token"]
+    assert mount["readOnly"] is True
+    file = container["args"][container["args"].index("--token-file") + 1]
+    assert file == f"{mount['mountPath']}/token"
+    assert SERVICE_TOKEN not in json.dumps(manifest("staging"))
+    [fetch] = pod["initContainers"]
+    assert "token" not in [one["name"] for one in fetch["volumeMounts"]]
+
+
 def test_the_process_is_told_the_digest_that_the_release_pins() -> None:
     """So it can tell other bytes from those that the verdict is about."""
-    [container] = component("staging")["spec"]["containers"]
+    container = service("staging")
     told = json.loads(container["args"][container["args"].index("--parameters") + 1])
     values = {one["name"]: one["value"] for one in told}
     assert values == {
@@ -178,19 +205,21 @@ def test_a_kept_specification_counts_with_other_amounts_and_an_older_image() -> 
         production=settings,
     )
     release = release_of(ARM, "production")
-    assert as_kept(then.as_json(), release, ARM, config()) == then
+    today = specification(release, ARM, config())
+    assert as_kept(then.as_json(), today) == then
     fixed = made("production", production={"autoscaling": None})
-    assert as_kept(fixed.as_json(), release, ARM, config()) == fixed
+    assert as_kept(fixed.as_json(), today) == fixed
     for change in ({"version": 8}, {"model_digest": "1" * 64}, {"model_uri": "s3://bucket/other/7"}):
-        assert as_kept(then.as_json(), release, ARM.model_copy(update=change), config()) is None
-    assert as_kept(None, release, ARM, config()) is None
+        other = specification(release, ARM.model_copy(update=change), config())
+        assert as_kept(then.as_json(), other) is None
+    assert as_kept(None, today) is None
 
 
 @pytest.mark.parametrize("change", FOREIGN)
 def test_a_kept_specification_that_would_start_something_else_does_not_count(change: str) -> None:
     """Another image, command, argument, variable or annotation, or what is no specification at all."""
     kept = altered(made("staging").as_json(), change)
-    assert as_kept(kept, release_of(ARM), ARM, config()) is None
+    assert as_kept(kept, made("staging")) is None
 
 
 @pytest.mark.parametrize(
@@ -201,6 +230,8 @@ def test_a_kept_specification_that_would_start_something_else_does_not_count(cha
         ([{"name": "a", "shadow": True}], "a shadow cannot be alone"),
         ([{"name": "a"}, {"name": "b", "shadow": True}, {"name": "c", "shadow": True}], "2 shadows"),
         ([{"graph": {"name": "other"}}], "unit other of predictor v7-00000000 has no container"),
+        ([{"traffic": 50}], "has 50 of the traffic, and there is no other predictor"),
+        ([{"graph": TWO_UNITS}], "has 2 units and no engine to lead from one to the next"),
         ([], "at least 1 item"),
     ],
 )

@@ -43,6 +43,31 @@ def test_what_is_written_is_read() -> None:
     assert state.undone() == State(live=kept(2), history=History(releases=(kept(1),)))
 
 
+def test_what_rolls_out_is_kept_beside_what_is_live() -> None:
+    """It is never part of what was live; once it goes live, or something else does, it rolls out no more."""
+    out = kept(3).release.model_copy(update={"status": "rolling_out", "mode": "canary", "share": 0.1})
+    rolling = kept(3).model_copy(update={"release": out})
+    state = State(live=kept(2), history=History(releases=(kept(1),)))
+    assert state.serving == state.live
+    pending = Pending(token="t", beat=datetime.now(UTC), coming=rolling, past=0)
+    beside = state.begun(pending).concluded()
+    assert beside == state.with_rolling(rolling)
+    assert (beside.serving, beside.chain) == (rolling, state.chain)
+    assert read_state("it", beside.annotations()) == beside
+    assert beside.begun(pending).undone() == beside
+    promoted = changing(beside, 3).concluded()
+    assert (promoted.live, promoted.rolling) == (kept(3), None)
+    assert promoted.history.releases == (kept(1), kept(2))
+    assert beside.down(remember=True) == state.down(remember=True)
+
+
+def test_annotations_of_before_there_were_rollouts_are_read() -> None:
+    """Nothing rolls out there."""
+    written = State(live=kept(2), history=History(releases=(kept(1),))).annotations()
+    assert set(written) == {LIVE, HISTORY}
+    assert read_state("it", written).rolling is None
+
+
 def test_what_is_served_already_is_no_predecessor_of_itself() -> None:
     """The version that is live comes up anew: the one before it stays the one before."""
     state = State(live=kept(2), history=History(releases=(kept(1),)))

@@ -1,16 +1,24 @@
-"""What a verdict was reached beside has to be what is in production when its version is released."""
+"""A version is proposed as its environment is configured, beside what its verdict was reached beside."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from materializers.errors import Refused
 from materializers.evidence import registry_client
+from materializers.release import Release
 from materializers.verdict import Opponent
-from steps.deployment.candidate import in_production, require_judged_against
+from steps.deployment.candidate import in_production, propose_release, reaching, require_judged_against
+from steps.deployment.release import carry_out
+from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.registry.aliases import CHAMPION
+from steps.registry.approvers import ApprovalSettings
+from steps.registry.presupposed import Presupposed
 from steps.registry.register import register_version
-from tests.materializers.examples import MODEL_DIGEST, arm, verdict
+from tests.materializers.examples import MODEL_DIGEST, arm, release, verdict
+from tests.steps.deployment.held import HeldDeployer
 
 FIRST, SECOND = Opponent(version=1, model="1" * 64), Opponent(version=2, model="2" * 64)
 SAME_MODEL = Opponent(version=2, model=MODEL_DIGEST)
@@ -54,3 +62,60 @@ def test_with_nothing_live_the_last_champion_is_what_counts() -> None:
     registry_client().set_registered_model_alias(name, CHAMPION, "1")
     assert in_production(name, None) == FIRST
     assert in_production(name, arm(3)) == Opponent(version=3, model=MODEL_DIGEST)
+
+
+def proposed(held: HeldDeployer, version: int | None, mode: Any = "canary") -> Release:
+    """What is proposed for production of a model whose evidence nobody looks at."""
+    assert held.champion is not None
+    return propose_release(
+        held.champion.model_name,
+        "production",
+        version=version,
+        policy_digest="0" * 64,
+        presupposed=Presupposed(declared="0" * 64, serving="1" * 64),
+        approval=ApprovalSettings(),
+        settings=DeploymentSettings(production=EnvironmentSettings(mode=mode)),
+    )
+
+
+@pytest.mark.parametrize("version", [3, None])
+@pytest.mark.parametrize("mode", ["canary", "ab", "full"])
+def test_what_is_rolling_out_is_proposed_as_it_is(held: HeldDeployer, version: int | None, mode: str) -> None:
+    """Also by a configuration that would begin otherwise; so running it again looks at it again."""
+    assert proposed(held, version, mode) == held.rolling
+    assert carry_out(proposed(held, version, mode)) == held.rolling
+    assert held.applied == []
+
+
+def test_beside_what_is_rolling_out_no_other_version_is_released(held: HeldDeployer) -> None:
+    """The command that ends it is named, and nothing is applied."""
+    refused = carry_out(proposed(held, 4))
+    assert refused.status == "refused"
+    assert "Version 3 is rolling out in production since 2026-11-21 12:00 UTC" in refused.reasons[0]
+    assert "version 4 is not released there now" in refused.reasons[0]
+    assert "python run.py --rollback --environment production" in refused.reasons[0]
+    assert held.applied == []
+
+
+@pytest.mark.parametrize(("mode", "share"), [("canary", 0.25), ("ab", 0.2), ("shadow", 0.0)])
+def test_a_version_reaches_its_environment_as_that_is_configured(mode: Any, share: float) -> None:
+    """In its mode, with what the candidate gets of that first, as an attempt of its own."""
+    settings = EnvironmentSettings(mode=mode, stages=(0.25,), ab_share=0.2)
+    first, second = (reaching(release(champion=arm(2)), settings, version=3) for _ in range(2))
+    assert (first.mode, first.share, first.stage) == (mode, share, 0)
+    assert first.rollout
+    assert first.rollout != second.rollout
+
+
+def test_where_nothing_is_live_a_version_takes_all_at_once_and_says_why() -> None:
+    """There is nothing that it could be compared with."""
+    alone = reaching(release(champion=None), EnvironmentSettings(mode="canary"), version=3)
+    assert (alone.mode, alone.share, alone.rollout) == ("full", 1.0, "")
+    assert "nothing is live in production that it could roll out beside" in alone.why
+    assert "in the place of mode canary" in alone.why
+
+
+def test_what_is_live_already_does_not_roll_out_beside_itself() -> None:
+    """Releasing it again leaves it as it is."""
+    again = reaching(release(champion=arm(3)), EnvironmentSettings(mode="canary"), version=3)
+    assert (again.mode, again.share, again.rollout, again.why) == ("full", 1.0, "", "")

@@ -17,6 +17,7 @@ from steps.deployment.load_test import put_under_load
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy, Rule
 from tests.materializers.examples import arm, release
+from tests.steps.deployment.staged import staged_release
 from tests.steps.evaluation.cost.servers import service
 from tests.steps.evaluation.policies import product_policy
 from tests.steps.evaluation.registered import Made, register_trained
@@ -31,18 +32,17 @@ NAME = "put-under-load"
 @pytest.fixture(scope="module")
 def staged(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """A release of a registered version whose test pictures are stored; nothing answers for it yet."""
-    pictures = dataset()
-    classifier = trained(tmp_path_factory.mktemp("model"), epochs=1)
-    entry = register_trained(NAME, Made(classifier, pictures, splits(pictures)))
-    candidate = arm(entry.version).model_copy(
-        update={"model_digest": entry.tag("model_digest"), "model_uri": entry.tag("model_uri")}
-    )
-    return release(model_name=NAME, environment="staging", candidate=candidate, champion=None)
+    return staged_release(NAME, tmp_path_factory.mktemp("model"))
 
 
-def under_load(staged: Release, url: str, policy: Policy, settings: CostSettings = QUICK) -> LoadTest:
-    """The load test of what answers at this URL."""
-    report = put_under_load(staged.model_copy(update={"url": url}), policy, settings)
+def under_load(
+    staged: Release, url: str, policy: Policy, settings: CostSettings = QUICK, tries: int = 5
+) -> LoadTest:
+    """The load test of what answers at this URL; again where a busy machine sent too late to judge by."""
+    for _ in range(tries):
+        report = put_under_load(staged.model_copy(update={"url": url}), policy, settings)
+        if report is None or report.outcome != "not_assessed":
+            break
     assert report is not None
     return report
 
@@ -117,7 +117,7 @@ def test_a_release_that_fails_is_refused(staged: Release) -> None:
 
 def test_a_release_where_nobody_answers_does_not_pass(staged: Release) -> None:
     """What cannot be measured is not assessed, which refuses where it is required."""
-    report = under_load(staged, "http://127.0.0.1:1/api/v1.0/predictions", product_policy())
+    report = under_load(staged, "http://127.0.0.1:1/api/v1.0/predictions", product_policy(), tries=1)
     assert report.outcome == "not_assessed"
     assert all(rule.outcome == "not_assessed" for rule in report.rules)
 
@@ -151,5 +151,5 @@ def test_a_version_whose_test_pictures_are_gone_is_refused(local_stack: Client, 
     staged = release(
         model_name="without-test-pictures", environment="staging", candidate=arm(entry.version), champion=None
     )
-    with pytest.raises(Refused, match=r"no test picture left to be asked about .*--train"):
+    with pytest.raises(Refused, match=r"no test picture left to be asked about: .*--train"):
         put_under_load(staged, product_policy(), QUICK)

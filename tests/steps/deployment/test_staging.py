@@ -6,6 +6,7 @@ import pytest
 
 from materializers.evidence import read_versions
 from steps.deployment.deployer import active_deployer
+from steps.deployment.settings import DeploymentSettings
 from steps.deployment.staging import staging
 from steps.evaluation.cost.settings import CostSettings
 from steps.registry.presupposed import Presupposed
@@ -33,7 +34,8 @@ def test_a_version_that_passed_before_is_not_released_by_a_run_whose_own_verdict
         policy=product_policy(),
         presupposed=Presupposed(declared="0" * 64, serving="1" * 64),
         cost=CostSettings(),
+        settings=DeploymentSettings(),
     )
-    assert released == (None, None)
+    assert released == (None, None, None)
     assert read_versions(name) == before
     assert active_deployer().current(name, "staging") is None

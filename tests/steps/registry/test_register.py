@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from materializers.errors import ServiceUnreachable
 from materializers.evidence import read_versions, registry_client
-from pipelines.orchestrator import active_orchestrator
+from steps.orchestrator import active_orchestrator
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.audit import read_log
 from steps.registry.register import JUDGED, LEARNT, log_version, register_version

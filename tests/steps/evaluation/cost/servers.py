@@ -8,7 +8,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from serving.launching import PREDICTIONS
+
 PREDICTION = json.dumps({"jsonData": {"predictions": [{"label": "tops"}]}}).encode()
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers with a length, so that the connection stays open, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, said: bytes, code: int) -> None:
+        """Send a whole answer."""
+        self.send_response(code)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def on_loopback(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of predictions of a server whose requests this class answers, a thread each."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}{PREDICTIONS}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager
@@ -29,8 +61,7 @@ def service(
     """
     counting, count = threading.Lock(), 0
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Handler(Answering, BaseHTTPRequestHandler):
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
@@ -49,21 +80,5 @@ def service(
                 return
             self.answer(body, code)
 
-        def answer(self, said: bytes, code: int) -> None:
-            self.send_response(code)
-            self.send_header("content-length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
-
-        def log_message(self, format: str, *values: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/api/v1.0/predictions"
-        finally:
-            server.shutdown()
-            thread.join()
+    with on_loopback(Handler) as url:
+        yield url

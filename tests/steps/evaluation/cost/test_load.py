@@ -95,6 +95,7 @@ def test_an_interrupt_ends_it() -> None:
     """Control-C while a minute of requests is being sent: nothing more is sent, and no thread is left."""
     before = set(threading.enumerate())
     sent: list[int] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background of a shell ignore it
     with service(sent.append) as url:
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         begun = time.monotonic()

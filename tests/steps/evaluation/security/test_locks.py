@@ -7,8 +7,9 @@ import hashlib
 import pytest
 
 from steps.evaluation.security.locks import PROJECT, canonical_name, lock_digests, pinned
+from steps.evaluation.security.settings import SecuritySettings
 
-LOCKS = ("requirements.lock", "serving/requirements.lock")
+LOCKS = SecuritySettings().locks
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -24,7 +25,7 @@ def test_a_lock_is_known_by_its_bytes() -> None:
     """As ``sha256sum`` has them, by the path that the settings name."""
     digests = lock_digests(LOCKS)
     assert digests == {lock: hashlib.sha256((PROJECT / lock).read_bytes()).hexdigest() for lock in LOCKS}
-    assert len(set(digests.values())) == 2
+    assert len(set(digests.values())) == len(LOCKS) == 3
 
 
 def test_a_lock_that_is_not_there_is_no_empty_one() -> None:

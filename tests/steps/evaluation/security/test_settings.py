@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipelines.config import load_config
+from stacks.environments import ENVIRONMENTS
 from steps.evaluation.security.settings import SecuritySettings
 
 ACCEPTED = {"id": "CVE-2020-1", "package": "a", "reason": "not reachable", "expires": "2030-01-01"}
 
 
-def test_both_locks_and_onnx_alone_are_the_default() -> None:
-    """A model of standard operators, an audit of a week at most."""
-    settings = SecuritySettings()
-    assert settings.locks == ("requirements.lock", "serving/requirements.lock")
+@pytest.mark.parametrize("settings", [SecuritySettings(), load_config(None, ()).evaluate.security])
+def test_every_environment_and_onnx_alone_are_the_default(settings: SecuritySettings) -> None:
+    """What each environment of the project is built from, standard operators, an audit of a week at most."""
+    assert settings.locks == tuple(environment.lock for environment in ENVIRONMENTS)
     assert settings.operator_domains == ("", "ai.onnx", "ai.onnx.ml")
     assert settings.oldest_audit_days == 7
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from materializers.errors import UsageError
-from steps.inference.predict import refuse_unwritable
+from steps.inference.output import refuse_unwritable
 
 if TYPE_CHECKING:
     from zenml.client import Client

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from materializers.errors import UsageError
-from pipelines.orchestrator import active_orchestrator, find_orchestrator
+from steps.orchestrator import active_orchestrator, find_orchestrator
 from tests.stacks.local_orchestrator.stack import make_stack
 
 if TYPE_CHECKING:

@@ -1,0 +1,35 @@
+"""Seldon's metrics, whole over all threads, in the memory of the one process that answers."""
+
+import os
+import threading
+from typing import Any
+
+from seldon_core.metrics import SeldonMetrics
+
+
+class WorkerMetrics(SeldonMetrics):  # type: ignore[misc]
+    """Seldon's metrics without the process of their own that Seldon starts for them."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self._lock = threading.RLock()
+        self.data: dict[int, dict[Any, Any]] = {}
+        self.worker_id_func = os.getpid
+        self._extra_default_labels = labels
+
+    def __del__(self) -> None:
+        """Leave out Seldon's, which ends the process that is not there."""
+
+    def update(self, custom_metrics: list[dict[str, Any]], method: str) -> None:
+        """Count; a request of another thread waits, so that none is lost."""
+        with self._lock:
+            super().update(custom_metrics, method)
+
+    def count(self, name: str) -> None:
+        """Count one more of what never reached the model."""
+        self.update([{"type": "COUNTER", "key": name, "value": 1}], "predict")
+
+    def generate_metrics(self) -> tuple[str, str]:
+        """Print everything in Prometheus' text format, with its content type."""
+        with self._lock:
+            text, content_type = super().generate_metrics()
+        return str(text), str(content_type)

@@ -1,0 +1,101 @@
+"""Seldon's server, gunicorn, around a model that is loaded before anything is answered."""
+
+import argparse
+import json
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn.errors import AppImportError
+from seldon_core.flask_utils import SeldonMicroserviceException
+from seldon_core.gunicorn_utils import StandaloneApplication
+from seldon_core.microservice import parse_parameters
+
+from serving.application import WsgiApplication
+from serving.capture import Recorder
+from serving.capture_options import CaptureSettings, capture_settings
+from serving.model_directory import ModelDirectoryError
+from serving.service import PictureClassifier
+from serving.starting import LONGEST_WAIT_S, WRONG_USE, NotStartedError
+
+# A worker that shows no sign of life for so long is killed and replaced; loading a model must fit in.
+WORKER_TIMEOUT_S = LONGEST_WAIT_S
+# What requests in flight get after SIGTERM.
+GRACEFUL_TIMEOUT_S = 30
+# Longer than an ingress keeps an idle connection, so that it is never the server that closes one in use.
+KEEPALIVE_S = 75
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What :class:`serving.worker.BufferingWorker` heeds.
+
+    Args:
+        max_body_bytes: of a request.
+        request_within_s: from a request's first byte to its last, and for TLS to agree.
+        tls: of the connections on ``tls_port``; None: none is encrypted.
+        tls_port: one of the two.
+    """
+
+    max_body_bytes: int
+    request_within_s: float
+    tls: ssl.SSLContext | None = None
+    tls_port: int = 0
+
+
+class Server(StandaloneApplication):  # type: ignore[misc]
+    """gunicorn with one worker, which loads the model before it answers anything."""
+
+    def __init__(
+        self,
+        application: WsgiApplication,
+        classifier: PictureClassifier,
+        options: dict[str, Any],
+        limits: ConnectionLimits | None = None,
+        capture: CaptureSettings | None = None,
+    ) -> None:
+        self.classifier = classifier
+        self.limits = limits
+        self.capture = capture
+        super().__init__(application, options)
+
+    def load(self) -> WsgiApplication:
+        """Load the model in the worker.
+
+        Raises:
+            AppImportError: it did not load; gunicorn prints the message and ends instead of trying again.
+        """
+        try:
+            self.classifier.load()
+        except ModelDirectoryError as error:
+            raise AppImportError(f"serving.launcher: not started: {error}") from error
+        if self.capture is not None:  # here, and not in the master: its thread is the worker's
+            self.classifier.record_with(Recorder(self.capture, self.classifier.model))
+        application: WsgiApplication = self.application
+        return application
+
+
+def classifier_of(parameters: str) -> PictureClassifier:
+    """The service that ``--parameters`` describe; nothing is loaded yet.
+
+    Raises:
+        NotStartedError: they describe none.
+    """
+    try:
+        return PictureClassifier(**parse_parameters(json.loads(parameters)))
+    except SeldonMicroserviceException as error:
+        raise NotStartedError(WRONG_USE, f"--parameters: {error.message}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise NotStartedError(WRONG_USE, f"--parameters: {error}") from error
+
+
+def captured_by(options: argparse.Namespace) -> CaptureSettings | None:
+    """What is kept of the traffic; None: nothing.
+
+    Raises:
+        NotStartedError: an option is missing.
+    """
+    try:
+        return capture_settings(options)
+    except ValueError as error:
+        raise NotStartedError(WRONG_USE, str(error)) from error

@@ -1,0 +1,296 @@
+"""Carry what services captured from their spool to the artifact store: ``python -m serving.shipper --help``.
+
+It runs beside the service and takes the files that the service has closed. A file becomes parts, one for each
+kind and hour in it, each named by the digest of the lines that went into it; then it is removed: whoever is
+killed in between stores the same parts again under the same names. While the store is down the spool keeps
+everything, within its limit. A damaged line is set aside and counted. Of a picture that was forgotten nothing
+is shipped but what the model answered.
+
+After a SIGTERM it waits until no service writes into the spool, ships the rest and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from serving.capture_layout import (
+    PERSONAL,
+    Kind,
+    folder_of,
+    folder_of_hour,
+    part_name,
+    to_parquet,
+)
+from serving.captured_line import DamagedLine, rows_of
+from serving.part_store import PartStore, StoreDownError, WrongAddressError, open_store
+from serving.spool import (
+    Stream,
+    files_of,
+    folder_of_stream,
+    is_written,
+    remove_left,
+    streams,
+    taken,
+)
+
+FORGOTTEN = "datasets/forgotten"
+"""Below the store's root: the notes of the pictures that may not be kept."""
+STATUS_FILE = "shipper.json"
+ASIDE_FILE = "damaged.lines"
+ASIDE_BYTES = 1_000_000
+"""Of damaged lines that are kept for a person to look at, of one stream; more are only counted."""
+DEFAULT_INTERVAL_S = 5.0
+DEFAULT_PATIENCE_S = 25.0
+MOST_WAIT_S = 60.0
+"""Between two tries to reach a store that is down."""
+POLL_S = 0.1
+WRONG_USE = 2
+
+logger = logging.getLogger("serving.shipper")
+
+
+@dataclass
+class Status:
+    """What a shipper did since it was started; it is the file ``shipper.json`` of the spool.
+
+    Attributes:
+        parts: that were stored.
+        rows: in them.
+        damaged_lines: that were set aside.
+        forgotten_rows: that went without what says something of a picture that was forgotten.
+        shipped_at: when the last part was stored, ISO 8601.
+        error: why the store takes nothing now.
+    """
+
+    parts: int = 0
+    rows: int = 0
+    damaged_lines: int = 0
+    forgotten_rows: int = 0
+    shipped_at: str | None = None
+    error: str | None = None
+
+
+@dataclass
+class Part:
+    """The lines of one kind and hour of a spool's file, and their rows."""
+
+    lines: list[bytes] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 (hex) of the lines: the same lines, the same part."""
+        return sha256(b"\n".join(self.lines)).hexdigest()
+
+
+class Shipper:
+    """One spool and the store that its files go to."""
+
+    def __init__(self, spool: Path, store: PartStore) -> None:
+        self.status = Status()
+        self._spool = spool
+        self._store = store
+        self._forgotten: set[str] = set()
+
+    def ship(self) -> None:
+        """Ship every closed file.
+
+        Raises:
+            StoreDownError: the store takes nothing; what is not shipped is in the spool still.
+            OSError: the spool cannot be read.
+        """
+        for stream in streams(self._spool):
+            folder = folder_of_stream(self._spool, stream)
+            remove_left(folder)
+            for path in files_of(folder):
+                with taken(path) as content:
+                    if content is not None:
+                        self._ship_file(stream, path, content)
+
+    def _ship_file(self, stream: Stream, path: Path, content: bytes) -> None:
+        parts, damaged = parts_of(content)
+        if parts:
+            self._read_notes()
+        for (kind, hour), part in sorted(parts.items()):
+            self.status.forgotten_rows += sum(forget(row, self._forgotten) for row in part.rows)
+            try:
+                data = to_parquet(kind, part.rows)
+            except (ValueError, TypeError, OverflowError) as error:  # pyarrow's are among them
+                damaged += [(line, str(error)) for line in part.lines]
+                continue
+            name = part_name(part.digest, pictures=any(row.get("picture") is not None for row in part.rows))
+            self._store.put(f"{folder_of(kind, *stream)}/{hour}/{name}", data)
+            self.status.parts += 1
+            self.status.rows += len(part.rows)
+            self.status.shipped_at = datetime.now(UTC).isoformat(timespec="seconds")
+        if damaged:
+            self.status.damaged_lines += len(damaged)
+            logger.warning("%s: %d damaged lines were set aside: %s", path, len(damaged), damaged[0][1])
+            set_aside(path.parent / ASIDE_FILE, [line for line, _ in damaged])
+        path.unlink(missing_ok=True)
+
+    def _read_notes(self) -> None:
+        """Take in the pictures that were forgotten since it was looked last."""
+        for note in self._store.read_new(FORGOTTEN):
+            try:
+                content = json.loads(note)
+                self._forgotten |= {content["name"], *content["source_digests"]}
+            except (ValueError, KeyError, TypeError) as error:
+                logger.warning("the note of a forgotten picture cannot be read: %r", error)
+
+
+def parts_of(content: bytes) -> tuple[dict[tuple[Kind, str], Part], list[tuple[bytes, str]]]:
+    """Sort the lines of a spool's file.
+
+    Args:
+        content: of the file.
+
+    Returns:
+        The parts by kind and folder of the hour; and the damaged lines, each with the reason.
+    """
+    parts: dict[tuple[Kind, str], Part] = defaultdict(Part)
+    damaged = []
+    for line in content.split(b"\n"):
+        if not line:
+            continue
+        try:
+            kind, rows = rows_of(line)
+        except DamagedLine as error:
+            damaged.append((line, str(error)))
+            continue
+        part = parts[kind, folder_of_hour(rows[0]["at"])]
+        part.lines.append(line)
+        part.rows += rows
+    return parts, damaged
+
+
+def forget(row: dict[str, Any], forgotten: set[str]) -> bool:
+    """Take out of a row what says something of a picture that was forgotten; whether it had that."""
+    if forgotten.isdisjoint({row.get("input_digest"), row.get("image_id")}):
+        return False
+    row.update(dict.fromkeys(PERSONAL))
+    return True
+
+
+def set_aside(file: Path, lines: list[bytes]) -> None:
+    """Keep damaged lines for a person to look at, up to ``ASIDE_BYTES``; a full disk takes none of them."""
+    try:
+        with file.open("ab") as aside:
+            os.chmod(file, 0o600)  # noqa: PTH101 - of the file that is open
+            for line in lines:
+                if aside.tell() + len(line) < ASIDE_BYTES:
+                    aside.write(line + b"\n")
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", file, error)
+
+
+def run(
+    shipper: Shipper, spool: Path, ending: threading.Event, *, interval_s: float, patience_s: float
+) -> None:
+    """Ship until ``ending`` is set, and then what is left.
+
+    Args:
+        shipper: of the spool.
+        spool: the folder.
+        ending: set by SIGTERM.
+        interval_s: between two looks at the spool; twice as long after each failure, up to a minute.
+        patience_s: how long to wait at the end for services that still write, and for a store that is down.
+    """
+    wait_s = interval_s
+    while not ending.wait(wait_s):
+        wait_s = interval_s if attempt(shipper, spool) else min(2 * max(wait_s, interval_s), MOST_WAIT_S)
+    until = time.monotonic() + patience_s
+    while is_written(spool) and time.monotonic() < until:
+        time.sleep(POLL_S)
+    while not attempt(shipper, spool) and time.monotonic() < until:
+        time.sleep(min(interval_s, 1.0))
+
+
+def attempt(shipper: Shipper, spool: Path) -> bool:
+    """Ship once, and say in the spool what came of it; whether the store took everything."""
+    try:
+        shipper.ship()
+    except (StoreDownError, OSError) as error:
+        if shipper.status.error is None:
+            logger.warning("nothing is shipped now, the spool keeps it: %s", error)
+        shipper.status.error = str(error)
+    else:
+        if shipper.status.error is not None:
+            logger.info("the store takes what was captured again")
+        shipper.status.error = None
+    write_status(spool, shipper.status)
+    return shipper.status.error is None
+
+
+def write_status(spool: Path, status: Status) -> None:
+    """Replace the spool's ``shipper.json``; a full disk leaves the old one."""
+    temporary = spool / f".{STATUS_FILE}"
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(status)), encoding="utf-8")
+        temporary.replace(spool / STATUS_FILE)
+    except OSError as error:
+        logger.warning("%s cannot be written: %s", spool / STATUS_FILE, error)
+
+
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.shipper", description="Carry captures from a spool to an artifact store."
+    )
+    parser.add_argument("--spool", type=Path, required=True, help="the folder that the services write into")
+    parser.add_argument(
+        "--to", required=True, help="root of the artifact store: s3://BUCKET/PREFIX or a path"
+    )
+    parser.add_argument(
+        "--interval-s",
+        type=float,
+        default=DEFAULT_INTERVAL_S,
+        help="between two looks at the spool (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--patience-s",
+        type=float,
+        default=DEFAULT_PATIENCE_S,
+        help="after a SIGTERM, for services that still write and a store that is down (default: %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Ship until SIGTERM; return an exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    options = _arguments(arguments)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    try:
+        store = open_store(options.to)
+    except WrongAddressError as error:
+        sys.stderr.write(f"serving.shipper: not started: --to: {error}\n")
+        return WRONG_USE
+    logger.info("from %s to %s", options.spool, options.to)
+    run(
+        Shipper(options.spool, store),
+        options.spool,
+        ending,
+        interval_s=options.interval_s,
+        patience_s=options.patience_s,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

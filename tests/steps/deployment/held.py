@@ -1,0 +1,86 @@
+"""A deployer that holds what is live and what rolls out in memory; it serves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from materializers.errors import Refused, ServiceUnreachable
+from materializers.release import Environment, Release
+from materializers.signatures import TrustedKeys
+
+MODULES = ("candidate", "conclude", "observe", "release", "rollout")
+
+
+@dataclass
+class HeldDeployer:
+    """One environment of one model.
+
+    Args:
+        trusted: the public keys that the stack's own deployer names.
+        champion: what is live.
+        rolling: what is rolling out.
+        answers: whether the candidate does.
+        refuses: why the next release is refused; None: it is not.
+        out_of_reach: whether what is served cannot be changed.
+    """
+
+    trusted: TrustedKeys
+    champion: Release | None = None
+    rolling: Release | None = None
+    answers: bool = True
+    refuses: str | None = None
+    out_of_reach: bool = False
+    applied: list[Release] = field(default_factory=list)
+
+    def trusted_keys(self) -> TrustedKeys:
+        """Of the stack."""
+        return self.trusted
+
+    def apply(self, release: Release) -> Release:
+        """Hold it."""
+        if self.refuses is not None:
+            raise Refused(self.refuses)
+        self.applied.append(release)
+        now = datetime.now(UTC)
+        if release.mode == "full":
+            self.champion, self.rolling = release.model_copy(update={"status": "live", "since": now}), None
+            return self.champion
+        begun = self.rolling.since if self.rolling else now
+        update = {"status": "rolling_out", "since": begun, "stage_since": now, "reasons": ()}
+        self.rolling = release.model_copy(update=update)
+        return self.rolling
+
+    def current(self, model_name: str, environment: Environment) -> Release | None:
+        """What is live."""
+        return self.champion
+
+    def rolling_out(self, model_name: str, environment: Environment) -> Release | None:
+        """What is rolling out."""
+        return self.rolling
+
+    def live(self) -> list[Release]:
+        """What is live."""
+        return [self.champion] if self.champion else []
+
+    def end_rollout(self, release: Release) -> bool:
+        """Let it go."""
+        if self.out_of_reach:
+            raise ServiceUnreachable("The ingress does not answer")
+        if self.rolling is None or self.rolling.rollout != release.rollout:
+            return False
+        self.rolling = None
+        return True
+
+    def verify(self, release: Release) -> bool:
+        """Whether the candidate answers."""
+        return self.answers
+
+    def hold(self, patch: pytest.MonkeyPatch) -> None:
+        """Be the deployer of the active stack."""
+        held: Any = self
+        for name in MODULES:
+            patch.setattr(f"steps.deployment.{name}.active_deployer", lambda: held)

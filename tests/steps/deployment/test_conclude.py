@@ -1,0 +1,159 @@
+"""What a rollout comes to by what was observed: it goes on, gets more of the traffic, or goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from materializers.errors import ServiceUnreachable
+from materializers.release import Release
+from materializers.schedule import Schedule
+from steps.deployment import schedule
+from steps.deployment.conclude import conclude_any, conclude_rollout
+from steps.deployment.rollout import log_stage
+from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
+from steps.registry.audit import sound_entries
+from tests.steps.deployment.held import HeldDeployer
+
+TWO_STAGES = EnvironmentSettings(mode="canary", stages=(0.1, 0.5))
+
+
+class Schedules:
+    """An orchestrator that keeps schedules in memory."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def ended(self) -> bool:
+        """What this project's orchestrators have."""
+        return False
+
+    def schedules(self) -> list[Schedule]:
+        """All of them."""
+        return [Schedule(name=name, pipeline="deployment", cron="*/5 * * * *") for name in self.names]
+
+    def remove(self, name: str) -> None:
+        """One less."""
+        self.names.remove(name)
+
+
+@pytest.fixture
+def schedules(held: HeldDeployer, monkeypatch: pytest.MonkeyPatch) -> Schedules:
+    """The one that looks at the rollout, and another."""
+    kept = Schedules(schedule.look_name(rolling_in(held).model_name, "production"), "weekly")
+    monkeypatch.setattr(schedule, "find_orchestrator", lambda: kept)
+    return kept
+
+
+def rolling_in(held: HeldDeployer) -> Release:
+    """What is rolling out."""
+    assert held.rolling is not None
+    return held.rolling
+
+
+def concluded(held: HeldDeployer, applied: Release | None, answer: str, *reasons: str) -> Release | None:
+    """What the step returns."""
+    assert held.champion is not None
+    return conclude_any(
+        applied,
+        answer,
+        reasons,
+        model_name=held.champion.model_name,
+        environment="production",
+        settings=DeploymentSettings(production=TWO_STAGES),
+    )
+
+
+def test_what_is_not_decided_goes_on_as_it_is(held: HeldDeployer, schedules: Schedules) -> None:
+    """The schedule stays, and why is told."""
+    release = concluded(held, rolling_in(held), "continue", "12 of 500 requests so far")
+    assert release is not None
+    assert (release.status, release.share) == ("rolling_out", 0.1)
+    assert release.reasons == ("12 of 500 requests so far",)
+    assert held.applied == []
+    assert len(schedules.names) == 2
+
+
+def test_what_holds_at_a_stage_gets_the_next(held: HeldDeployer, schedules: Schedules) -> None:
+    """Not all of it while there is a larger share before that."""
+    release = concluded(held, rolling_in(held), "promote", "it is no worse")
+    assert release is not None
+    assert (release.status, release.mode, release.share) == ("rolling_out", "canary", 0.5)
+    assert held.champion is not None
+    assert held.champion.candidate is not None
+    assert held.champion.candidate.version == 2
+    assert len(schedules.names) == 2
+
+
+def test_what_is_worse_goes_and_nothing_looks_at_it_any_more(
+    held: HeldDeployer, schedules: Schedules
+) -> None:
+    """Exit code 3 follows from the status; other schedules stay."""
+    release = concluded(held, rolling_in(held), "roll back", "it errs")
+    assert release is not None
+    assert (release.status, release.reasons) == ("rolled_back", ("it errs",))
+    assert held.rolling is None
+    assert schedules.names == ["weekly"]
+
+
+def test_what_may_not_get_more_goes(held: HeldDeployer, schedules: Schedules) -> None:
+    """A promotion that the deployer refuses rolls back, with its reason."""
+    held.refuses = "Version 3 was rejected by Bob"
+    release = concluded(held, rolling_in(held), "promote")
+    assert release is not None
+    assert (release.status, release.reasons) == ("rolled_back", ("Version 3 was rejected by Bob",))
+    assert held.rolling is None
+    assert schedules.names == ["weekly"]
+
+
+def test_a_fault_leaves_the_schedule_with_what_is_still_rolling_out(
+    held: HeldDeployer, schedules: Schedules
+) -> None:
+    """The next look tries again."""
+    held.out_of_reach = True
+    with pytest.raises(ServiceUnreachable):
+        concluded(held, rolling_in(held), "roll back", "it errs")
+    assert len(schedules.names) == 2
+
+
+def test_a_look_after_the_end_removes_the_schedule_that_was_left(
+    held: HeldDeployer, schedules: Schedules
+) -> None:
+    """Whoever took the candidate out was killed before that; the log gets the end that it lacks."""
+    rolling = rolling_in(held)
+    log_stage(rolling)
+    held.rolling = None
+    assert concluded(held, None, "nothing to observe") is None
+    assert schedules.names == ["weekly"]
+    about = {"model": rolling.model_name, "rollout": rolling.rollout}
+    assert len(sound_entries("end-rollout", about, held.trusted)) == 1
+
+
+def test_who_was_killed_between_a_stage_and_its_entry_is_gone_on_from(held: HeldDeployer) -> None:
+    """The deployer has the larger share already; the next look logs it."""
+    rolling = rolling_in(held)
+    log_stage(rolling)
+    held.apply(rolling.model_copy(update={"share": 0.5, "stage": 1}))
+    conclude_rollout(rolling_in(held), "continue", (), TWO_STAGES)
+    about = {"model": rolling.model_name}
+    assert [entry.subject["share"] for entry in sound_entries("roll-out", about, held.trusted)] == [
+        "0.1",
+        "0.5",
+    ]
+
+
+def test_a_schedule_that_cannot_be_removed_does_not_hide_what_was_done(
+    held: HeldDeployer,
+    schedules: Schedules,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is said, with the command; it finds nothing to do."""
+
+    def unreachable(name: str) -> None:
+        raise ServiceUnreachable("Kubeflow does not answer")
+
+    monkeypatch.setattr(schedules, "remove", unreachable)
+    release = concluded(held, rolling_in(held), "roll back", "it errs")
+    assert release is not None
+    assert release.status == "rolled_back"
+    assert "python run.py --unschedule observe-production-" in caplog.text

@@ -19,7 +19,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from benchmarks.main.home import own_variables
-from benchmarks.main.warm import leave_flushing_to_the_system
+from benchmarks.warm import leave_flushing_to_the_system
 from tests.bucket import bucket, bucket_server
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.commands import Strike
 from benchmarks.main.bookkeeping import TRAINING_STEPS
-from benchmarks.main.commands import Strike
 from benchmarks.main.home import Home, Outcome
 from tests.shrunk.delivery import cut_delivery
 

@@ -20,7 +20,7 @@ from benchmarks.claim import Claim, at_most
 from benchmarks.dataset.generated import pictures, textures
 from benchmarks.dataset.local import Emptied, load_all, stored, write_raw
 from benchmarks.dataset.timing import cpu_seconds, peak_memory_mb
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from materializers.report import Record
 from tests.materializers.stores import disk_store

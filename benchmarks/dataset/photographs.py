@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 FOLDER = PROJECT.parent / "shared" / "data" / "clothing" / "images"
 

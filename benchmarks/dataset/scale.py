@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.claim import Claim, at_most
 from benchmarks.dataset.generated import pictures
 from benchmarks.dataset.timing import peak_memory_mb
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer
 from tests.materializers.stores import disk_store
 

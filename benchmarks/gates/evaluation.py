@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmarks.claim import Claim, at_most
 from benchmarks.main.home import isolated
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 DEMO = PROJECT / "configs" / "demo"
 ROUNDS = 3

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.kubeflow.story import Chronicle, Teller, chronicle, clean_environment, register
 from benchmarks.main.home import own_variables
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 STACKS = PROJECT / "stacks"
 PIPELINES = ("training", "deployment", "continuous", "inference")

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.main.commands import Ended, WarmCommands
+from benchmarks.commands import Ended, WarmCommands
 from benchmarks.main.home import SHRUNK_CONFIG, cut_folder
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 PHOTOS = tuple(str(path) for path in sorted((PROJECT / "data" / "photos").glob("*.png")))
 COMMAND_ENDS_WITHIN_S = 590

@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.claim import Claim, at_most
 from benchmarks.main.home import DELIVERY, SHRUNK_CONFIG, Home
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 LIMIT = 1.2
 TRAINING_STEPS = (

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.main.home import isolated
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from data.make_sample import ARTICLES, CATEGORIES, SIDE, SOURCE, draw_order, encode
 from serving.predictor import Prediction, Predictor
 from stacks.local_deployer.state import StateFile

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks.main.commands import Strike, WarmCommands
-from benchmarks.main.warm import PROJECT
+from benchmarks.commands import Strike, WarmCommands
+from benchmarks.warm import PROJECT
 from stacks.local_deployer import processes
 
 SHRUNK_CONFIG = PROJECT / "tests" / "shrunk" / "config.yaml"

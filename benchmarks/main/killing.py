@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claim import Claim, at_most
+from benchmarks.commands import WHENS, Strike
 from benchmarks.main.bookkeeping import TRAINING_STEPS
-from benchmarks.main.commands import WHENS, Strike
 from benchmarks.main.home import DELIVERY, Home, cut_folder
 
 DEPLOYMENT_STEPS = (

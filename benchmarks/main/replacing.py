@@ -15,7 +15,7 @@ import httpx
 
 from benchmarks.claim import Claim, at_most
 from benchmarks.main.home import DELIVERY, Home
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 RATE = 20  # requests a second
 TIMEOUT_S = 5.0

@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 
 from benchmarks.claim import Claim, at_least, at_most
-from benchmarks.main.warm import PROJECT
 from benchmarks.serving.batch_ways import ARCHITECTURE, SIDE, STORE
 from benchmarks.serving.exporting import encoded, exported
 from benchmarks.serving.memory import Sampled, tree
+from benchmarks.warm import PROJECT
 from steps.inference.classify import SHARD_PICTURES
 
 PICTURES, QUICK = 4000, 600

@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.main.home import free_port
-from benchmarks.main.warm import PROJECT
 from benchmarks.serving.memory import tree
+from benchmarks.warm import PROJECT
 
 BENTOML = ("bentoml==1.4.40", "onnxruntime==1.26.0", "pillow>=13.0", "numpy>=2,<3")
 STARTS_WITHIN_S = 180.0

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 from benchmarks.main.home import SHRUNK_MODEL, Home, Outcome, cut_folder
-from benchmarks.main.warm import PROJECT
 from benchmarks.serving.live import NO_LIMITS, PER_CLASS
 from benchmarks.serving.planted import environment
+from benchmarks.warm import PROJECT
 from serving.launching import PREDICTIONS
 from stacks.local_deployer import processes
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from benchmarks.dataset.photographs import FOLDER
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from materializers.feature_cache import FeatureCache
 from materializers.image_dataset import ImageDataset, Picture
 from materializers.splits import TEST, TRAIN, VALIDATION, Splits

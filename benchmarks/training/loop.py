@@ -22,7 +22,7 @@ from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.dataset.generated import jpeg
 from benchmarks.dataset.photographs import photographs
 from benchmarks.dataset.timing import ROUNDS, medians
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from materializers.image_dataset import ImageDataset, Picture
 from serving.model_directory import Preprocessing
 from serving.strip_metadata import strip_metadata

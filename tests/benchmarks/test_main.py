@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 SUBJECT = """
 from benchmarks.claim import at_most

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.commands import WarmCommands
 from benchmarks.kubeflow.story import Chronicle, Teller, chronicle, clean_environment, register
-from benchmarks.main.commands import WarmCommands
 from benchmarks.main.home import own_variables
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from tests.remote.site import Site
 from tests.stacks.apprise_alerter.webhook import Webhook, webhook_server
 
@@ -73,7 +73,7 @@ def on_kubeflow(
     )
     register(environment, STACKS / "kubeflow.yaml")
     secrets = remote_site.secrets()
-    # ZenML's log is made when it is imported, before a command can send it away from standard output.
+    # ZenML reads it when it is imported, before a command can set it.
     quiet = environment | {"ZENML_LOGGING_VERBOSITY": "ERROR"}
     with WarmCommands(tmp_path_factory.mktemp("commands"), quiet) as warm:
         yield lambda model: Teller(environment, model, secrets, warm)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.kubeflow.story import Teller
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 pytestmark = pytest.mark.timeout(600)
 RACERS, ENTRIES = 3, 3

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.kubeflow.story import Teller
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from tests.kubeflow.conftest import kubeflow_runs
 from tests.remote.site import Site
 

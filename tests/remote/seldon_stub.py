@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from benchmarks.main.home import free_port
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 STARTS_WITHIN_S = 120.0
 TOKEN = "the-token-of-the-tests"

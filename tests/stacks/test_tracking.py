@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.kubeflow.story import register
 from benchmarks.main.home import isolated
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 
 def test_a_tracked_step_that_does_nothing_imports_neither_torch_nor_scikit_learn(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_registry_that_is_down_is_told_in_one_line(untouched: Shop) -> None:
 
 STRUCK = """
 import sys
-from benchmarks.main.warm import run, strike
+from benchmarks.warm import run, strike
 strike("steps.registry.register:register_version", sys.argv[1], 9)
 run(sys.argv[2:])
 """

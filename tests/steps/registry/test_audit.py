@@ -17,7 +17,7 @@ from zenml import save_artifact
 from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
 
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 from materializers.audit_entry import Head, LoggedEntry, verify_chain
 from materializers.errors import Refused, UsageError
 from materializers.signatures import ACTOR_KEY, PrivateKey, make_key_pair

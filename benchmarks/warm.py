@@ -7,6 +7,7 @@ state as a new process would, without the ten seconds that importing ZenML, torc
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 IMPORTED_ONCE = (
     "actions.command",
     "actions.rollback",
@@ -67,8 +68,10 @@ IMPORTED_ONCE = (
 
 def serve() -> None:
     """Answer requests until standard input ends."""
-    for module in IMPORTED_ONCE:
-        importlib.import_module(module)
+    # ZenML's log goes to what standard output is at its import: to standard error, as in a command.
+    with contextlib.redirect_stdout(sys.stderr):
+        for module in IMPORTED_ONCE:
+            importlib.import_module(module)
     event.listen(Engine, "connect", leave_flushing_to_the_system)
     gc.freeze()  # a child's collector would touch, and so copy, every page
     answers = os.fdopen(os.dup(1), "w", buffering=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from benchmarks.main.warm import PROJECT
+from benchmarks.warm import PROJECT
 
 When = Literal["before", "after"]
 WHENS: tuple[When, When] = ("before", "after")
@@ -60,7 +60,7 @@ class WarmCommands:
         self._errors = self._folder / "warm.err"
         with self._errors.open("w") as errors:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.main.warm"],
+                [sys.executable, "-m", "benchmarks.warm"],
                 cwd=PROJECT,
                 env=self.environment,
                 stdin=subprocess.PIPE,

@@ -6,6 +6,7 @@ Requests come at moments that do not depend on the answers; see ``steps/evaluati
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ SOAK_SHARE, SOAK_S, QUICK_SOAK_S = 0.8, 1200.0, 30.0
 SETTLED_S, QUICK_SETTLED_S = 60.0, 8.0
 """After which memory is not to grow any more."""
 GROWTH = 1.05
+UNCHANGED_S, QUIET_WITHIN_S = 10.0, 120.0
+"""Connections that nobody uses are closed after a while."""
 UNLOADED, CLOSED = 200, 400
 """Requests one after the other; and as fast as a few connections get answers, by which capacity is known."""
 CLOSED_CONNECTIONS = 8
@@ -68,7 +71,8 @@ def _soaked(served: Live, pictures: Sequence[bytes], *, quick: bool) -> list[Cla
     seconds = QUICK_SOAK_S if quick else SOAK_S
     rate = SOAK_SHARE * _capacity(served, pictures)
     _offered(served, pictures, rate, settled_s)
-    memory, handles, children = served.memory_mb(), served.handles(), len(served.processes())
+    handles = _quiet_handles(served)
+    memory, children = served.memory_mb(), len(served.processes())
     load = _offered(served, pictures, rate, seconds - settled_s)
     what = f"soak of {seconds:g} s at {rate:.0f} requests a second, {SOAK_SHARE:.0%} of capacity"
     return [
@@ -78,7 +82,7 @@ def _soaked(served: Live, pictures: Sequence[bytes], *, quick: bool) -> list[Cla
         at_most(f"{what}: failed of {len(load.latencies_ms):,}", load.failed, 0, "requests"),
         at_most(
             f"{what}: file handles left, of {handles} at the start",
-            max(0, served.handles() - handles - CLOSING),
+            max(0, _quiet_handles(served) - handles),
             0,
             "handles",
         ),
@@ -86,8 +90,15 @@ def _soaked(served: Live, pictures: Sequence[bytes], *, quick: bool) -> list[Cla
     ]
 
 
-CLOSING = 32
-"""Handles of connections that the load generator has just closed."""
+def _quiet_handles(served: Live) -> int:
+    """Open handles once nobody asks any more and they have stayed as many for a while."""
+    count, since = served.handles(), time.monotonic()
+    began = since
+    while time.monotonic() - since < UNCHANGED_S and time.monotonic() - began < QUIET_WITHIN_S:
+        time.sleep(1.0)
+        if (now := served.handles()) != count:
+            count, since = now, time.monotonic()
+    return count
 
 
 def _overloaded(served: Live, pictures: Sequence[bytes], seconds: float) -> list[Claim]:

@@ -22,8 +22,7 @@ SHARED = {"__init__", "__main__", "claim", "commands", "warm"}
 SUBJECTS = sorted(
     path.stem
     for path in Path(__file__).parent.iterdir()
-    if (path.suffix == ".py" and path.stem not in SHARED)
-    or (path / "__init__.py").exists()
+    if (path.suffix == ".py" and path.stem not in SHARED) or (path / "__init__.py").exists()
 )
 
 

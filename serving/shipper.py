@@ -58,6 +58,8 @@ MOST_WAIT_S = 60.0
 """Between two tries to reach a store that is down."""
 POLL_S = 0.1
 WRONG_USE = 2
+NICENESS = 10
+"""It gives way to whoever answers: making a part of a large file takes seconds of CPU."""
 
 logger = logging.getLogger("serving.shipper")
 
@@ -273,6 +275,7 @@ def main(arguments: list[str]) -> int:
     """Ship until SIGTERM; return an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     options = _arguments(arguments)
+    os.nice(NICENESS)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())

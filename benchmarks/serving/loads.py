@@ -25,6 +25,8 @@ RATE_PER_S = 100.0
 P99_LIMIT_MS, MEMORY_LIMIT_MB = 500.0, 2048.0
 PRODUCT_S, QUICK_PRODUCT_S = 300.0, 10.0
 OVERLOAD, OVERLOAD_S, QUICK_OVERLOAD_S = 2.0, 60.0, 8.0
+SETTLING_SHARE = 0.5
+"""Of that time is overload before: what many connections and large parts of captures take is taken then."""
 SOAK_SHARE, SOAK_S, QUICK_SOAK_S = 0.8, 1200.0, 30.0
 SETTLED_S, QUICK_SETTLED_S = 60.0, 8.0
 """After which memory is not to grow any more."""
@@ -32,7 +34,9 @@ GROWTH = 1.05
 UNCHANGED_S, QUIET_WITHIN_S = 10.0, 120.0
 """Connections that nobody uses are closed after a while."""
 UNLOADED, CLOSED = 200, 400
-"""Requests one after the other; and as fast as a few connections get answers, by which capacity is known."""
+"""Requests one after the other; and as fast as a few connections get answers, by which a rate is known."""
+SUSTAINED_S, QUICK_SUSTAINED_S = 60.0, 2.0
+"""For so long it carries what its capacity is said to be, with all that is captured and stored meanwhile."""
 CLOSED_CONNECTIONS = 8
 MANY_CONNECTIONS = 256
 """More than the queue: a request that is to be refused has to be sent."""
@@ -69,7 +73,7 @@ def _soaked(served: Live, pictures: Sequence[bytes], *, quick: bool) -> list[Cla
     """At 80 % of what it can carry: memory, handles and children at the end as after the first minute."""
     settled_s = QUICK_SETTLED_S if quick else SETTLED_S
     seconds = QUICK_SOAK_S if quick else SOAK_S
-    rate = SOAK_SHARE * _capacity(served, pictures)
+    rate = SOAK_SHARE * _sustained(served, pictures, QUICK_SUSTAINED_S if quick else SUSTAINED_S)
     _offered(served, pictures, rate, settled_s)
     handles = _quiet_handles(served)
     memory, children = served.memory_mb(), len(served.processes())
@@ -109,14 +113,10 @@ def _overloaded(served: Live, pictures: Sequence[bytes], seconds: float) -> list
     try:
         unloaded_ms = _p99(_one_after_the_other(served, pictures))
         capacity = _capacity(served, pictures)
-        memory, children = served.memory_mb(), len(served.processes())
-        load = offer(
-            Target.of(served.url),
-            pictures,
-            moments(OVERLOAD * capacity, int(OVERLOAD * capacity * seconds), seed=1),
-            connections=MANY_CONNECTIONS,
-        )
-        _one_after_the_other(served, pictures)
+        children = len(served.processes())
+        _too_much(served, pictures, capacity, seconds * SETTLING_SHARE)
+        memory = served.memory_mb()
+        load = _too_much(served, pictures, capacity, seconds)
         grown = served.memory_mb() / memory
     finally:
         os.sched_setaffinity(0, own)
@@ -128,9 +128,17 @@ def _overloaded(served: Live, pictures: Sequence[bytes], seconds: float) -> list
         at_least(f"{what}: answered 429 of {len(load.latencies_ms):,}", load.failed, 1, "requests"),
         at_most(f"{what}: other failures", len(set(load.failures) - {TOO_MANY}), 0, "kinds"),
         at_most(f"{what}: p99 of the accepted", float(np.percentile(accepted, 99)), limit_ms, "ms"),
-        at_most(f"{what}: memory beside before", grown, GROWTH, "×"),
+        at_most(f"{what}: memory beside before it, overloaded already", grown, GROWTH, "×"),
         at_most(f"{what}: processes gone", max(0, children - len(served.processes())), 0, "processes"),
     ]
+
+
+def _too_much(served: Live, pictures: Sequence[bytes], capacity: float, seconds: float) -> Load:
+    rate = OVERLOAD * capacity
+    asked = moments(rate, int(rate * seconds), seed=1)
+    load = offer(Target.of(served.url), pictures, asked, connections=MANY_CONNECTIONS)
+    _one_after_the_other(served, pictures)
+    return load
 
 
 def _warm_up(served: Live, pictures: Sequence[bytes]) -> None:
@@ -143,6 +151,13 @@ def _offered(served: Live, pictures: Sequence[bytes], rate_per_s: float, seconds
 
 def _one_after_the_other(served: Live, pictures: Sequence[bytes]) -> Load:
     return offer(Target.of(served.url), pictures, np.zeros(UNLOADED), connections=1)
+
+
+def _sustained(served: Live, pictures: Sequence[bytes], seconds: float) -> float:
+    """Requests that it answers in a second for a while, captures shipped."""
+    count = int(_capacity(served, pictures) * seconds)
+    load = offer(Target.of(served.url), pictures, np.zeros(count), connections=CLOSED_CONNECTIONS)
+    return float(np.isfinite(load.latencies_ms).sum() / load.seconds)
 
 
 def _capacity(served: Live, pictures: Sequence[bytes]) -> float:

@@ -21,7 +21,7 @@ from serving import shipper
 from serving.capture_layout import is_part_name
 from serving.captured_line import Said
 from serving.part_store import DiskStore, StoreDownError, open_store
-from serving.shipper import ASIDE_FILE, STATUS_FILE, Shipper
+from serving.shipper import ASIDE_FILE, NICENESS, STATUS_FILE, Shipper
 from serving.spool import SpoolWriter, Stream, files_of, folder_of_stream
 from tests.bucket import BUCKET, BucketServer
 from tests.captured import MODEL, NOON, answered, picture, said, shipped, spooled, wait_for
@@ -91,6 +91,12 @@ def test_requests_reach_the_store_by_model_environment_kind_and_hour(spool: Path
     }
     assert all(is_part_name(place.rpartition("/")[2]) for place in parts(store))
     assert files_of(folder_of_stream(spool, STREAM)) == []
+
+
+def test_it_gives_way_to_whoever_answers(spool: Path, store: Path) -> None:
+    """Its priority is below that of the service beside it: making parts takes seconds of CPU."""
+    with running(spool, str(store)) as process:
+        wait_for(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == os.nice(0) + NICENESS)
 
 
 def test_only_parts_with_pictures_are_called_so(spool: Path, store: Path) -> None:

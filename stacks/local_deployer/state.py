@@ -134,6 +134,29 @@ class State(Record):
         """Where the traffic goes, by key."""
         return {key: one.route for key, one in self.deployments.items() if one.route}
 
+    def require_own_replicas(self) -> None:
+        """Require that each deployment runs what was started for it, and for no other one.
+
+        Traffic follows this record alone: with the replica of another environment in it, that would serve
+        here, whatever the evidence of the release says.
+
+        Raises:
+            ValueError: it was edited.
+        """
+        now = [(key, *pair) for key, one in self.deployments.items() for pair in one.running]
+        coming = (
+            [(self.pending.key, *pair) for pair in self.pending.deployment.running] if self.pending else []
+        )
+        for key, replica, entry in (*now, *coming):
+            environment, version = key.partition("/")[0], entry.served[0]
+            if not replica.name.startswith(f"{environment}-v{version}-"):
+                raise ValueError(f"{replica.name} was not started for version {version} in {key}")
+        for taken in ("name", "port"):
+            values = [getattr(replica, taken) for _, replica, _ in now]
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"two releases have a replica with the {taken} {twice.pop()}")
+
     def replica_names(self) -> set[str]:
         """Everything that is to run, candidates included."""
         return {replica.name for one in self.deployments.values() for replica, _ in one.running}
@@ -166,12 +189,14 @@ class StateFile:
         """
         try:
             state = State.model_validate_json(self.path.read_bytes())
+            state.require_own_replicas()
             return state.model_copy(update={"format_version": FORMAT_VERSION})
         except FileNotFoundError:
             return State()
-        except ValidationError as error:
+        except ValueError as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             raise DamagedArtifact(
-                f"{self.path} says what is live and cannot be understood: {error.errors()[0]['msg']}. "
+                f"{self.path} says what is live and cannot be understood: {why}. "
                 "Put back a copy of it, or stop what runs and begin anew: python run.py --stop"
             ) from error
         except OSError as error:

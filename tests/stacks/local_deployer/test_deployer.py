@@ -194,6 +194,26 @@ def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(
     assert answering_version(again) == str(second.version)
 
 
+def test_an_edited_record_leads_no_traffic_to_what_runs_elsewhere(
+    deployer: SeldonLocalModelDeployer, registry: Registry
+) -> None:
+    """Who gives production the process of staging changes nothing that is served, whatever looks at it."""
+    approved, staged = registry.register(seed=71, approved=True), registry.register(seed=72)
+    production = deployer.apply(release_of(approved, "production"))
+    deployer.apply(release_of(staged))
+    path = deployer.config.site / "state.json"
+    state = json.loads(path.read_text())
+    deployments = state["deployments"]
+    of_staging = deployments[f"staging/{MODEL_NAME}"]["replica"]
+    deployments[f"production/{MODEL_NAME}"]["replica"] = of_staging
+    path.write_text(json.dumps(state))
+    before = serving(deployer)
+    with pytest.raises(DamagedArtifact, match=r"was not started for version"):
+        deployer.live()
+    assert serving(deployer) == before
+    assert answering_version(production) == str(approved.version)
+
+
 def test_what_died_is_seen_and_comes_back(deployer: SeldonLocalModelDeployer, first: Arm) -> None:
     """After a reboot the state says live and `healthy` says no; applying the same release brings it up."""
     live = deployer.apply(release_of(first))

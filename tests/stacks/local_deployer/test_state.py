@@ -30,7 +30,7 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Releases, replicas and history survive; without a file nothing is live."""
     file = StateFile(tmp_path)
     assert file.load() == State()
-    replica = Replica(name="staging-v1-0", port=1, metrics_port=2)
+    replica = Replica(name="staging-v2-0", port=1, metrics_port=2)
     candidate = Replica(name="staging-v3-0", port=3, metrics_port=4)
     deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),)).rolling(entry(3), candidate)
     state = State().with_deployment("staging/m", deployment)
@@ -42,7 +42,7 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_state_of_before_there_were_rollouts_is_read(tmp_path: Path) -> None:
     """Nothing rolls out there; what is written next is of today's format."""
-    replica = Replica(name="staging-v1-0", port=1, metrics_port=2)
+    replica = Replica(name="staging-v2-0", port=1, metrics_port=2)
     deployment = Deployment(live=entry(2), replica=replica, history=(entry(1),))
     file = StateFile(tmp_path)
     file.save(State().with_deployment("staging/m", deployment))
@@ -78,6 +78,31 @@ def test_a_damaged_state_is_named_and_not_taken_for_nothing(tmp_path: Path) -> N
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(DamagedArtifact, match=r"state\.json"):
         StateFile(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("replica", "why"),
+    [
+        (
+            Replica(name="staging-v2-0", port=3, metrics_port=4),
+            "was not started for version 1 in production/m",
+        ),
+        (Replica(name="production-v2-0", port=3, metrics_port=4), "was not started for version 1"),
+        (
+            Replica(name="production-v1-0", port=1, metrics_port=4),
+            "two releases have a replica with the port 1",
+        ),
+    ],
+    ids=["another environment's", "another version's", "another one's port"],
+)
+def test_a_replica_that_is_another_releases_is_refused(tmp_path: Path, replica: Replica, why: str) -> None:
+    """Whoever edits the file cannot lead one environment's traffic to what runs for another."""
+    staged = Deployment(live=entry(2), replica=Replica(name="staging-v2-0", port=1, metrics_port=2))
+    served = Deployment(live=entry(1), replica=replica)
+    file = StateFile(tmp_path)
+    file.save(State(deployments={"staging/m": staged, "production/m": served}))
+    with pytest.raises(DamagedArtifact, match=why):
+        file.load()
 
 
 def test_a_version_is_no_predecessor_of_itself() -> None:

@@ -39,7 +39,9 @@ WAITED_FOR = ("deploy", "observe")
 """What --wait waits for the end of."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
-ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+ALWAYS_ALLOWED = (
+    frozenset({"status", "audit", "lineage", "reject", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+)
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 
@@ -200,7 +202,7 @@ def _fault(act: str, reason: str, exit_code: int) -> ActionResult | PipelineResu
 
 def _carry_out(request: Request, account: Account) -> int:
     check_flags(request)
-    from actions.logged import log_act, require_signer
+    from actions.logged import LOG_THEMSELVES, log_act, require_signer
     from pipelines.config import load_config
     from pipelines.session import prepare
 
@@ -220,7 +222,8 @@ def _carry_out(request: Request, account: Account) -> int:
         if request.wait and name in WAITED_FOR:
             result = _waited_for(result, request, config)
         account.results.append(result)
-        log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
+        if name not in LOG_THEMSELVES:
+            log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
         if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:
@@ -366,7 +369,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "status": lambda: read_status(config),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
-        "stop": lambda: stop(by=by, reason=reason),
+        "stop": lambda: stop(config.product.model, by=by, reason=reason),
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
         "schedules": schedules.list_schedules,

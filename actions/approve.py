@@ -122,8 +122,8 @@ def _end_rollouts(model_name: str, version: int, by: str, reason: str) -> tuple[
             said.append(f"It rolls out in {environment} no more; version {live} has all the traffic again.")
         except ShutterlineError as error:
             said.append(
-                f"Its rollout in {environment} was not ended in order: {error}. A look goes on from there, and "
-                f"{looked_at_by(model_name, environment)}. At once: {back}"
+                f"Its rollout in {environment} was not ended in order: {error}. A look goes on from there, "
+                f"and {looked_at_by(model_name, environment)}. At once: {back}"
             )
             exit_code = error.exit_code
     return said, exit_code

@@ -254,7 +254,7 @@ def approved_again(before: Shop) -> Iterator[Shop]:
 
 
 def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(approved_again: Shop) -> None:
-    """At once, after the rejection stands in the log; what is live is untouched, and nothing looks any more."""
+    """At once, after the rejection was logged; what is live is untouched, and nothing looks any more."""
     shop = approved_again
     begin(shop)
     served = shop.served("production")
@@ -271,7 +271,7 @@ def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(approved_aga
 def test_a_rejection_counts_also_where_its_rollout_cannot_be_ended(
     approved_again: Shop, stack_with_deployer: Callable[..., str]
 ) -> None:
-    """Exit code 4, logged, and who looks is said as it is: nobody here, so that a look by hand takes it out."""
+    """Exit code 4, logged, and that nobody looks is said; a look by hand takes it out."""
     shop = approved_again
     begin(shop)
     impatient = shop.on(stack_with_deployer(lock_timeout_s=0.2))
@@ -406,7 +406,7 @@ def test_a_version_that_was_not_tested_in_staging_is_not_released_to_production(
 
 @pytest.mark.parametrize("damage", ["not JSON", "gone"])
 def test_stop_mends_a_damaged_record_also_while_something_rolls_out(before: Shop, damage: str) -> None:
-    """Nothing runs any more, nothing looks at it, and the log says who ended the rollout and all that served."""
+    """Nothing runs any more, no schedule looks at it, and the log says who ended rollout and services."""
     from steps.registry.audit import read_log
 
     begin(before)

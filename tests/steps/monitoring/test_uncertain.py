@@ -82,7 +82,7 @@ def test_abstentions_come_first_and_then_the_least_certain(root: Path, tmp_path:
 def test_what_a_caller_calls_a_request_is_no_formula_of_a_spreadsheet(
     root: Path, tmp_path: Path, first: str
 ) -> None:
-    """The pictures of a request share a group, other requests have others; no cell begins as a formula does."""
+    """The pictures of a request share a group, others have others; no cell begins as a formula does."""
     named = f'{first}HYPERLINK("https://evil.example")'
     requests = [
         answered(named, picture(photograph(1)), picture(photograph(2))),

@@ -96,10 +96,14 @@ def _ended_where_it_rolls_out(
     Raises:
         ServiceUnreachable: the rejection cannot be logged; the version was taken out all the same.
     """
+    unlogged: ShutterlineError | None = None
     try:
         log_act(result, model=model_name, by=by, reason=reason)
-    finally:
-        ended, exit_code = _end_rollouts(model_name, version, by, reason)
+    except ShutterlineError as error:
+        unlogged = error  # the candidate goes all the same
+    ended, exit_code = _end_rollouts(model_name, version, by, reason)
+    if unlogged is not None:
+        raise unlogged
     return result.model_copy(update={"reasons": (*result.reasons, *ended), "exit_code": exit_code})
 
 

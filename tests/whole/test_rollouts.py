@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,7 +239,7 @@ def reject(shop: Shop) -> Outcome:
     return shop.run(reject=3, by="Bob", reason="the bags look wrong")
 
 
-def last_acts(n: int) -> list[str]:
+def last_acts(n: int) -> Sequence[str]:
     """The last acts that the audit log has, the oldest first."""
     from steps.registry.audit import read_log
 

@@ -37,6 +37,7 @@ from serving.service import (
     puid,
     status,
 )
+from serving.synthetic import is_synthetic
 
 RAW_PICTURE = "application/octet-stream"
 FORM, FIELD = "application/x-www-form-urlencoded", b"json="
@@ -130,28 +131,29 @@ def _prediction_view(
 
     def predictions() -> Response:
         at = time.time()
+        asked = classifier.unrecorded() if is_synthetic(request.headers) else classifier
         try:
-            return answer(at)
+            return answer(asked, at)
         except HTTPException as error:
             code, reason = error.code or FAILED, _reason(error)
-            classifier.record_refusal(_given_id(), at=at, code=code, reason=reason)
+            asked.record_refusal(_given_id(), at=at, code=code, reason=reason)
             raise
 
-    def answer(at: float) -> Response:
+    def answer(asked: PictureClassifier, at: float) -> Response:
         body = body_within(rules.max_body_bytes)
         with ExitStack() as held:
             try:
                 held.enter_context(rules.places.one())
             except Overloaded as error:
                 metrics.count("shutterline_requests_overloaded")
-                classifier.record_refusal(_given_id(), at=at, code=OVERLOADED, reason="overloaded")
+                asked.record_refusal(_given_id(), at=at, code=OVERLOADED, reason="overloaded")
                 return _later(OVERLOADED, "overloaded", f"{error.message}; ask again later")
             message: Any = {"binData": body} if request.mimetype == RAW_PICTURE else _parse(body)
             given = _given_id()
             if isinstance(message, dict) and given is not None:
                 meta = message.get("meta")
                 message["meta"] = {"puid": given, **(meta if isinstance(meta, dict) else {})}
-            answer = seldon_methods.predict(classifier, message, metrics)
+            answer = seldon_methods.predict(asked, message, metrics)
         answer["meta"].pop("metrics", None)
         response = jsonify(answer)
         response.status_code = answer.get("status", {}).get("code", OK)

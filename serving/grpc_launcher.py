@@ -46,6 +46,7 @@ from serving.starting import (
     end_with_stdin,
     listen,
 )
+from serving.synthetic import is_synthetic
 
 SERVICES = ("seldon.protos.Seldon", "seldon.protos.Model")
 GENERIC = "seldon.protos.Generic"
@@ -93,15 +94,16 @@ class Servicer:
         """Answer a ``SeldonMessage`` as REST answers the same one in JSON."""
         at, called_with = time.time(), self._admitted(context)
         given = puid(called_with.get("x-request-id"))
+        asked = self._classifier.unrecorded() if is_synthetic(called_with) else self._classifier
         try:
             with self._places.one():
-                answer = self._answer(message, given)
+                answer = self._answer(asked, message, given)
         except Overloaded as error:
             self._metrics.count("shutterline_requests_overloaded")
-            self._classifier.record_refusal(given, at=at, code=OVERLOADED, reason="overloaded")
+            asked.record_refusal(given, at=at, code=OVERLOADED, reason="overloaded")
             _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{error.message}; ask again later")
         except NoMessage as error:
-            self._classifier.record_refusal(given, at=at, code=BAD_REQUEST, reason="bad_request")
+            asked.record_refusal(given, at=at, code=BAD_REQUEST, reason="bad_request")
             _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         code = answer.get("status", {}).get("code", OK)
         if code >= FAILED:
@@ -132,11 +134,11 @@ class Servicer:
             )
         return called_with
 
-    def _answer(self, message: bytes, given: str | None) -> dict[str, Any]:
+    def _answer(self, asked: PictureClassifier, message: bytes, given: str | None) -> dict[str, Any]:
         request = seldon_message(message)
         if given is not None:
             request["meta"] = {"puid": given, **request.get("meta", {})}
-        answer: dict[str, Any] = seldon_methods.predict(self._classifier, request, self._metrics)
+        answer: dict[str, Any] = seldon_methods.predict(asked, request, self._metrics)
         return answer
 
     def metadata(self, _: bytes, __: grpc.ServicerContext) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from serving.launching import READINESS, says_ready
+from serving.synthetic import SYNTHETIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,7 +49,7 @@ def predict(
 
     picture = io.BytesIO()
     Image.radial_gradient("L").resize((PROBE_SIDE, PROBE_SIDE)).convert("RGB").save(picture, "PNG")
-    sent = {"content-type": "application/octet-stream", **(headers or {})}
+    sent = {"content-type": "application/octet-stream", **SYNTHETIC, **(headers or {})}
     with connect() as client:
         answer = client.post(url, content=picture.getvalue(), headers=sent).raise_for_status()
     data = answer.json()["jsonData"]

@@ -18,8 +18,8 @@ USER = "user-"
 """How the ids of the rehearsal's requests begin."""
 FAULT = "fault.json"
 PLANTED = 507
-"""The status of a planted error: one that neither the service (500) nor the ingress (503) has, so that whatever
-else fails meanwhile is seen."""
+"""The status of a planted error: one that neither the service (500) nor the ingress (503) has, so that
+whatever else fails meanwhile is seen."""
 
 
 def environment(folder: Path, python: Path) -> Path:

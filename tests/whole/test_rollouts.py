@@ -201,6 +201,7 @@ def test_without_enough_requests_a_canary_goes_on_and_asks_for_more(before: Shop
     assert status.last["rollouts"][0]["observed"]["answer"] == "continue"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_candidate_that_dies_costs_no_request_and_is_rolled_back(before: Shop, traffic: Traffic) -> None:
     """The champion answers in its place until the next look takes it out."""
     begin(before)

@@ -59,7 +59,8 @@ def joined(captures: pd.DataFrame, feedback: pd.DataFrame) -> Joined:
     request = ["request_id", "model_version"] if "model_version" in rows else ["request_id"]
     pictures = rows[[*request, "position"]].astype({"position": "Int64"}).assign(row=rows.index)
     pictures = pictures[rows["at"].eq(rows.groupby(request)["at"].transform("min"))]
-    pictures["alone"] = pictures.groupby(request)["position"].transform("nunique").eq(1)
+    alone = pictures.groupby(request)["position"].transform("nunique").eq(1)
+    pictures = pictures.assign(alone=alone)
     said = feedback.loc[:, list(POSTED)].reset_index(drop=True).rename_axis("number").reset_index()
     said = said.astype({"request_id": object, "position": "Int64"})
     said = said.rename(columns={"position": "about", "at": "posted"})

@@ -37,7 +37,7 @@ from serving.service import (
     puid,
     status,
 )
-from serving.synthetic import is_synthetic
+from serving.synthetic import HEADER, is_synthetic
 
 RAW_PICTURE = "application/octet-stream"
 FORM, FIELD = "application/x-www-form-urlencoded", b"json="
@@ -131,7 +131,7 @@ def _prediction_view(
 
     def predictions() -> Response:
         at = time.time()
-        asked = classifier.unrecorded() if is_synthetic(request.headers) else classifier
+        asked = classifier.unrecorded() if is_synthetic(request.headers.get(HEADER)) else classifier
         try:
             return answer(asked, at)
         except HTTPException as error:

@@ -46,7 +46,7 @@ from serving.starting import (
     end_with_stdin,
     listen,
 )
-from serving.synthetic import is_synthetic
+from serving.synthetic import HEADER, is_synthetic
 
 SERVICES = ("seldon.protos.Seldon", "seldon.protos.Model")
 GENERIC = "seldon.protos.Generic"
@@ -94,7 +94,8 @@ class Servicer:
         """Answer a ``SeldonMessage`` as REST answers the same one in JSON."""
         at, called_with = time.time(), self._admitted(context)
         given = puid(called_with.get("x-request-id"))
-        asked = self._classifier.unrecorded() if is_synthetic(called_with) else self._classifier
+        ours = is_synthetic(called_with.get(HEADER))
+        asked = self._classifier.unrecorded() if ours else self._classifier
         try:
             with self._places.one():
                 answer = self._answer(asked, message, given)

@@ -5,14 +5,12 @@ for Prometheus as any other is, and left out of what is captured: that is what u
 is decided by. No request id is reserved for it, so that none that a caller chooses hides a request.
 """
 
-from collections.abc import Mapping
-
 HEADER = "x-shutterline-synthetic"
 """By gRPC a key of the call's metadata."""
 SYNTHETIC = {HEADER: "true"}
 """What a sender adds to its headers."""
 
 
-def is_synthetic(headers: Mapping[str, str]) -> bool:
-    """Whether the headers of a request say that no user made it."""
-    return headers.get(HEADER) == SYNTHETIC[HEADER]
+def is_synthetic(said: str | None) -> bool:
+    """Whether a request says by its ``HEADER`` that no user made it; None: it has none."""
+    return said == SYNTHETIC[HEADER]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from materializers.errors import ServiceBusy
-from serving.synthetic import is_synthetic
+from serving.synthetic import HEADER, is_synthetic
 from stacks.probing import predicted
 from tests.stacks.answers import Answer, answering
 
@@ -58,5 +58,5 @@ def test_a_probe_says_that_no_user_sent_it() -> None:
     with answering({PATH: Answer(200, RIGHT)}) as server:
         predicted(CONNECT, f"{server.url}{PATH}", headers={"x-request-key": "0"})
     (asked,) = server.asked
-    assert is_synthetic(asked.headers)
+    assert is_synthetic(asked.headers.get(HEADER))
     assert asked.headers["x-request-key"] == "0"

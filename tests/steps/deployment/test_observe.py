@@ -59,7 +59,7 @@ def stored(rolling: Release, arm: Arm | None, rows: pd.DataFrame) -> None:
     rows = rows.assign(**known).drop(columns="true")
     root = Path(Client().active_stack.artifact_store.path)
     for hour, within in rows.groupby(rows["at"].dt.floor("h")):
-        content = to_parquet(CAPTURES, within.to_dict("records"))
+        content = to_parquet(CAPTURES, [dict(zip(within, row, strict=True)) for row in within.to_numpy()])
         place = folder_of(CAPTURES, rolling.environment, rolling.model_name)
         folder = root / place / folder_of_hour(hour)
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def test_a_candidate_that_has_no_time_is_judged_by_what_it_answered(
 def test_what_is_live_and_has_no_time_is_not_taken_out(held: HeldDeployer) -> None:
     """Whoever asked is told that it stays as it is, and how one goes on."""
     held.busy = BUSY
-    with pytest.raises(ServiceBusy, match=r"stays live in staging and is not recorded yet.*--status"):
+    with pytest.raises(ServiceBusy, match=r"stays live in production and is not recorded yet.*--status"):
         judge_service(release(status="live"))
     held.busy, held.answers = None, False
     assert judge_service(release(status="live")) == "roll back"

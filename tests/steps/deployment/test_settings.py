@@ -47,12 +47,12 @@ def test_each_environment_has_its_own() -> None:
 
 def test_every_whole_percent_is_a_stage_of_its_own() -> None:
     """Neighbours too: none is skipped, and none is taken for the one before it."""
-    stages = tuple(percent / 100 for percent in range(1, 100))
-    settings, share, taken = EnvironmentSettings(mode="canary", stages=stages), stages[0], [stages[0]]
-    while share < 1:
-        share = settings.next_share(release(status="rolling_out", mode="canary", share=share))
-        taken.append(share)
-    assert taken == [*stages, 1.0]
+    for percent in range(1, 99):
+        before, after = percent / 100, (percent + 1) / 100
+        settings = EnvironmentSettings(mode="canary", stages=(before, after))
+        for share, following in ((before, after), (after, 1.0)):
+            rolling = release(status="rolling_out", mode="canary", share=share)
+            assert settings.next_share(rolling) == following
 
 
 @pytest.mark.parametrize(

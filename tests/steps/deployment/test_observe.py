@@ -59,7 +59,8 @@ def stored(rolling: Release, arm: Arm | None, rows: pd.DataFrame) -> None:
     rows = rows.assign(**known).drop(columns="true")
     root = Path(Client().active_stack.artifact_store.path)
     for hour, within in rows.groupby(rows["at"].dt.floor("h")):
-        content = to_parquet(CAPTURES, [dict(zip(within, row, strict=True)) for row in within.to_numpy()])
+        columns = [str(name) for name in within.columns]
+        content = to_parquet(CAPTURES, [dict(zip(columns, row, strict=True)) for row in within.to_numpy()])
         place = folder_of(CAPTURES, rolling.environment, rolling.model_name)
         folder = root / place / folder_of_hour(hour)
         folder.mkdir(parents=True, exist_ok=True)

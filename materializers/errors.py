@@ -29,6 +29,10 @@ class ServiceUnreachable(ShutterlineError):
     exit_code = 4
 
 
+class ServiceBusy(ServiceUnreachable):
+    """A served model had no time to answer, which says nothing of the model; it may be asked again."""
+
+
 class NoRoom(ServiceUnreachable, OSError):
     """A disk takes no more; what was stored before is as it was, and the same command goes on."""
 

@@ -37,6 +37,7 @@ from serving.service import (
     puid,
     status,
 )
+from serving.synthetic import HEADER, is_synthetic
 
 RAW_PICTURE = "application/octet-stream"
 FORM, FIELD = "application/x-www-form-urlencoded", b"json="
@@ -133,22 +134,23 @@ def _prediction_view(
 
     def predictions() -> Response:
         arrived = request.environ.get(ARRIVED, time.monotonic())
+        asked = classifier.unrecorded() if is_synthetic(request.headers.get(HEADER)) else classifier
         try:
-            return answer(arrived)
+            return answer(asked, arrived)
         except HTTPException as error:
             code = error.code or FAILED
             metrics.count("shutterline_requests", "shutterline_requests_refused")
-            classifier.record_refusal(_given_id(), arrived=arrived, code=code, reason=reason_of_status(code))
+            asked.record_refusal(_given_id(), arrived=arrived, code=code, reason=reason_of_status(code))
             raise
 
-    def answer(arrived: float) -> Response:
+    def answer(asked: PictureClassifier, arrived: float) -> Response:
         body = body_within(rules.max_body_bytes)
         with ExitStack() as held:
             try:
                 held.enter_context(rules.places.one())
             except Overloaded as error:
                 metrics.count("shutterline_requests_overloaded")
-                classifier.record_refusal(_given_id(), arrived=arrived, code=OVERLOADED, reason="overloaded")
+                asked.record_refusal(_given_id(), arrived=arrived, code=OVERLOADED, reason="overloaded")
                 return _later(OVERLOADED, "overloaded", f"{error.message}; ask again later")
             message: Any = {"binData": body} if request.mimetype == RAW_PICTURE else _parse(body)
             given = _given_id()
@@ -156,7 +158,7 @@ def _prediction_view(
                 meta = message.get("meta")
                 message["meta"] = {"puid": given, **(meta if isinstance(meta, dict) else {})}
             # What Seldon's own function does, but that the model is told since when the request waits.
-            answer = classifier.predict_raw(message, arrived)
+            answer = asked.predict_raw(message, arrived)
         metrics.predicted(answer["meta"].pop("metrics"))
         response = jsonify(answer)
         response.status_code = answer.get("status", {}).get("code", OK)

@@ -9,6 +9,7 @@ the rest, such as the key of an A/B test in ``tags.request_key``, is for whoever
 
 import base64
 import binascii
+import copy
 import io
 import logging
 import time
@@ -16,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image
 
@@ -121,6 +122,12 @@ class PictureClassifier:
     def record_with(self, recorder: Recorder) -> None:
         """Have every exchange recorded from now on."""
         self._recorder = recorder
+
+    def unrecorded(self) -> Self:
+        """The same service, of whose exchanges nothing is recorded."""
+        same = copy.copy(self)
+        same._recorder = None
+        return same
 
     @property
     def model(self) -> Model:

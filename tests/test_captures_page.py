@@ -14,6 +14,7 @@ from pipelines.config import load_config
 from run import main
 from serving.capture_layout import CAPTURES, PERSONAL, part_name, schema_of
 from serving.feedback import KNOWN, SAID, TRUTHS, parse_feedback
+from serving.synthetic import SYNTHETIC
 from stacks.capturing import CapturingModelDeployerConfig
 from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
@@ -57,6 +58,12 @@ def test_the_settings_are_those_of_the_deployers(config: type[CapturingModelDepl
     assert listed == {
         name: str(field.default) for name, field in fields.items() if name.startswith("capture")
     }
+
+
+def test_the_header_of_what_is_not_captured_is_the_services() -> None:
+    """Whoever tests a service of theirs copies it from the page."""
+    ((name, value),) = SYNTHETIC.items()
+    assert f"`{name}: {value}`" in section("What is kept")
 
 
 def test_a_clusters_shipper_is_given_what_the_page_says() -> None:

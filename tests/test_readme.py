@@ -530,10 +530,25 @@ FURTHER_PAGES = tuple(f"docs/{name}.md" for name in FURTHER)
 
 @pytest.mark.parametrize("page", [*PAGES, *FURTHER_PAGES, "data/README.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(page: str) -> None:
-    """Every link to a file or picture of the repository is there."""
+    """Every file or picture of the repository that is linked to is there, and the heading in it."""
     text = (PROJECT / page).read_text(encoding="utf-8")
-    targets = [target for target in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in target]
-    assert [target for target in targets if not (PROJECT / page).parent.joinpath(target).exists()] == []
+    lost = []
+    for target in re.findall(r"\]\(([^)\s]+)", text):
+        name, _, heading = target.partition("#")
+        file = (PROJECT / page).parent / name if name else PROJECT / page
+        if "://" not in target and not (file.exists() and heading in ("", *headings_of(file))):
+            lost.append(target)
+    assert lost == []
+
+
+def headings_of(page: Path) -> list[str]:
+    """The headings of a page, as GitHub makes addresses of them; none of another file."""
+    if page.suffix != ".md":
+        return []
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [
+        re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in re.findall(r"^#+ (.+)$", text, re.M)
+    ]
 
 
 def test_what_the_pages_name_is_there() -> None:

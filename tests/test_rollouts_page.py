@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pipelines.config import load_config
+from steps.deployment.observe import PATIENCE_S
 from steps.deployment.observing.planning import figures_of, make_plan
 from steps.deployment.observing.settings import Margins
 from tests.pages import rows_of, text_of
@@ -43,6 +44,11 @@ def test_what_is_planned_is_what_the_page_says() -> None:
         assert int(ours.replace(",", "")) == plan.planned_requests
         assert int(both.replace(",", "")) == round(plan.planned_requests / plan.share)
         assert days == f"{plan.days:.1f}"
+
+
+def test_how_long_a_candidate_is_asked_is_what_the_page_says() -> None:
+    """Before it is believed that it does not answer."""
+    assert f"for {PATIENCE_S:g} s on end" in section("Two questions")
 
 
 def test_the_values_beside_settings_are_the_shipped_ones() -> None:

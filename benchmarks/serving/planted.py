@@ -17,6 +17,9 @@ from typing import Any
 USER = "user-"
 """How the ids of the rehearsal's requests begin."""
 FAULT = "fault.json"
+PLANTED = 507
+"""The status of a planted error: one that neither the service (500) nor the ingress (503) has, so that
+whatever else fails meanwhile is seen."""
 
 
 def environment(folder: Path, python: Path) -> Path:
@@ -62,7 +65,7 @@ def _serve(fault: Path, arguments: list[str]) -> int:
 
 def _make_worse(*, version: str, slower: float, errors: float) -> None:
     from serving.predictor import NO_ANSWERS
-    from serving.service import FAILED, PictureClassifier, status
+    from serving.service import PictureClassifier, status
 
     service: Any = PictureClassifier
     whole, chance = service._outcome, random.Random(0)  # noqa: S311 - no secret
@@ -73,9 +76,10 @@ def _make_worse(*, version: str, slower: float, errors: float) -> None:
         if self.model_version != version or not request_id.startswith(USER):
             return outcome
         time.sleep((slower - 1) * (time.monotonic() - begun))
-        if chance.random() >= errors:
+        failed = outcome[2] is not None
+        if chance.random() >= errors or failed:
             return outcome
-        return outcome[0], NO_ANSWERS, status(FAILED, "internal_error", "planted by the benchmark")
+        return outcome[0], NO_ANSWERS, status(PLANTED, "internal_error", "planted by the benchmark")
 
     service._outcome = worse
 

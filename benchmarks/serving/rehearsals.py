@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.serving.recorded_answers import Recorded, record
 from materializers.observation import Answer, Because
-from steps.deployment.observing.outcomes import NEVER, NO_LABEL, Outcomes
+from steps.deployment.observing.moments import MICRO, NEVER
+from steps.deployment.observing.outcomes import NO_LABEL, Outcomes
 from steps.deployment.observing.planning import make_plan
-from steps.deployment.observing.replay import MICRO, Stage, replay
+from steps.deployment.observing.replay import Stage, replay
 from steps.deployment.observing.settings import ObserveSettings
 
 REHEARSALS, QUICK = 1000, 100

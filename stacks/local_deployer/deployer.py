@@ -26,7 +26,6 @@ from stacks.local_deployer.service import SeldonLocalService, record_services, s
 from stacks.local_deployer.shipper import log_of_shipper, shipper_is_missing, spool_of
 from stacks.local_deployer.site import Site
 from stacks.local_deployer.state import Deployment, Replica, Rollout
-from stacks.probing import NO_PREDICTION
 from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.served import (
     Entry,
@@ -277,6 +276,9 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         """Whether the release's URL is healthy and classified a picture as exactly this version.
 
         While something rolls out, either version may answer at the URL: its own process is asked then.
+
+        Raises:
+            ServiceBusy: it is healthy, and has no time to classify a picture.
         """
         if release.url is None or release.candidate is None or not self.healthy(release):
             return False
@@ -285,10 +287,7 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
             out = release.status == "rolling_out"
             asked = deployment.rollout.replica if out else deployment.replica
             url = f"{asked.base_url}{PREDICTIONS}"
-        try:
-            return microservice.predict(url) == str(release.candidate.version)
-        except NO_PREDICTION:
-            return False
+        return microservice.predicted(url) == str(release.candidate.version)
 
     def faults(self, model_name: str) -> list[str]:
         """That the shipper does not run, though something of the model is live: its captures reach no store.

@@ -111,3 +111,8 @@ def is_ready(base_url: str, version: str, model_digest: str) -> bool:
 def predict(url: str) -> str:
     """Send a small picture and return the version that classified it; see :func:`stacks.probing.predict`."""
     return probing.predict(loopback.client, url)
+
+
+def predicted(url: str) -> str | None:
+    """The version that classified a small picture; see :func:`stacks.probing.predicted`."""
+    return probing.predicted(loopback.client, url)

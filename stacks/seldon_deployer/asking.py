@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import httpx
 
+from materializers.errors import ServiceBusy
 from materializers.release import Release
 from serving.launching import READINESS
 from serving.router import CANDIDATE, CHAMPION, KEY_HEADER, STATUS, key_for
@@ -86,12 +87,15 @@ class Asking:
         """Whether the release's URL is ready and classified a picture as exactly this version.
 
         Where the version goes from a share of the traffic to all of it, whether it has all of it.
+
+        Raises:
+            ServiceBusy: it is ready, and whoever was asked had no time: that may have been this version.
         """
         if release.candidate is None or not self.is_ready(held, release):
             return False
         traffic = _traffic(held.state, release)
         if traffic.share < 1:
-            return any(self._predicted(release, traffic) for _ in range(_tries(traffic.share)))
+            return self._predicted_once(release, traffic, _tries(traffic.share))
         return all(self._predicted(release, traffic) for _ in range(_times_to_be_sure(held.state, release)))
 
     def candidate_is_ready(self, held: Held, release: Release) -> bool:
@@ -108,6 +112,7 @@ class Asking:
         """Whether the candidate of a release that is rolling out is ready and classified a picture.
 
         Raises:
+            ServiceBusy: it is ready, and has no time to classify a picture.
             ServiceUnreachable: the cluster cannot be asked.
         """
         ready = self.candidate_is_ready(held, release)
@@ -132,14 +137,24 @@ class Asking:
             found += mine == wanted and pod_is_ready(pod)
         return found
 
+    def _predicted_once(self, release: Release, traffic: Traffic, tries: int) -> bool:
+        """Whether one of so many answers is this version's; raises as :meth:`predicts` does."""
+        busy: ServiceBusy | None = None
+        for _ in range(tries):
+            try:
+                if self._predicted(release, traffic):
+                    return True
+            except ServiceBusy as error:
+                busy = error
+        if busy is not None:
+            raise busy
+        return False
+
     def _predicted(self, release: Release, traffic: Traffic) -> bool:
         url = release.url
         if url is None:
             return False
-        try:
-            version = probing.predict(through_ingress(url, self._token), url, headers=traffic.headers)
-        except probing.NO_PREDICTION:
-            return False
+        version = probing.predicted(through_ingress(url, self._token), url, headers=traffic.headers)
         return version == str(candidate_of(release).version)
 
 

@@ -342,6 +342,10 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         """Whether the release's URL is healthy and classified a picture as exactly this version.
 
         Of a shadow nobody gets an answer: that its pods are ready says that it classified a picture.
+
+        Raises:
+            ServiceBusy: it is healthy, and has no time to classify a picture.
+            ServiceUnreachable: the cluster cannot be asked.
         """
         rollout, held = self._held(release)
         if not held.unaltered:

@@ -20,7 +20,14 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import uuid4
 
-from materializers.errors import DamagedArtifact, NeverReady, Refused, ServiceUnreachable, UsageError
+from materializers.errors import (
+    DamagedArtifact,
+    NeverReady,
+    Refused,
+    ServiceBusy,
+    ServiceUnreachable,
+    UsageError,
+)
 from materializers.evidence import verify_return
 from materializers.release import Release
 from stacks.seldon_deployer.asking import Asking
@@ -195,9 +202,12 @@ class Rollout:
         release = pending.coming.release
         if not (held.available and held.unaltered):
             return False
-        if release.status == "rolling_out":
-            return self.asking.candidate_answers(held, release)
-        return self.asking.predicts(held, release)
+        try:
+            if release.status == "rolling_out":
+                return self.asking.candidate_answers(held, release)
+            return self.asking.predicts(held, release)
+        except ServiceBusy:  # it is asked again until the time is over
+            return False
 
     def _has_replicas(self, held: Held, coming: Kept, ahead: Specification) -> bool:
         least = max((one.least_replicas for one in ahead.predictors[1:]), default=1)

@@ -13,7 +13,14 @@ from typing import Annotated
 from zenml import step
 
 from materializers.audit_entry import Act
-from materializers.errors import Refused, ServiceFailed, ServiceUnreachable, ShutterlineError, UsageError
+from materializers.errors import (
+    Refused,
+    ServiceBusy,
+    ServiceFailed,
+    ServiceUnreachable,
+    ShutterlineError,
+    UsageError,
+)
 from materializers.evidence import (
     read_version,
     read_versions,
@@ -287,12 +294,19 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
             if refusal is not None:
                 taken_out = None if keep_going else _taken_out_as_refused(release, refusal)
                 say(" ".join(taken_out.reasons) if taken_out else _not_allowed(release, refusal))
-            elif judge_service(release) == "promote":
+            elif _answers_now(release):
                 done = _record_pending(release)
                 finished += [done] if done.recorded else []
             else:
                 say(_unanswered(release))
     return finished
+
+
+def _answers_now(release: Release) -> bool:
+    """Whether a release answers as its version; no command waits for one that does not, or not now."""
+    with suppress(ServiceBusy):
+        return judge_service(release, patiently=False) == "promote"
+    return False
 
 
 def _record_pending(release: Release) -> Release:
@@ -345,6 +359,7 @@ def conclude_rollout(
 
     Raises:
         ServiceFailed: it got all the traffic and did not answer; the champion is live again.
+        ServiceBusy: it got all the traffic and has no time to answer; it stays live, and pending.
         ServiceUnreachable: something cannot be read or changed; the next look goes on from there.
     """
     if answer == "roll back":

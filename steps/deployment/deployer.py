@@ -117,6 +117,7 @@ class Deployer(Protocol):
         Of a release that is rolling out, whether its candidate did, apart from the champion.
 
         Raises:
+            ServiceBusy: it is healthy and gave no answer in time, or a 429: that says nothing of the version.
             ServiceUnreachable: what runs cannot be known.
         """
 

@@ -18,6 +18,7 @@ from materializers.end_to_end import EndToEnd, Exchange
 from materializers.errors import Refused
 from materializers.load_test import LoadTest
 from materializers.release import Release
+from serving.synthetic import SYNTHETIC
 from steps.deployment.deployer import active_deployer
 from steps.deployment.load_test import stored_pictures
 from steps.deployment.present import present_model
@@ -195,9 +196,8 @@ def _send(client: httpx.Client, url: str, request: Nonsense) -> httpx.Response |
     import httpx
 
     try:
-        return client.request(
-            request.method, url, content=request.body, headers=request.headers, timeout=TIMEOUT_S
-        )
+        headers = {**request.headers, **SYNTHETIC}
+        return client.request(request.method, url, content=request.body, headers=headers, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         return f"no answer ({error or type(error).__name__})"
 

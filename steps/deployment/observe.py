@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -10,7 +11,7 @@ from zenml import step
 
 from materializers.ab_report import AbReport
 from materializers.end_to_end import EndToEnd
-from materializers.errors import Refused
+from materializers.errors import Refused, ServiceBusy
 from materializers.evidence import verify_return
 from materializers.load_test import LoadTest
 from materializers.observation import Observation
@@ -20,6 +21,7 @@ from steps.deployment.comparing import Comparison, compare
 from steps.deployment.deployer import active_deployer
 from steps.deployment.end_to_end import ask_end_to_end
 from steps.deployment.load_test import put_under_load
+from steps.deployment.observing.settings import LONGEST_S, ObserveSettings
 from steps.deployment.rollout import ended_before
 from steps.deployment.settings import DeploymentSettings
 from steps.deployment.tested import keep_end_to_end
@@ -28,6 +30,12 @@ from steps.evaluation.policy import Policy
 from steps.registry.decisions import require_decided
 
 Answer = Literal["continue", "promote", "roll back", "refuse", "nothing to observe"]
+PATIENCE_S = 30.0
+"""How long a version may not be ready, fail, or have no time, before a look believes it."""
+PAUSE_S = 1.0
+"""Between two questions meanwhile."""
+MORE_TIME = 2
+"""How many times as long a test may take that had too little to compare."""
 
 
 def now() -> datetime:
@@ -54,11 +62,47 @@ class Observed:
     compared: Comparison | None = None
 
 
-def judge_service(applied: Release) -> Answer:
-    """``promote`` when a prediction through the URL names the released version, else ``roll back``."""
+def answers(release: Release, *, patience_s: float) -> bool:
+    """Whether a release answers a picture as its version, unaltered; asked again for so long until it does.
+
+    Raises:
+        ServiceBusy: it did not, and some time had no time: nobody can say that it would not.
+        ServiceUnreachable: what runs cannot be known.
+    """
+    until, busy = time.monotonic() + patience_s, None
+    while True:
+        try:
+            if active_deployer().verify(release):
+                return True
+        except ServiceBusy as error:
+            busy = error
+        if time.monotonic() >= until:
+            break
+        time.sleep(PAUSE_S)
+    if busy is not None:
+        raise busy
+    return False
+
+
+def judge_service(applied: Release, *, patiently: bool = True) -> Answer:
+    """``promote`` when a prediction through the URL names the released version, else ``roll back``.
+
+    Args:
+        applied: the release, with all the traffic.
+        patiently: whether it is asked again before it is believed that it does not answer.
+
+    Raises:
+        ServiceBusy: it has no time to answer; it stays live, and pending.
+    """
     if applied.status != "live":
         return "nothing to observe"
-    return "promote" if active_deployer().verify(applied) else "roll back"
+    try:
+        return "promote" if answers(applied, patience_s=PATIENCE_S if patiently else 0) else "roll back"
+    except ServiceBusy as error:
+        raise ServiceBusy(
+            f"{error}. {_version(applied)} stays live in {applied.environment} and is not recorded yet: the "
+            "next command asks it again. See how it does: python run.py --status"
+        ) from error
 
 
 def observe_release(
@@ -69,6 +113,7 @@ def observe_release(
     Only what is new in staging is tested end to end and put under load: in production users would wait.
 
     Raises:
+        ServiceBusy: it has no time to answer; it stays live, and pending.
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
     if applied.status == "rolling_out":
@@ -91,6 +136,9 @@ def observe_release(
 def observe_rollout(rolling: Release, settings: DeploymentSettings) -> Observed:
     """What should become of a candidate that serves beside the champion.
 
+    One that has no time to answer the look itself is judged by what it answered users: it may be rolled back
+    for that, and goes on otherwise, for nobody knows yet that it could take all the traffic.
+
     Raises:
         ServiceUnreachable: what runs, the registry, the log or the captures cannot be read.
     """
@@ -100,29 +148,56 @@ def observe_rollout(rolling: Release, settings: DeploymentSettings) -> Observed:
     fault = forbidden(rolling)
     if fault is not None:
         return Observed("roll back", (fault,))
-    if not active_deployer().verify(rolling):
-        version = rolling.candidate.version if rolling.candidate else None
-        said = (
-            f"Version {version} does not answer a picture as that version, unaltered: it died or was altered"
-        )
-        return Observed("roll back", (f"{said}.",))
+    busy: tuple[str, ...] = ()
+    try:
+        if not answers(rolling, patience_s=PATIENCE_S):
+            said = "does not answer a picture as that version, unaltered"
+            why = f"{_version(rolling)} {said}, for {PATIENCE_S:g} s now: it died, fails or was altered."
+            return Observed("roll back", (why,))
+    except ServiceBusy as error:
+        said = "had no time to answer a picture, and is not promoted before it does"
+        busy = (f"{_version(rolling)} {said}: {error}, for {PATIENCE_S:g} s.",)
     compared = compare(rolling, settings, now=now())
     if compared is None:
         return Observed("roll back", ("The deployer's record of what is rolling out says not beside what.",))
     seen = compared.observation
-    reasons = (*seen.reasons, *seen.missing)
-    if seen.answer != "ask":
-        return Observed(seen.answer, reasons, compared=compared)
-    return Observed("continue", (*reasons, _asks(rolling)), compared=compared)
+    reasons = (*busy, *seen.reasons, *seen.missing)
+    if seen.answer == "ask":
+        return Observed("continue", (*reasons, advice(rolling, seen, settings.observe)), compared=compared)
+    goes_on = bool(busy) and seen.answer == "promote"
+    return Observed("continue" if goes_on else seen.answer, reasons, compared=compared)
 
 
-def _asks(rolling: Release) -> str:
-    """What a person may decide at the deadline."""
-    where = f"--environment {rolling.environment}"
+def advice(rolling: Release, seen: Observation, settings: ObserveSettings) -> str:
+    """What a person may decide where the policy asks one, with the commands that do it.
+
+    Nothing promotes a shadow, nor what there is too little to compare of: there ``undecided: promote`` would
+    take the candidate out.
+    """
+    where = rolling.environment
+    look = f"python run.py --observe --environment {where}"
+    end = f"python run.py --rollback --environment {where}"
+    version = rolling.candidate.version if rolling.candidate else None
+    again = f"python run.py --deploy --version {version} --environment {where} --set deployment.{where}.mode"
+    if rolling.mode == "shadow":
+        return f"A person decides: take it out with {end}, and then let users have it: {again}=canary"
+    if seen.because != "insufficient data":
+        return (
+            f"A person decides: promote it with {look} --set deployment.observe.undecided=promote, or end it "
+            f"with {end}"
+        )
+    longer = min(MORE_TIME * settings.maximum_s, LONGEST_S)
+    more = f"give it more time with {look} --set deployment.observe.maximum_s={longer:.0f}, or "
+    if seen.decided_at != seen.deadline or longer <= settings.maximum_s:  # more of it would change nothing
+        more = ""
     return (
-        f"A person decides: promote it with python run.py --observe {where} --set "
-        f"deployment.observe.undecided=promote, or end it with python run.py --rollback {where}"
+        f"A person decides: {more}end it with {end}, and then, to release it without a comparison: "
+        f"{again}=full"
     )
+
+
+def _version(release: Release) -> str:
+    return f"Version {release.candidate.version if release.candidate else None}"
 
 
 def forbidden(rolling: Release) -> str | None:

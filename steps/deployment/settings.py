@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from materializers.release import Environment, Mode, Release
 from materializers.report import Record
 from steps.deployment.observing.settings import ObserveSettings
 
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-"""Of the traffic: none and all of it are no share that a candidate and a champion could be compared at."""
+PERCENT = 100
+ROUNDING = 1e-9
+"""What a number like 0.07 is off by when it is multiplied."""
+
+
+def percent_of(share: float) -> int:
+    """A share in percent, to the nearest whole one: in those a cluster divides traffic, and tells shares."""
+    return round(share * PERCENT)
+
+
+def _whole_percent(share: float) -> float:
+    if abs(share * PERCENT - percent_of(share)) > ROUNDING:
+        nearest = min(max(percent_of(share), 1), PERCENT - 1) / PERCENT
+        raise ValueError(
+            f"{share:g} is {share * PERCENT:g} percent, and traffic is divided in whole ones: write "
+            f"{nearest:g}, or another whole percent from 0.01 to 0.99"
+        )
+    return share
+
+
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), AfterValidator(_whole_percent)]
+"""Of the traffic, in whole percents: none and all of it are no share that a candidate and a champion could be
+compared at."""
 MOST_HOURS = 8_760
 """A year: a test that is older than that tells nothing of what is there now."""
 
@@ -42,9 +62,8 @@ class EnvironmentSettings(Record):
         """What a candidate answers after its present share: the next larger stage of a canary, else all."""
         if rolling.mode != "canary":
             return 1.0
-        return next(
-            (share for share in self.stages if share > rolling.share and not _same(share, rolling)), 1.0
-        )
+        now = percent_of(rolling.share)
+        return next((share for share in self.stages if percent_of(share) > now), 1.0)
 
 
 class DeploymentSettings(Record):
@@ -64,8 +83,3 @@ class DeploymentSettings(Record):
     def of(self, environment: Environment) -> EnvironmentSettings:
         """The settings of one environment."""
         return self.staging if environment == "staging" else self.production
-
-
-def _same(share: float, rolling: Release) -> bool:
-    """Whether a release has this share already, as a cluster tells it that knows whole percents only."""
-    return math.isclose(share, rolling.share, abs_tol=0.005)

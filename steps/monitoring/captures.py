@@ -9,7 +9,6 @@ import io
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -100,58 +99,6 @@ def read_feedback(
         ServiceUnreachable: the store does not answer.
     """
     return _read(FEEDBACK, model_name, environment, since=since, until=until, columns=_but(FEEDBACK))
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Captures with what was said of them.
-
-    Attributes:
-        rows: the captures that were given, with the columns ``truth`` (the label that was posted last),
-            ``correct`` (None without a truth or an answer), ``delay_s`` (from the request to that label),
-            ``reward`` and ``value`` (of the request, the last ones posted).
-        unmatched: feedback that no capture is there for, or that does not say which picture it means.
-        conflicts: pictures that were given different labels.
-    """
-
-    rows: pd.DataFrame = field(repr=False)
-    unmatched: int
-    conflicts: int
-
-
-def joined(captures: pd.DataFrame, feedback: pd.DataFrame) -> Joined:
-    """Put labels, rewards and figures beside the captures that they are about, by request and position.
-
-    A request that several versions answered, as in a shadow release, has its label beside each answer.
-
-    Args:
-        captures: with ``request_id``, ``position``, ``at`` and ``label`` at least.
-        feedback: of :func:`read_feedback`.
-    """
-    feedback = feedback.sort_values("at", kind="stable")
-    only = captures.groupby("request_id")["position"].nunique().eq(1)
-    positions = feedback["position"].astype("Int64")
-    single = feedback["request_id"].map(only.astype("boolean")).fillna(value=False).astype(bool)
-    labels = feedback.assign(position=positions.mask(positions.isna() & single, 0))
-    labels = labels[labels["label"].notna()]
-    known = pd.MultiIndex.from_frame(captures[["request_id", "position"]].astype({"position": "Int64"}))
-    matched = pd.MultiIndex.from_frame(labels[["request_id", "position"]]).isin(known)
-    of_requests = feedback[feedback["label"].isna()]
-    unmatched = int((~matched).sum()) + int((~of_requests["request_id"].isin(captures["request_id"])).sum())
-    labels = labels[matched]
-    keys = ["request_id", "position"]
-    conflicts = int(labels.groupby(keys)["label"].nunique().gt(1).sum())
-    last = labels.drop_duplicates(keys, keep="last").rename(columns={"label": "truth", "at": "labelled_at"})
-    rows = captures.astype({"position": "Int64"}).merge(
-        last[[*keys, "truth", "labelled_at"]], how="left", on=keys
-    )
-    for name in ("reward", "value"):
-        given = feedback[feedback[name].notna()].drop_duplicates("request_id", keep="last")
-        rows[name] = rows["request_id"].map(given.set_index("request_id")[name]).astype("float64")
-    both = rows["truth"].notna() & rows["label"].notna()
-    rows["correct"] = (rows["truth"] == rows["label"]).astype("boolean").where(both)
-    rows["delay_s"] = (rows.pop("labelled_at") - rows["at"]).dt.total_seconds()
-    return Joined(rows.astype({"position": "int32"}), unmatched, conflicts)
 
 
 def unknown_versions(captures: pd.DataFrame, known: Collection[int]) -> dict[str, int]:

@@ -217,6 +217,7 @@ def test_a_value_of_another_shape_is_refused_with_an_example_in_yaml(assignment:
         "deployment.production.stages=[0.1, 0.1]",
         "deployment.production.stages=[0]",
         "deployment.production.stages=[0.1, 1]",
+        "deployment.production.stages=[0.1, 0.125]",
         "deployment.production.stages=[.nan]",
         "deployment.production.ab_share=0",
         "deployment.production.ab_share=1",

@@ -18,7 +18,10 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.main.home import free_port
+from serving.capture_options import CaptureSettings
+from serving.captured_line import rows_of
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
+from serving.spool import Stream, files_of, folder_of_stream
 from tests.serving.pictures import gradient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +49,13 @@ def in_serving_environment(code: str, *arguments: str) -> Any:
 def serving_environment() -> dict[str, str]:
     """Copy the environment without what belongs to this interpreter."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+
+
+def kept(settings: CaptureSettings, kind: str) -> list[dict[str, Any]]:
+    """The rows of one kind that a service left in its spool."""
+    files = files_of(folder_of_stream(settings.spool, Stream("staging", "product-classifier")))
+    lines = [rows_of(line) for file in files for line in file.read_bytes().splitlines()]
+    return [row for found, rows in lines if found == kind for row in rows]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ import pytest
 from PIL import Image
 
 from serving.capture_options import CaptureSettings, capture_arguments
-from serving.captured_line import rows_of
-from serving.spool import Stream, files_of, folder_of_stream
+from serving.synthetic import SYNTHETIC
 from tests.serving.certificates import Authority
 from tests.serving.conftest import (
     CLASSES,
@@ -28,6 +27,7 @@ from tests.serving.conftest import (
     ExportedModel,
     Service,
     StartService,
+    kept,
     serving_environment,
 )
 from tests.serving.pictures import base64_of, bomb, encode, gradient
@@ -218,21 +218,17 @@ def test_large_message_is_refused(client: Client) -> None:
     assert client.call(SELDON, message=MESSAGE)["code"] == "OK"
 
 
-def kept(settings: CaptureSettings, kind: str) -> list[dict[str, Any]]:
-    """The rows of one kind that a service left in its spool."""
-    files = files_of(folder_of_stream(settings.spool, Stream("staging", "product-classifier")))
-    lines = [rows_of(line) for file in files for line in file.read_bytes().splitlines()]
-    return [row for found, rows in lines if found == kind for row in rows]
-
-
 def test_feedback_is_kept_as_rest_keeps_it(start_service: StartService, tmp_path: Path) -> None:
-    """By each service that has the call, beside the captures; what REST refuses is refused."""
+    """By each service that has the call, beside the captures, in which synthetic requests are not."""
     settings = CaptureSettings(tmp_path / "spool", "staging", pictures=0.0, flush_s=0.05)
     running = start_service(*capture_arguments(settings), module=MODULE, **LIMITS)
     running.wait_until_ready()
     caller = Client(running.port)
     caller.call(MODEL, message=MESSAGE | {"meta": {"puid": "asked"}})
     caller.call(MODEL, raw=base64.b64encode(b"\xff").decode(), metadata=[["x-request-id", "no message"]])
+    ours = [list(pair) for pair in SYNTHETIC.items()]
+    assert caller.call(MODEL, message=MESSAGE, metadata=ours)["code"] == "OK"
+    assert caller.call(MODEL, raw=base64.b64encode(b"\xff").decode(), metadata=ours)["code"] != "OK"
     about = {"response": {"meta": {"puid": "asked"}}}
     said = {
         "Seldon": about | {"truth": {"strData": CLASSES[0]}, "reward": 0.1},

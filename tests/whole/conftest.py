@@ -83,6 +83,12 @@ def own_services(client: Client, name: str, folder: Path, **settings: Any) -> It
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that does not answer is believed to be dead at once."""
+    monkeypatch.setattr("steps.deployment.observe.PATIENCE_S", 0.0)
+
+
+@pytest.fixture
 def stack_with_deployer(local_stack: Client) -> Callable[..., str]:
     """Registers a stack like the local one, but for the settings of its deployer, and returns its name."""
 

@@ -221,6 +221,7 @@ def test_without_enough_requests_a_canary_goes_on_and_asks_for_more(before: Shop
     assert status.last["rollouts"][0]["observed"]["answer"] == "continue"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_candidate_that_dies_costs_no_request_and_is_rolled_back(before: Shop, traffic: Traffic) -> None:
     """The champion answers in its place until the next look takes it out."""
     begin(before)
@@ -351,7 +352,7 @@ def test_beside_what_rolls_out_no_other_version_is_released(before: Shop) -> Non
     begin(before)
     said = refused_release(before, 1, *CANARY, environment="production")
     assert "Version 3 is rolling out in production" in said
-    assert "python run.py --config" in said or "--rollback --environment production" in said
+    assert "--rollback --environment production" in said
     assert schedules(before) == [f"observe-production-{before.model}"]
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 REFUSED = 3
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,6 @@ divided between the metrics too. What is promoted or rolled back is decided by t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -15,10 +14,13 @@ from numpy.typing import NDArray
 
 from materializers.ab_report import AbReport, Measurement, SuccessMetric, SuccessName
 from steps.deployment.observing.figures import LEAST_VALUES, Arm
+from steps.deployment.observing.moments import time_of
 from steps.deployment.observing.observation import stage_of
-from steps.deployment.observing.replay import MICRO, Due, Stage, looks_due, replay, seen_until
+from steps.deployment.observing.replay import Due, Stage, looks_due, replay, seen_until
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from materializers.observation import Clock
@@ -75,8 +77,8 @@ def report_ab(
         candidate=release.candidate.version if release.candidate else None,
         champion=release.champion.version if release.champion else None,
         share=release.share,
-        begin=_time(stage.begin),
-        seen_until=_time(until),
+        begin=time_of(stage.begin),
+        seen_until=time_of(until),
         requests_candidate=stage.count(of_candidate, "requests", until),
         requests_champion=stage.count(of_champion, "requests", until),
         answer=replayed.answer,
@@ -121,7 +123,7 @@ def _metric(stage: Stage, success: Success, due: list[Due], parts: int, until: i
         )
         looks.append(
             Measurement(
-                at=_time(look.at),
+                at=time_of(look.at),
                 n_candidate=len(candidate),
                 n_champion=len(champion),
                 candidate=found.candidate,
@@ -210,7 +212,3 @@ def _sample_size(
     power = normal.power(effect, len(candidate), level, len(champion) / len(candidate))
     # Of a difference that is many times the deviation the number is below what the solver looks for.
     return int(np.ceil(needed)) if np.isfinite(needed) else None, float(power) if np.isfinite(power) else None
-
-
-def _time(at: int) -> datetime:
-    return datetime.fromtimestamp(at / MICRO, UTC)

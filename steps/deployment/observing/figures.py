@@ -17,7 +17,8 @@ from steps.deployment.observing.distances import (
     total_variation,
     total_variation_reach,
 )
-from steps.deployment.observing.outcomes import FAILED, NEVER, REJECTED, Outcomes
+from steps.deployment.observing.moments import NEVER
+from steps.deployment.observing.outcomes import FAILED, REJECTED, Outcomes
 from steps.deployment.observing.planning import (
     ABSTENTION,
     ACCURACY,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from materializers.observation import Observation
-from steps.deployment.observing.outcomes import moment, outcomes_of
+from steps.deployment.observing.moments import moment, time_of
+from steps.deployment.observing.outcomes import outcomes_of
 from steps.deployment.observing.planning import make_plan
 from steps.deployment.observing.reasons import missing_in, reasons_for
-from steps.deployment.observing.replay import MICRO, Replayed, Stage, replay, seen_until
+from steps.deployment.observing.replay import Replayed, Stage, replay, seen_until
 from steps.deployment.observing.shadow import observe_shadow
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from materializers.release import Release
@@ -38,7 +40,7 @@ def observe_rollout(
         release: as it is rolling out, with ``stage_since``.
         champion: what was captured of the champion since then, one row a picture; columns ``CAPTURED``.
         candidate: what was captured of the candidate.
-        feedback: what was posted since then, columns ``POSTED``.
+        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.labels`.
         settings: margins, error rates and policy.
         now: with a time zone.
         stages: how many shares the release goes through in all.
@@ -90,12 +92,12 @@ def observation_of(release: Release, stage: Stage, replayed: Replayed, now: date
         share=release.share,
         candidate=release.candidate.version if release.candidate else None,
         champion=release.champion.version if release.champion else None,
-        begin=_time(stage.begin),
-        deadline=_time(stage.deadline),
-        seen_until=_time(until),
+        begin=time_of(stage.begin),
+        deadline=time_of(stage.deadline),
+        seen_until=time_of(until),
         answer=replayed.answer,
         because=replayed.because,
-        decided_at=None if replayed.at is None else _time(replayed.at),
+        decided_at=None if replayed.at is None else time_of(replayed.at),
         requests_candidate=stage.count(candidate, "requests", until),
         requests_champion=stage.count(champion, "requests", until),
         reasons=(),
@@ -110,7 +112,3 @@ def observation_of(release: Release, stage: Stage, replayed: Replayed, now: date
             "missing": tuple(missing_in(stage, replayed, latest, until)),
         }
     )
-
-
-def _time(at: int) -> datetime:
-    return datetime.fromtimestamp(at / MICRO, UTC)

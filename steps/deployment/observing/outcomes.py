@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.deployment.observing.moments import NEVER, Moments, moments
+from steps.monitoring.labels import joined
+
 if TYPE_CHECKING:
     import pandas as pd
 
-Moments = NDArray[np.int64]
-"""Microseconds since 1970, UTC."""
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-NEVER = np.iinfo(np.int64).max
 NO_LABEL = -1
 FAILED, REJECTED = 500, 400
 CAPTURED = ("request_id", "position", "at", "latency_ms", "status", "label", "probability", "abstained")
 """The columns of captures that are read."""
-POSTED = ("request_id", "position", "at", "label", "value")
-"""The columns of feedback that are read."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,7 @@ class Outcomes:
 
 
 def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
-    """Join the captures of one version with feedback.
-
-    The first label and the first business figure that were posted for a request count, so that a look that
-    was taken stays as it was. Feedback on a request that was never captured belongs to nothing. Where two
-    requests had one id, feedback is the first one's.
+    """Put the captures of one version beside feedback, by the rule of :mod:`steps.monitoring.labels`.
 
     Args:
         captures: columns ``CAPTURED``, one row a picture.
@@ -92,36 +85,21 @@ def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
     """
     import pandas as pd
 
-    pictures = captures.loc[:, list(CAPTURED)].sort_values(
-        ["at", "request_id", "position"], kind="stable", ignore_index=True
-    )
-    answered = pictures["label"].notna() & (pictures["status"] < REJECTED)
+    pictures = captures.loc[:, list(CAPTURED)].sort_values(["at", "request_id", "position"], kind="stable")
+    said = joined(pictures, feedback).rows
+    said["answered"] = said["label"].notna() & (said["status"] < REJECTED)
     # Of each request the first row with an answer, else its first row.
     first = (
-        pictures.assign(answered=answered)
-        .sort_values(["at", "request_id", "answered"], ascending=[True, True, False], kind="stable")
+        said.sort_values(["at", "request_id", "answered"], ascending=[True, True, False], kind="stable")
         .drop_duplicates(["at", "request_id"])
         .reset_index(drop=True)
     )
     has_answer = first["answered"].to_numpy(dtype=bool)
     label = pd.Categorical(first["label"].where(first["answered"]))
-    owners = first[~first.duplicated("request_id")].reset_index(names="row")
-    truth = _first_posted(owners, feedback, "label")
-    value = _first_posted(owners, feedback, "value")
-    at = _moments(first["at"])
-    labelled_at = np.full(len(first), NEVER)
-    correct = np.zeros(len(first), dtype=bool)
-    rows = truth["row"].to_numpy(dtype=np.int64)
-    labelled_at[rows] = np.maximum(_moments(truth["posted"]), at[rows])
-    correct[rows] = (truth["given"].astype(str) == first.loc[rows, "label"].astype(str).to_numpy()).to_numpy()
-    labelled_at[~has_answer] = NEVER
-    rows = value["row"].to_numpy(dtype=np.int64)
-    valued_at, values = np.full(len(first), NEVER), np.full(len(first), np.nan)
-    valued_at[rows] = np.maximum(_moments(value["posted"]), at[rows])
-    values[rows] = value["given"].to_numpy(dtype=np.float64)
+    correct = first["correct"].fillna(value=False).to_numpy(dtype=bool)
     return Outcomes(
         request_id=first["request_id"].to_numpy(dtype=object),
-        at=at,
+        at=moments(first["at"]),
         status=first["status"].to_numpy(dtype=np.int64),
         latency_ms=first["latency_ms"].to_numpy(dtype=np.float64),
         answered=has_answer,
@@ -130,21 +108,10 @@ def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
         probability=np.where(has_answer, first["probability"].to_numpy(dtype=np.float64), np.nan),
         abstained=(first["abstained"].eq(True) & has_answer).to_numpy(dtype=bool),
         correct=correct & has_answer,
-        labelled_at=labelled_at,
-        value=values,
-        valued_at=valued_at,
+        labelled_at=np.where(has_answer, moments(first["labelled_at"]), NEVER),
+        value=first["value"].to_numpy(dtype=np.float64),
+        valued_at=moments(first["valued_at"]),
     )
-
-
-def moment(when: datetime) -> int:
-    """A moment as arrays have it.
-
-    Raises:
-        ValueError: it has no time zone.
-    """
-    if when.tzinfo is None:
-        raise ValueError(f"{when} has no time zone, so that nobody knows when that is.")
-    return round(when.timestamp() * 1_000_000)
 
 
 def united(first: Outcomes, second: Outcomes) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]:
@@ -163,28 +130,3 @@ def _renumbered(outcomes: Outcomes, names: Sequence[str]) -> NDArray[np.int64]:
     place = {name: number for number, name in enumerate(names)}
     numbers = np.array([*(place[name] for name in outcomes.classes), NO_LABEL], dtype=np.int64)
     return numbers[outcomes.label]  # the last one, by -1, of no answer
-
-
-def _first_posted(owners: pd.DataFrame, feedback: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The first that was posted on each request: its row, what was given, and when.
-
-    What is about the request as a whole, or about the picture that stands for it, counts.
-    """
-    posted = feedback.loc[feedback[column].notna(), ["request_id", "position", "at", column]].rename(
-        columns={"at": "posted", column: "given", "position": "about"}
-    )
-    posted = posted.astype({"request_id": object})
-    # The value first where two were posted at one moment, so that the order in the store does not matter.
-    posted = posted.sort_values(["posted", "given"], kind="stable")
-    known = owners[["row", "request_id", "position"]].astype({"request_id": object})
-    joined = known.merge(posted, on="request_id", how="inner")
-    meant = joined["about"].isna() | (joined["about"] == joined["position"])
-    return joined[meant].sort_values(["posted", "given"], kind="stable").drop_duplicates("row")
-
-
-def _moments(times: pd.Series) -> Moments:
-    import pandas as pd
-
-    return np.asarray(
-        pd.to_datetime(times, utc=True).dt.tz_localize(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
-    )

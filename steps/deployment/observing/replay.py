@@ -7,7 +7,6 @@ what it decided, so that whoever is killed loses nothing, and asking more often 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,17 +15,18 @@ from numpy.typing import NDArray
 
 from materializers.observation import Look
 from steps.deployment.observing.figures import Arm, Levels, of_labels, of_requests, of_values
-from steps.deployment.observing.outcomes import Outcomes, moment, united
+from steps.deployment.observing.moments import MICRO, moment, time_of
+from steps.deployment.observing.outcomes import Outcomes, united
 from steps.deployment.observing.spending import spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from materializers.observation import Answer, Because, Clock, Compared, Plan
     from materializers.release import Mode
     from steps.deployment.observing.settings import ObserveSettings
 
-MICRO = 1_000_000
 CLOCKS: tuple[Clock, ...] = ("requests", "labels", "values")
 
 
@@ -198,7 +198,7 @@ def _take(stage: Stage, due: Due) -> Look:
     return Look(
         clock=due.clock,
         number=due.number,
-        at=datetime.fromtimestamp(due.at / MICRO, UTC),
+        at=time_of(due.at),
         n_candidate=sizes[1],
         n_champion=sizes[0],
         harm_level=due.levels.harm,

@@ -8,7 +8,6 @@ asked.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +16,16 @@ from materializers.evaluation.metric import Metric
 from materializers.observation import Observation
 from materializers.report import counted, percent
 from materializers.shadow_report import ChangedLabel, Latency, PairedAccuracy, PairedErrors, ShadowReport
-from steps.deployment.observing.outcomes import CAPTURED, FAILED, REJECTED, moment
+from steps.deployment.observing.moments import MICRO, moment, moments, time_of
+from steps.deployment.observing.outcomes import CAPTURED, FAILED, REJECTED
 from steps.deployment.observing.planning import make_plan
-from steps.deployment.observing.replay import MICRO
 from steps.evaluation.comparison.paired import interval
 from steps.evaluation.intervals import ALPHA, wilson
+from steps.monitoring.labels import joined
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from materializers.observation import Answer, Because
@@ -49,7 +51,7 @@ def observe_shadow(
         release: as it is rolling out, in mode ``shadow``.
         champion: what was captured of the champion since then, one row a picture; columns ``CAPTURED``.
         shadow: what was captured of the shadow.
-        feedback: what was posted since then, columns ``POSTED``.
+        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.labels`.
         settings: margins, times and policy.
         now: with a time zone.
 
@@ -70,13 +72,14 @@ def observe_shadow(
         pairs = paired_requests(theirs, ours)
     pictures = paired_pictures(theirs, ours)
     agreement, missing = agreement_of(pictures), _missing(ours, theirs, pairs)
+    labelled = joined(theirs, feedback[moments(feedback["at"]) <= until]).rows
     versions = {
         "model_name": release.model_name,
         "environment": release.environment,
         "candidate": release.candidate.version if release.candidate else None,
         "champion": release.champion.version if release.champion else None,
-        "begin": _time(begin),
-        "seen_until": _time(until),
+        "begin": time_of(begin),
+        "seen_until": time_of(until),
         "answer": answer,
         "because": because,
         "missing": missing,
@@ -90,15 +93,15 @@ def observe_shadow(
         changed=changed_labels(pictures),
         errors=paired_errors(pairs),
         latency=paired_latency(pairs),
-        accuracy=paired_accuracy(pictures, feedback[_moments(feedback) <= until]),
+        accuracy=paired_accuracy(pictures, labelled),
     )
     observation = Observation(
         **versions,
         mode="shadow",
         stage=release.stage,
         share=release.share,
-        deadline=_time(deadline),
-        decided_at=None if at is None else _time(at),
+        deadline=time_of(deadline),
+        decided_at=None if at is None else time_of(at),
         requests_candidate=report.requests_shadow,
         requests_champion=report.requests_champion,
         reasons=(*_reasons(answer, because, plan.planned_requests), _agreement_in_words(agreement)),
@@ -116,7 +119,7 @@ def paired_requests(champion: pd.DataFrame, shadow: pd.DataFrame) -> pd.DataFram
     """
     firsts = []
     for rows in (champion, shadow):
-        first = rows.assign(moment=_moments(rows)).sort_values(["moment", "position"], kind="stable")
+        first = rows.assign(moment=moments(rows["at"])).sort_values(["moment", "position"], kind="stable")
         firsts.append(
             first.drop_duplicates("request_id")[["request_id", "moment", "status", "latency_ms"]].astype(
                 {"request_id": object}
@@ -134,7 +137,7 @@ def paired_pictures(champion: pd.DataFrame, shadow: pd.DataFrame) -> pd.DataFram
     answered = []
     for rows in (champion, shadow):
         given = rows[rows["label"].notna() & (rows["status"] < REJECTED)]
-        given = given.assign(moment=_moments(given)).sort_values("moment", kind="stable")
+        given = given.assign(moment=moments(given["at"])).sort_values("moment", kind="stable")
         answered.append(
             given.drop_duplicates(["request_id", "position"])[["request_id", "position", "label"]].astype(
                 {"request_id": object, "label": object}
@@ -203,19 +206,19 @@ def paired_latency(pairs: pd.DataFrame) -> Latency | None:
     )
 
 
-def paired_accuracy(pictures: pd.DataFrame, feedback: pd.DataFrame) -> PairedAccuracy | None:
-    """Both accuracies on the pictures whose labels came, and their difference with Tango's interval."""
-    labels = feedback[feedback["label"].notna()]
-    labels = labels.assign(moment=_moments(labels)).sort_values(["moment", "label"], kind="stable")
-    labels = labels[["request_id", "position", "label"]].rename(columns={"position": "about"})
-    joined = pictures.merge(labels.astype({"request_id": object}), on="request_id")
-    # Without a position the request's only picture is meant, or the first of several.
-    joined = joined[joined["about"].fillna(0) == joined["position"]]
-    joined = joined.drop_duplicates(["request_id", "position"])
-    n = len(joined)
+def paired_accuracy(pictures: pd.DataFrame, labelled: pd.DataFrame) -> PairedAccuracy | None:
+    """Both accuracies on the pictures whose labels came, and their difference with Tango's interval.
+
+    Args:
+        pictures: of :func:`paired_pictures`.
+        labelled: what the champion answered, with the column ``truth`` of :func:`joined`.
+    """
+    truths = labelled.loc[labelled["truth"].notna(), ["request_id", "position", "truth"]]
+    found = pictures.merge(truths.drop_duplicates(["request_id", "position"]), on=["request_id", "position"])
+    n = len(found)
     if not n:
         return None
-    ours, theirs = (joined[f"label_{whose}"] == joined["label"] for whose in ("shadow", "champion"))
+    ours, theirs = (found[f"label_{whose}"] == found["truth"] for whose in ("shadow", "champion"))
     lost, won = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
     low, high = interval(n, lost, won, ALPHA / 2)
     return PairedAccuracy(
@@ -274,16 +277,5 @@ def _missing(ours: pd.DataFrame, theirs: pd.DataFrame, pairs: pd.DataFrame) -> t
 
 
 def _within(rows: pd.DataFrame, begin: int, until: int) -> pd.DataFrame:
-    times = _moments(rows)
+    times = moments(rows["at"])
     return rows.loc[(times >= begin) & (times <= until), list(CAPTURED)]
-
-
-def _moments(rows: pd.DataFrame) -> pd.Series:
-    import pandas as pd
-
-    times = pd.to_datetime(rows["at"], utc=True).dt.tz_localize(None)
-    return times.astype("datetime64[us]").astype("int64")
-
-
-def _time(at: int) -> datetime:
-    return datetime.fromtimestamp(at / MICRO, UTC)

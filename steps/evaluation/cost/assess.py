@@ -72,8 +72,8 @@ def measure_service(
 ) -> tuple[Cost, Pictures]:
     """Measure a release that runs already: latency, errors, the rate it sustains, its memory and its cost.
 
-    It is asked for as much as it can give; who uses it meanwhile waits longer. Its memory is what it says of
-    itself after each load.
+    It is asked for as much as it can give; who uses it meanwhile waits longer. It captures none of that, for
+    captures are what users got. Its memory is what it says of itself after each load.
 
     Args:
         url: where its predictions are asked for.
@@ -84,7 +84,7 @@ def measure_service(
     if not settings.requests:
         return Cost(not_assessed=OFF), {}
     try:
-        target = Target.of(url, authorization)
+        target = Target.of(url, authorization, synthetic=True)
     except ValueError as error:
         return Cost(not_assessed=str(error)), {}
     said: list[int] = []

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.launching import PREDICTIONS, READINESS
+from serving.synthetic import SYNTHETIC
 
 Array = NDArray[np.float64]
 CONNECTIONS = 32
@@ -48,16 +49,26 @@ class NoPrediction(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where predictions are asked for, and what the header ``Authorization`` says; None: there is none."""
+    """Where predictions are asked for, and how.
+
+    Args:
+        host: of the service.
+        port: None: the scheme's own.
+        path: of its predictions.
+        tls: whether it is https.
+        authorization: what the header of this name says; None: there is none.
+        synthetic: whether the service is told that no user made these requests, so that it captures none.
+    """
 
     host: str
     port: int | None
     path: str
     tls: bool = False
     authorization: str | None = field(default=None, repr=False)
+    synthetic: bool = False
 
     @classmethod
-    def of(cls, url: str, authorization: str | None = None) -> Target:
+    def of(cls, url: str, authorization: str | None = None, *, synthetic: bool = False) -> Target:
         """The target of a URL.
 
         Raises:
@@ -66,12 +77,14 @@ class Target:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no URL of a service")
-        return cls(parts.hostname, parts.port, parts.path or "/", parts.scheme == "https", authorization)
+        tls = parts.scheme == "https"
+        return cls(parts.hostname, parts.port, parts.path or "/", tls, authorization, synthetic)
 
     @property
     def headers(self) -> dict[str, str]:
         """Of a request with a picture."""
-        return {**HEADERS, **({"authorization": self.authorization} if self.authorization else {})}
+        own = SYNTHETIC if self.synthetic else {}
+        return {**HEADERS, **own, **({"authorization": self.authorization} if self.authorization else {})}
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection that opens with its first request, and again after one that broke."""

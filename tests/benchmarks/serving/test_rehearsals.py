@@ -18,7 +18,7 @@ from benchmarks.serving.rehearsals import (
     claim_about,
     rehearse,
 )
-from steps.deployment.observing.outcomes import NEVER
+from steps.deployment.observing.moments import NEVER
 
 ACCURATE, SLOW, FAILING = WORSE
 GENERATOR = np.random.default_rng(0)

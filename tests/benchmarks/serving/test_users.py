@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import json
 import threading
 from collections import Counter
@@ -15,6 +16,9 @@ import pytest
 from benchmarks.serving import planted
 from benchmarks.serving.users import Users
 from serving.launching import PREDICTIONS
+from serving.predictor import NO_ANSWERS
+from serving.service import FAILED, INTERNAL_ERROR, UNAVAILABLE, PictureClassifier, status
+from steps.deployment.observing import outcomes
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
@@ -88,3 +92,26 @@ def test_the_environment_with_faults_runs_all_else_as_the_real_one(tmp_path: Pat
     planted.plant(folder, 2, slower=3.0, errors=0.02)
     fault = json.loads((folder / planted.FAULT).read_text())
     assert fault == {"version": "2", "slower": 3.0, "errors": 0.02}
+
+
+def test_what_fails_while_errors_are_planted_is_told_apart_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that breaks answers 500 and the ingress 503: neither is taken for a planted error."""
+    breaking = itertools.cycle([False] * 3 + [True])
+
+    def outcome(*_: object) -> Any:
+        return [], NO_ANSWERS, status(FAILED, *INTERNAL_ERROR) if next(breaking) else None
+
+    monkeypatch.setattr(PictureClassifier, "_outcome", outcome)
+    planted._make_worse(version="2", slower=1.0, errors=0.5)
+    service = PictureClassifier(
+        model_directory=str(tmp_path), model_digest="0" * 64, model_version="2", model_name="shop"
+    )
+    ids = [f"{planted.USER}{number}" for number in range(400)]
+    answers = [service.predict_raw({"binData": b"", "meta": {"puid": one}}) for one in ids]
+    codes = Counter(answer.get("status", {}).get("code", 200) for answer in answers)
+    assert codes.keys() == {200, FAILED, planted.PLANTED}
+    assert codes[FAILED] == 100
+    assert planted.PLANTED not in (FAILED, UNAVAILABLE)
+    assert planted.PLANTED >= outcomes.FAILED  # what a rollout counts as an error

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from materializers.errors import ServiceBusy
 from materializers.release import Arm, Mode, Release
 from serving.router import place_of
 from stacks.seldon_deployer.asking import Asking
@@ -21,6 +22,8 @@ from tests.stacks.answers import Answer, Asked, answering
 from tests.stacks.local_deployer.conftest import DIGEST, make_verdict, release_of
 from tests.stacks.seldon_deployer.conftest import NAME, KeptObjects
 
+OVERLOADED = "overloaded"
+"""In the place of a version: it answers a picture 429."""
 SHARES: dict[Mode, float] = {"canary": 0.1, "ab": 0.2, "shadow": 0.0}
 
 
@@ -64,8 +67,10 @@ def place(kept_objects: KeptObjects) -> Iterator[Answering]:
         def predictions(asked: Asked) -> Answer:
             if asked.authorization != f"Bearer {SERVICE_TOKEN}":
                 return Answer(401, {})
-            data = {"model_version": version(asked), "predictions": [{"label": "a"}]}
-            return Answer(200, {"jsonData": data})
+            answers = version(asked)
+            if answers == OVERLOADED:
+                return Answer(429, {"status": {"reason": "overloaded"}})
+            return Answer(200, {"jsonData": {"model_version": answers, "predictions": [{"label": "a"}]}})
 
         def health(asked: Asked) -> Answer:
             return Answer(200, {"jsonData": {"model_version": version(asked), "model_digest": DIGEST}})
@@ -149,3 +154,22 @@ def test_without_a_pod_no_candidate_is_ready(place: Answering) -> None:
         release = there.rolling(mode)
         assert not there.asking.candidate_is_ready(there.held(release), release)
         assert not there.asking.candidate_answers(there.held(release), release)
+
+
+def test_an_overloaded_answer_is_no_answer_of_another_version(place: Answering) -> None:
+    """It may have been the one that is meant: nobody knows, unless that one answers after all."""
+
+    def unless_health(versions: Iterator[str]) -> Callable[[Asked], str]:
+        return lambda asked: "2" if asked.path.endswith("/health/status") else next(versions)
+
+    busy = place(unless_health(itertools.cycle([OVERLOADED, *["1"] * 9])))
+    canary = busy.rolling("canary")
+    with pytest.raises(ServiceBusy, match="overloaded"):
+        busy.asking.predicts(busy.held(canary), canary)
+    answering = place(unless_health(itertools.cycle([OVERLOADED, "1", "2"])))
+    canary = answering.rolling("canary")
+    assert answering.asking.predicts(answering.held(canary), canary)
+    alone = place(unless_health(itertools.cycle([OVERLOADED])))
+    live = as_live(release_of(arm(2)), alone.url)
+    with pytest.raises(ServiceBusy, match="overloaded"):
+        alone.asking.predicts(alone.held(), live)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from materializers.errors import DamagedArtifact, NeverReady, UsageError
+from serving.launching import PREDICTIONS, READINESS
 from stacks.seldon_deployer import rollout as rollout_module
 from stacks.seldon_deployer.manifest import specification
 from stacks.seldon_deployer.rollout import Rollout
 from stacks.seldon_deployer.state import Kept, Pending, State
+from stacks.seldon_deployer.store import Held
 from tests.remote.seldon_stub import NAMESPACE
+from tests.stacks.answers import Answer, answering
+from tests.stacks.local_deployer.conftest import DIGEST
 from tests.stacks.seldon_deployer.conftest import CONFIG_MAP, KEY, NAME, KeptObjects, kept
 from tests.stacks.seldon_deployer.foreign import ELSEWHERE, FOREIGN, altered
 
@@ -104,3 +109,23 @@ def test_nothing_is_begun_beside_a_config_map_of_somebody_else(kept_objects: Kep
         rollout.roll_out(rollout.store.read(NAME), coming, new, past=1)
     assert kept_objects.objects.get(KEY) == there
     assert kept_objects.objects.get(CONFIG_MAP) == foreign
+
+
+@pytest.mark.parametrize(("status", "up"), [(200, True), (429, False), (500, False)])
+def test_a_version_that_has_no_time_to_answer_yet_is_waited_for(
+    kept_objects: KeptObjects, status: int, up: bool
+) -> None:
+    """It is not up, which ends no command: that asks again until its time is over."""
+    base = f"/seldon/{NAMESPACE}/{NAME}"
+    ready = {"jsonData": {"model_version": "2", "model_digest": DIGEST}}
+    answer = {"jsonData": {"model_version": "2", "predictions": [{"label": "bags"}]}}
+    routes = {f"{base}{READINESS}": Answer(200, ready), f"{base}{PREDICTIONS}": Answer(status, answer)}
+    with answering(routes) as server:
+        known = kept_objects._replace(
+            config=kept_objects.config.model_copy(update={"ingress_url": server.url})
+        )
+        coming = kept(2, known)
+        pending = Pending(token="t", beat=datetime.now(UTC), coming=coming, past=1)
+        body = {"status": {"state": "Available"}, "spec": coming.specification}
+        held = Held(NAME, body, State(live=kept(1, known)).begun(pending))
+        assert Rollout(known.config)._is_up(held, pending) is up

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from materializers.errors import Refused, ServiceUnreachable
+from materializers.errors import Refused, ServiceBusy, ServiceUnreachable
 from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
 
@@ -24,6 +24,8 @@ class HeldDeployer:
         champion: what is live.
         rolling: what is rolling out.
         answers: whether the candidate does.
+        fails: so many times before that it does not.
+        busy: why it has no time to answer; None: it has.
         refuses: why the next release is refused; None: it is not.
         out_of_reach: whether what is served cannot be changed.
     """
@@ -32,6 +34,8 @@ class HeldDeployer:
     champion: Release | None = None
     rolling: Release | None = None
     answers: bool = True
+    fails: int = 0
+    busy: str | None = None
     refuses: str | None = None
     out_of_reach: bool = False
     applied: list[Release] = field(default_factory=list)
@@ -77,7 +81,10 @@ class HeldDeployer:
 
     def verify(self, release: Release) -> bool:
         """Whether the candidate answers."""
-        return self.answers
+        if self.busy is not None:
+            raise ServiceBusy(self.busy)
+        self.fails -= 1
+        return self.answers and self.fails < 0
 
     def hold(self, patch: pytest.MonkeyPatch) -> None:
         """Be the deployer of the active stack."""

@@ -24,7 +24,7 @@ def test_a_candidate_begins_with_what_its_mode_gives_it(mode: Any, share: float)
         ("canary", 0.05, 0.5),
         ("canary", 0.5, 1.0),
         ("canary", 0.2, 0.5),  # the stages were others when it began
-        ("canary", 0.0500001, 0.5),
+        ("canary", 0.05000000000000001, 0.5),
         ("ab", 0.2, 1.0),
         ("shadow", 0.0, 1.0),
     ],
@@ -45,9 +45,21 @@ def test_each_environment_has_its_own() -> None:
     assert settings.of("production").mode == "canary"
 
 
+def test_every_whole_percent_is_a_stage_of_its_own() -> None:
+    """Neighbours too: none is skipped, and none is taken for the one before it."""
+    for percent in range(1, 99):
+        before, after = percent / 100, (percent + 1) / 100
+        settings = EnvironmentSettings(mode="canary", stages=(before, after))
+        for share, following in ((before, after), (after, 1.0)):
+            rolling = release(status="rolling_out", mode="canary", share=share)
+            assert settings.next_share(rolling) == following
+
+
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
+        ("deployment.production.stages=[0.1, 0.125]", "0.125 is 12.5 percent, and traffic is divided in"),
+        ("deployment.production.ab_share=0.001", "write 0.01, or another whole percent"),
         ("deployment.production.mode=blue", "'full', 'canary', 'ab' or 'shadow'"),
         ("deployment.production.stages=[0.5, 0.1]", "a larger share than the one before it, as in"),
         ("deployment.production.stages=[1.5]", "less than 1"),

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from materializers import blobs
@@ -15,30 +14,12 @@ from materializers.errors import ServiceUnreachable
 from serving.captured_line import Said
 from serving.recording import Model
 from steps.monitoring import captures
-from steps.monitoring.captures import UNREADABLE, joined, read_captures, read_feedback, unknown_versions
+from steps.monitoring.captures import UNREADABLE, read_feedback, unknown_versions
 from tests.bucket import BucketServer
 from tests.captured import CLASSES, MODEL, NOON, answered, picture, said, shipped
-from tests.materializers.stores import disk_store, s3_store, s3_store_at
+from tests.materializers.stores import s3_store, s3_store_at
 from tests.serving.pictures import encode, gradient
-
-HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The root of an artifact store of its own, on disk."""
-    (tmp_path / "store").mkdir()
-    monkeypatch.setattr(captures, "active_store", lambda: disk_store(tmp_path / "store"))
-    return tmp_path / "store"
-
-
-def read(**options: object) -> pd.DataFrame:
-    """What was captured in the hour before and the two after noon."""
-    return read_captures(
-        MODEL.name,
-        "staging",
-        **{"since": NOON - HOUR, "until": NOON + 2 * HOUR, **options},  # type: ignore[arg-type]
-    )
+from tests.steps.monitoring.conftest import HOUR, read
 
 
 def test_captures_come_back_as_they_were(root: Path, tmp_path: Path) -> None:
@@ -153,84 +134,6 @@ def test_a_bucket_is_read_alike(
     monkeypatch.setattr(captures, "active_store", lambda: locked)
     with pytest.raises(ServiceUnreachable, match="could not read the captures"):
         read()
-
-
-def feedback_of(root: Path, spool: Path, *given: object) -> pd.DataFrame:
-    """What feedback comes to."""
-    shipped(root, spool, given)  # type: ignore[arg-type]
-    return read_feedback(MODEL.name, "staging", since=NOON - HOUR, until=NOON + 48 * HOUR)
-
-
-def test_labels_are_put_beside_answers(root: Path, tmp_path: Path) -> None:
-    """By request and position; right or wrong, and how long it took until somebody said."""
-    requests = [answered("a", picture(), picture(scores=(0, 1, 0))), answered("b"), answered("silent")]
-    shipped(root, tmp_path / "1", requests)
-    later = NOON + timedelta(minutes=10)
-    labels = (Said(position=0, label="bags"), Said(position=1, label="tops"), Said(reward=0.5, value=9.9))
-    feedback = feedback_of(
-        root, tmp_path / "2", said("a", *labels, at=later), said("b", Said(label="bags"), at=later)
-    )
-    result = joined(read(), feedback)
-    rows = result.rows.set_index(["request_id", "position"])
-    labelled = [("a", 0), ("a", 1), ("b", 0)]
-    assert [rows["truth"][key] for key in labelled] == ["bags", "tops", "bags"]
-    assert [rows["correct"][key] for key in labelled] == [True, False, True]
-    assert rows.loc[("silent", 0), ["truth", "correct", "delay_s", "reward"]].isna().all()
-    assert rows["delay_s"]["a", 0] == 600
-    assert (rows["reward"]["a", 1], rows["value"]["a", 1]) == (0.5, 9.9)
-    assert (result.unmatched, result.conflicts) == (0, 0)
-
-
-def test_the_last_of_two_labels_counts_and_a_conflict_is_counted(root: Path, tmp_path: Path) -> None:
-    """The same label twice is none; both rows are kept."""
-    shipped(root, tmp_path / "1", [answered("a"), answered("b")])
-    feedback = feedback_of(
-        root,
-        tmp_path / "2",
-        said("a", Said(position=0, label="tops"), at=NOON + 2 * HOUR),
-        said("a", Said(label="bags"), at=NOON + HOUR),
-        said("b", Said(label="bags"), at=NOON + HOUR),
-        said("b", Said(label="bags"), at=NOON + 2 * HOUR),
-    )
-    assert len(feedback) == 4
-    result = joined(read(), feedback)
-    assert list(result.rows["truth"]) == ["tops", "bags"]
-    assert list(result.rows["correct"]) == [False, True]
-    assert result.conflicts == 1
-
-
-def test_feedback_that_means_no_picture_is_unmatched(root: Path, tmp_path: Path) -> None:
-    """An unknown request, a position that it had not, and one label for a request of two pictures."""
-    shipped(root, tmp_path / "1", [answered("two", picture(), picture())])
-    feedback = feedback_of(
-        root,
-        tmp_path / "2",
-        said("unknown", Said(label="bags"), Said(reward=1.0)),
-        said("two", Said(position=2, label="bags")),
-        said("two", Said(label="bags")),
-    )
-    result = joined(read(), feedback)
-    assert result.unmatched == 4
-    assert result.rows["truth"].isna().all()
-    assert len(result.rows) == 2
-
-
-def test_a_label_is_put_beside_the_answer_of_each_version(root: Path, tmp_path: Path) -> None:
-    """A shadow answers the same request."""
-    other = Model(MODEL.name, "8", "8" * 64, CLASSES)
-    shipped(root, tmp_path / "1", [answered("a")])
-    shipped(root, tmp_path / "2", [answered("a", picture(scores=(0, 1, 0)))], model=other)
-    feedback = feedback_of(root, tmp_path / "3", said("a", Said(label="dresses")))
-    rows = joined(read(), feedback).rows.sort_values("model_version")
-    assert list(rows["correct"]) == [False, True]
-
-
-def test_joining_nothing_gives_nothing(root: Path) -> None:
-    """Empty tables have every column, too."""
-    nothing = read_feedback(MODEL.name, "staging", since=NOON)
-    result = joined(read(), nothing)
-    assert result.rows.empty
-    assert {"truth", "correct", "delay_s", "reward", "value"} <= set(result.rows.columns)
 
 
 def test_versions_that_the_registry_does_not_know_are_named(root: Path, tmp_path: Path) -> None:

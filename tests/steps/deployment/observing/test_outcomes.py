@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from steps.deployment.observing.outcomes import CAPTURED, NEVER, NO_LABEL, moment, united
+from steps.deployment.observing.moments import NEVER, moment
+from steps.deployment.observing.outcomes import CAPTURED, NO_LABEL, united
 from tests.steps.deployment.observing.traffic import at, captures, labels_for, outcomes, posted
 
 
@@ -92,10 +93,10 @@ def test_an_id_that_two_requests_have_is_the_first_ones_for_feedback() -> None:
 
 
 def test_feedback_on_another_picture_of_a_request_is_not_that_of_the_one_that_counts() -> None:
-    """Position 1 is another picture; without a position the request is meant."""
+    """Position 1 is another picture; without a position nobody knows which of two is meant."""
     answered = rows(picture("a", 1, "bags"), picture("a", 1, "shoes", position=1))
-    feedback = posted([("a", at(5), "hats", None), ("a", at(7), "bags", None)])
-    feedback["position"] = pd.Series([1, None], dtype=object)
+    feedback = posted([("a", at(5), "hats", None), ("a", at(6), "hats", None), ("a", at(7), "bags", None)])
+    feedback["position"] = pd.Series([1, None, 0], dtype=object)
     found = outcomes(answered, feedback)
     assert (found.correct[0], found.labelled_at[0]) == (True, moment(at(7)))
 

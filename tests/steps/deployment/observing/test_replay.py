@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from materializers.observation import Compared
-from steps.deployment.observing.outcomes import moment
+from steps.deployment.observing.moments import moment
 from steps.deployment.observing.planning import make_plan
 from steps.deployment.observing.replay import Replayed, Stage, asks_for, replay
 from steps.deployment.observing.settings import Labels, ObserveSettings, Undecided

@@ -11,7 +11,7 @@ import pytest
 
 from materializers.observation import Observation
 from materializers.shadow_report import ShadowReport
-from steps.deployment.observing.outcomes import moment
+from steps.deployment.observing.moments import moment
 from steps.deployment.observing.settings import ObserveSettings
 from steps.deployment.observing.shadow import observe_shadow
 from tests.steps.deployment.observing.traffic import BEGIN, captures, labels_for, posted, rolling
@@ -120,11 +120,13 @@ def test_accuracy_is_that_of_both_on_the_same_labelled_pictures() -> None:
 
 
 def test_pictures_of_one_request_are_compared_each_with_itself() -> None:
-    """By its position; a label without one is about the first."""
-    champion = pd.concat([captures(50), captures(50, seed=1).assign(position=1)], ignore_index=True)
+    """By its position, and so are labels."""
+    first = captures(50)
+    second = captures(50, seed=1).assign(position=1, at=first["at"])
+    champion = pd.concat([first, second], ignore_index=True)
     shadow = copied(champion)
     shadow.loc[shadow["position"] == 1, "label"] = "hats"
-    _, report = observed(champion, shadow, feedback=labels_for(captures(50)))
+    _, report = observed(champion, shadow, feedback=labels_for(first).assign(position=0))
     assert (report.paired, report.agreement.n, report.agreement.value) == (50, 100, 0.5)
     assert report.accuracy is not None
     assert report.accuracy.n == 50

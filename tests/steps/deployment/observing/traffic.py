@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from materializers.release import Release
-from steps.deployment.observing.outcomes import CAPTURED, POSTED, Outcomes, outcomes_of
+from steps.deployment.observing.outcomes import CAPTURED, Outcomes, outcomes_of
+from steps.monitoring.labels import POSTED
 from tests.materializers.examples import arm, release
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -88,6 +89,7 @@ def feedback(
         "position": None,
         "at": times,
         "label": label,
+        "reward": np.nan,
         "value": value,
     }
     return pd.DataFrame(columns).astype({"value": float}).reset_index(drop=True)
@@ -100,6 +102,7 @@ def posted(rows: Sequence[tuple[Any, ...]] = ()) -> pd.DataFrame:
         "position": pd.Series([None] * len(rows), dtype=object),
         "at": pd.to_datetime([row[1] for row in rows], utc=True),
         "label": pd.Series([row[2] for row in rows], dtype=object),
+        "reward": np.nan,
         "value": pd.Series([row[3] for row in rows], dtype=float),
     }
     return pd.DataFrame(columns)[list(POSTED)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -50,6 +50,7 @@ def service(
     status: Callable[[int], int] = lambda number: 200,
     body: bytes = PREDICTION,
     resident: object = None,
+    seen: list[Mapping[str, str]] | None = None,
 ) -> Iterator[str]:
     """The URL of a service that answers every picture.
 
@@ -58,6 +59,7 @@ def service(
         status: of the answer to it; 0: the connection is closed without one.
         body: of the answer.
         resident: what it says that it has in memory; None: it says nothing.
+        seen: gets the headers of each request for a prediction.
     """
     counting, count = threading.Lock(), 0
 
@@ -73,6 +75,8 @@ def service(
             with counting:
                 count += 1
                 number = count
+                if seen is not None:
+                    seen.append(dict(self.headers))
             before(number)
             code = status(number)
             if not code:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from materializers.classifier import Classifier
 from materializers.evaluation.cost import Cost
 from materializers.evaluation.metric import Metric
 from serving.predictor import Predictor
+from serving.synthetic import HEADER, is_synthetic
 from steps.evaluation.cost.assess import COST, assess_cost, measure_service
 from steps.evaluation.cost.replica import PYTHON_VARIABLE
 from steps.evaluation.cost.settings import CostSettings
@@ -205,6 +207,15 @@ def test_a_release_that_runs_is_measured_by_its_url() -> None:
     assert {each.metric for each in cost.measured() if each.spared} == missing.keys()
     assert cost.noise is not None
     assert cost.noise.others_busy is None
+
+
+def test_a_release_that_runs_is_told_that_no_user_asks() -> None:
+    """Its captures are what users got: they would drown in a load test."""
+    seen: list[Mapping[str, str]] = []
+    with service(seen=seen) as url:
+        measure_service(url, PICTURES, QUICK)
+    assert len(seen) >= QUICK.requests
+    assert all(is_synthetic(headers.get(HEADER)) for headers in seen)
 
 
 @pytest.mark.parametrize("said", [None, "lots", -1, 0])

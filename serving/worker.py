@@ -28,7 +28,7 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response, create
 from gunicorn.workers.base import Worker
 
-from serving.application import OVERLOADED, RETRY_AFTER_S
+from serving.admission import OVERLOADED, RETRY_AFTER_S
 from serving.framing import BadFraming, Framing, Received
 from serving.service import INTERNAL_ERROR, status
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import ClassVar, cast
 from uuid import UUID
 
@@ -17,11 +15,12 @@ from zenml.model_deployers.base_model_deployer import (
 from zenml.services import BaseService
 
 from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
-from materializers.evidence import PresentModel, verify_arm, verify_return
-from materializers.release import Arm, Environment, Release
+from materializers.evidence import verify_arm, verify_return
+from materializers.present_model import present_model
+from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
+from serving.model_directory import model_digest
 from stacks.listed_services import ServiceList, Serving
-from stacks.model_copies import ModelCopies
 from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.flavor import (
@@ -165,7 +164,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             ServiceUnreachable: the registry or the artifact store cannot be read.
         """
         arm = candidate_of(release)
-        with _what_is_stored(arm) as model:
+        with present_model(arm.model_uri, model_digest) as model:
             verify_arm(
                 arm,
                 model_name=release.model_name,
@@ -214,7 +213,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             if rolling:
                 self._mend(rollout, held, pinned, rolling)
                 return pinned.release
-            with _what_is_stored(arm) as model:
+            with present_model(arm.model_uri, model_digest) as model:
                 verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
             least = self.config.environment(release.environment).replicas
             old = rollout.specification_then(pinned, release).with_least_replicas(least)
@@ -535,15 +534,3 @@ def _kept(entry: Entry, new: Specification) -> Kept:
         approval_digest=entry.approval_digest,
         specification=new.as_json(),
     )
-
-
-@contextmanager
-def _what_is_stored(arm: Arm) -> Iterator[PresentModel]:
-    """The model directory in the artifact store as it is now, on this machine until the context ends.
-
-    Raises:
-        ServiceUnreachable: it cannot be read.
-        Refused: it is no model directory.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        yield ModelCopies(Path(folder)).fetch(arm.model_uri)

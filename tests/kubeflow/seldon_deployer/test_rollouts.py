@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from materializers.errors import NeverReady, Refused, UsageError
+from materializers.errors import NeverReady, Refused, ServiceUnreachable, UsageError
 from materializers.release import Arm, Mode, Release
 from serving.router import place_of
 from stacks import probing
@@ -90,6 +91,42 @@ def test_a_canary_gets_its_share_then_more_then_all_and_keeps_its_pods(
     assert deployer.current(MODEL_NAME, "staging") == promoted
     assert deployer.previous(MODEL_NAME, "staging") == live
     assert deployer.verify(promoted)
+
+
+def test_a_canary_has_the_replicas_of_a_share_before_it_gets_the_share(
+    make_deployer: MakeDeployer,
+    stub: KubernetesStub,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the moment at which it is given more of the traffic, as many are ready as that takes."""
+    deployer = make_deployer(staging={"replicas": 6})
+    deployer.apply(release_of(first))
+    deployer.apply(beside(second, first))
+    begins = f"{STAGING}-{predictor_name(second)}-"
+    assert ready_replicas(stub, begins) == 2
+    pods, request = stub.pods(), httpx.Client.request
+    written: list[tuple[int, int]] = []
+
+    def looking(client: httpx.Client, method: str, url: Any, **options: Any) -> httpx.Response:
+        if method == "PUT":
+            candidate = options["json"]["spec"]["predictors"][1]
+            written.append((candidate["traffic"], ready_replicas(stub, begins)))
+        return request(client, method, url, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(httpx.Client, "request", looking)
+        deployer.apply(beside(second, first, share=0.5, stage=1))
+    assert [ready for share, ready in written if share == 50][0] == 3
+    assert traffic(stub)[predictor_name(second)] == (50, False)
+    assert stub.pods() == pods
+
+
+def ready_replicas(stub: KubernetesStub, begins: str) -> int:
+    """How many Seldon says are ready of the predictor whose deployments' names begin so."""
+    found = stub.resource(STAGING)["status"]["deploymentStatus"]
+    return sum(one["availableReplicas"] for name, one in found.items() if name.startswith(begins))
 
 
 def test_a_candidate_that_is_taken_out_leaves_nothing(
@@ -265,14 +302,68 @@ def test_a_rollback_waits_for_the_end_of_a_rollout(
         deployer.restore(was)
     assert stub.resource(STAGING)["spec"] == before
     assert deployer.restore(live) == live
-    resource = stub.resource(STAGING)
-    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
-    container["image"] = "elsewhere.example/foreign:1"
-    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+    run_something_else(stub)
     assert deployer.restore(live) == live
     assert programs(stub.resource(STAGING)["spec"]) == programs(before)
     assert deployer.rolling_out(MODEL_NAME, "staging") == canary
     assert deployer.healthy(live) and deployer.healthy(canary)
+
+
+def run_something_else(stub: KubernetesStub) -> None:
+    """Have the champion's predictor run another image, past the deployer: what is live has to come up again."""
+    resource = stub.resource(STAGING)
+    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    container["image"] = "elsewhere.example/foreign:1"
+    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+
+
+def test_what_is_live_comes_up_again_beside_its_candidate_without_the_registry(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both on what was pinned when they were verified."""
+    live = deployer.apply(release_of(first))
+    canary = deployer.apply(beside(second, first))
+    before = stub.resource(STAGING)["spec"]
+    run_something_else(stub)
+
+    def down() -> None:
+        raise ServiceUnreachable("the registry is down")
+
+    monkeypatch.setattr("materializers.evidence.registry_client", down)
+    assert deployer.restore(live) == live
+    assert programs(stub.resource(STAGING)["spec"]) == programs(before)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == canary
+    assert deployer.healthy(live) and deployer.healthy(canary)
+
+
+@pytest.mark.parametrize(("act", "seed"), [("restore", 76), ("apply", 77)])
+def test_what_is_live_comes_up_again_alone_where_its_candidate_was_rejected(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    registry: Registry,
+    first: Arm,
+    caplog: pytest.LogCaptureFixture,
+    act: str,
+    seed: int,
+) -> None:
+    """The candidate keeps nobody from it: its rollout ends, which is said, and nothing of it is left."""
+    candidate = registry.register(seed)
+    live = deployer.apply(release_of(first))
+    deployer.apply(beside(candidate, first))
+    registry.client.set_model_version_tag(MODEL_NAME, str(candidate.version), "decision", "rejected by Ada")
+    run_something_else(stub)
+    again = deployer.restore(live) if act == "restore" else deployer.apply(release_of(first))
+    assert again == live
+    assert traffic(stub) == {predictor_name(first): (100, False)}
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    wait_for(lambda: pod_of(stub, candidate) == [])
+    assert deployer.verify(live)
+    assert f"The rollout of version {candidate.version} in staging ends" in caplog.text
+    assert "rejected by Ada" in caplog.text
 
 
 def ask_by_key(url: str | None, key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ClassVar, cast
+from typing import ClassVar, cast, get_args
 from uuid import UUID
 
 import httpx
@@ -28,7 +28,6 @@ from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerConfig,
     SeldonClusterModelDeployerFlavor,
 )
-from stacks.seldon_deployer.interfaces import follow
 from stacks.seldon_deployer.manifest import as_kept, predictor_name, resource_name, specification
 from stacks.seldon_deployer.resource import Specification
 from stacks.seldon_deployer.rollout import Rollout
@@ -88,8 +87,8 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                 proposed beside, another version is rolling out there, or there is no champion to roll out
                 beside; what is served is unchanged.
             NeverReady: the new version did not come up; what was served before still is.
-            UsageError: the model lies where no pod can read it, its name cannot be part of a URL, or the
-                share is none that a cluster can give.
+            UsageError: the model lies where no pod can read it, its name cannot be part of a URL, something
+                else has the name of another interface, or the share is none that a cluster can give.
             ServiceUnreachable: the registry, the artifact store or the cluster cannot be reached.
         """
         arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
@@ -112,6 +111,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         require_no_other_rollout(release, rolling.release if rolling else None)
         require_still_live(release, live.release if live else None)
         self._verify(release)
+        rollout.interfaces.require_names(held.name, release)
         entry = Entry.pin(as_live(release, self._url(held.name)), arm)
         past = held.state.past_of(entry)
         running = rollout.candidate_predictor(held.state)
@@ -347,8 +347,14 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         return history[-1].release if history else None
 
     def live(self) -> list[Release]:
-        """Every live release, of every model and environment."""
-        return [kept.release for kept in _live(Rollout(self.config)).values()]
+        """Every live release, of every model and environment.
+
+        Whatever else answers for them, and was left behind by a command that was killed, follows them again.
+        """
+        rollout = Rollout(self.config)
+        found = _live(rollout)
+        rollout.have_all_follow(found)
+        return [kept.release for kept in found.values()]
 
     def trusted_keys(self) -> TrustedKeys:
         """The public keys that the stack file names.
@@ -397,8 +403,21 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         return rollout.asking.predicts(held, release)
 
     def faults(self, model_name: str) -> list[str]:
-        """None: all that has to run is in the pods, which Kubernetes starts again and ``healthy`` asks."""
-        return []
+        """That by gRPC or the v2 protocol something else answers than what is live, or nothing.
+
+        All else that has to run is in the pods, which Kubernetes starts again and ``healthy`` asks.
+
+        Raises:
+            DamagedArtifact: nobody can tell what is live.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        rollout = Rollout(self.config)
+        names = [resource_name(model_name, environment) for environment in get_args(Environment)]
+        return [
+            fault
+            for name in names
+            for fault in rollout.interfaces.faults(name, rollout.settled(name).state.live)
+        ]
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
@@ -441,7 +460,9 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
     def put_records_in_order(self) -> None:
         """Conclude or undo what a killed command left, and make ZenML's records agree with what is live."""
-        self._record_services(Rollout(self.config))
+        rollout = Rollout(self.config)
+        rollout.have_all_follow(_live(rollout, damaged_too=False))
+        self._record_services(rollout)
 
     def perform_stop_model(
         self,
@@ -542,7 +563,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
     def _follow(self, rollout: Rollout, name: str, *, leave: UUID | None = None) -> None:
         """Make what else tells of a resource, or answers for it, agree with what is live there."""
-        follow(rollout.store, name, rollout.settled(name).state, self.config)
+        rollout.follow(name)
         self._record_services(rollout, leave=leave)
 
     def _record_services(self, rollout: Rollout, *, leave: UUID | None = None) -> None:

@@ -14,8 +14,10 @@ from stacks import probing
 from stacks.seldon_deployer import rollout as rollout_module
 from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
+from stacks.seldon_deployer.interfaces import Interfaces
 from stacks.seldon_deployer.manifest import predictor_name, programs
 from stacks.seldon_deployer.rollout import Rollout
+from stacks.seldon_deployer.store import Store
 from tests.kubeflow.seldon_deployer.conftest import MakeDeployer, wait_for
 from tests.kubeflow.seldon_deployer.test_deployer import (
     PRODUCTION,
@@ -118,7 +120,7 @@ def test_a_canary_has_the_replicas_of_a_share_before_it_gets_the_share(
     with monkeypatch.context() as patched:
         patched.setattr(httpx.Client, "request", looking)
         deployer.apply(beside(second, first, share=0.5, stage=1))
-    assert [ready for share, ready in written if share == 50][0] == 3
+    assert next(ready for share, ready in written if share == 50) == 3
     assert traffic(stub)[predictor_name(second)] == (50, False)
     assert stub.pods() == pods
 
@@ -310,7 +312,7 @@ def test_a_rollback_waits_for_the_end_of_a_rollout(
 
 
 def run_something_else(stub: KubernetesStub) -> None:
-    """Have the champion's predictor run another image, past the deployer: what is live has to come up again."""
+    """Have the champion run another image, past the deployer: what is live has to come up again."""
     resource = stub.resource(STAGING)
     [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
     container["image"] = "elsewhere.example/foreign:1"
@@ -447,3 +449,72 @@ def test_another_interface_follows_what_is_live(
     assert list(traffic(stub, name)) == [predictor_name(second)]
     deployer.stop()
     assert (stub.ask("GET", SELDON_PATH)["items"], stub.pods()) == ([], [])
+
+
+@pytest.mark.parametrize("act", ["release", "rollback"])
+def test_an_interface_that_a_killed_command_left_behind_follows_with_the_next_one(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm, second: Arm, act: str
+) -> None:
+    """Killed once the other version is live: it is told, put right by any command, and then in order."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    was = deployer.apply(release_of(first))
+    before, after = first, second
+    if act == "rollback":
+        deployer.apply(release_of(second))
+        before, after = second, first
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Interfaces, "follow", killed)
+        with pytest.raises(Killed):
+            deployer.apply(release_of(second)) if act == "release" else deployer.restore(was)
+    now = deployer.current(MODEL_NAME, "staging")
+    assert now is not None
+    assert now.candidate == after
+    assert list(traffic(stub, name)) == [predictor_name(before)]
+    [fault] = deployer.faults(MODEL_NAME)
+    assert f"SeldonDeployment {name} does not run version {after.version}" in fault
+    assert deployer.live() == [now]
+    assert list(traffic(stub, name)) == [predictor_name(after)]
+    wait_for(lambda: deployer.faults(MODEL_NAME) == [], within_s=90)
+
+
+def test_a_withdrawn_version_is_gone_from_every_interface_before_it_is_from_rest(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm
+) -> None:
+    """Killed right after, nothing of it is left; killed in between, the next command has it answer again."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    live = deployer.apply(release_of(first))
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "remove", killed)
+        with pytest.raises(Killed):
+            deployer.withdraw(live)
+    assert [one["metadata"]["name"] for one in stub.ask("GET", SELDON_PATH)["items"]] == [STAGING]
+    assert deployer.live() == [live]
+    assert list(traffic(stub, name)) == [predictor_name(first)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "wait_until_gone", killed)
+        with pytest.raises(Killed):
+            deployer.withdraw(live)
+    assert stub.ask("GET", SELDON_PATH)["items"] == []
+    wait_for(lambda: stub.pods() == [])
+
+
+def test_nothing_is_released_whose_interface_has_somebody_elses_name(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm
+) -> None:
+    """Said before anything is begun."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    make_deployer().apply(release_of(first, "production"))
+    theirs = {**stub.resource(PRODUCTION), "metadata": {"name": name}}
+    stub.ask("POST", SELDON_PATH, theirs)
+    with pytest.raises(UsageError, match=f"SeldonDeployment {name} .* was not made by this deployer"):
+        deployer.apply(release_of(first))
+    assert deployer.current(MODEL_NAME, "staging") is None
+    assert deployer.previous(MODEL_NAME, "staging") is None

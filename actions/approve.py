@@ -15,12 +15,13 @@ from actions.wait import looked_at_by
 from materializers.approval import Approval
 from materializers.errors import ShutterlineError
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
+from materializers.present_model import present_model
 from materializers.release import Environment
 from materializers.signatures import Signer
 from pipelines.config import Config
+from serving.model_directory import model_digest
 from steps.deployment.candidate import approval_artifact, gather_arm
 from steps.deployment.deployer import active_deployer
-from steps.deployment.present import present_model
 from steps.registry.approvers import require_approver, require_other_than_trainer
 from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card
@@ -48,7 +49,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         trusted = active_deployer().trusted_keys()
         require_approver(config.approval, actor)
         require_other_than_trainer(config.approval, actor, entry)
-        with present_model(arm.model_uri) as model:
+        with present_model(arm.model_uri, model_digest) as model:
             verify_evidence(arm, model_name=name, model=model, trusted=trusted)
         judged = require_gated(name, arm, trusted)
         require_same_presupposed(judged, config.presupposed, version=version, environment="production")

@@ -9,6 +9,11 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+OVERLOADED = 429
+"""HTTP's code for what is refused here."""
+RETRY_AFTER_S = 1
+"""What such an answer says: longer than an accepted request waits on average, and short for a client."""
+
 
 class Overloaded(Exception):
     """Every place and the whole queue are taken, or no place became free in time: ``message`` says which."""

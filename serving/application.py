@@ -23,7 +23,7 @@ from seldon_core.wrapper import get_metrics_microservice, get_rest_microservice
 from werkzeug.exceptions import HTTPException
 
 from serving.access import OPEN_PREFIX, Tokens
-from serving.admission import Overloaded, Places
+from serving.admission import OVERLOADED, RETRY_AFTER_S, Overloaded, Places
 from serving.api_document import api_document
 from serving.metrics import WorkerMetrics
 from serving.reasons import Reason, reason_of_status
@@ -48,9 +48,6 @@ MOST_ESCAPES = 1_000_000
 ENDPOINTS = frozenset(
     {"Predict", "SendFeedback", "HealthPing", "HealthStatus", "Metadata", "Metrics", "openAPI"}
 )
-OVERLOADED = 429
-RETRY_AFTER_S = 1
-"""Longer than an accepted request waits on average, and short for a client."""
 UNAUTHORIZED: tuple[Reason, str] = ("unauthorized", "the request has no token that this service accepts")
 
 ARRIVED = "shutterline.arrived"

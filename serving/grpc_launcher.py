@@ -28,8 +28,8 @@ from seldon_core.proto import prediction_pb2
 from seldon_core.wrapper import get_metrics_microservice, get_rest_microservice
 
 from serving.access import Tls, Tokens
-from serving.admission import Overloaded, Places
-from serving.application import OVERLOADED, close_other_routes
+from serving.admission import OVERLOADED, Overloaded, Places
+from serving.application import close_other_routes
 from serving.capture_options import CaptureSettings, add_capture_arguments
 from serving.metrics import WorkerMetrics
 from serving.server import GRACEFUL_TIMEOUT_S, WORKER_TIMEOUT_S, Server, captured_by, classifier_of

@@ -55,33 +55,40 @@ def end_with_stdin() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def access_of(options: argparse.Namespace) -> tuple[Tokens | None, Tls | None]:
+def access_of(options: argparse.Namespace, *, tls: bool = True) -> tuple[Tokens | None, Tls | None]:
     """Read what callers need; nothing on loopback, where nothing was asked for.
+
+    Args:
+        options: those of :func:`add_access_arguments`, or of :func:`add_token_argument` alone.
+        tls: whether the service can speak TLS; where it cannot, a token is all that lets it leave loopback.
 
     Raises:
         NotStartedError: there is neither a token nor certificates, or one of them cannot be used.
     """
-    files = {
-        "--tls-certificate": options.tls_certificate,
-        "--tls-key": options.tls_key,
-        "--client-ca": options.client_ca,
-    }
+    files: dict[str, Path | None] = {}
+    if tls:
+        files |= {
+            "--tls-certificate": options.tls_certificate,
+            "--tls-key": options.tls_key,
+            "--client-ca": options.client_ca,
+        }
     missing = [option for option, file in files.items() if file is None]
     if missing and len(missing) < len(files):
         raise NotStartedError(
             WRONG_USE, f"{' and '.join(missing)} missing: a certificate, its key and the clients' authority"
         )
-    if options.token_file is None and missing and not is_loopback(options.host):
+    given = [file for file in files.values() if file is not None]
+    if options.token_file is None and not given and not is_loopback(options.host):
         raise NotStartedError(
             WRONG_USE,
-            f"{options.host} is not loopback, and whoever reaches it could ask: give --token-file, or "
-            "--tls-certificate, --tls-key and --client-ca",
+            f"{options.host} is not loopback, and whoever reaches it could ask: give --token-file"
+            f"{', or --tls-certificate, --tls-key and --client-ca' if tls else ''}",
         )
-    tls = None if missing else Tls(*files.values())
+    certificates = Tls(*given) if given else None
     try:
-        if tls is not None:
-            tls.context()
-        return (None if options.token_file is None else Tokens.read(options.token_file)), tls
+        if certificates is not None:
+            certificates.context()
+        return (None if options.token_file is None else Tokens.read(options.token_file)), certificates
     except NoAccessError as error:
         raise NotStartedError(WRONG_USE, str(error)) from error
 

@@ -29,7 +29,8 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response, create
 from gunicorn.workers.base import Worker
 
-from serving.application import ARRIVED, OVERLOADED, RETRY_AFTER_S
+from serving.admission import OVERLOADED, RETRY_AFTER_S
+from serving.application import ARRIVED
 from serving.framing import BadFraming, Framing, Received, authorization_of
 from serving.service import INTERNAL_ERROR, status
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
 
-from materializers.classifier import fetch_model_directory
-from materializers.errors import Refused, ServiceUnreachable
+from materializers.errors import ServiceUnreachable
 from materializers.evidence import PresentModel
+from materializers.present_model import fetch_model
 from serving.model_directory import ModelDirectoryError, model_digest
 
 INCOMPLETE = ".part-"
@@ -34,17 +34,12 @@ class ModelCopies:
         """
         incoming = self._directory / f"{INCOMPLETE}{uuid4().hex}"
         try:
-            fetch_model_directory(uri, incoming)
-            digest = model_digest(incoming)
+            digest = fetch_model(uri, incoming, model_digest).digest
             if self.whole(digest) is None:
                 shutil.rmtree(self.path(digest), ignore_errors=True)
                 incoming.rename(self.path(digest))
         except OSError as error:
             raise ServiceUnreachable(f"{self._directory} cannot hold the model of {uri}: {error}") from error
-        except ModelDirectoryError as error:
-            raise Refused(
-                f"What lies at {uri} is no model: {error}. Train again: python run.py --train"
-            ) from error
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
         return PresentModel(self.path(digest), digest)

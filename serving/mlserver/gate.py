@@ -1,6 +1,7 @@
 """What stands before MLServer's HTTP application: who may ask, for what, and how much.
 
 MLServer itself takes bodies of any size, inflates compressed ones, and lets every caller unload the model.
+Its errors have no headers: who is refused because too many wait is told here when to ask again.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from serving.access import Tokens
+from serving.admission import OVERLOADED, RETRY_AFTER_S
 from serving.reasons import Reason
 
 OPEN = re.compile(r"/v2/health/(live|ready)")
@@ -47,7 +49,7 @@ class Gate:
             if len(body) > self._max_body_bytes:
                 refusal = self._too_large()
         if refusal is None:
-            await self._application(scope, _received(body, receive), send)
+            await self._application(scope, _received(body, receive), _saying_when_to_ask_again(send))
         else:
             await _answer(send, *refusal)
 
@@ -86,6 +88,18 @@ def _received(body: bytes, receive: Receive) -> Receive:
         return left.pop() if left else await receive()
 
     return again
+
+
+def _saying_when_to_ask_again(send: Send) -> Send:
+    """Give each answer that too many wait the header ``Retry-After``."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == OVERLOADED:
+            again = (b"retry-after", str(RETRY_AFTER_S).encode())
+            message = {**message, "headers": [*message.get("headers", ()), again]}
+        await send(message)
+
+    return sent
 
 
 async def _answer(send: Send, code: int, reason: Reason, info: str) -> None:

@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from serving.access import NoAccessError, Tokens, is_loopback
+from serving.access import Tokens
 from serving.mlserver.gate import Gate
 from serving.mlserver.loading import loaded
 from serving.mlserver.settings import Listening, Served, write_settings
@@ -38,6 +38,7 @@ from serving.model_directory import ModelDirectoryError
 from serving.starting import (
     WRONG_USE,
     NotStartedError,
+    access_of,
     add_body_argument,
     add_model_arguments,
     add_port_arguments,
@@ -104,24 +105,6 @@ def served_by(parameters: str) -> Served:
         raise NotStartedError(WRONG_USE, f"--parameters: {error}") from error
 
 
-def tokens_of(options: argparse.Namespace) -> Tokens | None:
-    """Read what callers need; nothing on loopback, where nothing was asked for.
-
-    Raises:
-        NotStartedError: there is no token, or it cannot be used.
-    """
-    if options.token_file is None:
-        if is_loopback(options.host):
-            return None
-        raise NotStartedError(
-            WRONG_USE, f"{options.host} is not loopback, and whoever reaches it could ask: give --token-file"
-        )
-    try:
-        return Tokens.read(options.token_file)
-    except NoAccessError as error:
-        raise NotStartedError(WRONG_USE, str(error)) from error
-
-
 def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m serving.mlserver.launcher",
@@ -141,7 +124,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     options = _arguments(arguments)
     try:
-        tokens = tokens_of(options)
+        tokens, _ = access_of(options, tls=False)  # MLServer speaks no TLS
         served = served_by(options.parameters)
         for port in (options.port, options.grpc_port, options.metrics_port):
             listen(options.host, port).close()  # said at once, before a model is loaded for nothing

@@ -26,7 +26,7 @@ from mlserver.types import (
 )
 from prometheus_client import Counter, Gauge
 
-from serving.admission import Overloaded, Places
+from serving.admission import OVERLOADED, Overloaded, Places
 from serving.mlserver.loading import loaded
 from serving.mlserver.settings import Served
 from serving.resident import resident_bytes
@@ -34,7 +34,6 @@ from serving.resident import resident_bytes
 INPUT = "images"
 BYTES, FP64, BOOL = "BYTES", "FP64", "BOOL"
 TEXT, BASE64 = "str", "base64"
-OVERLOADED = 429
 LABELS = ("model_name", "model_version")
 SPARE_THREADS = 8
 """Beyond those that answer and those that wait: so that who is refused is refused at once."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import ClassVar, cast
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar, cast, get_args
 from uuid import UUID
 
 import httpx
@@ -16,19 +15,19 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService
 
-from materializers.errors import DamagedArtifact, Refused, ServiceUnreachable
-from materializers.evidence import PresentModel, verify_arm, verify_return
-from materializers.release import Arm, Environment, Release
+from materializers.errors import DamagedArtifact, ModelGone, Refused, ServiceUnreachable
+from materializers.evidence import verify_arm, verify_return
+from materializers.present_model import present_model
+from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
+from serving.model_directory import model_digest
 from stacks.listed_services import ServiceList, Serving
-from stacks.model_copies import ModelCopies
 from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.flavor import (
     SeldonClusterModelDeployerConfig,
     SeldonClusterModelDeployerFlavor,
 )
-from stacks.seldon_deployer.interfaces import follow
 from stacks.seldon_deployer.manifest import as_kept, predictor_name, resource_name, specification
 from stacks.seldon_deployer.resource import Specification
 from stacks.seldon_deployer.rollout import Rollout
@@ -54,6 +53,8 @@ from stacks.served import (
 )
 from stacks.trusted_keys import trusted_keys
 
+logger = logging.getLogger("shutterline")
+
 
 class SeldonClusterModelDeployer(ReleasingModelDeployer):
     """SeldonDeployments of a cluster, one for each model and environment.
@@ -77,7 +78,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         In mode ``full`` it goes live (``status="live"``); where it is rolling out with a predictor of its
         own, that gets the replicas for all the traffic, then the traffic, and its pods stay. In any other
         mode it comes up beside what is live (``status="rolling_out"``), or goes on with another share, stage
-        or mode.
+        or mode, for which it gets the replicas first, too.
         Applying what is live or rolling out already so starts nothing and only takes over ``recorded`` and
         ``restored``.
 
@@ -86,8 +87,8 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                 proposed beside, another version is rolling out there, or there is no champion to roll out
                 beside; what is served is unchanged.
             NeverReady: the new version did not come up; what was served before still is.
-            UsageError: the model lies where no pod can read it, its name cannot be part of a URL, or the
-                share is none that a cluster can give.
+            UsageError: the model lies where no pod can read it, its name cannot be part of a URL, something
+                else has the name of another interface, or the share is none that a cluster can give.
             ServiceUnreachable: the registry, the artifact store or the cluster cannot be reached.
         """
         arm, name = candidate_of(release), resource_name(release.model_name, release.environment)
@@ -105,11 +106,12 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         if live and same_arm(live.release.candidate, arm) and self._serves(rollout, held, live):
             return self._mark(rollout, held, recorded=release.recorded, restored=release.restored)
         if live and rolling and same_arm(live.release.candidate, arm):
-            self._mend(rollout, held, live, rolling)
-            return live.release
+            self._verify(live.release)
+            return self._bring_up_again(rollout, held, live, rolling)
         require_no_other_rollout(release, rolling.release if rolling else None)
         require_still_live(release, live.release if live else None)
         self._verify(release)
+        rollout.interfaces.require_names(held.name, release)
         entry = Entry.pin(as_live(release, self._url(held.name)), arm)
         past = held.state.past_of(entry)
         running = rollout.candidate_predictor(held.state)
@@ -120,18 +122,41 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         new, ahead = alone(running, replicas), rollout.with_replicas(live, rolling, running, replicas)
         return rollout.roll_out(held, _kept(entry, new), new, past=past, ahead=ahead)
 
-    def _mend(self, rollout: Rollout, held: Held, live: Kept, rolling: Kept) -> None:
-        """Bring what is live, and what rolls out beside it, up again as they are kept.
+    def _bring_up_again(self, rollout: Rollout, held: Held, live: Kept, rolling: Kept) -> Release:
+        """Bring what is live up again as it is kept, and beside it what rolls out, if that still may.
+
+        Else its rollout ends here, for what is live must not wait for it.
+
+        Args:
+            rollout: changes what is served.
+            held: what is held, with no change under way.
+            live: what is live, verified.
+            rolling: what rolls out beside it.
 
         Raises:
-            Refused: their evidence does not allow it any more.
             NeverReady: they did not come up.
+            ServiceUnreachable: the artifact store or the cluster cannot be reached.
         """
-        for kept in (live, rolling):
-            self._verify(kept.release)
+        try:
+            self._ask_registry(rolling.release)
+            self._verify_as_pinned(rolling.release, rolling)
+        except (Refused, ModelGone) as refusal:
+            logger.warning(
+                "The rollout of version %s in %s ends, and version %s comes up again alone: %s",
+                rolling.served[0],
+                rolling.release.environment,
+                live.served[0],
+                refusal,
+            )
+            old = rollout.specification_then(live, live.release)
+            # Written before it comes up, so that the candidate is not put back where it does not.
+            held = rollout.store.write(held, held.state.with_rolling(None), old.as_json())
+            coming = live.model_copy(update={"specification": old.as_json()})
+            return rollout.roll_out(held, coming, old, past=held.state.past_of(live))
         new = rollout.shared(live, rolling.release, rollout.candidate_predictor(held.state))
         coming = rolling.model_copy(update={"specification": new.as_json()})
         rollout.roll_out(held, coming, new)
+        return live.release
 
     def _roll_out_beside(self, rollout: Rollout, held: Held, release: Release) -> Release:
         """Give a version a share of the traffic beside what is live, or another share."""
@@ -150,12 +175,16 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         if live is None:  # require_champion has said so already
             raise Refused(f"Nothing is live at {held.name}: python run.py --deploy")
         entry = Entry.pin(as_rolling_out(release, self._url(held.name), before), arm)
-        new = rollout.shared(live, release, rollout.candidate_predictor(held.state))
-        if before is not None and well and (before.mode == "ab") == (release.mode == "ab"):
-            # Whatever has to run runs: only who gets what changes.
-            rollout.store.write(held, held.state.with_rolling(_kept(entry, new)), new.as_json())
-            return entry.release
-        return rollout.roll_out(held, _kept(entry, new), new)
+        running = rollout.candidate_predictor(held.state)
+        new = rollout.shared(live, release, running)
+        if rolling is None or before is None or not well or (before.mode == "ab") != (release.mode == "ab"):
+            return rollout.roll_out(held, _kept(entry, new), new)
+        if running is not None and (replicas := new.predictors[1].least_replicas) > running.least_replicas:
+            ahead = rollout.with_replicas(live, rolling, running, replicas)
+            return rollout.roll_out(held, _kept(entry, new), new, ahead=ahead)
+        # Whatever has to run runs: only who gets what changes.
+        rollout.store.write(held, held.state.with_rolling(_kept(entry, new)), new.as_json())
+        return entry.release
 
     def _verify(self, release: Release) -> None:
         """Check that a version may be served, on what is stored and recorded now.
@@ -165,7 +194,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             ServiceUnreachable: the registry or the artifact store cannot be read.
         """
         arm = candidate_of(release)
-        with _what_is_stored(arm) as model:
+        with present_model(arm.model_uri, model_digest) as model:
             verify_arm(
                 arm,
                 model_name=release.model_name,
@@ -174,13 +203,38 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                 trusted=self.trusted_keys(),
             )
 
+    def _ask_registry(self, release: Release) -> None:
+        """Check that the registry, too, allows what served here to serve again; nothing where it is down.
+
+        Raises:
+            Refused: it does not, or a person rejected the version since.
+        """
+        with suppress(ServiceUnreachable):
+            verify_return(
+                candidate_of(release),
+                model_name=release.model_name,
+                environment=release.environment,
+                trusted=self.trusted_keys(),
+            )
+
+    def _verify_as_pinned(self, release: Release, pinned: Kept) -> None:
+        """Check on its own evidence that what served here may serve again, whatever the registry knows.
+
+        Raises:
+            Refused: it may not.
+            ServiceUnreachable: the artifact store cannot be read.
+        """
+        arm = candidate_of(release)
+        with present_model(arm.model_uri, model_digest) as model:
+            verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
+
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
         Where the registry answers, what it knows and what a person said there counts, too. It comes
         back under the specification that served it then, where that is still kept and starts what this
         deployer starts; else under today's settings. While something rolls out, only what is live can be
-        brought up again.
+        brought up again; where what rolls out may not be served any more, its rollout ends with that.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
@@ -202,20 +256,12 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                     f"{arm.version} is not put back there before that has ended. End it: "
                     f"python run.py --rollback --environment {release.environment}"
                 )
-            with suppress(ServiceUnreachable):
-                verify_return(
-                    arm,
-                    model_name=release.model_name,
-                    environment=release.environment,
-                    trusted=self.trusted_keys(),
-                )
+            self._ask_registry(release)
             if pinned is held.state.live and self._serves(rollout, held, pinned):
                 return pinned.release
+            self._verify_as_pinned(release, pinned)
             if rolling:
-                self._mend(rollout, held, pinned, rolling)
-                return pinned.release
-            with _what_is_stored(arm) as model:
-                verify_as_pinned(release, arm, pinned, model, self.trusted_keys())
+                return self._bring_up_again(rollout, held, pinned, rolling)
             least = self.config.environment(release.environment).replicas
             old = rollout.specification_then(pinned, release).with_least_replicas(least)
             live = as_live(release, self._url(name))
@@ -301,8 +347,14 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         return history[-1].release if history else None
 
     def live(self) -> list[Release]:
-        """Every live release, of every model and environment."""
-        return [kept.release for kept in _live(Rollout(self.config)).values()]
+        """Every live release, of every model and environment.
+
+        Whatever else answers for them, and was left behind by a command that was killed, follows them again.
+        """
+        rollout = Rollout(self.config)
+        found = _live(rollout)
+        rollout.have_all_follow(found)
+        return [kept.release for kept in found.values()]
 
     def trusted_keys(self) -> TrustedKeys:
         """The public keys that the stack file names.
@@ -355,8 +407,21 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         return rollout.asking.predicts(held, release)
 
     def faults(self, model_name: str) -> list[str]:
-        """None: all that has to run is in the pods, which Kubernetes starts again and ``healthy`` asks."""
-        return []
+        """That by gRPC or the v2 protocol something else answers than what is live, or nothing.
+
+        All else that has to run is in the pods, which Kubernetes starts again and ``healthy`` asks.
+
+        Raises:
+            DamagedArtifact: nobody can tell what is live.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        rollout = Rollout(self.config)
+        names = [resource_name(model_name, environment) for environment in get_args(Environment)]
+        return [
+            fault
+            for name in names
+            for fault in rollout.interfaces.faults(name, rollout.settled(name).state.live)
+        ]
 
     def stop(self) -> list[str]:
         """Stop everything that serves, leave nothing running, and say what was stopped, one line each.
@@ -399,7 +464,9 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
     def put_records_in_order(self) -> None:
         """Conclude or undo what a killed command left, and make ZenML's records agree with what is live."""
-        self._record_services(Rollout(self.config))
+        rollout = Rollout(self.config)
+        rollout.have_all_follow(_live(rollout, damaged_too=False))
+        self._record_services(rollout)
 
     def perform_stop_model(
         self,
@@ -500,7 +567,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
     def _follow(self, rollout: Rollout, name: str, *, leave: UUID | None = None) -> None:
         """Make what else tells of a resource, or answers for it, agree with what is live there."""
-        follow(rollout.store, name, rollout.settled(name).state, self.config)
+        rollout.follow(name)
         self._record_services(rollout, leave=leave)
 
     def _record_services(self, rollout: Rollout, *, leave: UUID | None = None) -> None:
@@ -539,15 +606,3 @@ def _kept(entry: Entry, new: Specification) -> Kept:
         approval_digest=entry.approval_digest,
         specification=new.as_json(),
     )
-
-
-@contextmanager
-def _what_is_stored(arm: Arm) -> Iterator[PresentModel]:
-    """The model directory in the artifact store as it is now, on this machine until the context ends.
-
-    Raises:
-        ServiceUnreachable: it cannot be read.
-        Refused: it is no model directory.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        yield ModelCopies(Path(folder)).fetch(arm.model_uri)

@@ -18,7 +18,7 @@ def pods_of(cluster: Cluster, resource: str) -> list[Json]:
 
 def pods_of_version(cluster: Cluster, resource: str, version: int) -> list[Json]:
     """Those that serve one version."""
-    return [pod for pod in pods_of(cluster, resource) if _version(pod) == str(version)]
+    return [pod for pod in pods_of(cluster, resource) if version_of(pod) == str(version)]
 
 
 def why_not_ready(cluster: Cluster, resource: str, version: int) -> str:
@@ -74,7 +74,8 @@ def _events(cluster: Cluster, name: str) -> str:
     return "".join(f"; event: {text}" for text in dict.fromkeys(warnings[-EVENTS_SHOWN:]))
 
 
-def _version(pod: Json) -> str | None:
+def version_of(pod: Json) -> str | None:
+    """The version that a pod serves; None where it serves none, such as a router's."""
     version: str | None = pod["metadata"].get("labels", {}).get("shutterline/version")
     return version
 

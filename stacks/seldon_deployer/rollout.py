@@ -6,15 +6,19 @@ next concludes the change if the new version has the traffic, and puts the speci
 not.
 
 A candidate that rolls out comes up in the same way, beside what is live. Another share, or a way to share
-that moves no pod, is one write; so is the end of a rollout. Before a candidate takes all the traffic, it gets
-the replicas for that.
+that moves no pod, is one write; so is the end of a rollout. Before a candidate takes more of the traffic than
+its replicas are for, it gets more of them.
+
+What else answers for the live release (:mod:`.interfaces`) follows each change, and goes before what is live
+is taken down. Where it cannot follow, the change stands all the same: that is said, and each later command
+tries again.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -26,6 +30,7 @@ from materializers.errors import (
     Refused,
     ServiceBusy,
     ServiceUnreachable,
+    ShutterlineError,
     UsageError,
 )
 from materializers.evidence import verify_return
@@ -33,6 +38,7 @@ from materializers.release import Release
 from stacks.seldon_deployer.asking import Asking
 from stacks.seldon_deployer.cluster import Cluster, ConflictError, Json
 from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
+from stacks.seldon_deployer.interfaces import Interfaces
 from stacks.seldon_deployer.manifest import as_kept, specification
 from stacks.seldon_deployer.reasons import why_not_ready
 from stacks.seldon_deployer.resource import Predictor, Specification
@@ -79,6 +85,7 @@ class Rollout:
         self._config = config
         self.store = Store(Cluster(config))
         self.asking = Asking(self.store.cluster, config.service_token)
+        self.interfaces = Interfaces(self.store, config)
 
     def settled(self, name: str) -> Held:
         """What is held under ``name``, after concluding or undoing what a command that ended left."""
@@ -315,6 +322,7 @@ class Rollout:
         held = self.store.write(held, held.state.concluded())
         with suppress(UsageError):  # what somebody else made since the change began stays as it is
             self.store.forget_what_was_taken_down(held.name)
+        self.follow(held.name)
         return held
 
     def _undo(self, held: Held, serving: Json | None = None) -> None:
@@ -348,8 +356,61 @@ class Rollout:
             self.store.wait_until_no_pod_of(held.name, rolling.served[0], self._config.stop_timeout_s)
 
     def take_down(self, held: Held, state: State) -> None:
-        """Serve nothing under this name; ``state``'s history stays."""
-        self.store.remove(held, state, timeout_s=self._config.stop_timeout_s)
+        """Serve nothing under this name, by no interface; ``state``'s history stays.
+
+        Raises:
+            ConflictError: another command changed what is held.
+            UsageError: the history cannot be kept, for somebody else made a ConfigMap of that name.
+            ServiceFailed: pods do not end.
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        # First: of a command that is killed in between nothing is left that serves and that nobody knows of.
+        others, within_s = self.interfaces.follow(held.name, None), self._config.stop_timeout_s
+        self.store.remove(held, state, timeout_s=within_s)
+        for other in others:
+            self.store.wait_until_gone(other, within_s)
+
+    def follow(self, name: str) -> None:
+        """Have the other interfaces of a resource serve what is live there, or nothing.
+
+        What keeps them from it is said, and undoes nothing; see :meth:`.Interfaces.faults`.
+        """
+        try:
+            self._follow(name)
+        except ShutterlineError as error:
+            logger.warning(
+                "What else answers for %s does not follow what is live there: %s. The next command tries "
+                "again; see what is left: python run.py --status",
+                name,
+                str(error).rstrip("."),
+            )
+
+    def have_all_follow(self, live: Mapping[str, Kept]) -> None:
+        """Have those interfaces follow that a command left behind which was killed before it came to them.
+
+        Args:
+            live: what is live, by the resource's name.
+
+        Raises:
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        for name in sorted(self.interfaces.behind(live)):
+            self.follow(name)
+
+    def _follow(self, name: str) -> None:
+        """Follow what is live, and again where another command made something else live meanwhile."""
+        conflict = ConflictError("what is live changes all the time")
+        for _ in range(TRIES):
+            live = self.settled(name).state.live
+            try:
+                changed = self.interfaces.follow(name, live)
+            except ConflictError as error:
+                conflict = error
+                continue
+            now = self.store.read(name).state.live if changed else live
+            if (now and now.served) == (live and live.served):
+                return
+        raise given_up(name, conflict)
 
     def _is_alive(self, pending: Pending) -> bool:
         return self.store.cluster.now - pending.beat < timedelta(seconds=DEAD_AFTER_S)

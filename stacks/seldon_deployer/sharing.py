@@ -48,6 +48,8 @@ ROUTER_RESOURCES = Resources(
     requests={"cpu": "250m", "memory": "256M"}, limits={"cpu": "1", "memory": "512M"}
 )
 NEARLY_WHOLE = 1e-9
+REPLICAS_OF_A_CANDIDATE = 2
+"""So that a candidate answers on while a pod of it is replaced."""
 
 
 def percent(release: Release) -> int:
@@ -66,12 +68,14 @@ def percent(release: Release) -> int:
 
 
 def replicas_for(release: Release, config: SeldonClusterModelDeployerConfig) -> int:
-    """How many replicas a candidate starts with: as its part of the requests is of the champion's, and one.
+    """How many replicas a candidate starts with: as its part of the requests is of the champion's, and two.
 
-    A shadow gets a copy of each request.
+    One is enough where the environment itself may come down to one. A shadow gets a copy of each request.
     """
+    settings = config.environment(release.environment)
     part = 1.0 if release.mode == "shadow" else release.share
-    return max(1, math.ceil(config.environment(release.environment).replicas * part - NEARLY_WHOLE))
+    least = min(REPLICAS_OF_A_CANDIDATE, settings.scaling[0])
+    return max(least, math.ceil(settings.replicas * part - NEARLY_WHOLE))
 
 
 def beside(

@@ -59,36 +59,54 @@ class Store:
 
     def names(self) -> list[str]:
         """The names of all that were made here and are there now, but other ways to ask for one of them."""
-        return sorted(
-            one["metadata"]["name"]
-            for one in self._made()
-            if INTERFACE_LABEL not in one["metadata"]["labels"]
-        )
+        return sorted(one["metadata"]["name"] for one in self._made() if not _is_interface(one))
 
-    def put_interface(self, name: str, body: Json | None, *, digest_key: str) -> None:
-        """Make, replace or delete a way to ask for what is live; nothing is done where it is so already.
+    def interfaces(self) -> dict[str, Json]:
+        """The other ways to ask for something live that were made here and are there now, by name."""
+        return {one["metadata"]["name"]: one for one in self._made() if _is_interface(one)}
+
+    def interface(self, name: str) -> Json | None:
+        """One of them as it is; None where there is none of that name.
+
+        Raises:
+            UsageError: something else has that name.
+            ServiceUnreachable: the cluster cannot be asked.
+        """
+        there = self.cluster.get(PLURAL, name)
+        if there is not None:
+            self._require_ours(self._where(name), there)
+            if not _is_interface(there):
+                raise UsageError(
+                    f"{self._where(name)} serves another model, and is the name by which one more interface "
+                    "was to be asked: take that out of the model deployer's interfaces, or give the model "
+                    "another name"
+                )
+        return there
+
+    def put_interface(self, before: Json | None, body: Json) -> None:
+        """Make a way to ask for what is live, or replace it.
 
         Args:
-            name: of the SeldonDeployment.
-            body: what it is to be; None: nothing.
-            digest_key: the annotation that tells whether it is that.
+            before: as it is now; None where there is none.
+            body: what it is to be.
 
         Raises:
             ConflictError: another command changed it.
-            UsageError: somebody else made it.
             ServiceUnreachable: the cluster cannot be reached, or refuses it.
         """
-        there = self.cluster.get(PLURAL, name)
-        if there is None:
-            if body is not None:
-                self.cluster.create(PLURAL, body)
+        if before is None:
+            self.cluster.create(PLURAL, body)
             return
-        annotations, version = self._annotations(there), there["metadata"]["resourceVersion"]
-        if body is None:
-            self.cluster.delete(PLURAL, name, resource_version=version)
-        elif annotations.get(digest_key) != body["metadata"]["annotations"][digest_key]:
-            metadata = {**body["metadata"], "resourceVersion": version}
-            self.cluster.replace(PLURAL, {**body, "metadata": metadata})
+        metadata = {**body["metadata"], "resourceVersion": before["metadata"]["resourceVersion"]}
+        self.cluster.replace(PLURAL, {**body, "metadata": metadata})
+
+    def remove_interface(self, name: str) -> None:
+        """Delete a way to ask for something; its pods end without us.
+
+        Raises:
+            ServiceUnreachable: the cluster cannot be reached, or refuses it.
+        """
+        self.cluster.delete(PLURAL, name)
 
     def remove_interfaces(self, *, timeout_s: float) -> None:
         """Take every other way to ask for something down, and wait until its pods are gone.
@@ -97,12 +115,11 @@ class Store:
             ServiceFailed: pods do not end within ``timeout_s``.
             ServiceUnreachable: the cluster cannot be reached, or refuses it.
         """
-        made = [one["metadata"] for one in self._made()]
-        names = [metadata["name"] for metadata in made if INTERFACE_LABEL in metadata["labels"]]
+        names = sorted(self.interfaces())
         for name in names:
-            self.cluster.delete(PLURAL, name)
+            self.remove_interface(name)
         for name in names:
-            self._wait_until_gone(name, timeout_s)
+            self.wait_until_gone(name, timeout_s)
 
     def _made(self) -> list[Json]:
         (selector,) = (f"{key}={value}" for key, value in MANAGED_BY.items())
@@ -119,6 +136,10 @@ class Store:
         body = self.cluster.get(PLURAL, name)
         if body is None:
             return Held(name, None, self._history_of_what_was_taken_down(name))
+        if _is_interface(body):
+            raise UsageError(
+                f"{self._where(name)} is one more way to ask for another model: give this one another name"
+            )
         return Held(name, body, read_state(self._where(name), self._annotations(body)))
 
     def damaged(self, name: str) -> dict[str, str]:
@@ -185,7 +206,7 @@ class Store:
             except ConflictError:
                 body = self._unchanged(held)
         if timeout_s is not None:
-            self._wait_until_gone(held.name, timeout_s)
+            self.wait_until_gone(held.name, timeout_s)
 
     def remove_damaged(self, name: str, *, timeout_s: float) -> None:
         """Take down what serves although nobody can tell what it is; the damaged record is kept beside.
@@ -198,7 +219,7 @@ class Store:
         kept = json.dumps(self.damaged(name))
         self._keep_history(name, {"damaged": kept})
         self.cluster.delete(PLURAL, name)
-        self._wait_until_gone(name, timeout_s)
+        self.wait_until_gone(name, timeout_s)
 
     def forget_what_was_taken_down(self, name: str) -> None:
         """Remove the history of a time when nothing was live; the resource has it now.
@@ -300,7 +321,13 @@ class Store:
             self._require_time(deadline, f"version {version} in {self._where(name)}", timeout_s)
             time.sleep(POLL_S)
 
-    def _wait_until_gone(self, name: str, timeout_s: float) -> None:
+    def wait_until_gone(self, name: str, timeout_s: float) -> None:
+        """Wait until a SeldonDeployment that was deleted is gone, and has no pod any more.
+
+        Raises:
+            ServiceFailed: its pods do not end within ``timeout_s``.
+            ServiceUnreachable: the cluster cannot be reached.
+        """
         deadline = time.monotonic() + timeout_s
         while self.cluster.get(PLURAL, name) is not None or pods_of(self.cluster, name):
             self._require_time(deadline, self._where(name), timeout_s)
@@ -312,6 +339,11 @@ class Store:
                 f"The pods of {whose} do not end within {timeout_s:g} s (setting "
                 f"stop_timeout_s): kubectl --namespace {self.cluster.namespace} get pods"
             )
+
+
+def _is_interface(body: Json) -> bool:
+    """Whether a SeldonDeployment only is another way to ask for what another one serves."""
+    return INTERFACE_LABEL in (body["metadata"].get("labels") or {})
 
 
 def given_up(name: str, error: ConflictError) -> ServiceUnreachable:

@@ -20,10 +20,11 @@ from materializers.evidence import (
     verify_arm,
     version_with_alias,
 )
+from materializers.present_model import present_model
 from materializers.release import Arm, Environment, Release
 from materializers.verdict import Opponent, Verdict, require_passed
+from serving.model_directory import model_digest
 from steps.deployment.deployer import active_deployer
-from steps.deployment.present import present_model
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import require_end_to_end
 from steps.registry.aliases import CHALLENGER, CHAMPION
@@ -162,7 +163,7 @@ def propose_release(
         if environment == "production":  # before a person is asked to approve what is to be judged again
             require_judged_against(in_production(model_name, champion), arm)
         trusted = deployer.trusted_keys()
-        with present_model(arm.model_uri) as model:
+        with present_model(arm.model_uri, model_digest) as model:
             verify_arm(arm, model_name=model_name, environment=environment, model=model, trusted=trusted)
         if environment == "production" and arm.approval is not None:
             require_approver(approval, arm.approval.actor)

@@ -226,9 +226,13 @@ def _take_out(applied: Release, why: str) -> str:
             return f"version {before.candidate.version} is live in {where} again"
     try:
         withdrawn = active_deployer().withdraw(applied)
+        now = active_deployer().current(applied.model_name, where)
         last = active_deployer().previous(applied.model_name, where)
     except ShutterlineError as error:
         return f"it could not be taken out either: {error}"
+    if now is not None and now.candidate is not None:
+        # What was to come back did, although something after that failed; or another command was faster.
+        return f"version {now.candidate.version} is live in {where} now"
     said = f"nothing is live in {where} now"
     if last is not None and last.candidate is not None:
         back = f"python run.py --rollback --environment {where}"

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from materializers.end_to_end import EndToEnd, Exchange
 from materializers.errors import Refused
 from materializers.load_test import LoadTest
+from materializers.present_model import present_model
 from materializers.release import Release
+from serving.model_directory import model_digest
 from serving.synthetic import SYNTHETIC
 from steps.deployment.deployer import active_deployer
 from steps.deployment.load_test import stored_pictures
-from steps.deployment.present import present_model
 
 if TYPE_CHECKING:
     import httpx
@@ -103,7 +104,7 @@ def ask_end_to_end(applied: Release, load: LoadTest | None) -> EndToEnd:
             f"Nothing is live in {applied.environment} that could be tested: python run.py --status"
         )
     pictures = stored_pictures(applied, PICTURES)
-    with present_model(arm.model_uri) as model:
+    with present_model(arm.model_uri, model_digest) as model:
         predictor = Predictor.load(model.directory)
         answers = [predictor.predict([picture])[0] for picture in pictures]
     expected = [

@@ -85,6 +85,30 @@ def test_a_service_that_stops_answering_is_a_fault_and_the_one_before_is_back(sh
     assert shop.aliases()["staging"] == 1
 
 
+def test_what_came_back_is_said_to_be_live_although_something_failed_after_that(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ZenML's list cannot be written once the version before serves again: that is no withdrawal."""
+    from materializers.errors import ServiceFailed, ServiceUnreachable
+    from stacks.local_deployer.service import record_services
+    from steps.deployment.conclude import conclude_release
+    from steps.deployment.observe import judge_service
+
+    applied = release_to(shop, 1, 2)
+    kill_service(applied)
+    failures = [ServiceUnreachable("ZenML's list could not be written")]
+
+    def out_of_reach_once(*args: Any, **options: Any) -> None:
+        if failures:
+            raise failures.pop()
+        record_services(*args, **options)
+
+    monkeypatch.setattr("stacks.local_deployer.deployer.record_services", out_of_reach_once)
+    with pytest.raises(ServiceFailed, match="version 1 is live in staging now"):
+        conclude_release(applied, judge_service(applied))
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+
+
 def test_a_service_that_stops_answering_leaves_nothing_where_nothing_was(
     open_shop: Callable[[str], Shop],
 ) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from materializers.errors import NeverReady, Refused, UsageError
+from materializers.errors import NeverReady, Refused, ServiceUnreachable, UsageError
 from materializers.release import Arm, Mode, Release
 from serving.router import place_of
 from stacks import probing
 from stacks.seldon_deployer import rollout as rollout_module
 from stacks.seldon_deployer.asking import through_ingress
 from stacks.seldon_deployer.deployer import SeldonClusterModelDeployer
+from stacks.seldon_deployer.interfaces import Interfaces
 from stacks.seldon_deployer.manifest import predictor_name, programs
 from stacks.seldon_deployer.rollout import Rollout
+from stacks.seldon_deployer.store import Store
 from tests.kubeflow.seldon_deployer.conftest import MakeDeployer, wait_for
 from tests.kubeflow.seldon_deployer.test_deployer import (
     PRODUCTION,
@@ -90,6 +93,42 @@ def test_a_canary_gets_its_share_then_more_then_all_and_keeps_its_pods(
     assert deployer.current(MODEL_NAME, "staging") == promoted
     assert deployer.previous(MODEL_NAME, "staging") == live
     assert deployer.verify(promoted)
+
+
+def test_a_canary_has_the_replicas_of_a_share_before_it_gets_the_share(
+    make_deployer: MakeDeployer,
+    stub: KubernetesStub,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the moment at which it is given more of the traffic, as many are ready as that takes."""
+    deployer = make_deployer(staging={"replicas": 6})
+    deployer.apply(release_of(first))
+    deployer.apply(beside(second, first))
+    begins = f"{STAGING}-{predictor_name(second)}-"
+    assert ready_replicas(stub, begins) == 2
+    pods, request = stub.pods(), httpx.Client.request
+    written: list[tuple[int, int]] = []
+
+    def looking(client: httpx.Client, method: str, url: Any, **options: Any) -> httpx.Response:
+        if method == "PUT":
+            candidate = options["json"]["spec"]["predictors"][1]
+            written.append((candidate["traffic"], ready_replicas(stub, begins)))
+        return request(client, method, url, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(httpx.Client, "request", looking)
+        deployer.apply(beside(second, first, share=0.5, stage=1))
+    assert next(ready for share, ready in written if share == 50) == 3
+    assert traffic(stub)[predictor_name(second)] == (50, False)
+    assert stub.pods() == pods
+
+
+def ready_replicas(stub: KubernetesStub, begins: str) -> int:
+    """How many Seldon says are ready of the predictor whose deployments' names begin so."""
+    found = stub.resource(STAGING)["status"]["deploymentStatus"]
+    return sum(one["availableReplicas"] for name, one in found.items() if name.startswith(begins))
 
 
 def test_a_candidate_that_is_taken_out_leaves_nothing(
@@ -265,14 +304,68 @@ def test_a_rollback_waits_for_the_end_of_a_rollout(
         deployer.restore(was)
     assert stub.resource(STAGING)["spec"] == before
     assert deployer.restore(live) == live
-    resource = stub.resource(STAGING)
-    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
-    container["image"] = "elsewhere.example/foreign:1"
-    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+    run_something_else(stub)
     assert deployer.restore(live) == live
     assert programs(stub.resource(STAGING)["spec"]) == programs(before)
     assert deployer.rolling_out(MODEL_NAME, "staging") == canary
     assert deployer.healthy(live) and deployer.healthy(canary)
+
+
+def run_something_else(stub: KubernetesStub) -> None:
+    """Have the champion run another image, past the deployer: what is live has to come up again."""
+    resource = stub.resource(STAGING)
+    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    container["image"] = "elsewhere.example/foreign:1"
+    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+
+
+def test_what_is_live_comes_up_again_beside_its_candidate_without_the_registry(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both on what was pinned when they were verified."""
+    live = deployer.apply(release_of(first))
+    canary = deployer.apply(beside(second, first))
+    before = stub.resource(STAGING)["spec"]
+    run_something_else(stub)
+
+    def down() -> None:
+        raise ServiceUnreachable("the registry is down")
+
+    monkeypatch.setattr("materializers.evidence.registry_client", down)
+    assert deployer.restore(live) == live
+    assert programs(stub.resource(STAGING)["spec"]) == programs(before)
+    assert deployer.rolling_out(MODEL_NAME, "staging") == canary
+    assert deployer.healthy(live) and deployer.healthy(canary)
+
+
+@pytest.mark.parametrize(("act", "seed"), [("restore", 76), ("apply", 77)])
+def test_what_is_live_comes_up_again_alone_where_its_candidate_was_rejected(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    registry: Registry,
+    first: Arm,
+    caplog: pytest.LogCaptureFixture,
+    act: str,
+    seed: int,
+) -> None:
+    """The candidate keeps nobody from it: its rollout ends, which is said, and nothing of it is left."""
+    candidate = registry.register(seed)
+    live = deployer.apply(release_of(first))
+    deployer.apply(beside(candidate, first))
+    registry.client.set_model_version_tag(MODEL_NAME, str(candidate.version), "decision", "rejected by Ada")
+    run_something_else(stub)
+    again = deployer.restore(live) if act == "restore" else deployer.apply(release_of(first))
+    assert again == live
+    assert traffic(stub) == {predictor_name(first): (100, False)}
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
+    wait_for(lambda: pod_of(stub, candidate) == [])
+    assert deployer.verify(live)
+    assert f"The rollout of version {candidate.version} in staging ends" in caplog.text
+    assert "rejected by Ada" in caplog.text
 
 
 def ask_by_key(url: str | None, key: str) -> str:
@@ -356,3 +449,72 @@ def test_another_interface_follows_what_is_live(
     assert list(traffic(stub, name)) == [predictor_name(second)]
     deployer.stop()
     assert (stub.ask("GET", SELDON_PATH)["items"], stub.pods()) == ([], [])
+
+
+@pytest.mark.parametrize("act", ["release", "rollback"])
+def test_an_interface_that_a_killed_command_left_behind_follows_with_the_next_one(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm, second: Arm, act: str
+) -> None:
+    """Killed once the other version is live: it is told, put right by any command, and then in order."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    was = deployer.apply(release_of(first))
+    before, after = first, second
+    if act == "rollback":
+        deployer.apply(release_of(second))
+        before, after = second, first
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Interfaces, "follow", killed)
+        with pytest.raises(Killed):
+            deployer.apply(release_of(second)) if act == "release" else deployer.restore(was)
+    now = deployer.current(MODEL_NAME, "staging")
+    assert now is not None
+    assert now.candidate == after
+    assert list(traffic(stub, name)) == [predictor_name(before)]
+    [fault] = deployer.faults(MODEL_NAME)
+    assert f"SeldonDeployment {name} does not run version {after.version}" in fault
+    assert deployer.live() == [now]
+    assert list(traffic(stub, name)) == [predictor_name(after)]
+    wait_for(lambda: deployer.faults(MODEL_NAME) == [], within_s=90)
+
+
+def test_a_withdrawn_version_is_gone_from_every_interface_before_it_is_from_rest(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm
+) -> None:
+    """Killed right after, nothing of it is left; killed in between, the next command has it answer again."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    live = deployer.apply(release_of(first))
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "remove", killed)
+        with pytest.raises(Killed):
+            deployer.withdraw(live)
+    assert [one["metadata"]["name"] for one in stub.ask("GET", SELDON_PATH)["items"]] == [STAGING]
+    assert deployer.live() == [live]
+    assert list(traffic(stub, name)) == [predictor_name(first)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "wait_until_gone", killed)
+        with pytest.raises(Killed):
+            deployer.withdraw(live)
+    assert stub.ask("GET", SELDON_PATH)["items"] == []
+    wait_for(lambda: stub.pods() == [])
+
+
+def test_nothing_is_released_whose_interface_has_somebody_elses_name(
+    make_deployer: MakeDeployer, stub: KubernetesStub, first: Arm
+) -> None:
+    """Said before anything is begun."""
+    deployer, name = make_deployer(staging={"interfaces": ["rest", "grpc"]}), f"{STAGING}-grpc"
+    make_deployer().apply(release_of(first, "production"))
+    theirs = {**stub.resource(PRODUCTION), "metadata": {"name": name}}
+    stub.ask("POST", SELDON_PATH, theirs)
+    with pytest.raises(UsageError, match=f"SeldonDeployment {name} .* was not made by this deployer"):
+        deployer.apply(release_of(first))
+    assert deployer.current(MODEL_NAME, "staging") is None
+    assert deployer.previous(MODEL_NAME, "staging") is None

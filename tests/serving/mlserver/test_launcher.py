@@ -6,12 +6,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from benchmarks.main.home import free_port
 from tests.serving.conftest import (
@@ -24,6 +26,7 @@ from tests.serving.conftest import (
     serving_environment,
 )
 from tests.serving.pictures import base64_of, bomb, encode, gradient
+from tests.serving.test_application import SLOW_SIDE
 
 PYTHON = ROOT / ".venv-mlserver" / "bin" / "python"
 MODULE = "serving.mlserver.launcher"
@@ -329,6 +332,34 @@ def test_a_port_in_use_a_typo_and_an_open_address_are_said_in_one_line(
     ):
         assert ended.process.wait(timeout=60) == code
         assert said in ended.log.read_text().splitlines()[-1]
+
+
+def test_more_than_may_wait_are_refused_and_told_when_to_ask_again(start_service: StartService) -> None:
+    """429 with Retry-After, as REST's; health is told all the same, and what was accepted is answered."""
+    narrow = start(start_service, "--workers", "1", "--queue", "1", "--queue-wait-s", "30")
+    wait_until_ready(narrow)
+    slow = base64_of(encode(Image.new("RGB", (SLOW_SIDE, SLOW_SIDE), "grey")))
+    url = f"http://127.0.0.1:{narrow.port}"
+
+    def ask(*pictures: str) -> httpx.Response:
+        return httpx.post(f"{url}{INFER}", json=tensor(*pictures), timeout=60)
+
+    with ThreadPoolExecutor(2) as pool:
+        accepted = [pool.submit(ask, *[slow] * 8)]
+        time.sleep(0.5)  # until it is being decoded
+        accepted.append(pool.submit(ask, base64_of(PICTURES[0])))
+        time.sleep(0.3)  # until it waits
+        refused = [ask(base64_of(PICTURES[0])) for _ in range(5)]
+        assert httpx.get(f"{url}/v2/health/ready").status_code == 200
+        assert not any(one.done() for one in accepted)
+    assert {answer.status_code for answer in refused} == {429}
+    assert {answer.headers.get("retry-after") for answer in refused} == {"1"}
+    assert refused[0].json()["error"].startswith("overloaded: ")
+    assert [one.result().status_code for one in accepted] == [200, 200]
+    assert "retry-after" not in accepted[0].result().headers
+    metrics = httpx.get(f"http://127.0.0.1:{narrow.metrics_port}/metrics").text
+    assert "shutterline_requests_overloaded_total{" in metrics
+    assert narrow.stop() == 0
 
 
 def test_a_token_lets_infer_and_nothing_else_does(start_service: StartService, tmp_path: Path) -> None:

@@ -234,6 +234,13 @@ def test_without_a_request_key_the_request_id_decides(divided: Divided) -> None:
     assert in_binomial_interval(asked["candidate"], 1000, 0.5, level=OF_REQUESTS)
 
 
+def test_a_key_in_the_body_is_not_read(divided: Divided) -> None:
+    """As docs/serving.md says: on a cluster it would keep this customer with one version."""
+    divided.publish("ab", 0.5)
+    body = b'{"binData": "", "meta": {"puid": "one", "tags": {"request_key": "one"}}}'
+    assert {divided.ask(body) for _ in range(60)} == {"champion", "candidate"}
+
+
 @pytest.mark.parametrize("size", [1, 5_000_000])
 def test_a_shadow_gets_every_prediction_and_its_answers_nobody(divided: Divided, size: int) -> None:
     """Copies have the request's id and all of its bytes; no answer is the shadow's, however fast it is."""

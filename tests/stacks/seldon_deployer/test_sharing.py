@@ -73,16 +73,19 @@ def test_seldons_schema_takes_it(mode: Mode, environment: Environment, settings:
 
 
 def test_a_canary_has_its_share_and_replicas_in_proportion() -> None:
-    """The champion's predictor is as it was, but for its traffic."""
+    """The champion's predictor is as it was, but for its traffic; a pod that dies leaves another one."""
     champion, candidate = made("canary").predictors
     [alone_before] = specification(release_of(CHAMPION, "production"), CHAMPION, config()).predictors
     assert champion == alone_before.model_copy(update={"traffic": 90})
     assert (candidate.name, candidate.traffic, candidate.shadow) == (predictor_name(CANDIDATE), 10, None)
-    assert (champion.least_replicas, candidate.least_replicas) == (3, 1)
-    assert [one.least_replicas for one in made("canary", **FIXED).predictors] == [4, 1]
+    assert (champion.least_replicas, candidate.least_replicas) == (3, 2)
+    assert [one.least_replicas for one in made("canary", **FIXED).predictors] == [4, 2]
     assert replicas_for(release("canary", share=0.5), config()) == 2
     assert replicas_for(release("canary", share=0.99), config()) == 3
     assert replicas_for(release("canary", "staging", share=0.5), config()) == 1
+    down_to_one = {"production": {"autoscaling": {"minimum": 1}}}
+    assert replicas_for(release("canary"), config(**down_to_one)) == 1
+    assert replicas_for(release("canary"), config(production={"autoscaling": None, "replicas": 1})) == 1
 
 
 def test_a_shadow_has_no_traffic_and_replicas_for_all_of_it() -> None:
@@ -122,9 +125,9 @@ def test_an_ab_test_is_one_predictor_with_a_router_before_both_versions() -> Non
     assert router.args[router.args.index("--share") + 1] == "0.2"
     assert predictor.component_specs[0].spec.init_containers == ()
     scaled = [one.hpa_spec and one.hpa_spec.min_replicas for one in predictor.component_specs]
-    assert scaled == [None, 3, 1]
+    assert scaled == [None, 3, 2]
     [fixed] = made("ab", **FIXED).predictors
-    assert [one.replicas for one in fixed.component_specs] == [4, 4, 1]
+    assert [one.replicas for one in fixed.component_specs] == [4, 4, 2]
     other = release("ab").model_copy(update={"candidate": arm(3)})
     assert len({ab_name(release("ab"), CHAMPION), ab_name(other, CHAMPION), ab_name(other, CANDIDATE)}) == 3
 

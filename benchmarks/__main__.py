@@ -17,11 +17,12 @@ import click
 
 from benchmarks.claim import Claim, this_machine
 
+SHARED = {"__init__", "__main__", "claim", "commands", "warm"}
+"""Files beside this one that measure nothing by themselves."""
 SUBJECTS = sorted(
     path.stem
     for path in Path(__file__).parent.iterdir()
-    if (path.suffix == ".py" and path.stem not in {"__init__", "__main__", "claim"})
-    or (path / "__init__.py").exists()
+    if (path.suffix == ".py" and path.stem not in SHARED) or (path / "__init__.py").exists()
 )
 
 

@@ -1,0 +1,61 @@
+"""How long a decision takes on 10,000 × 64, and how a bare index compares with Evidently's preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.claim import Claim, at_least, at_most, not_measured
+from benchmarks.dataset.timing import medians
+from benchmarks.monitoring.answered import MODEL
+from materializers.drift_reference import MEASURED, DriftReference
+from steps.monitoring.drift.settings import DriftSettings
+from steps.monitoring.drift.signals import drift_signals, stability_index
+
+ROWS, COLUMNS, CLASSES = 10_000, 64, 5
+DECISION_S, FASTER = 60.0, 100.0
+
+
+def measure(folder: Path, *, quick: bool) -> list[Claim]:
+    """The claims about time; quick: of a tenth of the rows."""
+    rows = ROWS // 10 if quick else ROWS
+    reference, window = (_drawn(rows, seed) for seed in range(2))
+    name = f"{rows:,} × {COLUMNS}"
+    decided = medians(
+        {"all": lambda: drift_signals(reference, window, threshold=0.5, settings=DriftSettings())}, rounds=1
+    )
+    return [
+        at_most(f"the whole decision, calibration included, {name}: CPU", decided["all"], DECISION_S, "s"),
+        _beside_evidently(reference, window, name),
+    ]
+
+
+def _beside_evidently(reference: DriftReference, window: DriftReference, name: str) -> Claim:
+    names = [f"dimension_{number}" for number in range(COLUMNS)]
+    was, now = (pd.DataFrame(side.embeddings, columns=names) for side in (reference, window))
+    what = f"the index of {name}: how many times less CPU than Evidently's DataDriftPreset"
+    try:
+        from evidently import Report
+        from evidently.presets import DataDriftPreset
+    except ImportError as error:
+        return not_measured(what, str(error))
+    taken = medians(
+        {
+            "ours": lambda: [stability_index(was[each].to_numpy(), now[each].to_numpy()) for each in names],
+            "Evidently": lambda: Report([DataDriftPreset(columns=names, method="psi")]).run(now, was),
+        },
+        rounds=3,
+    )
+    return at_least(what, taken["Evidently"] / taken["ours"], FASTER, "×")
+
+
+def _drawn(rows: int, seed: int) -> DriftReference:
+    draw = np.random.default_rng(seed)
+    scores = draw.dirichlet(np.ones(CLASSES), rows).astype(np.float32)
+    index = pd.DataFrame({column: draw.normal(100, 10, rows) for column in MEASURED}).assign(
+        image_id=[f"{seed}-{number}" for number in range(rows)], split="test", label="", embedded=True
+    )
+    embeddings = draw.normal(size=(rows, COLUMNS)).astype(np.float32)
+    return DriftReference(index, scores, embeddings, tuple(f"class {n}" for n in range(CLASSES)), MODEL)

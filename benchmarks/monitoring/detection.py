@@ -98,7 +98,7 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
             "",
         ),
         at_least(
-            f"the share of one class raised by {100 * RAISED:.0f} points, n = {N}, {trials} windows: detected",
+            f"the share of one class raised by {RAISED:.0%}, n = {N}, {trials} windows: detected",
             _detected(reference, partial(_raised, clean, commonest), trials),
             DETECTED,
             "",

@@ -58,5 +58,5 @@ def test_a_damaged_window_says_what_mends_it(store: BaseArtifactStore, name: str
     materializer = materializer_of(store)
     materializer.save(WINDOW)
     write_blob(store, f"{materializer.uri}/{name}", b"nothing")
-    with pytest.raises(DamagedArtifact, match="python run.py"):
+    with pytest.raises(DamagedArtifact, match=r"python run\.py"):
         materializer.load(CapturedWindow)

@@ -139,12 +139,14 @@ def _answers(
 def _corrupted(
     corruption: Corruption, severity: int, pixels: NDArray[np.uint8], seed: int
 ) -> NDArray[np.uint8]:
-    return corrupt(pixels[None], corruption, severity, [seed])[0]
+    changed: NDArray[np.uint8] = corrupt(pixels[None], corruption, severity, [seed])[0]
+    return changed
 
 
 def _faded(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-    return v2.adjust_saturation(image, SATURATION).numpy().transpose(1, 2, 0)
+    faded: NDArray[np.uint8] = v2.adjust_saturation(image, SATURATION).numpy().transpose(1, 2, 0)
+    return faded
 
 
 def _detected(

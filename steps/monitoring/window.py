@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -65,7 +65,7 @@ def window_sample(rows: pd.DataFrame, classes: Sequence[str], model: str) -> Dri
     )
 
 
-def _measures(row: dict[str, Any]) -> dict[str, float]:
+def _measures(row: Mapping[Any, Any]) -> dict[str, float]:
     """What a captured picture looks like; nothing where it was not kept or cannot be read any more."""
     if row["picture"] is None:
         return {}

@@ -114,7 +114,8 @@ def domain_classifier(embeddings: NDArray[np.float32], seed: int) -> Distance:
             members -= members.mean(axis=1, keepdims=True)
             scores = (rows[fold] @ (solve @ members.T)).T
             areas[number] = _area(scores, inside[:, fold])
-        return areas.mean(axis=0)
+        mean: Floats = areas.mean(axis=0)
+        return mean
 
     return of
 

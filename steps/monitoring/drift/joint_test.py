@@ -40,7 +40,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Judged:
     """One distance as it was observed, beside what chance makes of it.
 
     Args:
@@ -59,9 +59,9 @@ class Tested:
         return self.value > self.threshold
 
 
-def tested_jointly(
+def judge_jointly(
     blocks: Sequence[Block], *, permutations: int, level: float, seed: int
-) -> dict[str, Tested]:
+) -> dict[str, Judged]:
     """Test all distances of all blocks at one level.
 
     Args:
@@ -74,6 +74,8 @@ def tested_jointly(
         What each distance came to, by its name.
     """
     names = [name for block in blocks for name in block.distances]
+    if not names:
+        return {}
     draws = np.random.default_rng(seed).spawn(len(blocks))
     values = np.column_stack(
         [
@@ -89,7 +91,7 @@ def tested_jointly(
     # Of the ordered maxima the one that no more than `level` of all, the observed one counted, exceed.
     limit = float(np.sort(largest)[math.ceil((1 - level) * len(largest)) - 1])
     return {
-        name: Tested(
+        name: Judged(
             value=float(values[0, column]),
             threshold=float(middle[column] + limit * spread[column]),
             p=float((largest >= unusual[0, column]).mean()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from materializers.drift_reference import DriftReference
+from materializers.drift_reference import MEASURED, DriftReference
 from materializers.drift_report import DriftSignal, Fixed, Kind
 from steps.monitoring.drift.distances import (
     HALF,
@@ -21,7 +21,7 @@ from steps.monitoring.drift.distances import (
     mean_difference,
     population_stability,
 )
-from steps.monitoring.drift.joint_test import Block, Tested, tested_jointly
+from steps.monitoring.drift.joint_test import Block, Judged, judge_jointly
 from steps.monitoring.drift.settings import DriftSettings, FixedThresholds
 
 BINS = 10
@@ -29,6 +29,7 @@ BINS = 10
 EMBEDDINGS = "embeddings"
 SCORES, TOP_PROBABILITY, ABSTENTION = "scores", "top_probability", "abstention"
 SHARES, SHARES_STABILITY = "class_shares", "class_shares_stability"
+STATISTICS = (*MEASURED, "aspect")
 ANSWERED = (SCORES, TOP_PROBABILITY, SHARES, SHARES_STABILITY, ABSTENTION)
 
 
@@ -68,11 +69,11 @@ def drift_signals(
     draw = np.random.default_rng(seed)
     was, now = (_side(side, threshold, settings.most_pictures, draw) for side in (reference, window))
     parts = (
-        _Part("input", len(was.statistics), len(now.statistics), tuple(was.statistics)),
+        _Part("input", len(was.statistics), len(now.statistics), STATISTICS),
         _Part("input", len(was.embeddings), len(now.embeddings), (EMBEDDINGS,)),
         _Part("prediction", len(was.scores), len(now.scores), ANSWERED),
     )
-    distances = (
+    distances: tuple[Callable[[], dict[str, Distance]], ...] = (
         lambda: _of_statistics(was, now),
         lambda: {EMBEDDINGS: domain_classifier(np.concatenate([was.embeddings, now.embeddings]), seed)},
         lambda: _of_answers(was, now),
@@ -82,9 +83,7 @@ def drift_signals(
         for part, prepare in zip(parts, distances, strict=True)
         if part.lacking(settings.minimum_pictures) is None
     ]
-    tested = tested_jointly(
-        blocks, permutations=settings.permutations, level=settings.false_alarms, seed=seed
-    )
+    tested = judge_jointly(blocks, permutations=settings.permutations, level=settings.false_alarms, seed=seed)
     fixed = _fixed(was, now, settings.fixed)
     return tuple(signal for part in parts for signal in part.signals(tested, fixed, settings))
 
@@ -106,7 +105,7 @@ class _Part:
         return None
 
     def signals(
-        self, tested: Mapping[str, Tested], fixed: Mapping[str, Fixed], settings: DriftSettings
+        self, tested: Mapping[str, Judged], fixed: Mapping[str, Fixed], settings: DriftSettings
     ) -> list[DriftSignal]:
         """Each signal, as it was tested; those that were not lack something."""
         lacking = self.lacking(settings.minimum_pictures)
@@ -175,12 +174,12 @@ def _fixed(was: _Side, now: _Side, thresholds: FixedThresholds) -> dict[str, Fix
     """What the usual thresholds say, of the signals that they are made for."""
     found = {}
     if len(was.statistics) and len(now.statistics):
-        for name in was.statistics.columns:
-            reference, window = was.statistics[name].dropna(), now.statistics[name].dropna()
-            if len(reference) and len(window):
+        for name in STATISTICS:
+            before, after = (side.statistics[name].dropna().to_numpy() for side in (was, now))
+            if len(before) and len(after):
                 found[name] = Fixed(
                     measure="population stability index",
-                    value=stability_index(reference.to_numpy(), window.to_numpy()),
+                    value=stability_index(before, after),
                     threshold=thresholds.data_drift,
                 )
     if len(was.scores) and len(now.scores):

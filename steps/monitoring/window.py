@@ -37,13 +37,14 @@ SERVER_ERROR = 500
 WINDOW_ROWS = "window"
 
 
-def window_sample(rows: pd.DataFrame, classes: Sequence[str], model: str) -> DriftReference:
+def window_sample(rows: pd.DataFrame, classes: Sequence[str], model: str, dimensions: int) -> DriftReference:
     """The answers of a window in the form of a reference.
 
     Args:
         rows: captured pictures with an answer, ``COLUMNS`` and ``truth``.
         classes: of the model that answered; what was captured with others is left out.
         model: its digest.
+        dimensions: of its embeddings.
     """
     same = [tuple(each) == tuple(classes) for each in rows["classes"]]
     rows = rows[np.array(same, dtype=bool)].reset_index(drop=True)
@@ -59,7 +60,7 @@ def window_sample(rows: pd.DataFrame, classes: Sequence[str], model: str) -> Dri
             }
         ).join(measured.astype(np.float64)),
         scores=_matrix(rows["scores"], len(classes)),
-        embeddings=_matrix(rows.loc[embedded, "embedding"]),
+        embeddings=_matrix(rows.loc[embedded, "embedding"], dimensions),
         classes=tuple(classes),
         model=model,
     )
@@ -79,7 +80,7 @@ def _measures(row: Mapping[Any, Any]) -> dict[str, float]:
     return {**{name: float(getattr(found, name)) for name in MEASURED if hasattr(found, name)}, **sizes}
 
 
-def _matrix(vectors: pd.Series[Any], width: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _matrix(vectors: pd.Series[Any], width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Rows of vectors; ``width`` where there are none."""
     rows = [np.asarray(each, dtype=np.float32) for each in vectors]
     return np.stack(rows) if rows else np.zeros((0, width), dtype=np.float32)
@@ -116,6 +117,7 @@ def look_at(
         answered.assign(truth=truth[~truth.index.duplicated()].reindex(keys).to_numpy()),
         metadata.classes,
         arm.model_digest,
+        reference.embeddings.shape[1],
     )
     return CapturedWindow(
         captured=Captured(

@@ -80,6 +80,7 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
     "--continuous", is_flag=True, help="Join --source to the data; retrain and stage with a reason."
 )
 @click.option("--infer", is_flag=True, help="Classify --input with the live model into --output.")
+@click.option("--monitor", is_flag=True, help="Look for drift and a drop of accuracy in --environment.")
 @click.option("--source", metavar="PATH|s3://…", help="A delivery: folder, .zip, .tar, .parquet or bucket.")
 @click.option("--data", metavar="VERSION", help="A stored dataset version, in the place of --source.")
 @click.option("--version", type=int, metavar="N", help="The registered version to release.")
@@ -139,8 +140,8 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 def main(**flags: object) -> None:
     """Turn labelled product photographs into a classifier that serves traffic, behind a gate.
 
-    Pipelines are combined in the order train, deploy, continuous, infer, up to the first that does not end
-    with exit code 0.
+    Pipelines are combined in the order train, deploy, continuous, infer, monitor, up to the first that does
+    not end with exit code 0.
     """
     from actions.command import execute
     from actions.request import Request

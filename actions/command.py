@@ -32,6 +32,7 @@ PIPELINES = {
     "observe": "deployment",
     "continuous": "continuous",
     "infer": "inference",
+    "monitor": "monitoring",
     "reproduce": "reproduction",
 }
 """The pipeline that carries an act out, by the act's flag."""
@@ -365,6 +366,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
                 how=how,
             )
         ),
+        "monitor": lambda: kept(launch.monitor(config, environment=environment, how=how)),
         "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
         "rollback": lambda: roll_back(config, environment, finished=finished, by=by, reason=reason),
         "readmit": lambda: readmit(config, request.readmit or ""),

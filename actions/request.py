@@ -8,7 +8,7 @@ from typing import Literal
 
 from materializers.errors import UsageError
 
-PIPELINES = ("train", "deploy", "continuous", "infer", "reproduce")
+PIPELINES = ("train", "deploy", "continuous", "infer", "monitor", "reproduce")
 PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
 """What a named person decides."""
 MAY_BE_SIGNED = PERSONAL | {"rollback", "stop"}
@@ -29,6 +29,7 @@ class Request:
     observe: bool = False
     continuous: bool = False
     infer: bool = False
+    monitor: bool = False
     status: bool = False
     audit: bool = False
     lineage: int | None = None
@@ -81,6 +82,7 @@ class Request:
             "observe": self.observe,
             "continuous": self.continuous,
             "infer": self.infer,
+            "monitor": self.monitor,
             "reproduce": self.reproduce is not None,
             "rollback": self.rollback,
             "readmit": self.readmit is not None,

@@ -30,6 +30,7 @@ from steps.evaluation.cost.settings import OF_THE_POLICY
 from steps.evaluation.policy import Policy
 from steps.evaluation.settings import EvaluateSettings
 from steps.inference.settings import InferenceSettings
+from steps.monitoring.settings import MonitorSettings
 from steps.monitoring.signals import TriggerSettings
 from steps.monitoring.uncertain import LabellingSettings
 from steps.registry.approvers import ApprovalSettings
@@ -121,6 +122,7 @@ class Config(Record):
     deployment: DeploymentSettings
     trigger: TriggerSettings
     inference: InferenceSettings
+    monitor: MonitorSettings
     keeping: KeepingSettings
     labelling: LabellingSettings
     running: RunningSettings

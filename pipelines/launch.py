@@ -25,6 +25,7 @@ from pipelines.config import Config
 from pipelines.continuous import continuous
 from pipelines.deployment import deployment
 from pipelines.inference import inference, part_name
+from pipelines.monitoring import monitoring
 from pipelines.notification import notify_failed_runs
 from pipelines.reproduction import reproduction
 from pipelines.results import PipelineResult, exit_code_of, read_result
@@ -354,6 +355,18 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
         # Whoever asked writes to their own disk: where the steps ran, it may not be there.
         write_predictions(run_output(result.run, "predictions"), output)
     return result
+
+
+def monitor(config: Config, *, environment: Any, how: How = NOW) -> PipelineResult:
+    """Compare what the live model of an environment is asked and answers with what it was judged on.
+
+    Raises:
+        UsageError: nothing is live there.
+    """
+    name = config.product.model
+    live_release(name, environment)
+    arguments = {"model_name": name, "environment": environment, "settings": config.monitor}
+    return start(monitoring, config, arguments, how=how)
 
 
 def reproduce(config: Config, *, version: int, how: How = NOW) -> PipelineResult:

@@ -11,6 +11,7 @@ from pydantic import Field
 from zenml.config.global_config import GlobalConfiguration
 
 from materializers.data_report import DataReport
+from materializers.drift_report import DriftReport
 from materializers.errors import ShutterlineError
 from materializers.evaluation_report import EvaluationReport
 from materializers.predictions import PredictionCounts
@@ -51,6 +52,8 @@ class PipelineResult(Record):
     metrics: dict[str, Any] | None = None
     release: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
+    monitoring: dict[str, Any] | None = None
+    """What a window of traffic came to: drift, performance, and the figures that the tracker has."""
     exit_code: int = Field(exclude=True, default=DONE)
     full_verdict: Verdict | None = Field(exclude=True, default=None)
     data: str | None = Field(exclude=True, default=None)
@@ -143,7 +146,7 @@ def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
     """The outputs that a result is derived from, by name."""
     wanted = (
         *("data_report", "split_report", "evaluation", "verdict", "version", "release", "decision"),
-        "reproduction",
+        *("reproduction", "drift_report"),
     )
     return {
         name: artifacts[0].load()
@@ -171,6 +174,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     verdict: Verdict | None = outputs.get("verdict")
     release: Release | None = outputs.get("release")
     decision: TriggerDecision | None = outputs.get("decision")
+    watched: DriftReport | None = outputs.get("drift_report")
 
     refused_data = data is not None and data.outcome == "refused"
     refused_splits = splits is not None and splits.outcome == "refused"
@@ -191,6 +195,8 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
         reasons += decision.reasons
+    if watched is not None:
+        reasons += [*watched.reasons, *watched.captured.notes]
     version = outputs.get("version")
     if version is None and release is not None and release.candidate is not None:
         version = release.candidate.version
@@ -204,6 +210,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         metrics=_metrics(evaluation),
         release=_release(release),
         decision=decision.model_dump(mode="json") if decision else None,
+        monitoring=_monitoring(watched),
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
         data=data.data if data is not None and not refused_data else None,
@@ -238,6 +245,24 @@ def _metrics(evaluation: EvaluationReport | None) -> dict[str, Any] | None:
         **evaluation.latency_ms,
         "model_bytes": evaluation.model_bytes,
         "per_class": per_class,
+    }
+
+
+def _monitoring(watched: DriftReport | None) -> dict[str, Any] | None:
+    if watched is None:
+        return None
+    signals = [
+        signal.model_dump(mode="json", include={"name", "outcome", "value", "threshold", "p", "n_window"})
+        for signal in watched.signals
+    ]
+    return {
+        "alarm": watched.alarm,
+        "drift": watched.outcome,
+        "performance": watched.performance.outcome,
+        "num_predictions": watched.captured.pictures,
+        "drift_share": watched.drift_share,
+        "current_accuracy": watched.performance.accuracy.value,
+        "signals": signals,
     }
 
 

@@ -115,6 +115,7 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "--reproduce 1", 0, "Version 1 was trained again: equal"),
     ("", "--audit", 0, "Read to entry "),
     ("", "--lineage 1", 0, "Version 1 of readme, registered "),
+    ("README.md", "--monitor", 0, "monitoring: completed"),
     ("", "--compact", 0, "compact: done"),
     ("", "--collect", 0, "collect: done"),
     ("", "--stop", 0, "staging: readme version"),

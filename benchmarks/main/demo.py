@@ -112,8 +112,7 @@ def public_test_set(model: Path) -> list[Claim]:
     if not SOURCE.is_dir():
         sys.stderr.write("The public test set is not measured: apt-get install dataset-fashion-mnist\n")
         return []
-    images = _raw("t10k-images-idx3-ubyte", 16).reshape(-1, SIDE, SIDE)
-    articles = _raw("t10k-labels-idx1-ubyte", 8)
+    images, articles = load_public_test_set()
     predictor = Predictor.load(model)
     classes = predictor.metadata.classes
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -131,6 +130,15 @@ def public_test_set(model: Path) -> list[Claim]:
         at_least(f"accuracy {part}", float(hits.sum() / counts.sum()), 0.94, ""),
         at_least(f"lowest precision or recall of a class {part}", float(lowest), 0.85, ""),
     ]
+
+
+def load_public_test_set() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The 10,000 test pictures, uint8 ``(10000, 28, 28)``, and article numbers, uint8 ``(10000,)``.
+
+    Raises:
+        RuntimeError: a file is not the published one.
+    """
+    return _raw("t10k-images-idx3-ubyte", 16).reshape(-1, SIDE, SIDE), _raw("t10k-labels-idx1-ubyte", 8)
 
 
 def _raw(name: str, offset: int) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.training.labelled import sample, split
-from materializers.splits import TEST
+from benchmarks.training.labelled import Labelled, sample, split
+from materializers.splits import TEST, Splits
 from pipelines.config import CONFIGS, load_config
 from serving.predictor import Prediction, Predictor
 from steps.training.train import train_classifier
@@ -52,12 +52,14 @@ class Recorded:
         return float((self.label == self.true).mean())
 
 
-def record(folder: Path, *, learnt: int = LEARNT, epochs: int | None = None) -> Recorded:
-    """Train, export, and ask about each test picture.
+def learn_from_sample(
+    folder: Path, *, learnt: int = LEARNT, epochs: int | None = None
+) -> tuple[Labelled, Splits]:
+    """Train the demo's network and export it to ``serving/`` of a folder; the pictures and their splits.
 
     Args:
-        folder: for the exported model; made where it is not there.
-        learnt: pictures to learn from; half of the others are asked about.
+        folder: made where it is not there.
+        learnt: pictures to learn from; half of the others are test pictures.
         epochs: None: as ``configs/demo`` has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +78,18 @@ def record(folder: Path, *, learnt: int = LEARNT, epochs: int | None = None) -> 
         code="benchmark",
         directory=folder,
     )
+    return data, splits
+
+
+def record(folder: Path, *, learnt: int = LEARNT, epochs: int | None = None) -> Recorded:
+    """Train, export, and ask about each test picture.
+
+    Args:
+        folder: for the exported model; made where it is not there.
+        learnt: pictures to learn from; half of the others are asked about.
+        epochs: None: as ``configs/demo`` has it.
+    """
+    data, splits = learn_from_sample(folder, learnt=learnt, epochs=epochs)
     members = splits.members[splits.members["split"] == TEST]
     predictor = Predictor.load(folder / "serving")
     pictures = data.dataset.pictures(members["image_id"].tolist())

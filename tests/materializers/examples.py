@@ -1,7 +1,7 @@
 """One example of each stored type, with numbers as a run has them."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,14 @@ from materializers.data_report import (
     SuspiciousLabel,
 )
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
+from materializers.drift_report import (
+    Captured,
+    DriftOutcome,
+    DriftReport,
+    DriftSignal,
+    Fixed,
+    Performance,
+)
 from materializers.end_to_end import EndToEnd, Exchange
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
 from materializers.evaluation.metric import Metric
@@ -483,6 +491,42 @@ def signals() -> Signals:
 LAST_VERSION = Evidence(
     version=2, data="ef" * 32, verdict="passed", origin="train", age_hours=31.26, released=True
 )
+
+
+def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
+    """A window in which the pictures became brighter, and of which few were kept."""
+    drifts = outcome == "drift"
+    return DriftReport(
+        captured=Captured(
+            **{"model_name": MODEL, "environment": "production", "version": 3, "model_digest": MODEL_DIGEST},
+            **{"since": NOON - timedelta(days=1), "until": NOON, "pictures": 9_812, "measured": 104},
+            **{"refused": 12, "failed": 3, "latency_p99_ms": 41.5, "other_versions": {"2": 20}},
+            **{"unknown_versions": {"99": 3}, "unreadable": ("captures/production/part-1.parquet",)},
+            **{"unmatched_labels": 2, "conflicting_labels": 1},
+        ),
+        signals=(
+            DriftSignal(
+                **{"name": "brightness", "kind": "input", "outcome": outcome, "value": 0.31},
+                **{"threshold": 0.2, "p": 0.001, "n_reference": 900, "n_window": 104},
+                fixed=Fixed(measure="population stability index", value=0.4, threshold=0.1),
+            ),
+            DriftSignal(
+                **{"name": "embeddings", "kind": "input", "outcome": "insufficient data", "value": None},
+                **{"threshold": None, "p": None, "n_reference": 900, "n_window": 20},
+                lacking="the window has 20 such pictures, 100 at least are needed",
+            ),
+        ),
+        performance=Performance(
+            **{"outcome": "drop", "floor": 0.8, "baseline": 0.93, "baseline_share": 0.95},
+            **{"coverage": 0.04, "delay_s": 5400.0},
+            accuracy=Metric(value=0.79, low=0.75, high=0.83, n=400),
+            reasons=("accuracy 79 % (75 % to 83 %) is below 95 % of the baseline's 93 %",),
+        ),
+        **{"decided_by": "calibrated", "false_alarms": 0.025, "permutations": 1000, "outcome": outcome},
+        reasons=("brightness: 0.31, above 0.2",)
+        if drifts
+        else ("no signal exceeds what chance makes of it",),
+    )
 
 
 def trigger_decision() -> TriggerDecision:

@@ -58,6 +58,8 @@ REPORTS: dict[str, Report] = {
     "advisory audit not run": examples.advisory_audit(found=(), not_run="not run: no network"),
     "audit entry": examples.audit_entry(),
     "first audit entry": examples.audit_entry(number=1, previous=None, act="change-policy", subject={}),
+    "drift report": examples.drift_report(),
+    "drift report without drift": examples.drift_report("no drift"),
     "trigger decision": examples.trigger_decision(),
     "signals": examples.signals(),
     "data difference": examples.data_diff(),

@@ -27,6 +27,8 @@ NEVER_CACHED = {
     "predict",  # reads a folder, writes a file
     "predict_part",  # reads a folder
     "join",  # writes a file
+    "window",  # reads what is live, what was captured, the registry and the clock
+    "tell",  # tells people
     "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own
 }
@@ -35,6 +37,7 @@ CACHED = {
     "split",  # draws from the dataset, the splits before and a seed, all inputs
     "tune",  # also reads the store, MLflow and weights: see BESIDE_THEIR_INPUTS
     "train",  # as tune
+    "assess",  # compares a window with the reference, both inputs
 }
 BESIDE_THEIR_INPUTS = (
     "Features, checkpoints and studies, which `tune` and `train` read from the store, and weights, which "

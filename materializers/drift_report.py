@@ -1,0 +1,160 @@
+"""Whether what a model is asked, and what it answers, is still what it was judged on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from materializers.evaluation.metric import Metric
+from materializers.release import Environment
+from materializers.report import Record, Report
+
+if TYPE_CHECKING:
+    from zenml.metadata.metadata_types import MetadataType
+
+Kind: TypeAlias = Literal["input", "prediction"]
+DriftOutcome: TypeAlias = Literal["drift", "no drift", "insufficient data"]
+PerformanceOutcome: TypeAlias = Literal["drop", "no drop", "insufficient data"]
+LISTED = 5
+
+
+class Fixed(Record):
+    """What a threshold says that knows nothing of the number of pictures."""
+
+    measure: str
+    value: float
+    threshold: float
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether it would raise an alarm."""
+        return self.value > self.threshold
+
+
+class DriftSignal(Record):
+    """One distance between reference and window, beside what chance makes of it.
+
+    ``threshold`` and ``p`` allow for all signals being looked at together; they are computed for just these
+    pictures, by permuting them. ``n_reference`` and ``n_window`` are the pictures that were compared.
+    """
+
+    name: str
+    kind: Kind
+    outcome: DriftOutcome
+    value: float | None
+    threshold: float | None
+    p: float | None
+    """How often the most unusual of all signals is as unusual as this one where nothing differs."""
+    n_reference: int
+    n_window: int
+    fixed: Fixed | None = None
+    lacking: str | None = None
+
+
+class Performance(Record):
+    """How often the answers were right, as far as anybody said so."""
+
+    outcome: PerformanceOutcome
+    accuracy: Metric
+    """With an interval of 95 %; n is the number of labels."""
+    floor: float
+    """An alarm where the whole interval lies below it."""
+    baseline: float | None
+    """The fixed accuracy that it is compared with; None where none was set yet."""
+    baseline_share: float
+    """An alarm where the whole interval lies below this share of the baseline."""
+    coverage: float
+    """Share of the answers for which a label came."""
+    delay_s: float | None
+    """Median, from the answer to its label."""
+    reasons: tuple[str, ...]
+
+
+class Captured(Record):
+    """What of the traffic was looked at."""
+
+    model_name: str
+    environment: Environment
+    version: int
+    model_digest: str
+    since: datetime
+    until: datetime
+    pictures: int
+    """That the live version answered."""
+    measured: int
+    """Of them those whose picture was kept."""
+    refused: int
+    """Pictures that could not be used."""
+    failed: int
+    """Requests that ended with an error of the service."""
+    latency_p99_ms: float | None
+    other_versions: dict[str, int] = Field(default_factory=dict)
+    """Answers of other versions, which were left out."""
+    unknown_versions: dict[str, int] = Field(default_factory=dict)
+    """And of versions that the registry does not know."""
+    unreadable: tuple[str, ...] = ()
+    """Files of captures that could not be read, and were left out."""
+    unmatched_labels: int = 0
+    conflicting_labels: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about it, a sentence each."""
+        said = []
+        if self.unreadable:
+            named = ", ".join(self.unreadable[:LISTED])
+            said.append(f"{len(self.unreadable)} files of captures cannot be read: {named}")
+        if self.unknown_versions:
+            named = ", ".join(f"{version} ({count:,})" for version, count in self.unknown_versions.items())
+            said.append(f"answers of versions that the registry does not know: {named}")
+        if self.unmatched_labels:
+            said.append(f"{self.unmatched_labels:,} labels are of requests that were not captured")
+        if self.conflicting_labels:
+            said.append(f"{self.conflicting_labels:,} pictures were given two labels")
+        return tuple(said)
+
+
+class DriftReport(Report):
+    """A window of traffic beside the reference: each signal, what decided, and whether it is an alarm."""
+
+    template: ClassVar[str] = "drift_report.html"
+
+    captured: Captured
+    signals: tuple[DriftSignal, ...]
+    performance: Performance
+    decided_by: Literal["calibrated", "fixed"]
+    false_alarms: float
+    """How often at most any signal is taken for drift where nothing differs."""
+    permutations: int
+    outcome: DriftOutcome
+    """``drift`` where any signal drifts; ``insufficient data`` where none was compared."""
+    reasons: tuple[str, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Whether people are to be told."""
+        return self.outcome == "drift" or self.performance.outcome == "drop"
+
+    @property
+    def drift_share(self) -> float | None:
+        """Share of the compared signals that drift; None where none was compared."""
+        compared = [signal for signal in self.signals if signal.outcome != "insufficient data"]
+        if not compared:
+            return None
+        return sum(signal.outcome == "drift" for signal in compared) / len(compared)
+
+    def headline(self) -> dict[str, MetadataType]:
+        """Outcome, reasons, and how much was looked at."""
+        values: dict[str, MetadataType] = {
+            "outcome": self.outcome,
+            "performance": self.performance.outcome,
+            "num_predictions": self.captured.pictures,
+            "reasons": list(self.reasons),
+        }
+        if self.drift_share is not None:
+            values["drift_share"] = self.drift_share
+        if self.performance.accuracy.value is not None:
+            values["current_accuracy"] = self.performance.accuracy.value
+        return values

@@ -1,0 +1,19 @@
+"""Monitoring: what the live model is asked and answers, beside what it was judged on."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+
+from materializers.release import Environment
+from steps.monitoring.assess import assess
+from steps.monitoring.settings import MonitorSettings
+from steps.monitoring.tell import tell
+from steps.monitoring.window import window
+
+
+@pipeline(name="monitoring")
+def monitoring(model_name: str, environment: Environment, settings: MonitorSettings) -> None:
+    """Read a window of captured traffic, compare it with the reference, and tell people of an alarm."""
+    captured = window(model_name=model_name, environment=environment, settings=settings)
+    report = assess(captured, settings=settings.drift)
+    tell(report)

@@ -1,0 +1,1 @@
+"""Whether a window of traffic differs from the reference by more than chance."""

@@ -24,7 +24,8 @@ from steps.data.picture_measures import measure
 from steps.data.stored import active_store, store_errors
 from steps.evaluation.comparison.opponents import find_anchor
 from steps.inference.champion import live_release
-from steps.monitoring.captures import UNREADABLE, joined, read_captures, read_feedback
+from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
+from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
 from steps.monitoring.settings import MonitorSettings
 

@@ -110,12 +110,15 @@ def _rolled_back(rolling: Release, *, by: str, why: str) -> ActionResult:
     where = rolling.environment
     version = rolling.candidate.version if rolling.candidate else None
     live = rolling.champion.version if rolling.champion else None
+    back = ""
+    if active_deployer().previous(rolling.model_name, where) is not None:
+        back = f" To go back to what was live before it: python run.py --rollback --environment {where}"
     return ActionResult(
         action="rollback",
         status="done",
         reasons=(
             f"Version {version} is not rolling out in {where} any more; version {live} has all the traffic "
-            f"again. To go back to what was live before it: python run.py --rollback --environment {where}",
+            f"again.{back}",
         ),
         details={
             "environment": where,

@@ -171,7 +171,7 @@ def _observed(last: dict[str, Any] | None) -> list[str]:
         return ["nobody has looked at it yet"]
     said = (
         f"{last['requests']:,} requests of it and {last['champion_requests']:,} of the champion until "
-        f"{shown(last['until'])} UTC: {last['answer']}"
+        f"{shown(last['until'])} UTC, what is younger counts later: {last['answer']}"
     )
     return [said, *last["reasons"], f"decided at {shown(last['deadline'])} UTC at the latest"]
 

@@ -9,13 +9,15 @@ from materializers.errors import NoRoom, UsageError
 if TYPE_CHECKING:
     from materializers.predictions import Predictions
 
+SUFFIX = ".parquet"
+
 
 def refuse_unwritable(output: str) -> None:
     """Look before the pictures are classified whether the predictions can be written; a bucket is not asked.
 
     Raises:
-        UsageError: ``output`` is a folder or a device, its folder is none or cannot be written, or it is an
-            address outside the artifact store.
+        UsageError: ``output`` is a folder or a device, its folder is none or cannot be written, it is an
+            address outside the artifact store, or named as another kind of file.
     """
     import os
     from pathlib import Path
@@ -24,6 +26,7 @@ def refuse_unwritable(output: str) -> None:
 
     if is_remote(output):
         _refuse_outside_store(output)
+        _refuse_other_kind(output)
         return
     path = Path(output).absolute()
     try:
@@ -41,6 +44,13 @@ def refuse_unwritable(output: str) -> None:
         raise UsageError(
             f"{output} cannot be written, {there} is no writable folder: give --output another one"
         )
+    _refuse_other_kind(output)
+
+
+def _refuse_other_kind(output: str) -> None:
+    """Refuse a name by which other programs would take the file for something else."""
+    if not output.endswith(SUFFIX):
+        raise UsageError(f"{output}: predictions are Parquet, give --output a name that ends in {SUFFIX}")
 
 
 def _refuse_outside_store(output: str) -> None:

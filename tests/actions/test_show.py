@@ -164,7 +164,10 @@ def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -
         "production: version 3 is rolling out beside version 2, canary at 10%, stage 1, since "
         "2026-11-29 08:30 UTC, healthy"
     ) in told
-    assert "1,234 requests of it and 11,000 of the champion until 2026-11-29 08:35 UTC: continue" in told
+    assert (
+        "1,234 requests of it and 11,000 of the champion until 2026-11-29 08:35 UTC, what is younger counts "
+        "later: continue" in told
+    )
     assert "accuracy: 3 labels so far" in told
     assert "decided at 2026-12-06 08:30 UTC at the latest" in told
     assert "by hand: python run.py --observe" in told

@@ -53,3 +53,9 @@ def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
     """A file in it is proposed."""
     with pytest.raises(UsageError, match=r"is a folder: give --output a file"):
         refuse_unwritable(str(tmp_path))
+
+
+def test_a_name_of_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    """What is written is Parquet: as ``.csv`` nobody could read it."""
+    with pytest.raises(UsageError, match=r"a name that ends in \.parquet"):
+        refuse_unwritable(str(tmp_path / "predictions.csv"))

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from zenml import save_artifact
 from zenml.client import Client
 
+from actions.logged import log_act
 from actions.result import ActionResult
+from actions.rollback import end_rollout
+from actions.wait import looked_at_by
 from materializers.approval import Approval
+from materializers.errors import ShutterlineError
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
+from materializers.release import Environment
 from materializers.signatures import Signer
 from pipelines.config import Config
 from steps.deployment.candidate import approval_artifact, gather_arm
 from steps.deployment.deployer import active_deployer
 from steps.deployment.present import present_model
-from steps.deployment.rollout import rollouts
 from steps.registry.approvers import require_approver, require_other_than_trainer
 from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card
@@ -26,13 +30,16 @@ Decision = Literal["approved", "rejected"]
 
 
 def decide_version(config: Config, *, version: int, decision: Decision, by: str, reason: str) -> ActionResult:
-    """Write an :class:`Approval` for this model, report and policy; it moves nothing.
+    """Write an :class:`Approval` for this model, report and policy.
+
+    It moves nothing, but for this: a version that is rejected does not go on rolling out. The decision stands
+    whatever becomes of that, and is logged first.
 
     Raises:
         Refused: an approval was asked for a version that its own evidence does not allow, or by an account
             that may not give it.
         UsageError: there is no such version.
-        ServiceUnreachable: the registry cannot be read or written.
+        ServiceUnreachable: the registry cannot be read or written, or a rejection not logged.
     """
     name = config.product.model
     entry, actor = read_version(name, version), Client().active_user.name
@@ -64,26 +71,63 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         # First what everyone obeys: a rejection counts, an approval does not, if nothing follows.
         client.set_model_version_tag(name, str(version), DECISION, f"{decision} by {by}: {reason}")
         client.set_model_version_tag(name, str(version), "approval_digest", approval.digest)
+    result = ActionResult(
+        action="approve" if decision == "approved" else "reject",
+        status="done",
+        reasons=(f"Version {version} of {name} was {decision} by {by}. What is live is unchanged.",),
+        details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
+    )
+    if decision == "rejected":
+        result = _ended_where_it_rolls_out(result, name, version, by, reason)
     card = last_card(name, version)
     if card is not None:
         card = card.with_decision(approval)
         keep_card(card)
         if "mlflow_run" in entry.tags:
             send_card(card, entry.tag("mlflow_run"))
-    said = f"Version {version} of {name} was {decision} by {by}. What is served is unchanged."
-    return ActionResult(
-        action="approve" if decision == "approved" else "reject",
-        status="done",
-        reasons=(said, *(_still_rolling_out(name, version) if decision == "rejected" else ())),
-        details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
-    )
+    return result
 
 
-def _still_rolling_out(model_name: str, version: int) -> list[str]:
-    """Where a version that was rejected serves beside the champion, and for how long still."""
-    return [
-        f"It is rolling out in {rolling.environment}: the next look takes it out. At once: "
-        f"python run.py --rollback --environment {rolling.environment}"
-        for rolling in rollouts()
-        if rolling.model_name == model_name and rolling.candidate and rolling.candidate.version == version
-    ]
+def _ended_where_it_rolls_out(
+    result: ActionResult, model_name: str, version: int, by: str, reason: str
+) -> ActionResult:
+    """Log a rejection, then take its version out wherever it rolls out; say where that could not be done.
+
+    Raises:
+        ServiceUnreachable: the rejection cannot be logged; the version was taken out all the same.
+    """
+    unlogged: ShutterlineError | None = None
+    try:
+        log_act(result, model=model_name, by=by, reason=reason)
+    except ShutterlineError as error:
+        unlogged = error  # the candidate goes all the same
+    ended, exit_code = _end_rollouts(model_name, version, by, reason)
+    if unlogged is not None:
+        raise unlogged
+    return result.model_copy(update={"reasons": (*result.reasons, *ended), "exit_code": exit_code})
+
+
+def _end_rollouts(model_name: str, version: int, by: str, reason: str) -> tuple[list[str], int]:
+    """End every rollout of a version that was rejected: a sentence each, and the exit code of what failed."""
+    said, exit_code = list[str](), 0
+    for environment in get_args(Environment):
+        back = f"python run.py --rollback --environment {environment}"
+        try:
+            rolling = active_deployer().rolling_out(model_name, environment)
+        except ShutterlineError as error:
+            said.append(f"Whether it rolls out in {environment} cannot be read: {error}. To end that: {back}")
+            exit_code = error.exit_code
+            continue
+        if rolling is None or rolling.candidate is None or rolling.candidate.version != version:
+            continue
+        live = rolling.champion.version if rolling.champion else None
+        try:
+            end_rollout(rolling, by=by, why=f"rejected: {reason}")
+            said.append(f"It rolls out in {environment} no more; version {live} has all the traffic again.")
+        except ShutterlineError as error:
+            said.append(
+                f"Its rollout in {environment} was not ended in order: {error}. A look goes on from there, "
+                f"and {looked_at_by(model_name, environment)}. At once: {back}"
+            )
+            exit_code = error.exit_code
+    return said, exit_code

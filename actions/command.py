@@ -42,6 +42,8 @@ DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
 ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
+WITHOUT_DEPLOYER = ALWAYS_ALLOWED | {"reject"}
+"""Acts that go on where nobody can read what is live; a difference that is read stops a rejection."""
 
 
 @dataclass
@@ -200,7 +202,7 @@ def _fault(act: str, reason: str, exit_code: int) -> ActionResult | PipelineResu
 
 def _carry_out(request: Request, account: Account) -> int:
     check_flags(request)
-    from actions.logged import log_act, require_signer
+    from actions.logged import LOG_THEMSELVES, log_act, require_signer
     from pipelines.config import load_config
     from pipelines.session import prepare
 
@@ -209,6 +211,7 @@ def _carry_out(request: Request, account: Account) -> int:
     finished = _put_in_order(
         config,
         always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted),
+        without_deployer=WITHOUT_DEPLOYER.issuperset(request.wanted),
         say=lambda text: _tell(_in_full(text, request)),
     )
     for name in request.wanted:
@@ -220,7 +223,8 @@ def _carry_out(request: Request, account: Account) -> int:
         if request.wait and name in WAITED_FOR:
             result = _waited_for(result, request, config)
         account.results.append(result)
-        log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
+        if name not in LOG_THEMSELVES:
+            log_act(result, model=config.product.model, by=request.by or "", reason=request.reason or "")
         if name == "train" and request.version is None and request.schedule is None:
             request = replace(request, version=result.version)
         if request.as_json:
@@ -237,10 +241,13 @@ def _carry_out(request: Request, account: Account) -> int:
     return 0
 
 
-def _put_in_order(config: Config, *, always_allowed: bool, say: Callable[[str], None]) -> list[Release]:
+def _put_in_order(
+    config: Config, *, always_allowed: bool, without_deployer: bool, say: Callable[[str], None]
+) -> list[Release]:
     """Close dead runs and tell of them, record pending releases and return those; stop at a difference.
 
-    Acts that are always allowed are told of every fault here and stopped by none.
+    Acts that are always allowed are told of every fault here and stopped by none; one that needs no deployer
+    is stopped by a difference alone.
 
     A dead run that cannot be closed now is left to the next command, which says so, too.
 
@@ -260,8 +267,12 @@ def _put_in_order(config: Config, *, always_allowed: bool, say: Callable[[str], 
     except ShutterlineError as error:
         say(str(error))
     notify_failed_runs(config.product.model)
-    finished = finish_pending(keep_going=always_allowed, say=say)
-    found = [] if always_allowed else differences(config.product.model)
+    finished = finish_pending(keep_going=without_deployer, say=say)
+    found: list[str] = []
+    if not always_allowed:
+        # What keeps it from being read was told with what is pending.
+        with contextlib.suppress(*((ShutterlineError,) if without_deployer else ())):
+            found = differences(config.product.model)
     if found:
         raise Refused(" ".join(found))
     return finished
@@ -366,7 +377,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "status": lambda: read_status(config),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
-        "stop": lambda: stop(by=by, reason=reason),
+        "stop": lambda: stop(config.product.model, by=by, reason=reason),
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
         "schedules": schedules.list_schedules,

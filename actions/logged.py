@@ -28,7 +28,8 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
 }
 """What a result calls itself → the act, and the details that say to what; never a picture's path or label."""
 
-
+LOG_THEMSELVES = frozenset({"reject"})
+"""Of these acts those that go on once they stand in the log: what comes then cannot keep them out of it."""
 SIGNED_BY_STEPS = frozenset({"train", "deploy", "observe", "continuous"})
 """The pipelines whose steps write to the log."""
 

@@ -44,7 +44,7 @@ def roll_back(
     name = config.product.model
     rolling = active_deployer().rolling_out(name, environment)
     if rolling is not None:
-        return _end_rollout(rolling, by=by or Client().active_user.name, why=reason or BY_HAND)
+        return _rolled_back(rolling, by=by or Client().active_user.name, why=reason or BY_HAND)
     restored = _begun(name, environment, finished) or restore_release(
         _allowed(_before(name, environment)),
         by=by or Client().active_user.name,
@@ -78,8 +78,13 @@ def roll_back(
     )
 
 
-def _end_rollout(rolling: Release, *, by: str, why: str) -> ActionResult:
-    """End a rollout; what is live stays.
+def end_rollout(rolling: Release, *, by: str, why: str) -> Release:
+    """End a rollout for a person, and the looks at it; what is live stays.
+
+    Args:
+        rolling: as it is now.
+        by: who ends it.
+        why: that person's reason.
 
     Raises:
         Refused: another command ended it meanwhile.
@@ -91,6 +96,18 @@ def _end_rollout(rolling: Release, *, by: str, why: str) -> ActionResult:
         raise Refused(" ".join(ended.reasons))
     stop_looking(name, where)
     save_artifact(ended.model_copy(update={"by": by, "why": why}), name=f"{name}-{where}-release")
+    return ended
+
+
+def _rolled_back(rolling: Release, *, by: str, why: str) -> ActionResult:
+    """End a rollout in the place of a rollback.
+
+    Raises:
+        Refused: another command ended it meanwhile.
+        ServiceUnreachable: what is served cannot be changed, or it was changed and cannot be logged.
+    """
+    end_rollout(rolling, by=by, why=why)
+    where = rolling.environment
     version = rolling.candidate.version if rolling.candidate else None
     live = rolling.champion.version if rolling.champion else None
     return ActionResult(

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from flask import Flask, Response, abort, jsonify, request
-from seldon_core import seldon_methods
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.wrapper import get_metrics_microservice, get_rest_microservice
 from werkzeug.exceptions import HTTPException
@@ -27,6 +26,7 @@ from serving.access import OPEN_PREFIX, Tokens
 from serving.admission import Overloaded, Places
 from serving.api_document import api_document
 from serving.metrics import WorkerMetrics
+from serving.reasons import Reason, reason_of_status
 from serving.service import (
     BAD_REQUEST,
     FAILED,
@@ -50,7 +50,10 @@ ENDPOINTS = frozenset(
 OVERLOADED = 429
 RETRY_AFTER_S = 1
 """Longer than an accepted request waits on average, and short for a client."""
-UNAUTHORIZED = ("unauthorized", "the request has no token that this service accepts")
+UNAUTHORIZED: tuple[Reason, str] = ("unauthorized", "the request has no token that this service accepts")
+
+ARRIVED = "shutterline.arrived"
+"""In a request's environment: when all of it had arrived, by the monotonic clock."""
 
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -129,30 +132,32 @@ def _prediction_view(
     """Make the view that takes a Seldon message as JSON or a raw picture."""
 
     def predictions() -> Response:
-        at = time.time()
+        arrived = request.environ.get(ARRIVED, time.monotonic())
         try:
-            return answer(at)
+            return answer(arrived)
         except HTTPException as error:
-            code, reason = error.code or FAILED, _reason(error)
-            classifier.record_refusal(_given_id(), at=at, code=code, reason=reason)
+            code = error.code or FAILED
+            metrics.count("shutterline_requests", "shutterline_requests_refused")
+            classifier.record_refusal(_given_id(), arrived=arrived, code=code, reason=reason_of_status(code))
             raise
 
-    def answer(at: float) -> Response:
+    def answer(arrived: float) -> Response:
         body = body_within(rules.max_body_bytes)
         with ExitStack() as held:
             try:
                 held.enter_context(rules.places.one())
             except Overloaded as error:
                 metrics.count("shutterline_requests_overloaded")
-                classifier.record_refusal(_given_id(), at=at, code=OVERLOADED, reason="overloaded")
+                classifier.record_refusal(_given_id(), arrived=arrived, code=OVERLOADED, reason="overloaded")
                 return _later(OVERLOADED, "overloaded", f"{error.message}; ask again later")
             message: Any = {"binData": body} if request.mimetype == RAW_PICTURE else _parse(body)
             given = _given_id()
             if isinstance(message, dict) and given is not None:
                 meta = message.get("meta")
                 message["meta"] = {"puid": given, **(meta if isinstance(meta, dict) else {})}
-            answer = seldon_methods.predict(classifier, message, metrics)
-        answer["meta"].pop("metrics", None)
+            # What Seldon's own function does, but that the model is told since when the request waits.
+            answer = classifier.predict_raw(message, arrived)
+        metrics.predicted(answer["meta"].pop("metrics"))
         response = jsonify(answer)
         response.status_code = answer.get("status", {}).get("code", OK)
         return response
@@ -203,7 +208,7 @@ def _parse(body: bytes) -> Any:
 
 
 def _demand(tokens: Tokens) -> Callable[[], Response | None]:
-    """Make what refuses a request without a token, before its body is read."""
+    """Make what refuses a request without a token; of its body :mod:`serving.worker` has read nothing."""
 
     def demand() -> Response | None:
         if request.path.startswith(OPEN_PREFIX) or tokens.admit(request.headers.get("authorization")):
@@ -215,31 +220,27 @@ def _demand(tokens: Tokens) -> Callable[[], Response | None]:
     return demand
 
 
-def _later(code: int, reason: str, info: str) -> Response:
+def _later(code: int, reason: Reason, info: str) -> Response:
     """An error that is worth another try."""
     response = _error(code, reason, info)
     response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
-def _error(code: int, reason: str, info: str) -> Response:
+def _error(code: int, reason: Reason, info: str) -> Response:
     given = _given_id()
     response = jsonify({"status": status(code, reason, info), **({"meta": {"puid": given}} if given else {})})
     response.status_code = code
     return response
 
 
-def _reason(error: HTTPException) -> str:
-    """HTTP's own name of an error, as a code."""
-    return "bad_request" if error.code == BAD_REQUEST else error.name.lower().replace(" ", "_")
-
-
 def _http_error(error: HTTPException) -> Response:
-    return _error(error.code or FAILED, _reason(error), error.description or error.name)
+    code = error.code or FAILED
+    return _error(code, reason_of_status(code), error.description or error.name)
 
 
 def _internal_error(error: Exception) -> Response:
     if isinstance(error, SeldonMicroserviceException):
-        return _error(error.status_code, error.reason, error.message)
+        return _error(error.status_code, reason_of_status(error.status_code), error.message)
     logger.error("a request failed", exc_info=error)
     return _error(FAILED, *INTERNAL_ERROR)

@@ -81,8 +81,8 @@ def schema_of(kind: Kind) -> pa.Schema:
 
     Of captures, one row a picture; of a request that has no usable picture, or failed, one row:
 
-    - ``request_id``; ``position``: of the picture in its request; ``at``: when the request came;
-      ``latency_ms``: of the request, in the service
+    - ``request_id``; ``position``: of the picture in its request; ``at``: when all of it had arrived;
+      ``latency_ms``: from then to its answer, in the service, what it waited included
     - ``model_name``, ``model_version``, ``model_digest``: what answered
     - ``status``: HTTP's; ``reason``: why there is no answer
     - ``input_digest``: blake3 (hex) of the bytes as they were sent, ``image_id``: of those bytes without

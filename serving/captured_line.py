@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from serving.capture_layout import CAPTURES, FEEDBACK, Kind
+from serving.capture_layout import CAPTURES, FEEDBACK, PERSONAL, Kind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEWLINE = b"\n"
@@ -80,6 +81,14 @@ Line: TypeAlias = CaptureLine | FeedbackLine
 LINE: TypeAdapter[Line] = TypeAdapter(Annotated[Line, Field(discriminator="kind")])
 
 
+ABOUT_A_REQUEST = tuple(
+    dict.fromkeys(
+        name for kind in (CaptureLine, FeedbackLine) for name in kind.model_fields if name != "pictures"
+    )
+)
+ABOUT_A_PICTURE = tuple(name for name in PictureLine.model_fields if name not in PERSONAL)
+
+
 def to_line(line: Line) -> bytes:
     """As it is written, with the newline."""
     return line.model_dump_json(exclude_none=True).encode() + NEWLINE
@@ -111,6 +120,33 @@ def rows_of(line: bytes) -> tuple[Kind, list[dict[str, Any]]]:
         {**shared, "at": at, "position": position, **_columns_of(picture, parsed.classes)}
         for position, picture in enumerate(parsed.pictures)
     ]
+
+
+def without_pictures(line: bytes) -> dict[str, Any] | None:
+    """What a damaged line says of the request and the answers; nothing of it says what is in a picture.
+
+    Args:
+        line: of a spool.
+
+    Returns:
+        Its fields of the names above, but for those of ``PERSONAL``; None where it is no JSON object, so that
+        nobody can tell what is what.
+    """
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(read, dict):
+        return None
+    kept = {name: read[name] for name in ABOUT_A_REQUEST if name in read}
+    pictures = read.get("pictures")
+    if isinstance(pictures, list):
+        kept["pictures"] = [
+            {name: picture[name] for name in ABOUT_A_PICTURE if name in picture}
+            for picture in pictures
+            if isinstance(picture, dict)
+        ]
+    return kept
 
 
 def _columns_of(picture: PictureLine, classes: tuple[str, ...]) -> dict[str, Any]:

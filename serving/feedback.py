@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 from serving.captured_line import Said
+from serving.reasons import FeedbackReason
 from serving.recording import GivenFeedback
 
-Reason = Literal["bad_feedback", "unknown_keys", "no_request_id", "unknown_label", "bad_reward", "bad_value"]
 KNOWN = ("request", "response", "reward", "truth")
 TRUTHS = ("strData", "jsonData")
 ABOUT_A_TRUTH = ("meta", "status")
@@ -32,9 +32,9 @@ MOST_VALUE = 1e12
 class BadFeedback(ValueError):
     """A feedback that cannot be meant: ``reason``, a code, and ``message``, with what would be taken."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: FeedbackReason, message: str) -> None:
         super().__init__(message)
-        self.reason: Reason = reason
+        self.reason: FeedbackReason = reason
         self.message = message
 
 
@@ -125,7 +125,7 @@ def _label(label: Any, classes: Collection[str]) -> str:
     return label
 
 
-def _number(given: Any, name: str, most: float, reason: Reason) -> float | None:
+def _number(given: Any, name: str, most: float, reason: FeedbackReason) -> float | None:
     if given is None:
         return None
     # JSON's NaN and Infinity are Python's, not JSON's; an integer may have a thousand digits.

@@ -5,12 +5,16 @@ could understand differently (two lengths, a length that is no number, an unknow
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from serving.reasons import Reason
 
 MOST_HEAD_BYTES = 32 * 1024
 MOST_SIZE_LINE = 256
 """Of a chunk's size, with its extensions."""
 END_OF_HEAD = b"\r\n\r\n"
+AUTHORIZATION = re.compile(rb"\r\nauthorization:[ \t]*([^\r\n]*)", re.IGNORECASE)
 HEADERS = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([^\r\n]*)", re.IGNORECASE)
 LENGTH = re.compile(rb"[0-9]{1,15}")
 CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?")
@@ -19,11 +23,17 @@ CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?")
 class BadFraming(ValueError):
     """Bytes that are no request: HTTP's ``code``, a ``reason`` as a code, ``message``."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
+
+
+def authorization_of(head: bytes) -> str | None:
+    """What a request's head says under ``Authorization``; None: nothing."""
+    found = AUTHORIZATION.search(head)
+    return None if found is None else found[1].decode("latin-1")
 
 
 class _TooLarge(Exception):
@@ -46,10 +56,16 @@ class Received:
 
 
 class Framing:
-    """The bytes of one connection. ``feed`` what arrives, ``take`` requests until there is none."""
+    """The bytes of one connection. ``feed`` what arrives, ``take`` requests until there is none.
 
-    def __init__(self, max_body_bytes: int) -> None:
-        self._most = max_body_bytes
+    Args:
+        most_of: how large a body a request may have, by its head, asked once the head is there; of 0 nothing
+            of a body is waited for.
+    """
+
+    def __init__(self, most_of: Callable[[bytes], int]) -> None:
+        self._most_of = most_of
+        self._most = 0
         self._bytes = bytearray()
         self._searched = 0
         self._head: bytes | None = None
@@ -63,6 +79,11 @@ class Framing:
     def size(self) -> int:
         """Bytes that are kept here."""
         return len(self._bytes) + len(self._chunks) + len(self._head or b"")
+
+    @property
+    def body_size(self) -> int:
+        """Bytes that are kept here of a body. A head is none: it is bounded for itself."""
+        return 0 if self._head is None else len(self._bytes) + len(self._chunks)
 
     def feed(self, data: bytes) -> None:
         """Take over what arrived."""
@@ -102,7 +123,7 @@ class Framing:
         head = bytes(self._bytes[:end])
         self._understand(head)
         del self._bytes[:end]
-        self._head = head
+        self._head, self._most = head, self._most_of(head)
         return True
 
     def _understand(self, head: bytes) -> None:
@@ -133,6 +154,8 @@ class Framing:
 
     def _chunked(self) -> bytes | None:
         """The body, decoded; None: there is more to come."""
+        if not self._most:  # not even trailers are waited for
+            raise _TooLarge
         at = 0
         try:
             while not self._in_trailers:

@@ -24,7 +24,6 @@ from flask import Flask
 from google.protobuf.json_format import MessageToDict, ParseDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from gunicorn.errors import AppImportError
-from seldon_core import seldon_methods
 from seldon_core.proto import prediction_pb2
 from seldon_core.wrapper import get_metrics_microservice, get_rest_microservice
 
@@ -91,22 +90,22 @@ class Servicer:
 
     def predict(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer a ``SeldonMessage`` as REST answers the same one in JSON."""
-        at, called_with = time.time(), self._admitted(context)
+        arrived, called_with = time.monotonic(), self._admitted(context)
         given = puid(called_with.get("x-request-id"))
         try:
             with self._places.one():
-                answer = self._answer(message, given)
+                answer = self._answer(message, given, arrived)
         except Overloaded as error:
             self._metrics.count("shutterline_requests_overloaded")
-            self._classifier.record_refusal(given, at=at, code=OVERLOADED, reason="overloaded")
+            self._classifier.record_refusal(given, arrived=arrived, code=OVERLOADED, reason="overloaded")
             _abort(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{error.message}; ask again later")
         except NoMessage as error:
-            self._classifier.record_refusal(given, at=at, code=BAD_REQUEST, reason="bad_request")
+            self._metrics.count("shutterline_requests", "shutterline_requests_refused")
+            self._classifier.record_refusal(given, arrived=arrived, code=BAD_REQUEST, reason="bad_request")
             _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         code = answer.get("status", {}).get("code", OK)
         if code >= FAILED:
             _abort(context, grpc.StatusCode.INTERNAL, answer["status"]["info"])
-        answer["meta"].pop("metrics", None)
         return _serialized(answer)
 
     def feedback(self, message: bytes, context: grpc.ServicerContext) -> bytes:
@@ -132,11 +131,12 @@ class Servicer:
             )
         return called_with
 
-    def _answer(self, message: bytes, given: str | None) -> dict[str, Any]:
+    def _answer(self, message: bytes, given: str | None, arrived: float) -> dict[str, Any]:
         request = seldon_message(message)
         if given is not None:
             request["meta"] = {"puid": given, **request.get("meta", {})}
-        answer: dict[str, Any] = seldon_methods.predict(self._classifier, request, self._metrics)
+        answer = self._classifier.predict_raw(request, arrived)
+        self._metrics.predicted(answer["meta"].pop("metrics"))
         return answer
 
     def metadata(self, _: bytes, __: grpc.ServicerContext) -> bytes:

@@ -107,9 +107,13 @@ def main(arguments: list[str]) -> int:
     if options.end_with_stdin:
         end_with_stdin()
     limits = ConnectionLimits(
-        options.max_body_bytes, options.request_within_s, tls.context() if tls else None, options.port
+        options.max_body_bytes,
+        options.request_within_s,
+        options.port,
+        tokens,
+        tls.context() if tls else None,
     )
-    Server(application, classifier, settings, limits, capture).run()
+    Server(application, classifier, settings, limits, capture, metrics).run()
     return 0
 
 

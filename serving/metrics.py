@@ -4,7 +4,7 @@ import os
 import threading
 from typing import Any
 
-from seldon_core.metrics import SeldonMetrics
+from seldon_core.metrics import PREDICT_METRIC_METHOD_TAG, SeldonMetrics
 
 
 class WorkerMetrics(SeldonMetrics):  # type: ignore[misc]
@@ -24,9 +24,13 @@ class WorkerMetrics(SeldonMetrics):  # type: ignore[misc]
         with self._lock:
             super().update(custom_metrics, method)
 
-    def count(self, name: str) -> None:
+    def predicted(self, counted: list[dict[str, Any]]) -> None:
+        """Count what a prediction came to, as the service says it in ``meta.metrics``."""
+        self.update(counted, PREDICT_METRIC_METHOD_TAG)
+
+    def count(self, *names: str) -> None:
         """Count one more of what never reached the model."""
-        self.update([{"type": "COUNTER", "key": name, "value": 1}], "predict")
+        self.predicted([{"type": "COUNTER", "key": name, "value": 1} for name in names])
 
     def generate_metrics(self) -> tuple[str, str]:
         """Print everything in Prometheus' text format, with its content type."""

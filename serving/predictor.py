@@ -22,6 +22,7 @@ from serving.model_directory import (
     read_files,
 )
 from serving.preprocess import DEFAULT_LIMITS, BadPicture, Limits, decode
+from serving.reasons import PictureReason
 
 INPUT = "images"
 OUTPUTS = ("logits", "embedding")
@@ -42,7 +43,7 @@ class Prediction:
 class PictureError:
     """Why there is no answer for one picture: ``reason`` is a code, ``message`` a sentence."""
 
-    reason: str
+    reason: PictureReason
     message: str
 
 

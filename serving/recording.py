@@ -20,8 +20,8 @@ class Exchange:
 
     Args:
         request_id: that the answer carries.
-        at: when it arrived, in seconds since the epoch.
-        seconds: that the answer took, in the service.
+        at: when all of it had arrived, in seconds since the epoch.
+        seconds: from then to its answer, what it waited included.
         status: of HTTP.
         reason: why there is no answer; None: there is one.
         pictures: ``p`` as they were sent, without base64; None for one that was not base64. Empty where the

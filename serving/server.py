@@ -11,9 +11,11 @@ from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.gunicorn_utils import StandaloneApplication
 from seldon_core.microservice import parse_parameters
 
+from serving.access import Tokens
 from serving.application import WsgiApplication
 from serving.capture import Recorder
 from serving.capture_options import CaptureSettings, capture_settings
+from serving.metrics import WorkerMetrics
 from serving.model_directory import ModelDirectoryError
 from serving.service import PictureClassifier
 from serving.starting import LONGEST_WAIT_S, WRONG_USE, NotStartedError
@@ -33,14 +35,16 @@ class ConnectionLimits:
     Args:
         max_body_bytes: of a request.
         request_within_s: from a request's first byte to its last, and for TLS to agree.
-        tls: of the connections on ``tls_port``; None: none is encrypted.
-        tls_port: one of the two.
+        port: where predictions are asked for; no body is taken on the other one.
+        tokens: one of which a request to ``port`` needs before its body is taken; None: it needs none.
+        tls: of the connections on ``port``; None: none is encrypted.
     """
 
     max_body_bytes: int
     request_within_s: float
+    port: int
+    tokens: Tokens | None = None
     tls: ssl.SSLContext | None = None
-    tls_port: int = 0
 
 
 class Server(StandaloneApplication):  # type: ignore[misc]
@@ -53,8 +57,10 @@ class Server(StandaloneApplication):  # type: ignore[misc]
         options: dict[str, Any],
         limits: ConnectionLimits | None = None,
         capture: CaptureSettings | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self.classifier = classifier
+        self.metrics = metrics
         self.limits = limits
         self.capture = capture
         super().__init__(application, options)

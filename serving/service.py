@@ -24,13 +24,14 @@ from serving.feedback import BadFeedback, parse_feedback
 from serving.model_directory import ModelDirectoryError
 from serving.predictor import NO_ANSWERS, Answers, PictureError, Prediction, Predictor
 from serving.preprocess import DEFAULT_LIMITS, Limits
+from serving.reasons import Reason
 from serving.recording import Exchange, Model, Recorder
 from serving.resident import resident_bytes
 
 DEFAULT_MAX_BATCH = 16
 MAX_REQUEST_ID = 128  # characters; it is echoed and logged
 OK, BAD_REQUEST, FAILED, NOT_KEPT, UNAVAILABLE = 200, 400, 500, 501, 503
-INTERNAL_ERROR = ("internal_error", "the request failed; the service's log says why")
+INTERNAL_ERROR: tuple[Reason, str] = ("internal_error", "the request failed; the service's log says why")
 MOST_NAMED_KEYS, MOST_NAMED_LENGTH = 5, 40
 """Of what a caller made up and an error repeats."""
 FAILURE = 1  # Seldon's status flag
@@ -42,9 +43,9 @@ logger = logging.getLogger(__name__)
 class BadRequest(ValueError):
     """A request without a usable picture: ``reason``, a code, and ``message``, a sentence."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason: Reason = reason
         self.message = message
 
 
@@ -136,18 +137,24 @@ class PictureClassifier:
         if self._recorder is not None:
             self._recorder.close()
 
-    def predict_raw(self, message: Any) -> dict[str, Any]:
+    def predict_raw(self, message: Any, arrived: float | None = None) -> dict[str, Any]:
         """Answer a Seldon message.
 
         It never raises: bad input gets a ``status`` with code 400; what fails inside is logged, and gets 500.
+
+        Args:
+            message: Seldon's, as JSON.
+            arrived: when it did, by the monotonic clock, so that what it waited counts; None: now.
         """
-        at, started = time.time(), time.monotonic()
+        if arrived is None:
+            arrived = time.monotonic()
         request_id = _request_id(message)
         pictures, outcome, refusal = self._outcome(message, request_id)
+        at, seconds = _since(arrived)
         exchange = Exchange(
             request_id=request_id,
             at=at,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             status=refusal["code"] if refusal else OK,
             reason=refusal["reason"] if refusal else None,
             pictures=[picture if isinstance(picture, bytes) else None for picture in pictures],
@@ -160,21 +167,22 @@ class PictureClassifier:
         answered = {"status": refusal} if refusal else {"jsonData": self._content(exchange)}
         return {**answered, "meta": {"puid": request_id, "metrics": self._metrics(exchange)}}
 
-    def record_refusal(self, request_id: str | None, *, at: float, code: int, reason: str) -> None:
+    def record_refusal(self, request_id: str | None, *, arrived: float, code: int, reason: Reason) -> None:
         """Have a request recorded that never reached the model.
 
         Args:
             request_id: that the answer carries; None: it has none, and gets one here.
-            at: when it came, in seconds since the epoch.
+            arrived: when it did, by the monotonic clock.
             code: of HTTP.
             reason: as a code.
         """
         if self._recorder is not None:
+            at, seconds = _since(arrived)
             self._recorder.record(
                 Exchange(
                     request_id=request_id or str(uuid.uuid4()),
                     at=at,
-                    seconds=time.time() - at,
+                    seconds=seconds,
                     status=code,
                     reason=reason,
                     pictures=(),
@@ -271,9 +279,15 @@ class PictureClassifier:
         return replace(answered, answers=in_place)
 
 
-def status(code: int, reason: str, info: str) -> dict[str, Any]:
+def status(code: int, reason: Reason, info: str) -> dict[str, Any]:
     """Seldon's ``status`` of a request without an answer: HTTP's code, a reason as a code, a sentence."""
     return {"status": FAILURE, "code": code, "reason": reason, "info": info}
+
+
+def _since(arrived: float) -> tuple[float, float]:
+    """When a moment of the monotonic clock was, in seconds since the epoch, and how many have gone by."""
+    seconds = time.monotonic() - arrived
+    return time.time() - seconds, seconds
 
 
 def puid(given: Any) -> str | None:
@@ -311,7 +325,8 @@ def _nothing_usable(errors: Sequence[PictureError]) -> dict[str, Any]:
     if len(errors) == 1:
         return status(BAD_REQUEST, errors[0].reason, errors[0].message)
     listed = "; ".join(f"{place}: {error.message}" for place, error in enumerate(errors))
-    reason = errors[0].reason if len({error.reason for error in errors}) == 1 else "bad_pictures"
+    several = len({error.reason for error in errors}) > 1
+    reason: Reason = "bad_pictures" if several else errors[0].reason
     return status(BAD_REQUEST, reason, f"none of the {len(errors)} pictures can be used. {listed}")
 
 

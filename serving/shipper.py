@@ -3,8 +3,9 @@
 It runs beside the service and takes the files that the service has closed. A file becomes parts, one for each
 kind and hour in it, each named by the digest of the lines that went into it; then it is removed: whoever is
 killed in between stores the same parts again under the same names. While the store is down the spool keeps
-everything, within its limit. A damaged line is set aside and counted. Of a picture that was forgotten nothing
-is shipped but what the model answered.
+everything, within its limit. A damaged line is counted, and noted without what it says of a picture, for no
+``--forget`` reaches a spool. Of a picture that was forgotten nothing is shipped but what the model answered,
+also where it is forgotten while the part is stored.
 
 After a SIGTERM it waits until no service writes into the spool, ships the rest and ends.
 """
@@ -34,7 +35,7 @@ from serving.capture_layout import (
     part_name,
     to_parquet,
 )
-from serving.captured_line import DamagedLine, rows_of
+from serving.captured_line import DamagedLine, rows_of, without_pictures
 from serving.part_store import PartStore, StoreDownError, WrongAddressError, open_store
 from serving.spool import (
     Stream,
@@ -51,7 +52,7 @@ FORGOTTEN = "datasets/forgotten"
 STATUS_FILE = "shipper.json"
 ASIDE_FILE = "damaged.lines"
 ASIDE_BYTES = 1_000_000
-"""Of damaged lines that are kept for a person to look at, of one stream; more are only counted."""
+"""Of what is noted of damaged lines for a person to look at, of one stream; more are only counted."""
 DEFAULT_INTERVAL_S = 5.0
 DEFAULT_PATIENCE_S = 25.0
 MOST_WAIT_S = 60.0
@@ -126,23 +127,46 @@ class Shipper:
         parts, damaged = parts_of(content)
         if parts:
             self._read_notes()
+        stored: list[tuple[str, Kind, Part]] = []
         for (kind, hour), part in sorted(parts.items()):
-            self.status.forgotten_rows += sum(forget(row, self._forgotten) for row in part.rows)
+            # Also of what is forgotten by now: whoever stores the part again has to come to the same name.
+            name = part_name(part.digest, pictures=any(row.get("picture") is not None for row in part.rows))
+            self._forget_in(part)
             try:
                 data = to_parquet(kind, part.rows)
             except (ValueError, TypeError, OverflowError) as error:  # pyarrow's are among them
                 damaged += [(line, str(error)) for line in part.lines]
                 continue
-            name = part_name(part.digest, pictures=any(row.get("picture") is not None for row in part.rows))
-            self._store.put(f"{folder_of(kind, *stream)}/{hour}/{name}", data)
+            place = f"{folder_of(kind, *stream)}/{hour}/{name}"
+            self._store.put(place, data)
+            stored.append((place, kind, part))
             self.status.parts += 1
             self.status.rows += len(part.rows)
             self.status.shipped_at = datetime.now(UTC).isoformat(timespec="seconds")
+        if stored:
+            self._forget_what_was_forgotten_meanwhile(stored)
         if damaged:
             self.status.damaged_lines += len(damaged)
             logger.warning("%s: %d damaged lines were set aside: %s", path, len(damaged), damaged[0][1])
-            set_aside(path.parent / ASIDE_FILE, [line for line, _ in damaged])
+            set_aside(path.parent / ASIDE_FILE, damaged)
         path.unlink(missing_ok=True)
+
+    def _forget_what_was_forgotten_meanwhile(self, stored: list[tuple[str, Kind, Part]]) -> None:
+        """Store parts anew without the pictures whose notes came while the parts were put.
+
+        Whoever forgets a picture writes its note and then looks through the captures: that one did not see
+        these parts, or the notes that were read before them had the picture.
+        """
+        self._read_notes()
+        for place, kind, part in stored:
+            if self._forget_in(part):
+                self._store.put(place, to_parquet(kind, part.rows))
+
+    def _forget_in(self, part: Part) -> int:
+        """Take out of a part what says something of pictures that were forgotten; in how many rows."""
+        found = sum(forget(row, self._forgotten) for row in part.rows)
+        self.status.forgotten_rows += found
+        return found
 
     def _read_notes(self) -> None:
         """Take in the pictures that were forgotten since it was looked last."""
@@ -187,14 +211,23 @@ def forget(row: dict[str, Any], forgotten: set[str]) -> bool:
     return True
 
 
-def set_aside(file: Path, lines: list[bytes]) -> None:
-    """Keep damaged lines for a person to look at, up to ``ASIDE_BYTES``; a full disk takes none of them."""
+def set_aside(file: Path, damaged: list[tuple[bytes, str]]) -> None:
+    """Note damaged lines for a person to look at, up to ``ASIDE_BYTES``; a full disk takes none of them.
+
+    Args:
+        file: gets a JSON object a line: ``reason``, ``bytes`` and ``sha256`` of the damaged one, and as
+            ``line`` what of it says nothing of a picture, where that can be told.
+        damaged: lines, each with the reason.
+    """
     try:
         with file.open("ab") as aside:
             os.chmod(file, 0o600)  # noqa: PTH101 - of the file that is open
-            for line in lines:
-                if aside.tell() + len(line) < ASIDE_BYTES:
-                    aside.write(line + b"\n")
+            for line, reason in damaged:
+                digest, kept = sha256(line).hexdigest(), without_pictures(line)
+                about = {"reason": reason, "bytes": len(line), "sha256": digest}
+                note = json.dumps(about if kept is None else {**about, "line": kept}).encode() + b"\n"
+                if aside.tell() + len(note) <= ASIDE_BYTES:
+                    aside.write(note)
     except OSError as error:
         logger.warning("%s cannot be written: %s", file, error)
 

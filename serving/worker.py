@@ -3,7 +3,8 @@
 gunicorn's own worker with threads gives a connection a thread from its first byte on: a few clients that send
 slowly hold them all, and nobody else is answered. Here the loop reads every connection, and a thread gets a
 request when all of it has arrived. So slow and silent clients cost a file handle each, within limits of time,
-number and memory, and health is answered while every place for predictions is taken.
+number and memory, and health is answered while every place for predictions is taken. Of a request that shows
+no token where one is asked for the body is not read: only who may ask has a part of the memory.
 
 On SIGTERM it listens no more, answers what it has begun to read, and ends.
 """
@@ -28,15 +29,15 @@ from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response, create
 from gunicorn.workers.base import Worker
 
-from serving.application import OVERLOADED, RETRY_AFTER_S
-from serving.framing import BadFraming, Framing, Received
+from serving.application import ARRIVED, OVERLOADED, RETRY_AFTER_S
+from serving.framing import BadFraming, Framing, Received, authorization_of
 from serving.service import INTERNAL_ERROR, status
 
 PIECE_BYTES = 64 * 1024
 MOST_CONNECTIONS = 900
 """A process may usually open 1,024 files."""
 MOST_BODIES = 4
-"""What all requests that are being read or answered may hold together, in bodies of the largest size."""
+"""What the bodies of all requests that are read or answered may hold, in those of the largest size."""
 SEND_WITHIN_S = 10.0
 LINGER_S = 2.0
 """How long a client that was refused may go on sending before its connection is closed."""
@@ -45,6 +46,9 @@ FINISH_EARLIER_S = 3.0
 """Than gunicorn's master would end it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 VERSIONS = {(1, 0), (1, 1)}
+TOO_LATE = 408
+COUNTED = {OVERLOADED: "shutterline_requests_overloaded", TOO_LATE: "shutterline_requests_timed_out"}
+"""Of what is refused here, by HTTP's status: under which name, for Prometheus."""
 TOO_MUCH = BadFraming(OVERLOADED, "overloaded", "too much is being received; ask again later")
 NO_HTTP = BadFraming(400, "bad_request", "the request is no HTTP")
 OTHER_VERSION = BadFraming(505, "http_version_not_supported", "HTTP/1.1 is spoken here")
@@ -80,7 +84,10 @@ class Connection:
 
 @dataclass
 class Account:
-    """How many bytes all requests hold; threads share it."""
+    """How many bytes of bodies all requests hold; threads share it.
+
+    Heads are not among them, which whoever connects may send: as many as may connect hold 29 MB.
+    """
 
     limit: int
     held: int = 0
@@ -164,7 +171,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         for connection in late:
             if connection.state is State.READING and connection.framing.size:
                 info = f"the request was not there within {self.limits.request_within_s:g} s"
-                self._refuse(connection, BadFraming(408, "request_timeout", info))
+                self._refuse(connection, BadFraming(TOO_LATE, "request_timeout", info))
             else:
                 self._close(connection)
 
@@ -186,7 +193,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             try:
                 accepted.setblocking(False)
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                secured = self.limits.tls is not None and server[1] == self.limits.tls_port
+                asked = server[1] == self.limits.port
+                secured = asked and self.limits.tls is not None
                 if secured:
                     accepted = self.limits.tls.wrap_socket(
                         accepted, server_side=True, do_handshake_on_connect=False
@@ -196,13 +204,19 @@ class BufferingWorker(Worker):  # type: ignore[misc]
                 continue
             if len(self.connections) >= MOST_CONNECTIONS:
                 self._make_room()
-            connection = Connection(accepted, client, server, Framing(self.limits.max_body_bytes))
+            framing = Framing(self._most_body if asked else _no_body)
+            connection = Connection(accepted, client, server, framing)
             connection.greeted = not secured
             connection.until = time.monotonic() + (
                 self.limits.request_within_s if secured else self.cfg.keepalive
             )
             self.connections[accepted.fileno()] = connection
             self.selector.register(accepted, selectors.EVENT_READ, connection)
+
+    def _most_body(self, head: bytes) -> int:
+        """How large a body a request may have: none where it shows no token; the application refuses it."""
+        tokens = self.limits.tokens
+        return self.limits.max_body_bytes if tokens is None or tokens.admit(authorization_of(head)) else 0
 
     def _make_room(self) -> None:
         """Close the connection that is closest to its end without having asked anything yet."""
@@ -254,22 +268,22 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         except BadFraming as error:
             self._refuse(connection, error)
             return
-        size = framing.size + (len(received.body) if received else 0)
+        size = framing.body_size + (len(received.body) if received else 0)
         if not self.account.hold(connection, size):
             self._refuse(connection, TOO_MUCH)
         elif received is not None:
             self.selector.unregister(connection.socket)
             connection.state = State.ANSWERING
-            self.threads.submit(self._answer, connection, received)
+            self.threads.submit(self._answer, connection, received, time.monotonic())
         elif framing.expects_continue and not connection.told_to_continue:
             connection.told_to_continue = True
             with suppress(OSError):
                 connection.socket.send(CONTINUE)
 
-    def _answer(self, connection: Connection, received: Received) -> None:
+    def _answer(self, connection: Connection, received: Received, arrived: float) -> None:
         """Answer a request, in a thread, and give the connection back to the loop."""
         try:
-            answer, keep = self._answered(connection, received)
+            answer, keep = self._answered(connection, received, arrived)
             _send(connection.socket, answer)
             unread = received.too_large or connection.framing.size
             connection.state = State.READING if keep else State.LINGERING if unread else State.OVER
@@ -285,7 +299,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _resume(self, connection: Connection) -> None:
         """Go on with a connection that a thread has answered."""
         connection.told_to_continue = False
-        self.account.hold(connection, connection.framing.size)
+        self.account.hold(connection, connection.framing.body_size)
         if connection.state is State.OVER:
             self._close(connection)
         elif connection.state is State.LINGERING:
@@ -302,7 +316,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         elif not self.alive:
             self._close(connection)
 
-    def _answered(self, connection: Connection, received: Received) -> tuple[bytes, bool]:
+    def _answered(self, connection: Connection, received: Received, arrived: float) -> tuple[bytes, bool]:
         """What the application answers, as bytes, and whether the connection may go on."""
         written = _Written()
         try:
@@ -316,6 +330,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         response, environ = create(request, written, connection.client, connection.server, self.cfg)
         environ["wsgi.input"] = io.BytesIO(received.body)
         environ["wsgi.multithread"] = True
+        environ[ARRIVED] = arrived
         environ.pop("HTTP_TRANSFER_ENCODING", None)  # it is undone
         beyond = max(self.limits.max_body_bytes + 1, int(environ.get("CONTENT_LENGTH") or 0))
         environ["CONTENT_LENGTH"] = str(beyond if received.too_large else len(received.body))
@@ -340,6 +355,8 @@ class BufferingWorker(Worker):  # type: ignore[misc]
 
     def _refuse(self, connection: Connection, error: BadFraming) -> None:
         """Say why a request is none, and close."""
+        if error.code in COUNTED:
+            self.app.metrics.count(COUNTED[error.code])
         with suppress(OSError):
             connection.socket.send(_plain(error))
         self.selector.unregister(connection.socket)
@@ -349,7 +366,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _linger(self, connection: Connection) -> None:
         """Close when the client does: it may still send, and would lose the answer if it were cut off."""
         connection.state = State.LINGERING
-        connection.framing = Framing(self.limits.max_body_bytes)
+        connection.framing = Framing(_no_body)
         self.account.hold(connection, 0)
         connection.until = time.monotonic() + LINGER_S
         try:
@@ -365,6 +382,10 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self.selector.unregister(connection.socket)
         with suppress(OSError):
             connection.socket.close()
+
+
+def _no_body(_: bytes) -> int:
+    return 0
 
 
 class _Written:

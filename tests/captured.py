@@ -15,6 +15,7 @@ from serving.capture_options import CaptureSettings
 from serving.captured_line import Said
 from serving.part_store import open_store
 from serving.predictor import PictureError, Prediction
+from serving.reasons import PictureReason
 from serving.recording import Exchange, GivenFeedback, Model
 from serving.shipper import Shipper
 
@@ -66,7 +67,7 @@ def picture(
     return Asked(data, Prediction(best, by_class[best], by_class, abstained))
 
 
-def bad_picture(data: bytes | None, reason: str) -> Asked:
+def bad_picture(data: bytes | None, reason: PictureReason) -> Asked:
     """A picture that has no answer."""
     return Asked(data, PictureError(reason, "why"))
 

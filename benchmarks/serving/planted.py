@@ -75,7 +75,7 @@ def _make_worse(*, version: str, slower: float, errors: float) -> None:
         time.sleep((slower - 1) * (time.monotonic() - begun))
         if chance.random() >= errors:
             return outcome
-        return outcome[0], NO_ANSWERS, status(FAILED, "planted", "planted by the benchmark")
+        return outcome[0], NO_ANSWERS, status(FAILED, "internal_error", "planted by the benchmark")
 
     service._outcome = worse
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from serving.access import Tokens
+from serving.reasons import Reason
 
 OPEN = re.compile(r"/v2/health/(live|ready)")
 ADMITTED = re.compile(r"/v2|/v2/models/[^/]+(/versions/[^/]+)?(/ready|/infer)?")
@@ -50,7 +51,7 @@ class Gate:
         else:
             await _answer(send, *refusal)
 
-    def _refusal(self, path: str, headers: dict[str, str]) -> tuple[int, str, str] | None:
+    def _refusal(self, path: str, headers: dict[str, str]) -> tuple[int, Reason, str] | None:
         if OPEN.fullmatch(path):
             return None
         if self._tokens is not None and not self._tokens.admit(headers.get("authorization")):
@@ -64,7 +65,7 @@ class Gate:
             return self._too_large()
         return None
 
-    def _too_large(self) -> tuple[int, str, str]:
+    def _too_large(self) -> tuple[int, Reason, str]:
         return 413, "request_entity_too_large", f"the request is larger than {self._max_body_bytes:,} bytes"
 
     async def _body(self, receive: Receive) -> bytes:
@@ -87,7 +88,7 @@ def _received(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _answer(send: Send, code: int, reason: str, info: str) -> None:
+async def _answer(send: Send, code: int, reason: Reason, info: str) -> None:
     body = json.dumps({"error": f"{reason}: {info}"}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if code == 401:  # noqa: PLR2004 - HTTP's

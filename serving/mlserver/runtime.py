@@ -7,6 +7,7 @@ of the output ``classes`` (k), and ``abstained`` (n). Without a usable picture i
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -90,7 +91,8 @@ class PictureRuntime(MLModel):  # type: ignore[misc]
             MLServerError: no picture of it can be used (400), too many wait (429), or it failed (500).
         """
         message = {"jsonData": {"images": _pictures(payload)}, "meta": {"puid": payload.id}}
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, message)
+        arrived, loop = time.monotonic(), asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._answer, message, arrived)
         _count(answer["meta"].pop("metrics", []), (self._served.model_name, self._served.model_version))
         if "status" in answer:
             refusal = answer["status"]
@@ -103,10 +105,10 @@ class PictureRuntime(MLModel):  # type: ignore[misc]
             outputs=self._outputs(content["predictions"]),
         )
 
-    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, message: dict[str, Any], arrived: float) -> dict[str, Any]:
         try:
             with self._places.one():
-                return self._classifier.predict_raw(message)
+                return self._classifier.predict_raw(message, arrived)
         except Overloaded as error:
             counted = [{"type": "COUNTER", "key": "shutterline_requests_overloaded", "value": 1}]
             refused = {

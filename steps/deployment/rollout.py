@@ -133,8 +133,20 @@ def ended_before(rolling: Release) -> AuditEntry | None:
     return found[-1] if found else None
 
 
-def log_lost_end(model_name: str, environment: Environment) -> None:
+def log_lost_end(
+    model_name: str,
+    environment: Environment,
+    reason: str = "it was over, and nothing had logged why",
+    *,
+    by: str = PIPELINE,
+) -> None:
     """Log the end of a rollout that is over and of which the log does not say how it ended.
+
+    Args:
+        model_name: the registered model.
+        environment: where.
+        reason: why it is over, where that is known.
+        by: who ended it.
 
     Raises:
         UsageError: the account has no key here.
@@ -152,7 +164,7 @@ def log_lost_end(model_name: str, environment: Environment) -> None:
     if current is not None and current.rollout == last["rollout"]:
         return  # promoted, and about to be recorded
     subject = {key: value for key, value in last.items() if key != "beside"}
-    record("end-rollout", subject, by=PIPELINE, reason="it was over, and nothing had logged why")
+    record("end-rollout", subject, by=by, reason=reason)
 
 
 def rollouts() -> list[Release]:

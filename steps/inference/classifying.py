@@ -78,23 +78,24 @@ class Classifying:
         rows = [self._row(each, None if each.data is None else next(answers)) for each in pictures]
         return pa.Table.from_pylist(rows, schema=self.schema)
 
-    def _answers(self, encoded: Sequence[bytes]) -> Iterator[Prediction | PictureError]:
+    def _answers(self, encoded: Sequence[bytes]) -> Iterator[Prediction | str]:
+        """An answer a picture, or why there is none."""
         size = self.model.batch_size
         for start in range(0, len(encoded), size):
             some = encoded[start : start + size]
             try:
-                yield from self.predictor.predict(some)
+                yield from map(_told, self.predictor.predict(some))
             except FloatingPointError:
                 yield from map(self._alone, some)
 
-    def _alone(self, picture: bytes) -> Prediction | PictureError:
+    def _alone(self, picture: bytes) -> Prediction | str:
         """The answer for one picture of a batch in which one has none."""
         try:
-            return self.predictor.predict([picture])[0]
+            return _told(self.predictor.predict([picture])[0])
         except FloatingPointError as error:
-            return PictureError(NOT_A_NUMBER, str(error))
+            return f"{NOT_A_NUMBER}: {error}"
 
-    def _row(self, picture: Given, answer: Prediction | PictureError | None) -> dict[str, object]:
+    def _row(self, picture: Given, answer: Prediction | str | None) -> dict[str, object]:
         row: dict[str, object] = {
             "path": picture.path,
             "input_digest": picture.digest,
@@ -104,8 +105,13 @@ class Classifying:
             row |= {"label": answer.label, "probability": answer.probability, "abstained": answer.abstained}
             row |= {f"{PROBABILITY}{name}": value for name, value in answer.probabilities.items()}
         else:
-            row["error"] = picture.error if answer is None else f"{answer.reason}: {answer.message}"
+            row["error"] = picture.error if answer is None else answer
         return row
+
+
+def _told(answer: Prediction | PictureError) -> Prediction | str:
+    """An answer, or why there is none as a row says it."""
+    return answer if isinstance(answer, Prediction) else f"{answer.reason}: {answer.message}"
 
 
 class _Process:

@@ -7,6 +7,7 @@ its answer. Each picture comes once, however often it was sent.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import struct
 import zipfile
@@ -35,6 +36,7 @@ COLUMNS = (
     *("request_id", "at", "label", "probability", "abstained", "model_version"),
     *("image_id", "picture", "orientation"),
 )
+GROUP_DIGITS = 16
 JPEG, PNG, PNG_HEADER_BYTES = b"\xff\xd8", b"\x89PNG", 33
 UPRIGHT = 1
 
@@ -103,12 +105,17 @@ def _labels(rows: list[Any], paths: list[str]) -> bytes:
     writer = csv.writer(text)
     writer.writerow((*GIVEN, *GUESSED))
     for path, row in zip(paths, rows, strict=True):
-        given = (path, "", row["request_id"], row["at"].isoformat())
+        given = (path, "", _group(row["request_id"]), row["at"].isoformat())
         sure = f"{row['probability']:.4f}"
         writer.writerow(
             (*given, row["label"], sure, str(bool(row["abstained"])).lower(), row["model_version"])
         )
     return text.getvalue().encode()
+
+
+def _group(request_id: str) -> str:
+    """A name for the pictures of one request: its id is the caller's, and a spreadsheet runs ``=…`` in it."""
+    return f"request-{hashlib.sha256(request_id.encode()).hexdigest()[:GROUP_DIGITS]}"
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:

@@ -8,10 +8,11 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from serving.reasons import Reason
 from tests.serving.pictures import bomb, damaged_png, encode, gradient, kinds_of_pictures
 
 RAW, JSON = "application/octet-stream", "application/json"
@@ -43,7 +44,8 @@ def fault(status: int, body: bytes) -> str | None:
         answer = json.loads(body)
         if status != 200:
             said = answer["status"]
-            sane = said["code"] == status and said["status"] == 1 and bool(said["reason"] and said["info"])
+            known = said["reason"] in get_args(Reason)
+            sane = said["code"] == status and said["status"] == 1 and known and bool(said["info"])
         else:
             predictions = answer["jsonData"]["predictions"]
             sane = bool(predictions) and all("label" in one or "error" in one for one in predictions)

@@ -1,6 +1,7 @@
 """What a request meets before the model: a token, limits, the queue; over HTTP, on a service that runs."""
 
 import gzip
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +80,21 @@ def test_a_huge_number_is_a_400(service: Service, body: str) -> None:
     """Neither the parser nor the answer chokes on it."""
     answer = httpx.post(service.url, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
+
+
+def test_what_never_reaches_the_model_is_counted(service: Service) -> None:
+    """Among the requests, and among those that were refused: no message, and a compressed one."""
+
+    def counted() -> list[float]:
+        names = ("shutterline_requests_total", "shutterline_requests_refused_total")
+        return [float(re.findall(rf"{name}{{[^}}]*}} (\S+)", service.metrics())[0]) for name in names]
+
+    assert httpx.post(service.url, content=PICTURE, headers=RAW).status_code == 200
+    before = counted()
+    assert httpx.post(service.url, content=b"{").status_code == 400
+    packed = httpx.post(service.url, content=b"x", headers=RAW | {"content-encoding": "gzip"})
+    assert packed.status_code == 415
+    assert counted() == [count + 2 for count in before]
 
 
 def test_an_error_carries_the_request_s_id(service: Service) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -176,6 +177,27 @@ def test_a_request_that_was_one_too_many_is_kept(start_captured: StartCaptured) 
         assert long.result().status_code == 200
     row = narrow.row("too many")
     assert (row["status"], row["reason"]) == (429, "overloaded")
+    assert narrow.service.stop() == 0
+
+
+def test_latency_begins_when_the_request_has_arrived(start_captured: StartCaptured) -> None:
+    """What it waited for a place is part of it, in the capture and for Prometheus; `at` is when it came."""
+    narrow = start_captured("--workers", "1", "--queue", "1", "--queue-wait-s", "30")
+    slow = base64_of(encode(Image.new("RGB", (5000, 5000), "grey")))
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(ask, narrow, "long", json={"jsonData": {"images": [slow] * 6}})
+        time.sleep(0.3)  # until it is being decoded
+        sent = time.time()
+        assert ask(narrow, "waited", content=PICTURE, headers=RAW).status_code == 200
+        waited = time.time() - sent
+        assert long.result().status_code == 200
+    row = narrow.row("waited")
+    assert waited / 2 < row["latency_ms"] / 1000 <= waited
+    assert sent <= row["at"].timestamp() < sent + waited / 2
+    (counted,) = re.findall(r"shutterline_request_seconds_total{[^}]*} (\S+)", narrow.service.metrics())
+    latencies = {each["request_id"]: each["latency_ms"] for each in narrow.rows()}
+    assert set(latencies) == {"long", "waited"}
+    assert float(counted) == pytest.approx(sum(latencies.values()) / 1000)
     assert narrow.service.stop() == 0
 
 

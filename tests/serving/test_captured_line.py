@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.capture_layout import CAPTURES, FEEDBACK
+from serving.capture_layout import CAPTURES, FEEDBACK, PERSONAL
 from serving.captured_line import (
     CaptureLine,
     DamagedLine,
@@ -17,6 +17,7 @@ from serving.captured_line import (
     numbers_to_text,
     rows_of,
     to_line,
+    without_pictures,
 )
 
 SCORES = np.array([0.25, 0.75], np.float32)
@@ -88,3 +89,32 @@ def test_a_line_cut_short_is_damaged(part: float) -> None:
     with pytest.raises(DamagedLine) as refused:
         rows_of(line[: int(part if part >= 1 else len(line) * part)])
     assert "order-17" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b'"text"',
+        b"[1]",
+        b'{"pictures": 1}',
+        b'{"pictures": [1, {"picture": 2}]}',
+    ],
+)
+def test_what_is_kept_of_a_damaged_line_never_fails_and_has_no_picture(line: bytes) -> None:
+    """Nothing at all where nobody can tell what is what."""
+    kept = without_pictures(line)
+    assert kept in (None, {}, {"pictures": [{}]})
+
+
+def test_of_what_can_be_read_only_pictures_and_what_is_unknown_go() -> None:
+    """Neither a picture nor what was computed of it; who, when and what was answered stays."""
+    read = {**json.loads(to_line(LINE)), "copy": "of a picture"}
+    read["pictures"][0] |= {"picture": "cGl4ZWxz", "embedding": "AAAA", "input_digest": "1", "orientation": 1}
+    kept = without_pictures(json.dumps(read).encode())
+    assert kept is not None
+    assert kept["request_id"] == "order-17"
+    assert "copy" not in kept
+    assert set(kept["pictures"][0]) == set(read["pictures"][0]) - {*PERSONAL}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.framing import MOST_HEAD_BYTES, BadFraming, Framing, Received
+from serving.framing import MOST_HEAD_BYTES, BadFraming, Framing, Received, authorization_of
 
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\n"
 LIMIT = 1000
@@ -23,7 +23,7 @@ def in_chunks(body: bytes, sizes: list[int]) -> bytes:
 
 def taken(data: bytes, cuts: list[int]) -> list[Received]:
     """Feed data in pieces; what is taken meanwhile."""
-    framing, found, at = Framing(LIMIT), [], 0
+    framing, found, at = Framing(lambda _: LIMIT), [], 0
     for cut in [*sorted(cuts), len(data)]:
         framing.feed(data[at:cut])
         at = max(at, cut)
@@ -79,11 +79,44 @@ def test_a_request_without_a_body_is_whole_with_its_head() -> None:
 )
 def test_a_body_over_the_limit_is_said_as_soon_as_it_is_clear(rest: bytes) -> None:
     """Nothing of it is waited for, and nothing is kept."""
-    framing = Framing(LIMIT)
+    framing = Framing(lambda _: LIMIT)
     framing.feed(HEAD + rest)
     one = framing.take()
     assert one is not None
     assert (one.too_large, one.body) == (True, b"")
+
+
+@pytest.mark.parametrize("body", [b"content-length: 9\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"])
+def test_of_a_request_that_may_have_no_body_none_is_waited_for(body: bytes) -> None:
+    """Its head decides, before anything else has arrived; the next request has a head of its own."""
+    framing = Framing(lambda head: LIMIT if b"key" in head else 0)
+    framing.feed(HEAD + body)
+    assert framing.take() == Received(HEAD + body, b"", too_large=True)
+    assert framing.body_size == 0
+    framing = Framing(lambda head: LIMIT if b"key" in head else 0)
+    framing.feed(HEAD + b"\r\n" + HEAD + b"key: 1\r\ncontent-length: 2\r\n\r\nx")
+    assert framing.take() == Received(HEAD + b"\r\n", b"")
+    assert framing.take() is None
+    assert framing.body_size == 1
+    framing.feed(b"y")
+    whole = framing.take()
+    assert whole is not None
+    assert whole.body == b"xy"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"Authorization: Bearer abc\r\n", "Bearer abc"),
+        (b"x: authorization: Bearer abc\r\n", None),
+        (b"x-authorization: Bearer abc\r\n", None),
+        (b"AUTHORIZATION:Bearer abc\r\n", "Bearer abc"),
+        (b"", None),
+    ],
+)
+def test_a_head_says_who_asks(line: bytes, said: str | None) -> None:
+    """By the header of that name, and by no other."""
+    assert authorization_of(HEAD + line + b"\r\n") == said
 
 
 BAD = {
@@ -105,7 +138,7 @@ BAD = {
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_what_two_readers_could_understand_differently_is_refused(name: str) -> None:
     """With a 400."""
-    framing = Framing(LIMIT)
+    framing = Framing(lambda _: LIMIT)
     framing.feed(HEAD + BAD[name])
     with pytest.raises(BadFraming) as refused:
         framing.take()
@@ -115,7 +148,7 @@ def test_what_two_readers_could_understand_differently_is_refused(name: str) -> 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
 def test_endless_headers_are_refused(end: bytes) -> None:
     """Whether or not they end at last."""
-    framing = Framing(LIMIT)
+    framing = Framing(lambda _: LIMIT)
     framing.feed(HEAD + b"x: " + b"y" * MOST_HEAD_BYTES + end)
     with pytest.raises(BadFraming) as refused:
         framing.take()
@@ -124,7 +157,7 @@ def test_endless_headers_are_refused(end: bytes) -> None:
 
 def test_a_client_that_waits_for_a_word_is_noticed() -> None:
     """Until its body is there."""
-    framing = Framing(LIMIT)
+    framing = Framing(lambda _: LIMIT)
     framing.feed(HEAD + b"Expect: 100-Continue\r\ncontent-length: 1\r\n\r\n")
     assert framing.take() is None
     assert framing.expects_continue

@@ -62,9 +62,10 @@ def test_whatever_is_sent_is_answered_in_seldon_s_shape(fuzzed: Service) -> None
         (500, b'{"status": {"status": 1, "code": 500, "reason": "x", "info": "y"}}'),
         (200, b'{"jsonData": {"predictions": []}}'),
         (400, b'{"status": {"status": 1, "code": 400, "reason": "", "info": "y"}}'),
+        (400, b'{"status": {"status": 1, "code": 400, "reason": "unheard_of", "info": "y"}}'),
         (
             400,
-            b'{"status": {"status": 1, "code": 400, "reason": "x", "info": "Traceback (most"}}',
+            b'{"status": {"status": 1, "code": 400, "reason": "empty", "info": "Traceback (most"}}',
         ),
         (400, b"<html></html>"),
     ],

@@ -288,11 +288,12 @@ def test_without_a_recorder_no_feedback_is_taken(classifier: PictureClassifier) 
 def test_a_refusal_before_the_model_is_recorded(recorded: tuple[PictureClassifier, Recorded]) -> None:
     """As what has neither picture nor answer, under an id of its own where it has none."""
     classifier, recorder = recorded
-    at = time.time() - 0.5
+    arrived, at = time.monotonic() - 0.5, time.time() - 0.5
     for given in ("order-17", None):
-        classifier.record_refusal(given, at=at, code=429, reason="overloaded")
+        classifier.record_refusal(given, arrived=arrived, code=429, reason="overloaded")
     first, second = recorder.exchanges
-    assert (first.request_id, first.at, first.status, first.reason) == ("order-17", at, 429, "overloaded")
+    assert (first.request_id, first.status, first.reason) == ("order-17", 429, "overloaded")
+    assert first.at == pytest.approx(at, abs=0.05)
     assert first.seconds >= 0.5
     assert second.request_id
     assert not first.pictures

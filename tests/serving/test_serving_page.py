@@ -1,11 +1,15 @@
 """The clients in docs/serving.md get the answers that the page promises."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 from benchmarks.main.home import free_port
-from tests.serving.conftest import CLASSES, ROOT, SERVING_PYTHON, StartService, serving_environment
+from serving.reasons import BY_HTTP_STATUS, Reason
+from tests.pages import rows_of
+from tests.serving.conftest import CLASSES, ROOT, SERVING_PYTHON, Service, StartService, serving_environment
 from tests.serving.mlserver.test_launcher import MODULE, PYTHON, wait_until_ready
 
 
@@ -16,6 +20,22 @@ def client(section: str, port: int, shown: str) -> str:
     [code] = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
     assert shown in code
     return str(code.replace(shown, str(port)))
+
+
+def test_every_reason_of_an_error_is_explained() -> None:
+    """The table has those that the service can give, and no other."""
+    page = (ROOT / "docs/serving.md").read_text()
+    table = rows_of(page.split("\n## Errors\n", 1)[1].split("\n## ", 1)[0])
+    listed = {name for _, reasons, _ in table for name in re.findall(r"`(\w+)`", reasons)}
+    assert listed == set(get_args(Reason))
+
+
+def test_every_reason_is_given_somewhere() -> None:
+    """None is left over in the list: each stands in the code that answers, too."""
+    files = [path for path in (ROOT / "serving").rglob("*.py") if path.name != "reasons.py"]
+    trees = [ast.parse(path.read_text()) for path in files]
+    said = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert set(get_args(Reason)) - said <= {*BY_HTTP_STATUS.values()}
 
 
 def output(python: Path, code: str) -> str:
@@ -31,6 +51,16 @@ def output(python: Path, code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_python_client_prints_a_prediction(service: Service) -> None:
+    """With nothing but httpx; the path is the ingress', behind which this one is the service's."""
+    path = "8090/seldon/staging/product-classifier-demo"
+    said = output(ROOT / ".venv" / "bin" / "python", client("Ask", service.port, path))
+    label, probability, abstained = said.split()
+    assert label in CLASSES
+    assert 0 < float(probability) <= 1
+    assert abstained in ("True", "False")
 
 
 def test_the_grpc_client_prints_a_prediction(start_service: StartService) -> None:

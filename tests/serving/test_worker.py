@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ PICTURE = encode(gradient(28, 28))
 PATH = b"POST /api/v1.0/predictions HTTP/1.1\r\nhost: x\r\n"
 RAW = PATH + b"content-type: application/octet-stream\r\n"
 WHOLE = RAW + b"content-length: %d\r\n\r\n%s" % (len(PICTURE), PICTURE)
+TOKEN = "a-token-of-this-test"
 WITHIN_S = 1.0
 """What the service of this file gives a request to arrive."""
 SLOW_CLIENTS = 100
@@ -202,6 +204,100 @@ def test_bodies_that_are_being_received_share_a_limit_of_memory(service: Service
     with connect(service) as connection:
         connection.sendall(WHOLE)
         assert read(connection)[0][0] == 200
+
+
+@pytest.fixture(scope="module")
+def guarded(start_service: StartService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that asks for a token, with memory for four bodies of a megabyte."""
+    file = tmp_path_factory.mktemp("token") / "token"
+    file.write_text(TOKEN)
+    running = start_service("--token-file", str(file), "--max-body-bytes", "1000000")
+    running.wait_until_ready()
+    yield running
+    assert "Traceback" not in running.log.read_text()
+    assert running.stop() == 0
+
+
+def ask_with_token(service: Service) -> int:
+    """Send the largest body that is taken, with the token; the status of the answer."""
+    body = PICTURE + bytes(1_000_000 - len(PICTURE))
+    with connect(service) as connection:
+        connection.sendall(RAW + b"authorization: Bearer %s\r\n" % TOKEN.encode())
+        connection.sendall(b"content-length: %d\r\n\r\n%s" % (len(body), body))
+        return read(connection)[0][0]
+
+
+LENGTH, CHUNKS = b"content-length: 900001\r\n\r\n", b"transfer-encoding: chunked\r\n\r\ndbba1\r\n"
+UNKNOWN = {
+    "no token": (RAW + LENGTH, 401),
+    "another token": (RAW + b"authorization: Bearer another-token-of-this-test\r\n" + LENGTH, 401),
+    "in chunks": (RAW + CHUNKS, 401),
+    "feedback": (b"POST /api/v1.0/feedback HTTP/1.1\r\nhost: x\r\n" + LENGTH, 401),
+    "health": (b"GET /health/ping HTTP/1.1\r\nhost: x\r\n" + LENGTH, 200),
+    "beside health": (b"POST /health/../predict HTTP/1.1\r\nhost: x\r\n" + LENGTH, 404),
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNKNOWN))
+def test_who_shows_no_token_takes_no_memory_from_those_who_do(guarded: Service, name: str) -> None:
+    """Half-sent bodies on many connections are answered unread, and the others are served."""
+    head, code = UNKNOWN[name]
+    connections = [connect(guarded) for _ in range(12)]
+    for connection in connections:
+        with contextlib.suppress(OSError):  # the answer may be there, and the connection closed
+            connection.sendall(head + bytes(900_000))
+    assert [ask_with_token(guarded) for _ in range(3)] == [200, 200, 200]
+    for connection in connections:
+        assert read(connection)[0][0] == code
+        connection.close()
+
+
+def test_the_metrics_port_takes_no_bodies(guarded: Service) -> None:
+    """Whoever reaches it needs no token: nothing that is sent there is kept."""
+    connections = [
+        socket.create_connection(("127.0.0.1", guarded.metrics_port), timeout=30) for _ in range(12)
+    ]
+    for connection in connections:
+        with contextlib.suppress(OSError):
+            connection.sendall(RAW + LENGTH + bytes(900_000))
+    assert ask_with_token(guarded) == 200
+    for connection in connections:
+        assert read(connection)[0][0] == 404
+        connection.close()
+    assert "shutterline_requests_total{" in guarded.metrics()
+
+
+def test_half_sent_heads_take_no_memory_from_bodies(guarded: Service) -> None:
+    """Of so many that they are more than the memory for bodies."""
+    connections = [connect(guarded) for _ in range(200)]
+    for connection in connections:
+        connection.sendall(RAW + b"x: " + b"y" * 30_000)
+    assert ask_with_token(guarded) == 200
+    for connection in connections:
+        connection.close()
+
+
+def test_what_is_refused_while_it_is_received_is_counted(start_service: StartService) -> None:
+    """By its status, apart from what the model has seen: too much at once, and too slow."""
+    counting = start_service("--request-within-s", str(WITHIN_S), "--max-body-bytes", "1000000")
+    counting.wait_until_ready()
+    connections = [connect(counting) for _ in range(6)]
+    for connection in connections:
+        with contextlib.suppress(OSError):
+            connection.sendall(RAW + b"content-length: 1000000\r\n\r\n" + bytes(900_000))
+    codes = Counter(read(connection)[0][0] for connection in connections)
+    for connection in connections:
+        connection.close()
+    assert set(codes) == {429, 408}
+    assert counted(counting, "overloaded") == codes[429]
+    assert counted(counting, "timed_out") == codes[408]
+    assert counting.stop() == 0
+
+
+def counted(service: Service, what: str) -> float:
+    """What Prometheus reads of requests that were refused so."""
+    (value,) = re.findall(rf"shutterline_requests_{what}_total{{[^}}]*}} (\S+)", service.metrics())
+    return float(value)
 
 
 def test_the_oldest_silent_connection_makes_room_for_a_new_one(service: Service) -> None:

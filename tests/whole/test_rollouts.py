@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.whole.captured import Traffic
 from tests.whole.conftest import own_services
-from tests.whole.shop import IMPOSSIBLE, REFUSED, SEED_1, Shop, kill_service, refused_release
+from tests.whole.shop import (
+    IMPOSSIBLE,
+    REFUSED,
+    SEED_1,
+    Outcome,
+    Shop,
+    altered,
+    kill_service,
+    refused_release,
+)
 
 if TYPE_CHECKING:
     from zenml.client import Client
@@ -102,6 +113,15 @@ def logged(shop: Shop, *acts: str) -> list[str]:
     found = [each.entry for each in read_log() if each.entry and each.entry.act in acts]
     about = {"model": shop.model, "environment": "production", "version": "3"}
     return [entry.act for entry in found if about.items() <= entry.subject.items()]
+
+
+def state_file() -> Path:
+    """The file in which the deployer of this module's services has what is live."""
+    from steps.deployment.deployer import active_deployer
+
+    deployer: Any = active_deployer()
+    found: Path = deployer.config.site / "state.json"
+    return found
 
 
 def begin(shop: Shop, *assignments: str) -> None:
@@ -214,19 +234,75 @@ def test_a_candidate_that_dies_costs_no_request_and_is_rolled_back(before: Shop,
     assert rolling_out(before) is None
 
 
-def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(before: Shop) -> None:
-    """The rejection says how at once; the next look does it."""
-    begin(before)
-    rejected = before.run(reject=3, by="Bob", reason="the bags look wrong")
-    try:
-        assert "It is rolling out in production: the next look takes it out" in rejected.said
-        assert "--rollback --environment production" in rejected.said
-        back = look(before)
-        assert back.exit_code == REFUSED
-        assert "the bags look wrong" in back.said
-        assert rolling_out(before) is None
-    finally:
-        assert before.run(approve=3, by="Ada", reason="they are fine").exit_code == 0
+def reject(shop: Shop) -> Outcome:
+    """Reject version 3."""
+    return shop.run(reject=3, by="Bob", reason="the bags look wrong")
+
+
+def last_acts(n: int) -> Sequence[str]:
+    """The last acts that the audit log has, the oldest first."""
+    from steps.registry.audit import read_log
+
+    return [each.entry.act for each in read_log() if each.entry][-n:]
+
+
+@pytest.fixture
+def approved_again(before: Shop) -> Iterator[Shop]:
+    """Whoever rejects version 3 approves it again in the end."""
+    yield before
+    assert before.run(approve=3, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(approved_again: Shop) -> None:
+    """At once, after the rejection was logged; what is live is untouched, and nothing looks any more."""
+    shop = approved_again
+    begin(shop)
+    served = shop.served("production")
+    rejected = reject(shop)
+    assert rejected.exit_code == 0, rejected.said
+    assert "It rolls out in production no more; version 1 has all the traffic again" in rejected.said
+    assert rolling_out(shop) is None
+    assert shop.served("production") == served
+    assert schedules(shop) == []
+    assert last_acts(2) == ["reject", "end-rollout"]
+    assert look(shop).last["status"] == "skipped"
+
+
+def test_a_rejection_counts_also_where_its_rollout_cannot_be_ended(
+    approved_again: Shop, stack_with_deployer: Callable[..., str]
+) -> None:
+    """Exit code 4, logged, and that nobody looks is said; a look by hand takes it out."""
+    shop = approved_again
+    begin(shop)
+    impatient = shop.on(stack_with_deployer(lock_timeout_s=0.2))
+    with state_file().with_name("lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rejected = reject(impatient)
+    assert (rejected.exit_code, rejected.last["action"]) == (4, "reject")
+    assert "Version 3 of rollouts was rejected by Bob" in rejected.said
+    assert "was not ended in order: Another command is changing what is served" in rejected.said
+    assert "No scheduler runs, so nothing is fired" in rejected.said
+    assert last_acts(2) == ["reject", "end-rollout"]
+    assert rolling_out(shop) is not None
+    back = look(shop)
+    assert back.exit_code == REFUSED
+    assert "the bags look wrong" in back.said
+    assert rolling_out(shop) is None
+
+
+def test_a_rejection_counts_also_where_nobody_can_tell_what_rolls_out(approved_again: Shop) -> None:
+    """The damaged record is told, the rejection is logged; once the record is back a look takes it out."""
+    shop = approved_again
+    begin(shop)
+    with altered(state_file(), b"{"):
+        rejected = reject(shop)
+    assert (rejected.exit_code, rejected.last["action"]) == (1, "reject")
+    assert "Whether it rolls out in production cannot be read" in rejected.said
+    assert last_acts(1) == ["reject"]
+    back = look(shop)
+    assert back.exit_code == REFUSED
+    assert "the bags look wrong" in back.said
+    assert rolling_out(shop) is None
 
 
 def test_a_rollback_ends_what_rolls_out_and_leaves_what_is_live(before: Shop) -> None:
@@ -326,3 +402,27 @@ def test_a_version_that_was_not_tested_in_staging_is_not_released_to_production(
     assert first.exit_code == 0, first.said
     assert "nothing is live in production that it could roll out beside" in first.said
     assert shop.served("production") == (version, shop.versions()[version]["model_digest"])
+
+
+@pytest.mark.parametrize("damage", ["not JSON", "gone"])
+def test_stop_mends_a_damaged_record_also_while_something_rolls_out(before: Shop, damage: str) -> None:
+    """Nothing runs any more, no schedule looks at it, and the log says who ended rollout and services."""
+    from steps.registry.audit import read_log
+
+    begin(before)
+    state = state_file()
+    state.write_text("{") if damage == "not JSON" else state.unlink()
+    try:
+        assert before.run(observe=True, environment="production").exit_code == 1
+        stopped = before.run(stop=True, by="Ada", reason="nobody can tell what is live")
+        assert stopped.exit_code == 0, (stopped.said, stopped.stderr)
+        assert "process production-v1-" in stopped.said
+        assert "process production-v3-" in stopped.said
+        assert before.served("production") is None
+        assert rolling_out(before) is None
+        assert schedules(before) == []
+        ended, last = [each.entry for each in read_log() if each.entry][-2:]
+        assert [(each.act, each.by) for each in (ended, last)] == [("end-rollout", "Ada"), ("stop", "Ada")]
+        assert (ended.subject["version"], ended.subject["environment"]) == ("3", "production")
+    finally:
+        before.deploy(1, "production")

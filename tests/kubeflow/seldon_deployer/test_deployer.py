@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from actions.stop import stop
 from materializers.errors import Refused, ServiceFailed, ServiceUnreachable
 from materializers.release import Arm, Release
 from stacks import probing
@@ -489,9 +490,9 @@ def test_what_is_stopped_can_come_back(
 
 
 def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(
-    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is changed while nobody can tell what is live, but for ``stop``."""
+    """Nothing is changed while nobody can tell what is live, but for ``--stop``."""
     from materializers.errors import DamagedArtifact
 
     live = deployer.apply(release_of(first))
@@ -504,7 +505,10 @@ def test_a_damaged_record_hides_nothing_and_keeps_nobody_from_stopping(
     with pytest.raises(DamagedArtifact):
         deployer.healthy(live)
     assert answering_version(live.url) == str(first.version)
-    assert "no sound record" in deployer.stop()[0]
+    for module in ("actions.stop", "steps.deployment.rollout"):
+        monkeypatch.setattr(f"{module}.active_deployer", lambda: deployer)
+    stopped = stop(MODEL_NAME, by="Ada", reason="nobody can tell what is live")
+    assert "no sound record" in stopped.reasons[0]
     assert stub.pods() == []
     kept = stub.ask("GET", f"{CORE_PATH}/configmaps/{STAGING}")["data"]["damaged"]
     assert json.loads(kept)["shutterline/live"] == "{}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -67,27 +68,46 @@ def test_abstentions_come_first_and_then_the_least_certain(root: Path, tmp_path:
     shipped(root, tmp_path / "1", requests, pictures=1.0)
     shipped(root, tmp_path / "2", [answered("no picture", picture(photograph(4), (0.34, 0.33, 0.33)))])
     rows = labels_of(exported(tmp_path / "all"))
-    assert [row["group"] for row in rows] == ["abstained", "unsure", "sure"]
+    assert [row["model_probability"] for row in rows] == ["0.5000", "0.4000", "0.9000"]
     assert [row["label"] for row in rows] == ["", "", ""]
     assert [(row["model_guess"], row["model_probability"], row["model_abstained"]) for row in rows] == [
         ("bags", "0.5000", "true"),
         ("bags", "0.4000", "false"),
         ("bags", "0.9000", "false"),
     ]
-    assert [row["group"] for row in labels_of(exported(tmp_path / "two", most=2))] == ["abstained", "unsure"]
+    assert labels_of(exported(tmp_path / "two", most=2)) == rows[:2]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@"])
+def test_what_a_caller_calls_a_request_is_no_formula_of_a_spreadsheet(
+    root: Path, tmp_path: Path, first: str
+) -> None:
+    """The pictures of a request share a group, others have others; no cell begins as a formula does."""
+    named = f'{first}HYPERLINK("https://evil.example")'
+    requests = [
+        answered(named, picture(photograph(1)), picture(photograph(2))),
+        answered(f"{named} ", picture(photograph(3))),
+    ]
+    shipped(root, tmp_path / "spool", requests, pictures=1.0)
+    target = exported(tmp_path / "all")
+    together, alone = sorted(Counter(row["group"] for row in labels_of(target)).values(), reverse=True)
+    assert (together, alone) == (2, 1)
+    cells = [cell for row in labels_of(target) for cell in row.values()]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert b"evil.example" not in (target / LABELS_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["to-label", "to-label.zip"])
 def test_filled_in_it_is_a_delivery(root: Path, tmp_path: Path, name: str) -> None:
-    """Every picture with its label, its request as its group, and when it was asked about."""
+    """Every picture with its label, one group a request, and when it was asked about."""
     requests = [answered(f"order-{number}", picture(photograph(number))) for number in range(3)]
     shipped(root, tmp_path / "spool", requests, pictures=1.0)
     target = exported(tmp_path / name)
     fill_in(target)
     with open_source(str(target)) as source:
         delivery = read_delivery(source, "captured", IngestSettings(), classes=CLASSES).dataset
-    index = delivery.index.sort_values("group")
-    assert list(index["group"]) == ["order-0", "order-1", "order-2"]
+    index = delivery.index
+    assert index["group"].nunique() == 3
     assert set(index["label"]) == {"tops"}
     assert set(index["model_guess"]) == {"bags"}
     assert len(delivery.pictures(list(index["image_id"]))) == 3

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from serving.access import Tokens
+from serving.json_parts import MOST_PARTS, too_many_parts
 from serving.reasons import Reason
 
 OPEN = re.compile(r"/v2/health/(live|ready)")
@@ -46,6 +47,9 @@ class Gate:
             body = await self._body(receive)
             if len(body) > self._max_body_bytes:
                 refusal = self._too_large()
+            elif too_many_parts(body):
+                parts = f"the request has more than {MOST_PARTS:,} objects, lists and members of them"
+                refusal = 400, "bad_request", parts
         if refusal is None:
             await self._application(scope, _received(body, receive), send)
         else:

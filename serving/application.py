@@ -25,6 +25,8 @@ from werkzeug.exceptions import HTTPException
 from serving.access import OPEN_PREFIX, Tokens
 from serving.admission import OVERLOADED, RETRY_AFTER_S, Overloaded, Places
 from serving.api_document import api_document
+from serving.feedback import MOST_FEEDBACK_BYTES
+from serving.json_parts import MOST_PARTS, too_many_parts
 from serving.metrics import WorkerMetrics
 from serving.reasons import Reason, reason_of_status
 from serving.service import (
@@ -165,10 +167,14 @@ def _prediction_view(
 
 
 def _feedback_view(classifier: PictureClassifier, rules: Rules) -> Callable[[], Response]:
-    """Make the view that takes Seldon's feedback message; it needs no place, for the model has no part."""
+    """Make the view that takes Seldon's feedback message; it needs no place, for the model has no part.
+
+    Where it needs none its size is bounded, to what is parsed in milliseconds.
+    """
+    most = min(MOST_FEEDBACK_BYTES, rules.max_body_bytes)
 
     def feedback() -> Response:
-        answer = classifier.send_feedback(_parse(body_within(rules.max_body_bytes)))
+        answer = classifier.send_feedback(_parse(body_within(most)))
         if "status" not in answer:
             return jsonify(answer)
         about = answer["status"]
@@ -200,8 +206,12 @@ def _parse(body: bytes) -> Any:
         if request.mimetype == FORM and body.startswith(FIELD):
             if b"&" in body or body.count(b"%") > MOST_ESCAPES:
                 abort(BAD_REQUEST, "a form must have the one field json, of which little is escaped")
-            return json.loads(unquote_plus(body[len(FIELD) :].decode("ascii")))
-        return json.loads(body)
+            message: bytes | str = unquote_plus(body[len(FIELD) :].decode("ascii"))
+        else:
+            message = body
+        if too_many_parts(message):
+            abort(BAD_REQUEST, f"the request has more than {MOST_PARTS:,} objects, lists and members of them")
+        return json.loads(message)
     except (ValueError, RecursionError):
         abort(BAD_REQUEST, f"the request is not JSON; send a raw picture with content-type {RAW_PICTURE}")
 

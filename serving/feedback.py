@@ -23,6 +23,8 @@ ABOUT_A_TRUTH = ("meta", "status")
 SAID = ("labels", "value")
 MOST_ID = 128
 """Characters of a request id; as many as the service takes."""
+MOST_FEEDBACK_BYTES = 64 * 1024
+"""Of a message: a thousand labels with long names fit. The pictures need not come again."""
 MOST_LABELS = 1_000
 MOST_REWARD = 1e6
 MOST_VALUE = 1e12

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import grpc
 from flask import Flask
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import MessageToDict, ParseDict
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from gunicorn.errors import AppImportError
@@ -31,7 +32,9 @@ from serving.access import Tls, Tokens
 from serving.admission import OVERLOADED, Overloaded, Places
 from serving.application import close_other_routes
 from serving.capture_options import CaptureSettings, add_capture_arguments
+from serving.feedback import MOST_FEEDBACK_BYTES
 from serving.metrics import WorkerMetrics
+from serving.protobuf_parts import MOST_PARTS, too_many_parts
 from serving.server import GRACEFUL_TIMEOUT_S, WORKER_TIMEOUT_S, Server, captured_by, classifier_of
 from serving.service import BAD_REQUEST, FAILED, NOT_KEPT, OK, UNAVAILABLE, PictureClassifier, puid
 from serving.starting import (
@@ -114,6 +117,12 @@ class Servicer:
     def feedback(self, message: bytes, context: grpc.ServicerContext) -> bytes:
         """Keep a ``Feedback`` as REST keeps the same one in JSON; it needs no place, as there."""
         self._admitted(context)
+        if len(message) > MOST_FEEDBACK_BYTES:
+            _abort(
+                context,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"the feedback has {len(message):,} bytes; the limit is {MOST_FEEDBACK_BYTES:,}",
+            )
         try:
             answer = self._classifier.send_feedback(feedback_message(message))
         except NoMessage as error:
@@ -171,9 +180,10 @@ def seldon_message(message: bytes) -> dict[str, Any]:
     """A ``SeldonMessage`` as the service takes it: what REST's JSON says, and ``binData`` in bytes.
 
     Raises:
-        NoMessage: the bytes are no such message, or too deep a one.
+        NoMessage: the bytes are no such message, or one too deep or of too many parts.
     """
     try:
+        _check_parts(message, prediction_pb2.SeldonMessage.DESCRIPTOR)
         return _in_json(prediction_pb2.SeldonMessage.FromString(message))
     except Exception as error:  # the decoder, which is pure Python, trips over whatever it finds
         raise NoMessage(f"the bytes are no SeldonMessage: {error}") from error
@@ -185,9 +195,10 @@ def feedback_message(message: bytes) -> dict[str, Any]:
     A reward of 0 is none: protobuf does not tell the two apart.
 
     Raises:
-        NoMessage: the bytes are no such message, or too deep a one.
+        NoMessage: the bytes are no such message, or one too deep or of too many parts.
     """
     try:
+        _check_parts(message, prediction_pb2.Feedback.DESCRIPTOR)
         given = prediction_pb2.Feedback.FromString(message)
         taken = {
             part: {"meta": {"puid": getattr(given, part).meta.puid}}
@@ -201,6 +212,12 @@ def feedback_message(message: bytes) -> dict[str, Any]:
     except Exception as error:  # as above
         raise NoMessage(f"the bytes are no Feedback: {error}") from error
     return taken | reward
+
+
+def _check_parts(message: bytes, kind: Descriptor) -> None:
+    """Refuse a message before it takes the memory of all its parts."""
+    if too_many_parts(message, kind):
+        raise ValueError(f"it has more than {MOST_PARTS:,} fields, those of its messages included")
 
 
 def _in_json(request: prediction_pb2.SeldonMessage) -> dict[str, Any]:

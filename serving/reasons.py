@@ -6,7 +6,14 @@ The types hold whoever answers to these, and ``docs/serving.md`` says what each 
 from typing import Literal
 
 UnusableReason = Literal[
-    "empty", "not_an_image", "truncated", "too_many_pixels", "too_many_bytes", "too_small", "odd_shape"
+    "empty",
+    "not_an_image",
+    "truncated",
+    "too_many_pixels",
+    "too_many_bytes",
+    "too_many_scans",
+    "too_small",
+    "odd_shape",
 ]
 """Of bytes that are no picture, or none that is taken."""
 PictureReason = Literal[UnusableReason, "not_base64"]

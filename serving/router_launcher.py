@@ -19,6 +19,7 @@ from seldon_core.wrapper import get_rest_microservice
 
 from serving.access import Tokens
 from serving.application import RAW_PICTURE, WsgiApplication, body_within, guarded
+from serving.json_parts import too_many_parts
 from serving.metrics import WorkerMetrics
 from serving.router import KEY_HEADER, KEY_TAG, KeyRouter
 from serving.server import GRACEFUL_TIMEOUT_S, KEEPALIVE_S, WORKER_TIMEOUT_S
@@ -71,6 +72,8 @@ def _route_view(router: KeyRouter, metrics: WorkerMetrics, max_body_bytes: int) 
 
 def _parsed(body: bytes) -> dict[str, Any]:
     """The message; nothing of one that cannot be read, for the version says what is wrong with it."""
+    if too_many_parts(body):
+        return {}
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

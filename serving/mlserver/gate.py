@@ -11,6 +11,7 @@ from typing import Any
 
 from serving.access import Tokens
 from serving.admission import OVERLOADED, RETRY_AFTER_S
+from serving.json_parts import MOST_PARTS, too_many_parts
 from serving.reasons import Reason
 
 OPEN = re.compile(r"/v2/health/(live|ready)")
@@ -48,6 +49,9 @@ class Gate:
             body = await self._body(receive)
             if len(body) > self._max_body_bytes:
                 refusal = self._too_large()
+            elif too_many_parts(body):
+                parts = f"the request has more than {MOST_PARTS:,} objects, lists and members of them"
+                refusal = 400, "bad_request", parts
         if refusal is None:
             await self._application(scope, _received(body, receive), _saying_when_to_ask_again(send))
         else:

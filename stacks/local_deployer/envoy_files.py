@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from materializers.report import json_digest
-from serving.launching import PREDICTIONS, READINESS
+from serving.launching import PREDICTIONS, PREDICTIONS_TOO, READINESS
 from stacks.local_deployer.state import HOST, Replica, Route
 
 BOOTSTRAP, CLUSTERS, ROUTES = "bootstrap.json", "clusters.json", "routes.json"
@@ -143,8 +143,9 @@ def route_configuration(routes: dict[str, Route], table: str) -> dict[str, Any]:
         health = {"priority": URGENT, "prefix_rewrite": "/health/"}
         found.append({"match": {"prefix": f"{base}/health/"}, "route": _served(route) | health})
         if route.candidate is not None:
-            divided = {"prefix_rewrite": PREDICTIONS, **_divided(route, route.candidate)}
-            found.append({"match": {"path": f"{base}{PREDICTIONS}"}, "route": divided})
+            for path in (PREDICTIONS, *PREDICTIONS_TOO):
+                divided = {"prefix_rewrite": path, **_divided(route, route.candidate)}
+                found.append({"match": {"path": f"{base}{path}"}, "route": divided})
         found.append({"match": {"prefix": f"{base}/"}, "route": _served(route) | {"prefix_rewrite": "/"}})
     served = ", ".join(f"/seldon/{key}{PREDICTIONS}" for key in sorted(routes)) or "nothing"
     found.append(

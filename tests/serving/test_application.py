@@ -22,6 +22,8 @@ PICTURE = encode(gradient(28, 28))
 TOKEN = "a-token-of-this-test"
 SLOW_SIDE = 5000
 """A picture of 25 million pixels: a few tenths of a second to decode, and 75 kB to send."""
+MEANWHILE_S = 2.0
+"""While the bytes of a large body are read and counted; parsing most of these takes longer."""
 AT_ONCE_S = 5.0
 """What needs no place is answered in milliseconds; so much because other tests may have the processor."""
 
@@ -117,6 +119,33 @@ def test_what_is_known_of_a_request_besides_is_accepted(service: Service) -> Non
         headers={"x-request-key": "customer-5"},
     )
     assert answer.status_code == 200
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+MANY: dict[str, dict[str, Any]] = {
+    "objects": {"content": b'{"jsonData":[' + b"{}," * 10_000_000 + b"{}]}"},
+    "lists": {"content": b'{"jsonData":[' + b"[]," * 10_000_000 + b"[]]}"},
+    "keys": {"content": b"{" + b",".join(b'"%07d":1' % key for key in range(2_600_000)) + b"}"},
+    "numbers in a form": {"content": b"json=[" + b"1," * 10_000_000 + b"1]", "headers": FORM},
+    "objects escaped in a form": {"content": b"json=" + b"%7b" * 900_000, "headers": FORM},
+}
+
+
+@pytest.mark.parametrize("name", sorted(MANY))
+def test_a_body_of_many_parts_is_refused_and_keeps_nobody_waiting(service: Service, name: str) -> None:
+    """A parser would make objects of it for seconds, in which the process answers nothing else."""
+    url = f"http://127.0.0.1:{service.port}/health/status"
+    with ThreadPoolExecutor(1) as pool, httpx.Client(timeout=60) as client:
+        asked = pool.submit(httpx.post, service.url, timeout=60, **MANY[name])
+        longest = 0.0
+        while not asked.done():
+            begun = time.monotonic()
+            assert client.get(url).status_code == 200
+            longest = max(longest, time.monotonic() - begun)
+    answer = asked.result()
+    assert (answer.status_code, answer.json()["status"]["reason"]) == (400, "bad_request")
+    assert "more than 10,000 objects" in answer.json()["status"]["info"]
+    assert longest < MEANWHILE_S
 
 
 @contextmanager

@@ -252,6 +252,16 @@ def test_feedback_that_is_no_json_or_too_large_is_refused(captured: Captured) ->
     assert httpx.post(url, content=bytes(32_000_001)).status_code == 413
 
 
+def test_feedback_needs_no_place_and_is_small(captured: Captured) -> None:
+    """A thousand labels are taken; a message that would keep the whole service busy is a 413 at once."""
+    labels = {"truth": {"jsonData": {"labels": [CLASSES[0]] * 1_000}}}
+    assert captured.feedback({"response": {"meta": {"puid": "order-18"}}} | labels).status_code == 200
+    answer = captured.feedback({"response": {"jsonData": [{}] * 30_000}})
+    said = answer.json()["status"]
+    assert (answer.status_code, said["reason"]) == (413, "request_entity_too_large")
+    assert "65,536" in said["info"]
+
+
 def test_without_a_spool_nothing_is_kept(service: Service) -> None:
     """And feedback is told so."""
     answer = httpx.post(f"http://127.0.0.1:{service.port}/api/v1.0/feedback", json={"reward": 1})

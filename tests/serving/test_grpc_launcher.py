@@ -191,11 +191,20 @@ def deep(levels: int) -> bytes:
     return b"\x32" + varint(len(value)) + value
 
 
+def listing(count: int) -> bytes:
+    """Write a message whose ``jsonData`` is a list of so many values, each of which is nothing."""
+    listed = b"\x0a\x00" * count
+    value = b"\x32" + varint(len(listed)) + listed
+    return b"\x32" + varint(len(value)) + value
+
+
 UNDECODABLE = {
     "no message": b"\xff\xff\xff",
     "cut off": b"\x22\x7f123",
     "no UTF-8": b"\x2a\x02\xff\xfe",
     "a deep list": deep(5000),
+    "a list of a hundred thousand nothings": listing(100_000),
+    "a list that reaches over the end": listing(100)[:-1],
 }
 
 
@@ -248,6 +257,8 @@ def test_feedback_is_kept_as_rest_keeps_it(start_service: StartService, tmp_path
         assert refused["code"] == "OK"
         assert (refused["message"]["status"]["code"], refused["message"]["status"]["reason"]) == (400, reason)
     assert caller.call(FEEDBACK, raw=base64.b64encode(b"\xff").decode())["code"] == "INVALID_ARGUMENT"
+    large = caller.call(FEEDBACK, raw=base64.b64encode(bytes(100_000)).decode())
+    assert (large["code"], "65,536" in large["details"]) == ("RESOURCE_EXHAUSTED", True)
     caller.close()
     assert running.stop() == 0
     told = [

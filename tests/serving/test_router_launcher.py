@@ -112,6 +112,15 @@ def test_what_no_version_could_read_is_led_on_all_the_same(
     assert child(answer) in (0, 1)
 
 
+def test_a_message_of_many_parts_is_not_read(router: tuple[httpx.Client, int]) -> None:
+    """The version refuses it, whoever it is: it goes to the champion, unless a header names its key."""
+    client, _ = router
+    key = next(key for key in KEYS if expected({"meta": {"puid": key}}))
+    message = {"meta": {"puid": key}, "jsonData": [{}] * 20_000}
+    assert child(client.post("/route", json=message)) == 0
+    assert child(client.post("/route", json=message, headers={"x-request-key": key})) == 1
+
+
 def test_nothing_else_answers_and_bodies_are_limited() -> None:
     """Neither predictions nor feedback are a router's; a body that is too large is a 413."""
     with running("--max-body-bytes", "100") as (client, metrics_port):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from serving.bad_picture import BadPicture
-from serving.strip_metadata import MOST_PROFILE, strip_metadata
+from serving.strip_metadata import MOST_PROFILE, MOST_SCANS, strip_metadata
 from tests.serving.pictures import bomb, encode, exif, gradient, kinds_of_pictures
 
 
@@ -510,6 +510,21 @@ def test_orientation_in_a_text_of_a_png_is_what_pillow_reads(name: bytes, conten
         assert strip_metadata(planted).data == data
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_of_several_texts_of_a_png_the_last_counts_as_for_pillow(compressed: bool) -> None:
+    """However they are stored; a text of another key changes nothing."""
+
+    def text(orientation: bytes) -> bytes:
+        xmp = XMP.replace(b"8", orientation)
+        stored = b"\1\0\0\0" + zlib.compress(xmp) if compressed else b"\0\0\0\0" + xmp
+        return chunk(b"iTXt", b"XML:com.adobe.xmp\0" + stored)
+
+    data = encode(gradient(16, 12))
+    another = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(XMP))
+    planted = data[:33] + text(b"3") + text(b"5") + text(b"6") + another + data[33:]
+    assert strip_metadata(planted).orientation == orientation_by_pillow(planted) == 6
+
+
 @pytest.mark.parametrize("format_", ["JPEG", "WEBP"])
 def test_orientation_in_xmp_is_what_pillow_reads(format_: str) -> None:
     """XMP counts where EXIF has no orientation, and EXIF where it has one."""
@@ -601,6 +616,24 @@ def test_a_bomb_is_measured_and_not_decoded() -> None:
     assert (stripped.width, stripped.height) == (60_000, 60_000)
 
 
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is there again and again, until there are so many."""
+    data = pictures()["progressive-grey.jpg"]
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused_and_not_decoded() -> None:
+    """Each costs a pass over all pixels, and a few bytes; as many as the limit are taken as they are."""
+    honest = with_scans(MOST_SCANS)
+    assert strip_metadata(honest).data is honest
+    for count in (MOST_SCANS + 1, 6_000):
+        with pytest.raises(BadPicture) as refused:
+            strip_metadata(with_scans(count))
+        assert refused.value.reason == "too_many_scans"
+        assert str(MOST_SCANS) in refused.value.message
+
+
 LONG = {
     "fill bytes": b"\xff\xd8" + b"\xff" * 3_000_000,
     "fill bytes in a scan": pictures()["grey.jpg"][:-2] + b"\xff" * 3_000_000 + b"\0\xff\xd9",
@@ -612,6 +645,9 @@ LONG = {
     ),
     "an inflating text": pictures()["rgb.png"][:33]
     + chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\n" * 50_000_000))
+    + pictures()["rgb.png"][33:],
+    "many inflating texts": pictures()["rgb.png"][:33]
+    + chunk(b"zTXt", b"XML:com.adobe.xmp\0\0" + zlib.compress(bytes(2**20))) * 4_000
     + pictures()["rgb.png"][33:],
 }
 

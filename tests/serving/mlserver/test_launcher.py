@@ -226,6 +226,13 @@ def test_a_large_or_compressed_body_is_refused(ask: Ask) -> None:
     assert ask(content=b"x", headers={"content-encoding": "gzip"}).status_code == 415
 
 
+def test_a_body_of_many_parts_is_refused_before_it_is_parsed(ask: Ask) -> None:
+    """Or the process would answer nobody meanwhile: everything in it waits for its one parser."""
+    answer = ask(content=b'{"inputs":[' + b"{}," * 300_000 + b"{}]}")
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("bad_request: the request has more than 10,000")
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -58,6 +58,19 @@ def test_a_share_is_met_to_a_thousandth_and_less(share: float) -> None:
     assert candidate / (candidate + champion) == pytest.approx(share)
 
 
+@pytest.mark.parametrize("key", ["staging/canary", "staging/ab", "staging/shadow"])
+def test_every_path_of_predictions_is_divided_alike(key: str) -> None:
+    """Whichever a client uses, the same share, keys and copies; it arrives on the path that was asked."""
+    found = envoy_files.route_configuration({key: ROUTES[key]}, "table")["virtual_hosts"][0]["routes"]
+    by_path = {one["match"]["path"]: dict(one["route"]) for one in found if "path" in one["match"]}
+    rewritten = {path: route.pop("prefix_rewrite") for path, route in by_path.items()}
+    paths = ("/api/v1.0/predictions", "/api/v0.1/predictions", "/predict")
+    assert rewritten == {f"/seldon/{key}{path}": path for path in paths}
+    first, *others = by_path.values()
+    assert others == [first, first]
+    assert CANDIDATE.name in str(first)
+
+
 def test_a_cluster_never_changes_under_its_name() -> None:
     """What was a candidate and is promoted, or changes its mode, keeps the clusters that it had."""
     shared: dict[str, object] = {}

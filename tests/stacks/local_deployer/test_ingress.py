@@ -209,6 +209,20 @@ def test_a_canary_gets_its_share_of_the_predictions_and_nothing_else(divided: Di
     assert Counter(divided.ask() for _ in range(100)) == {"champion": 100}
 
 
+@pytest.mark.parametrize("path", ["/predict", "/api/v0.1/predictions"])
+def test_predictions_on_seldons_other_paths_are_divided_too(divided: Divided, path: str) -> None:
+    """A canary gets its share of them, on the path that was asked; a key answers as on the first one."""
+    url = f"{divided.url.removesuffix(PREDICTIONS)}{path}"
+    divided.publish("canary", 0.5)
+    asked = Counter(divided.client.post(url, content=b"x").json()["served_by"] for _ in range(200))
+    assert in_binomial_interval(asked["candidate"], 200, 0.5, level=OF_REQUESTS)
+    assert {seen for _, seen, _ in divided.candidate.seen} == {path}
+    divided.publish("ab", 0.5)
+    for key in map(str, range(50)):
+        answer = divided.client.post(url, content=b"x", headers={"x-request-key": key})
+        assert answer.json()["served_by"] == divided.ask(x_request_key=key)
+
+
 def test_a_request_key_stays_with_its_version(divided: Divided) -> None:
     """1,000 keys, three times: none moves, their share is met, and where the share grows none goes back."""
     divided.publish("ab", 0.2)

@@ -128,6 +128,33 @@ def require_no_other_rollout(release: Release, rolling: Release | None) -> None:
     )
 
 
+def require_not_ended(release: Release, live: Release | None, rolling: Release | None) -> None:
+    """Check, while nobody else can change it, that the rollout that ``release`` goes on with is still there.
+
+    A release goes on with a rollout where it was held as rolling out, or is past the first share. It comes
+    from a look that may have begun before somebody ended that, and must not bring it back.
+
+    Args:
+        release: what is to be applied.
+        live: what is live; where that is this version already, nothing can come back.
+        rolling: what is rolling out.
+
+    Raises:
+        Refused: nothing is rolling out by now, or another attempt or version is.
+    """
+    arm = candidate_of(release)
+    goes_on = bool(release.rollout) and (release.stage > 0 or release.status == "rolling_out")
+    finished = live is not None and same_arm(live.candidate, arm)
+    if not goes_on or finished or same_rollout(rolling, release):
+        return
+    where = release.environment
+    raise Refused(
+        f"The rollout {release.rollout} of version {arm.version} in {where} was ended by another command, so "
+        "the version gets no more of the traffic. See what is live: python run.py --status; roll it out "
+        f"anew: python run.py --deploy --environment {where} --version {arm.version}"
+    )
+
+
 def require_champion(release: Release, live: Release | None) -> Arm:
     """The version that a candidate rolls out beside: what is live, if it was proposed beside exactly that.
 

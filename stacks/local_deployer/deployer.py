@@ -37,6 +37,7 @@ from stacks.served import (
     require_champion,
     require_model_name,
     require_no_other_rollout,
+    require_not_ended,
     require_share,
     require_still_live,
     same_arm,
@@ -77,8 +78,8 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         ``restored``.
 
         Raises:
-            Refused: the evidence does not allow it, or what is live or rolling out does not; what is served
-                is unchanged.
+            Refused: the evidence does not allow it, or what is live or rolling out does not, or the rollout
+                that it goes on with was ended; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken, or its share does not go with its mode.
             ServiceUnreachable: the registry or the artifact store cannot be read.
@@ -87,6 +88,7 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
         arm, key = candidate_of(release), _key(release.model_name, release.environment)
         with self._changing(f"apply version {arm.version} in {release.environment}") as site:
             deployment = site.state.deployment(key)
+            require_not_ended(release, *_held(deployment))
             marked = self._applied_already(site, key, deployment, release)
             if marked is not None:
                 return marked
@@ -424,13 +426,19 @@ def _require_admitted(release: Release, deployment: Deployment) -> None:
         Refused: another version is rolling out, unless what is live is brought up again; or something else
             is live than it was proposed beside; or, for what is to roll out, nothing or itself.
     """
-    live = deployment.live.release if deployment.live else None
+    live, rolling = _held(deployment)
     repaired = live is not None and same_arm(live.candidate, candidate_of(release))
     if release.mode != "full" or not repaired:
-        require_no_other_rollout(release, deployment.rollout.entry.release if deployment.rollout else None)
+        require_no_other_rollout(release, rolling)
     if release.mode != "full":
         require_champion(release, live)
     require_still_live(release, live)
+
+
+def _held(deployment: Deployment) -> tuple[Release | None, Release | None]:
+    """What is live, and what rolls out beside it."""
+    live, rollout = deployment.live, deployment.rollout
+    return live.release if live else None, rollout.entry.release if rollout else None
 
 
 def _served(arm: Arm) -> tuple[int, str]:

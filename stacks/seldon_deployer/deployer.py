@@ -44,6 +44,7 @@ from stacks.served import (
     place_in_history,
     require_champion,
     require_no_other_rollout,
+    require_not_ended,
     require_share,
     require_still_live,
     same_arm,
@@ -84,8 +85,8 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
 
         Raises:
             Refused: the evidence does not allow it, production serves something else by now than it was
-                proposed beside, another version is rolling out there, or there is no champion to roll out
-                beside; what is served is unchanged.
+                proposed beside, another version is rolling out there, there is no champion to roll out
+                beside, or the rollout that it goes on with was ended; what is served is unchanged.
             NeverReady: the new version did not come up; what was served before still is.
             UsageError: the model lies where no pod can read it, its name cannot be part of a URL, something
                 else has the name of another interface, or the share is none that a cluster can give.
@@ -96,7 +97,13 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         rollout = Rollout(self.config)
         act = f"apply version {arm.version} in {release.environment}"
         change = self._make_live if release.mode == "full" else self._roll_out_beside
-        applied = rollout.change(name, act, lambda held: change(rollout, held, release))
+
+        def carry_out(held: Held) -> Release:
+            live, rolling = held.state.live, held.state.rolling
+            require_not_ended(release, live.release if live else None, rolling.release if rolling else None)
+            return change(rollout, held, release)
+
+        applied = rollout.change(name, act, carry_out)
         self._follow(rollout, name)
         return applied
 

@@ -25,12 +25,13 @@ class Deployer(Protocol):
         (``status="rolling_out"``); where it is rolling out already, its share, stage and mode change live,
         and ``rollout`` and ``since`` stay. The URL is the champion's throughout. The evidence is verified
         alike in every mode. Applying what is live or rolling out already so starts nothing and only takes
-        over ``recorded`` and ``restored``.
+        over ``recorded`` and ``restored``. A rollout that somebody ended does not come back with its next
+        stage.
 
         Raises:
             Refused: the evidence does not allow it, production serves something else by now than it was
-                proposed beside, another version is rolling out there, or there is no champion to roll out
-                beside; what is served is unchanged.
+                proposed beside, another version is rolling out there, there is no champion to roll out
+                beside, or the rollout that it goes on with was ended; what is served is unchanged.
             ServiceFailed: the new service did not come up; the old one keeps serving.
             UsageError: an address that it needs is taken.
             ServiceUnreachable: the registry or the artifact store cannot be read.

@@ -7,7 +7,7 @@ it is taken out, so that who goes on after somebody was killed in between finds 
 from __future__ import annotations
 
 from materializers.audit_entry import AuditEntry
-from materializers.errors import ServiceUnreachable, ShutterlineError
+from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.release import Arm, Environment, Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.settings import EnvironmentSettings
@@ -58,10 +58,14 @@ def advance(rolling: Release, settings: EnvironmentSettings) -> Release:
     """Give a candidate its next share of the traffic; after the last, all of it, so that it is live.
 
     Raises:
-        Refused: its evidence does not allow it any more, or something else is live than it rolled out beside.
+        Refused: its evidence does not allow it any more, something else is live than it rolled out beside, or
+            its rollout was ended since it was observed.
         ServiceFailed: it does not serve; what is served is unchanged.
-        ServiceUnreachable: the registry or the artifact store cannot be read.
+        ServiceUnreachable: the registry, the artifact store or the log cannot be read.
     """
+    ended = ended_before(rolling)
+    if ended is not None:  # logged, and perhaps not taken out yet
+        raise Refused(f"It was ended by {ended.by}: {ended.reason}")
     share = settings.next_share(rolling)
     update = {
         "mode": "full" if share == 1 else rolling.mode,

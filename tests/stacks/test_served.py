@@ -14,6 +14,7 @@ from stacks.served import (
     as_rolling_out,
     require_champion,
     require_no_other_rollout,
+    require_not_ended,
     require_share,
     same_rollout,
     same_stage,
@@ -86,6 +87,24 @@ def test_a_rollout_keeps_its_name_and_begin_through_its_stages() -> None:
     assert first.stage_since is not None
     assert then.stage_since > first.stage_since
     assert as_rolling_out(canary(2, rollout="named"), BASE, None).rollout == "named"
+
+
+def test_what_goes_on_with_a_rollout_needs_it_to_be_there() -> None:
+    """Its first share, its own next one and what is live already may come; nothing else does."""
+    live = as_live(release_of(arm(1)), BASE)
+    begun = as_rolling_out(canary(2, rollout="mine"), BASE, None)
+    wider = canary(2, share=0.5, stage=1, rollout="mine")
+    promoted = wider.model_copy(update={"mode": "full", "share": 1.0})
+    another = begun.model_copy(update={"rollout": "another"})
+    other_version = begun.model_copy(update={"candidate": arm(3)})
+    require_not_ended(canary(2, rollout="mine"), live, None)
+    require_not_ended(release_of(arm(2)), live, None)
+    for going_on in (begun, wider, promoted):
+        require_not_ended(going_on, live, begun)
+        require_not_ended(going_on, as_live(promoted, BASE), None)
+        for champion, rolling in ((live, None), (None, None), (live, another), (live, other_version)):
+            with pytest.raises(Refused, match=r"rollout mine of version 2 .*ended by another command.*anew"):
+                require_not_ended(going_on, champion, rolling)
 
 
 def test_an_attempt_is_known_by_its_name_and_version() -> None:

@@ -324,6 +324,46 @@ def test_a_rollback_ends_what_rolls_out_and_leaves_what_is_live(before: Shop) ->
     assert (nothing.exit_code, nothing.last["status"]) == (0, "skipped")
 
 
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("stages", ["[0.5]", "[0.5, 0.9]"], ids=["the last stage", "a stage in between"])
+def test_a_rollback_between_observing_and_concluding_is_not_undone_by_the_look(
+    before: Shop, traffic: Traffic, monkeypatch: pytest.MonkeyPatch, stages: str
+) -> None:
+    """The look would have promoted, and says that a command ended the rollout; exit code 3."""
+    from steps.deployment import conclude
+
+    conclude_rollout = conclude.conclude_rollout
+    shop, noted = before, len(logged(before, "roll-out", "end-rollout", "release"))
+    canary = (*CANARY, f"deployment.production.stages={stages}")
+    begin(shop, *canary)
+    served = shop.served("production")
+    traffic.send(ENOUGH)
+    traffic.capture()
+    answers: list[str] = []
+
+    def ended_first(rolling: Release, answer: str, *rest: Any) -> Release:
+        answers.append(answer)
+        person = shop.process(
+            "--rollback", "--environment", "production", "--by", "Ada", "--reason", "a complaint"
+        )
+        assert person.returncode == 0, person.stderr
+        return conclude_rollout(rolling, answer, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conclude, "conclude_rollout", ended_first)
+        late = look(shop, *canary)
+    assert answers == ["promote"]
+    assert (late.exit_code, late.last["status"]) == (REFUSED, "refused"), late.results
+    assert late.last["release"]["status"] == "refused"
+    assert "another command ended that" in late.said
+    assert shop.served("production") == served
+    assert shop.aliases()["champion"] == 1
+    assert rolling_out(shop) is None
+    assert schedules(shop) == []
+    assert logged(shop, "roll-out", "end-rollout", "release")[noted:] == ["roll-out", "end-rollout"]
+    assert traffic.send(20) == {"1": 20}
+
+
 def test_who_was_killed_once_the_candidate_served_is_gone_on_from(before: Shop) -> None:
     """No schedule, no entry in the log: looking adds the entry, and releasing again the schedule."""
     from steps.deployment.deployer import active_deployer

@@ -151,6 +151,44 @@ def test_a_candidate_that_is_taken_out_leaves_nothing(
     assert deployer.verify(live)
 
 
+@pytest.mark.parametrize("ended_by", ["a rollback", "a stop", "another attempt"])
+def test_an_ended_rollout_does_not_come_back_with_its_next_stage(
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm, ended_by: str
+) -> None:
+    """Neither with a larger share nor with all the traffic: whoever observed it before that is refused."""
+    deployer.apply(release_of(first))
+    out = deployer.apply(beside(second, first))
+    if ended_by == "a stop":
+        deployer.stop()
+    else:
+        assert deployer.end_rollout(out)
+    if ended_by == "another attempt":
+        deployer.apply(beside(second, first))
+    live, rolling = deployer.live(), deployer.rolling_out(MODEL_NAME, "staging")
+    before = None if ended_by == "a stop" else stub.resource(STAGING)["spec"]
+    pods = stub.pods()
+    for share, mode in ((0.5, "canary"), (1.0, "full")):
+        change = {"mode": mode, "share": share, "stage": out.stage + 1, "status": "proposed"}
+        with pytest.raises(Refused, match="ended by another command"):
+            deployer.apply(out.model_copy(update=change))
+    assert (deployer.live(), deployer.rolling_out(MODEL_NAME, "staging")) == (live, rolling)
+    assert stub.pods() == pods
+    assert before is None or stub.resource(STAGING)["spec"] == before
+
+
+def test_the_last_stage_of_a_rollout_can_be_repeated(
+    deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm
+) -> None:
+    """Whoever was killed after it gave the candidate all the traffic finds it live, and starts nothing."""
+    deployer.apply(release_of(first))
+    out = deployer.apply(beside(second, first))
+    last = out.model_copy(update={"mode": "full", "share": 1.0, "stage": 1, "status": "proposed"})
+    promoted, pods = deployer.apply(last), stub.pods()
+    assert (promoted.status, promoted.rollout) == ("live", out.rollout)
+    assert deployer.apply(last) == promoted
+    assert stub.pods() == pods
+
+
 def test_a_shadow_sees_every_request_and_answers_nobody(
     deployer: SeldonClusterModelDeployer, stub: KubernetesStub, first: Arm, second: Arm
 ) -> None:

@@ -402,6 +402,53 @@ def test_an_ended_rollout_leaves_the_champion_as_it_was(
         deployer.restore(out)
 
 
+@pytest.mark.parametrize("ended_by", ["a rollback", "a stop", "another attempt"])
+@pytest.mark.parametrize("further", [("full", 1.0), ("canary", 0.5)])
+def test_an_ended_rollout_does_not_come_back_with_its_next_stage(
+    deployer: SeldonLocalModelDeployer,
+    first: Arm,
+    second: Arm,
+    ended_by: str,
+    further: tuple[Mode, float],
+) -> None:
+    """Whoever observed it before that is refused, and what serves is untouched; it may begin anew."""
+    deployer.apply(release_of(first))
+    out = deployer.apply(rollout_of(second, first))
+    if ended_by == "a stop":
+        deployer.stop()
+    else:
+        assert deployer.end_rollout(out)
+    if ended_by == "another attempt":
+        deployer.apply(rollout_of(second, first))
+    before = serving(deployer)
+    live, rolling = deployer.live(), deployer.rolling_out(MODEL_NAME, "staging")
+    mode, share = further
+    change = {"mode": mode, "share": share, "stage": out.stage + 1, "status": "proposed"}
+    for late in (out.model_copy(update=change), out):
+        with pytest.raises(Refused, match="ended by another command"):
+            deployer.apply(late)
+    assert (deployer.live(), deployer.rolling_out(MODEL_NAME, "staging")) == (live, rolling)
+    assert serving(deployer) == before
+    if ended_by == "a rollback":
+        assert deployer.apply(rollout_of(second, first, rollout="anew")).rollout == "anew"
+
+
+def test_the_last_stage_of_a_rollout_can_be_repeated(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """Whoever was killed after it gave the candidate all the traffic finds it live, and starts nothing."""
+    deployer.apply(release_of(first))
+    out = deployer.apply(rollout_of(second, first))
+    last = out.model_copy(update={"mode": "full", "share": 1.0, "stage": 1, "status": "proposed"})
+    promoted = deployer.apply(last)
+    before = pids(deployer, second.version)
+    assert deployer.apply(last) == promoted
+    assert pids(deployer, second.version) == before
+    for pid in before:
+        psutil.Process(pid).kill()
+    assert deployer.verify(deployer.apply(last))
+
+
 @pytest.mark.parametrize("mode", SHARES)
 def test_what_may_not_serve_may_not_roll_out(
     deployer: SeldonLocalModelDeployer, registry: Registry, first: Arm, second: Arm, mode: Mode

@@ -11,6 +11,7 @@ import pytest
 from materializers.errors import Refused, ServiceBusy, ServiceUnreachable
 from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
+from stacks.served import require_not_ended
 
 MODULES = ("candidate", "conclude", "observe", "release", "rollout")
 
@@ -48,6 +49,7 @@ class HeldDeployer:
         """Hold it."""
         if self.refuses is not None:
             raise Refused(self.refuses)
+        require_not_ended(release, self.champion, self.rolling)
         self.applied.append(release)
         now = datetime.now(UTC)
         if release.mode == "full":

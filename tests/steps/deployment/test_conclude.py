@@ -9,7 +9,7 @@ from materializers.release import Release
 from materializers.schedule import Schedule
 from steps.deployment import schedule
 from steps.deployment.conclude import conclude_any, conclude_rollout
-from steps.deployment.rollout import log_stage
+from steps.deployment.rollout import log_stage, take_out
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.registry.audit import sound_entries
 from tests.steps.deployment.held import HeldDeployer
@@ -103,6 +103,28 @@ def test_what_may_not_get_more_goes(held: HeldDeployer, schedules: Schedules) ->
     assert (release.status, release.reasons) == ("rolled_back", ("Version 3 was rejected by Bob",))
     assert held.rolling is None
     assert schedules.names == ["weekly"]
+
+
+@pytest.mark.parametrize("logged", [True, False])
+@pytest.mark.parametrize("stage", [0, 1])
+def test_what_was_ended_since_it_was_observed_stays_ended(
+    held: HeldDeployer, schedules: Schedules, logged: bool, stage: int
+) -> None:
+    """Whether its end stands in the log or not: the look is refused, and changes nothing."""
+    held.rolling = rolling_in(held).model_copy(update={"share": TWO_STAGES.stages[stage], "stage": stage})
+    observed, champion = rolling_in(held), held.champion
+    log_stage(observed)
+    if logged:
+        assert take_out(observed, ("a complaint",), by="Ada").status == "rolled_back"
+    held.rolling = None
+    release = concluded(held, observed, "promote", "it is no worse")
+    assert release is not None
+    assert release.status == "refused"
+    assert "another command ended that" in " ".join(release.reasons)
+    assert (held.applied, held.rolling, held.champion) == ([], None, champion)
+    assert schedules.names == ["weekly"]
+    about = {"model": observed.model_name, "rollout": observed.rollout}
+    assert len(sound_entries("end-rollout", about, held.trusted)) == 1
 
 
 def test_a_fault_leaves_the_schedule_with_what_is_still_rolling_out(

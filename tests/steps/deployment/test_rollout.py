@@ -79,6 +79,16 @@ def test_what_is_refused_goes_no_further(held: HeldDeployer) -> None:
         advance(rolling_in(held), TWO_STAGES)
 
 
+def test_what_somebody_ended_goes_no_further(held: HeldDeployer) -> None:
+    """The log has who and why, although whoever logged it has not taken the candidate out yet."""
+    rolling = rolling_in(held)
+    log_end(rolling, "a complaint", by="Ada")
+    with pytest.raises(Refused, match="ended by Ada: a complaint"):
+        advance(rolling, TWO_STAGES)
+    assert held.applied == []
+    assert held.rolling == rolling
+
+
 def test_the_end_is_logged_with_its_reasons_before_the_candidate_goes(held: HeldDeployer) -> None:
     """And by whom; what is returned says it, too."""
     rolling = rolling_in(held)

@@ -135,7 +135,7 @@ class State(Record):
         return {key: one.route for key, one in self.deployments.items() if one.route}
 
     def require_own_replicas(self) -> None:
-        """Require that each deployment runs what was started for it, and for no other one.
+        """Require that each deployment runs what was started for its environment, and for no other release.
 
         Traffic follows this record alone: with the replica of another environment in it, that would serve
         here, whatever the evidence of the release says.
@@ -143,16 +143,14 @@ class State(Record):
         Raises:
             ValueError: it was edited.
         """
-        now = [(key, *pair) for key, one in self.deployments.items() for pair in one.running]
-        coming = (
-            [(self.pending.key, *pair) for pair in self.pending.deployment.running] if self.pending else []
-        )
-        for key, replica, entry in (*now, *coming):
-            environment, version = key.partition("/")[0], entry.served[0]
-            if not replica.name.startswith(f"{environment}-v{version}-"):
-                raise ValueError(f"{replica.name} was not started for version {version} in {key}")
+        now = [(key, replica) for key, one in self.deployments.items() for replica, _ in one.running]
+        pending = self.pending
+        coming = [(pending.key, replica) for replica, _ in pending.deployment.running] if pending else []
+        for key, replica in (*now, *coming):
+            if not replica.name.startswith(f"{key.partition('/')[0]}-v"):
+                raise ValueError(f"{replica.name} was not started for {key}")
         for taken in ("name", "port"):
-            values = [getattr(replica, taken) for _, replica, _ in now]
+            values = [getattr(replica, taken) for _, replica in now]
             twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise ValueError(f"two releases have a replica with the {taken} {twice.pop()}")

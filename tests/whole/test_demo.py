@@ -14,6 +14,7 @@ from tests.whole.shop import Outcome, Shop
 
 PHOTOS = tuple(str(PROJECT / "data" / "photos" / name) for name in ("bag.png", "dress.png", "sneaker.png"))
 PIPELINE_FIELDS = {
+    "monitoring",
     "pipeline",
     "run",
     "status",
@@ -67,7 +68,7 @@ def test_a_pipelines_entry_has_the_promised_fields(first: tuple[Shop, Outcome]) 
     training, deployment, _ = first[1].results
     assert set(training) == set(deployment) == PIPELINE_FIELDS
     assert training["metrics"]["per_class"].keys() == CLASSES
-    assert (training["release"], training["decision"]) == (None, None)
+    assert (training["release"], training["decision"], training["monitoring"]) == (None, None, None)
     assert (deployment["metrics"], deployment["verdict"], deployment["reasons"]) == (None, None, [])
 
 

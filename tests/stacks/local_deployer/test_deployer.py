@@ -208,7 +208,7 @@ def test_an_edited_record_leads_no_traffic_to_what_runs_elsewhere(
     deployments[f"production/{MODEL_NAME}"]["replica"] = of_staging
     path.write_text(json.dumps(state))
     before = serving(deployer)
-    with pytest.raises(DamagedArtifact, match=r"was not started for version"):
+    with pytest.raises(DamagedArtifact, match=r"was not started for production"):
         deployer.live()
     assert serving(deployer) == before
     assert answering_version(production) == str(approved.version)

@@ -30,6 +30,7 @@ PIPELINES = {
     "observe": "deployment",
     "continuous": "continuous",
     "infer": "inference",
+    "monitor": "monitoring",
     "reproduce": "reproduction",
 }
 ASKED: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "observe": {"observe": True},
     "continuous": {"continuous": True, "source": str(SHOP.delivery)},
     "infer": {"infer": True, "input": "data/photos", "output": "never-written.parquet"},
+    "monitor": {"monitor": True},
     "reproduce": {"reproduce": 1},
 }
 
@@ -162,6 +164,7 @@ def check_fault(outcome: Outcome, act: str, exit_code: int, said: str) -> None:
         "metrics": None,
         "release": None,
         "decision": None,
+        "monitoring": None,
     }
 
 
@@ -171,11 +174,12 @@ def test_acts_are_told_by_the_name_of_their_pipeline() -> None:
     from pipelines.continuous import continuous
     from pipelines.deployment import deployment
     from pipelines.inference import inference
+    from pipelines.monitoring import monitoring
     from pipelines.reproduction import reproduction
     from pipelines.training import training
 
     assert command.PIPELINES == PIPELINES
-    pipelines: list[Any] = [training, deployment, continuous, inference, reproduction]
+    pipelines: list[Any] = [training, deployment, continuous, inference, monitoring, reproduction]
     assert [pipeline.name for pipeline in pipelines] == list(dict.fromkeys(PIPELINES.values()))
 
 

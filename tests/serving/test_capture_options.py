@@ -318,9 +318,13 @@ def test_a_killed_service_loses_the_flush_interval_at_most(
     os.killpg(killed.service.process.pid, signal.SIGKILL)
     killed.service.process.wait()
     shipper = Shipper(killed.spool, open_store(str(tmp_path)))
-    shipper.ship()
+
+    def shipped() -> bool:  # not before the last of its processes is gone, which wrote into the spool
+        shipper.ship()
+        return files_of(killed.folder) == []
+
+    wait_for(shipped)
     assert shipper.status.rows == 30
-    assert files_of(killed.folder) == []
 
 
 def test_a_spool_that_cannot_be_written_hurts_no_prediction(

@@ -8,6 +8,7 @@ After a SIGTERM the rest is written; after a kill -9 what was handed over in the
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import logging
 import threading
@@ -64,6 +65,8 @@ class Recorder:
         self._complained = -COMPLAINT_EVERY_S
         folder = folder_of_stream(settings.spool, Stream(settings.environment, model.name))
         self._writer = SpoolWriter(folder, rotate_s=settings.rotate_s, limit_bytes=settings.limit_bytes)
+        with contextlib.suppress(OSError):  # the first line that cannot be written says why
+            self._writer.begin()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
@@ -111,7 +114,7 @@ class Recorder:
         while not self._closing.wait(self._settings.flush_s):
             self._flush()
         self._flush()
-        self._writer.close()
+        self._writer.end()
 
     def _flush(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 ``<spool>/<environment>/<model>/<name>.jsonl``, one line a request. Who writes a file holds a lock on it
 (flock), which ends with the process however it ends: a file that can be locked is closed, and the shipper's.
+Who may still write, between two files too, holds a lock on a mark beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from uuid import uuid4
 SUFFIX = ".jsonl"
 NEW = ".new"
 """Of a file that is not locked yet; what is older than ``NEW_S`` was left by a process that was killed."""
+WRITER = ".writer"
+"""Of the mark of one that may still write."""
 NEW_S = 60.0
 DEFAULT_ROTATE_S = 60.0
 DEFAULT_LIMIT_BYTES = 1_000_000_000
@@ -52,9 +55,27 @@ class SpoolWriter:
         self._folder = folder
         self._rotate_s = rotate_s
         self._limit_bytes = limit_bytes
+        self._mark: tuple[int, Path] | None = None
         self._file: int | None = None
         self._size = 0
         self._opened = 0.0
+
+    def begin(self) -> None:
+        """Say that lines will come: until :meth:`end` whoever asks :func:`is_written` is told so.
+
+        Raises:
+            OSError: it cannot be said, as on a full disk.
+        """
+        self._mark = self._locked(f"{uuid4().hex}{WRITER}", hidden=True)
+
+    def end(self) -> None:
+        """Close the file, and say that no more will come."""
+        self.close()
+        if self._mark is not None:
+            file, path = self._mark
+            path.unlink(missing_ok=True)
+            os.close(file)
+            self._mark = None
 
     def write(self, lines: Sequence[bytes]) -> int:
         """Append lines, all or none of them, and close the file when its time has come.
@@ -84,17 +105,22 @@ class SpoolWriter:
             self._file = None
 
     def _open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns()}-{os.getpid()}-{uuid4().hex[:8]}{SUFFIX}"
-        new = self._folder / f".{name}{NEW}"
+        self._file, _ = self._locked(name)
+        self._size, self._opened = 0, time.monotonic()
+
+    def _locked(self, name: str, *, hidden: bool = False) -> tuple[int, Path]:
+        """Make a file that is locked from the moment on that it has its name."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        new, path = self._folder / f".{name}{NEW}", self._folder / f"{'.' if hidden else ''}{name}"
         file = os.open(new, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            new.rename(self._folder / name)
+            new.rename(path)
         except OSError:
             os.close(file)
             raise
-        self._file, self._size, self._opened = file, 0, time.monotonic()
+        return file, path
 
     def _append(self, data: bytes) -> None:
         file = self._file
@@ -153,9 +179,10 @@ def taken(path: Path) -> Iterator[bytes | None]:
 
 
 def is_written(spool: Path) -> bool:
-    """Whether a process writes into a spool now."""
+    """Whether a process writes into a spool now, or may still."""
     for stream in streams(spool):
-        for path in files_of(folder_of_stream(spool, stream)):
+        folder = folder_of_stream(spool, stream)
+        for path in (*folder.glob(f".*{WRITER}"), *files_of(folder)):
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -183,7 +210,11 @@ def drop_oldest(folder: Path, limit_bytes: int) -> int:
 
 
 def remove_left(folder: Path) -> None:
-    """Remove what processes left that were killed while they opened a file; it is empty."""
+    """Remove what processes left that were killed: files that were being opened, and their marks."""
+    for path in folder.glob(f".*{WRITER}"):
+        with taken(path) as content:
+            if content is not None:
+                path.unlink(missing_ok=True)
     for path in folder.glob(f".*{NEW}"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > NEW_S:

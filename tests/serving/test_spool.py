@@ -59,6 +59,25 @@ def test_a_file_is_the_shippers_once_it_is_closed(folder: Path, tmp_path: Path) 
     assert streams(tmp_path / "spool") == [Stream("staging", "shoes")]
 
 
+def test_who_may_still_write_is_waited_for(folder: Path, tmp_path: Path) -> None:
+    """Before its first line and between two files, until it says that it has ended, or is dead."""
+    spool = tmp_path / "spool"
+    writer, dead = SpoolWriter(folder, rotate_s=0), SpoolWriter(folder)
+    writer.begin()
+    assert is_written(spool)
+    writer.write([b"one\n"])
+    assert [content(path) for path in files_of(folder)] == [b"one\n"]
+    assert is_written(spool)
+    writer.end()
+    assert not is_written(spool)
+    dead.begin()
+    assert dead._mark is not None
+    os.close(dead._mark[0])  # as the kernel does when its process ends
+    assert not is_written(spool)
+    remove_left(folder)
+    assert list(folder.glob(".*")) == []
+
+
 def test_two_shippers_never_get_the_same_file(folder: Path) -> None:
     """And one that was removed meanwhile is nobody's."""
     writer = SpoolWriter(folder)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from materializers.report import Record
@@ -97,6 +100,28 @@ def guarded(name: str, measure: Callable[[], Sequence[Claim]]) -> list[Claim]:
     for claim in claims:
         sys.stderr.write(f"{claim}\n")
     sys.stderr.write(f"{name}: took {time.monotonic() - begun:.0f} s\n")
+    return claims
+
+
+def measure_parts(package: str, parts: Sequence[str], only: Sequence[str], *, quick: bool) -> list[Claim]:
+    """The claims of a package's parts, each a module with a function ``measure``, one after another.
+
+    Args:
+        package: the import path.
+        parts: its modules, in their order.
+        only: of these; empty: all.
+        quick: handed on. A part gets a folder that is not there yet, and is gone afterwards.
+    """
+
+    def measured(part: str, folder: Path) -> Sequence[Claim]:
+        claims: Sequence[Claim] = importlib.import_module(f"{package}.{part}").measure(folder, quick=quick)
+        return claims
+
+    claims: list[Claim] = []
+    with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
+        for part in parts:
+            if not only or part in only:
+                claims += guarded(part, partial(measured, part, Path(name) / part))
     return claims
 
 

@@ -51,6 +51,7 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
     """A claim for each kind of difference; quick: few trials."""
     if not FOLDER.is_dir():
         return [not_measured("detection", f"there are no photographs at {FOLDER}")]
+    folder.mkdir()
     data = labelled()
     counts = Counter(data.labels)
     commonest, new = counts.most_common(2)[0][0], counts.most_common(2)[1][0]

@@ -6,12 +6,7 @@ measured. The whole takes a little over an hour on two idle cores, of which the 
 
 from __future__ import annotations
 
-import importlib
-import tempfile
-from functools import partial
-from pathlib import Path
-
-from benchmarks.claim import Claim, guarded
+from benchmarks.claim import Claim, measure_parts
 
 PARTS = (
     "request_cost",
@@ -29,14 +24,4 @@ PARTS = (
 
 def measure(quick: bool, only: tuple[str, ...] = ()) -> list[Claim]:
     """Every claim, or those of some parts; quick: fewer rounds. A part that fails is a claim that says so."""
-    claims: list[Claim] = []
-    with tempfile.TemporaryDirectory(prefix="shutterline-benchmark-") as name:
-        for part in PARTS:
-            if not only or part in only:
-                claims += guarded(part, partial(_measure_part, part, Path(name) / part, quick=quick))
-    return claims
-
-
-def _measure_part(part: str, folder: Path, *, quick: bool) -> list[Claim]:
-    claims: list[Claim] = importlib.import_module(f"{__name__}.{part}").measure(folder, quick=quick)
-    return claims
+    return measure_parts(__name__, PARTS, only, quick=quick)

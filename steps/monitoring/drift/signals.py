@@ -183,10 +183,11 @@ def _fixed(was: _Side, now: _Side, thresholds: FixedThresholds) -> dict[str, Fix
                     threshold=thresholds.data_drift,
                 )
     if len(was.scores) and len(now.scores):
-        reference, window = (_shares(side.scores) for side in (was, now))
+        scores = np.concatenate([was.scores, now.scores])
+        observed = np.arange(len(scores)) >= len(was.scores)
         found[SHARES] = Fixed(
             measure="Kullback-Leibler divergence",
-            value=float((window * np.log(window / reference)).sum()),
+            value=float(kullback_leibler(scores.argmax(axis=1), scores.shape[1])(observed[None])[0]),
             threshold=thresholds.prediction_drift,
         )
     return found
@@ -205,9 +206,3 @@ def stability_index(reference: NDArray[Any], window: NDArray[Any]) -> float:
         counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + HALF
         shares.append(counts / counts.sum())
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-
-
-def _shares(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    counts = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1]) + HALF
-    shares: NDArray[np.float64] = counts / counts.sum()
-    return shares

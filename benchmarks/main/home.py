@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import sys
 import zipfile
@@ -24,14 +25,20 @@ SHRUNK_MODEL = "shrunk"
 """Trains in two seconds; its limits are met by such a model."""
 DELIVERY = PROJECT / "data" / "second-delivery.zip"
 """600 pictures."""
+PORTS = range(12_000, 32_000)
+"""Below those that Linux gives to clients (from 32,768 on): a connection of somebody else's would take one of
+those between the question whether it is free and the start of the server that is to listen there.
+"""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of the loopback address that nothing listens on now, of :data:`PORTS`."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def own_variables(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, str]:

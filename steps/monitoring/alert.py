@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from materializers.alert import Alert
 from materializers.redaction import one_line
 
 logger = logging.getLogger("shutterline")
+
+
+def raise_alert(alert: Alert) -> bool:
+    """Tell people of an alert; see :func:`post`."""
+    return post(alert.text)
 
 
 def post(message: str) -> bool:

@@ -1,0 +1,109 @@
+"""What monitoring said of a model's traffic before, and whether an alarm was confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+from materializers.drift_report import DriftReport
+from materializers.errors import DamagedArtifact
+from materializers.release import Environment
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+PIPELINE, OUTPUT = "monitoring", "drift_report"
+PAGE_SIZE = 100
+
+Judge: TypeAlias = Callable[[DriftReport], bool | None]
+"""Whether a report is an alarm of one kind; None where it could not be told."""
+
+
+def drifted(report: DriftReport) -> bool | None:
+    """Whether the traffic of a window had drifted."""
+    return None if report.outcome == "insufficient data" else report.outcome == "drift"
+
+
+def dropped(report: DriftReport) -> bool | None:
+    """Whether the accuracy of a window had dropped."""
+    outcome = report.performance.outcome
+    return None if outcome == "insufficient data" else outcome == "drop"
+
+
+def past_reports(model_name: str, environment: Environment, *, since: datetime) -> list[DriftReport]:
+    """The reports on an environment's windows that ended since then, the newest window first.
+
+    One that cannot be read any more is left out.
+
+    Args:
+        model_name: the registered model.
+        environment: where it served.
+        since: the first moment, with its time zone.
+    """
+    found = [report for run in _runs(model_name, since) if (report := _report_of(run)) is not None]
+    wanted = [each for each in found if each.captured.environment == environment]
+    return sorted(
+        (each for each in wanted if each.captured.until >= since),
+        key=lambda each: each.captured.until,
+        reverse=True,
+    )
+
+
+def confirmed(reports: Sequence[DriftReport], alarm: Judge) -> tuple[DriftReport, DriftReport] | None:
+    """The two alarms that confirm each other: in a row, on windows that do not overlap.
+
+    A window of which nothing could be said neither confirms nor ends a row; one without the alarm ends it,
+    and so does another model.
+
+    Args:
+        reports: of one environment, the newest window first.
+        alarm: which alarm.
+
+    Returns:
+        The newer and the older report; None where the newest alarm, if any, stands alone.
+    """
+    newest: DriftReport | None = None
+    for report in reports:
+        raised = alarm(report)
+        if raised is None:
+            continue
+        if not raised:
+            return None
+        if newest is None:
+            newest = report
+        elif report.captured.model_digest != newest.captured.model_digest:
+            return None
+        elif report.captured.until <= newest.captured.since:
+            return newest, report
+    return None
+
+
+def _runs(model_name: str, since: datetime) -> list[PipelineRunResponse]:
+    from zenml.client import Client
+
+    runs: list[PipelineRunResponse] = []
+    number, pages = 1, 1
+    while number <= pages:
+        page = Client().list_pipeline_runs(
+            tags=f"model:{model_name}",
+            pipeline_name=PIPELINE,
+            created=f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            sort_by="desc:created",
+            page=number,
+            size=PAGE_SIZE,
+            hydrate=True,
+        )
+        runs += page.items
+        number, pages = number + 1, page.total_pages
+    return runs
+
+
+def _report_of(run: PipelineRunResponse) -> DriftReport | None:
+    step_run = run.steps.get("assess")
+    found = step_run.outputs.get(OUTPUT) if step_run is not None else None
+    try:
+        report = found[0].load() if found else None
+    except (DamagedArtifact, OSError):
+        return None
+    return report if isinstance(report, DriftReport) else None

@@ -95,6 +95,7 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 )
 @click.option("--approve", type=int, metavar="N", help="Approve version N for production.")
 @click.option("--approve-change", metavar="DIGEST", help="Approve a change of kind before it is trained.")
+@click.option("--release-brake", is_flag=True, help="Let --continuous retrain again after its brake held.")
 @click.option("--reject", type=int, metavar="N", help="Reject version N.")
 @click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
 @click.option("--by", metavar="WHO", help="Who decides, rolls back or stops.")

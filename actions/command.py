@@ -318,6 +318,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.lineage import show_lineage
     from actions.predict import predict_photos
     from actions.readmit import readmit
+    from actions.release_brake import release_brake
     from actions.rollback import roll_back
     from actions.scheduler import run_scheduler
     from actions.status import read_status
@@ -349,6 +350,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
 
     return {
         "approve-change": approve_change,
+        "release-brake": lambda: release_brake(config, by=by),
         "train": lambda: kept(launch.train(config, source=request.source, data=request.data, how=how)),
         "approve": lambda: decide(request.approve, "approved"),
         "reject": lambda: decide(request.reject, "rejected"),

@@ -18,6 +18,7 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "approve": ("approve", ("version", "approval")),
     "reject": ("reject", ("version", "approval")),
     "approve-change": ("approve-change", ("change", "approval")),
+    "release-brake": ("release-brake", ("version",)),
     "stop": ("stop", ("stopped", "services")),
     "forget": ("forget", ("outcome",)),
     "readmit": ("readmit", ("source_digest", "parent", "data")),

@@ -9,7 +9,7 @@ from typing import Literal
 from materializers.errors import UsageError
 
 PIPELINES = ("train", "deploy", "continuous", "infer", "monitor", "reproduce")
-PERSONAL = frozenset({"approve", "reject", "approve-change", "forget"})
+PERSONAL = frozenset({"approve", "reject", "approve-change", "forget", "release-brake"})
 """What a named person decides."""
 MAY_BE_SIGNED = PERSONAL | {"rollback", "stop"}
 """What a person may give name and reason to, for the audit log; without them it is the account's."""
@@ -39,6 +39,7 @@ class Request:
     approve: int | None = None
     reject: int | None = None
     approve_change: str | None = None
+    release_brake: bool = False
     by: str | None = None
     reason: str | None = None
     source: str | None = None
@@ -75,6 +76,7 @@ class Request:
         """What is asked for, in the order in which it is done."""
         flags = {
             "approve-change": self.approve_change is not None,
+            "release-brake": self.release_brake,
             "train": self.train,
             "approve": self.approve is not None,
             "reject": self.reject is not None,

@@ -44,6 +44,7 @@ Act = Literal[
     "readmit",
     "collect",
     "brake",
+    "release-brake",
     "schedule",
     "pause",
     "unschedule",

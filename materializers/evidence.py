@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from materializers.release import Arm, Environment
 
 
+GAIN = "gain"
+"""The registry's tag of how much more accurate a version was than the champion, on the same rows."""
 DECISION = "decision"
 """The registry tag that says what a person last decided on a version, who, and why."""
 

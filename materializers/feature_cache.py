@@ -102,12 +102,18 @@ class FeatureCache:
             ServiceUnreachable: the store does not answer.
         """
         missing = {row: place for place, row in enumerate(rows)}
-        folder, seen = self._folder(key), set[str]()
+        folder, seen, before = self._folder(key), set[str](), None
         with _reached(folder):
-            # A part that was packed with others since it was listed is found in the listing after.
-            while missing and (names := sorted(self._names(folder).keys() - seen)):
-                if not seen:
+            while missing:
+                listed = self._names(folder).keys()
+                names = sorted(listed - seen)
+                # What was packed since it was listed is in the next listing; a listing that the packing ran
+                # across may have neither. So it ends with one that is as the one before.
+                if not names and listed == before:
+                    return
+                if names and not seen:
                     self._describe(key)
+                before = listed
                 seen.update(names)
                 for part in self._parts(folder, names, key.length):
                     places = np.array([missing.pop(row, -1) for row in part.rows], dtype=np.int64)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from materializers.report import Record, Report
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
+
+SignalName: TypeAlias = Literal[
+    "schedule",
+    "new_data",
+    "data_volume",
+    "freshness",
+    "model_age",
+    "drift",
+    "performance",
+    "business",
+    "manual",
+]
+HoldName: TypeAlias = Literal["cooldown", "budget_runs", "budget_gpu_hours", "brake"]
 
 
 class Signal(Record):
@@ -17,6 +30,16 @@ class Signal(Record):
     value: float | None
     limit: float | None
     fired: bool
+    reason: str
+
+
+class Hold(Record):
+    """One thing that may keep a retraining from beginning, whatever speaks for it."""
+
+    name: HoldName
+    value: float
+    limit: float
+    holds: bool
     reason: str
 
 
@@ -41,10 +64,14 @@ class Signals(Report):
 
     signals: tuple[Signal, ...]
     last: Evidence | None
+    holds: tuple[Hold, ...] = ()
 
     def headline(self) -> dict[str, MetadataType]:
-        """The signals that fired."""
-        return {"fired": [signal.name for signal in self.signals if signal.fired]}
+        """The signals that fired, and what holds."""
+        return {
+            "fired": [signal.name for signal in self.signals if signal.fired],
+            "held_by": [hold.name for hold in self.holds if hold.holds],
+        }
 
 
 class TriggerDecision(Report):
@@ -54,10 +81,16 @@ class TriggerDecision(Report):
 
     retrain: bool
     signals: tuple[Signal, ...]
+    holds: tuple[Hold, ...] = ()
     reasons: tuple[str, ...]
     data: str
     finish_version: int | None = None
     """A version that an interrupted run on the same data left passed but not staged."""
+
+    @property
+    def held(self) -> bool:
+        """Whether signals asked for a retraining that something held back."""
+        return not self.retrain and any(hold.holds for hold in self.holds)
 
     def headline(self) -> dict[str, MetadataType]:
         """The decision and its reasons."""

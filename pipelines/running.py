@@ -32,6 +32,9 @@ StepName = Literal[
     "champion",
     "predict",
     "join",
+    "window",
+    "assess",
+    "tell",
     "compare",
 ]
 """Every step that the stack is given to run."""
@@ -86,6 +89,12 @@ class RunningSettings(Record):
     step: StepResources = LIGHT
     """What every step is given, unless ``steps`` says otherwise."""
     steps: dict[StepName, StepResources] = {"tune": LEARNING, "train": LEARNING}  # noqa: RUF012 - pydantic copies it
+
+    def gpus_of(self, step: StepName) -> int:
+        """The GPUs that a step is given."""
+        own = self.steps.get(step)
+        given = own.gpus if own is not None and "gpus" in own.model_fields_set else self.step.gpus
+        return given or 0
 
     def options(self) -> dict[str, Any]:
         """The same in ZenML's words, as its ``with_options`` takes it."""

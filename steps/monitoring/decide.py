@@ -2,55 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from zenml import step
 
+from materializers.alert import Alert
 from materializers.image_dataset import ImageDataset
-from materializers.trigger_decision import Signals, TriggerDecision
-from steps.monitoring.signals import TriggerSettings
+from materializers.trigger_decision import Hold, Signal, Signals, TriggerDecision
+from steps.monitoring.alert import raise_alert
+from steps.monitoring.triggers.settings import TriggerSettings
 from steps.registry.audit import PIPELINE, record
+
+TOLD = ("brake", "budget_runs", "budget_gpu_hours")
+"""What people have to hear of, where it holds a retraining back; a cooldown passes by itself."""
 
 
 def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -> TriggerDecision:
-    """Retrain when a signal fired, unless the data was learnt from already or the cooldown still runs.
+    """Retrain when enough signals fired, unless the data was learnt from already or something holds it back.
 
     A version that an interrupted ``--continuous`` trained on exactly this data, and that passed but never
     reached staging, is named in ``finish_version`` instead of being trained again; one that a person rolled
     back or rejected is not.
 
     Args:
-        found: the signals and the last registered version.
+        found: the signals, what holds, and the last registered version.
         data: version of the dataset that a retraining would use.
-        settings: the cooldown, and whether a person asked.
+        settings: the policy, and whether a person asked.
     """
     fired = [signal.reason for signal in found.signals if signal.fired]
     last = found.last
+
+    def decision(retrain: bool, reasons: Iterable[str], finish_version: int | None = None) -> TriggerDecision:
+        return TriggerDecision(
+            retrain=retrain,
+            signals=found.signals,
+            holds=found.holds,
+            reasons=tuple(reasons),
+            data=data,
+            finish_version=finish_version,
+        )
+
     if last is None:
-        return TriggerDecision(retrain=True, signals=found.signals, reasons=tuple(fired), data=data)
+        return decision(True, fired)
     if last.data == data and not settings.manual:
         passed = last.origin == "continuous" and last.verdict == "passed"
         unfinished = passed and not last.released and not last.rejected
         reason = f"version {last.version} learnt from exactly this data"
         if unfinished:
             reason += "; it passed and was not staged yet, so it is staged now"
-        return TriggerDecision(
-            retrain=False,
-            signals=found.signals,
-            reasons=(reason,),
-            data=data,
-            finish_version=last.version if unfinished else None,
+        return decision(False, (reason,), last.version if unfinished else None)
+    lacking = lacking_for_policy(found.signals, settings)
+    if lacking is not None:
+        said = fired or [signal.reason for signal in found.signals if signal.name in settings.signals]
+        return decision(False, (lacking, *said))
+    held = [hold.reason for hold in found.holds if hold.holds]
+    return decision(not held, (*held, *fired))
+
+
+def lacking_for_policy(signals: Sequence[Signal], settings: TriggerSettings) -> str | None:
+    """What of the signals is lacking for a retraining; None where they are enough.
+
+    A person's wish is enough, whatever the policy.
+    """
+    names = [signal.name for signal in signals if signal.fired]
+    if "manual" in names:
+        return None
+    counted = [name for name in settings.signals if name in names]
+    if settings.policy == "weighted":
+        weight = sum(settings.weight(name) for name in counted)
+        enough = weight >= settings.weight_needed
+        return None if enough else f"what fired weighs {weight:g}, {settings.weight_needed:g} is needed"
+    if settings.policy == "all":
+        silent = [name for name in settings.signals if name not in names]
+        return f"the policy asks for all of them; silent: {', '.join(silent)}" if silent else None
+    return None if counted else "no signal fired"
+
+
+def tell_held(hold: Hold, decision: TriggerDecision, model_name: str) -> None:
+    """Tell people that a retraining was asked for and does not begin before one of them acts.
+
+    Raises:
+        UsageError: the account has no key here.
+        ServiceUnreachable: the audit log cannot be written.
+    """
+    wanted = [signal.reason for signal in decision.signals if signal.fired]
+    reasons = (hold.reason, *(f"asked for: {reason}" for reason in wanted))
+    if hold.name == "brake":
+        about = {"model": model_name, "row": f"{hold.value:g}", "limit": f"{hold.limit:g}"}
+        record("brake", about, by=PIPELINE, reason=hold.reason, once=True)
+        raise_alert(
+            Alert(name="retraining_braked", severity="critical", model_name=model_name, reasons=reasons)
         )
-    if not fired:
-        held = tuple(signal.reason for signal in found.signals)
-        return TriggerDecision(retrain=False, signals=found.signals, reasons=held, data=data)
-    if last.age_hours < settings.cooldown_hours and not settings.manual:
-        reason = (
-            f"the last version is {last.age_hours:.1f} hours old and the cooldown is "
-            f"{settings.cooldown_hours:g}: python run.py --continuous --set trigger.manual=true"
+    else:
+        raise_alert(
+            Alert(name="budget_exhausted", severity="warning", model_name=model_name, reasons=reasons)
         )
-        return TriggerDecision(retrain=False, signals=found.signals, reasons=(reason, *fired), data=data)
-    return TriggerDecision(retrain=True, signals=found.signals, reasons=tuple(fired), data=data)
 
 
 @step(enable_cache=False)
@@ -61,6 +108,8 @@ def decide(
     Annotated[ImageDataset | None, "training_dataset"],
 ]:
     """Decide, write that to the audit log, and hand the dataset on only where the answer is yes.
+
+    Where only the brake or the budget keeps a retraining from beginning, people are told.
 
     Raises:
         UsageError: the account has no key here.
@@ -76,4 +125,7 @@ def decide(
         "decision_digest": decision.digest,
     }
     record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True)
+    for hold in decision.holds:
+        if hold.holds and not decision.retrain and hold.name in TOLD:
+            tell_held(hold, decision, model_name)
     return decision, dataset if decision.retrain else None

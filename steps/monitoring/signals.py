@@ -1,93 +1,86 @@
-"""Gather the reasons to retrain: new data, the age of the model, a person's wish."""
+"""Gather the reasons to retrain, from data, traffic, the clock and a person, and what holds one back."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import Field
-from zenml import step
+from zenml import get_step_context, step
 from zenml.client import Client
 
 from materializers.approval import Change
 from materializers.errors import DamagedArtifact
 from materializers.evidence import RegisteredVersion, read_versions, was_live_tag
 from materializers.image_dataset import ImageDataset
-from materializers.report import Record
-from materializers.trigger_decision import Evidence, Signal, Signals
+from materializers.release import Environment
+from materializers.trigger_decision import Evidence, Hold, Signal, SignalName, Signals
+from steps.deployment.deployer import active_deployer
+from steps.monitoring.drift.settings import FixedThresholds
+from steps.monitoring.history import past_reports
+from steps.monitoring.triggers.brake import brake_hold, in_vain, last_release
+from steps.monitoring.triggers.budget import Spent, budget_holds, spent
+from steps.monitoring.triggers.data import (
+    DAY_S,
+    count_changes,
+    data_volume,
+    freshness,
+    new_data,
+    newest_picture,
+)
+from steps.monitoring.triggers.settings import TriggerSettings
+from steps.monitoring.triggers.traffic import Traffic, traffic_signals
 from steps.registry.aliases import CHAMPION, STAGING
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.change import require_approved
 
-
-class TriggerSettings(Record):
-    """When to retrain."""
-
-    new_rows: int = Field(default=10_000, ge=0)
-    """New or relabelled pictures since the last registered version."""
-    max_age_days: float = Field(default=30.0, ge=0)
-    """Age of the last registered version."""
-    cooldown_hours: float = Field(default=24.0, ge=0)
-    """No retraining sooner than this after the last one, unless a person asks."""
-    manual: bool = False
-    """A person asks for a retraining, whatever the other signals say."""
+NOTHING_SPENT = Spent(runs=0, gpu_hours=0.0, longest=0.0)
 
 
-def count_changes(joined: ImageDataset, trained_on: ImageDataset | None) -> int:
-    """Pictures whose bytes or label the last registered version did not learn from."""
-    if trained_on is None:
-        return len(joined)
-    columns = ["image_id", "label"]
-    known = set(trained_on.index[columns].itertuples(index=False, name=None))
-    return sum(row not in known for row in joined.index[columns].itertuples(index=False, name=None))
-
-
-def gather_signals(
-    joined: ImageDataset,
-    trained_on: ImageDataset | None,
-    last: RegisteredVersion | None,
-    *,
-    settings: TriggerSettings,
-    now: datetime,
-    damage: str = "",
-) -> Signals:
-    """Each signal's value beside its limit.
+@dataclass(frozen=True)
+class Situation:
+    """What a decision to retrain is reached on, as it is at one time.
 
     Args:
-        joined: the parent dataset with the new delivery.
-        trained_on: the dataset of the last registered version; None when there is none.
-        last: the last registered version; None when there is none.
-        settings: the limits.
-        now: the time to measure ages at.
-        damage: why that dataset cannot be read, where it cannot: then every picture counts as new.
+        now: the time.
+        changes: pictures that are new or relabelled since the last version.
+        learnt: pictures that the last version learnt from; None where that is not known.
+        newest: when the newest picture was taken; None where nothing says so.
+        newest_learnt: the same of those that the last version learnt from.
+        damage: why what the last version learnt from cannot be read, where it cannot: then all are new.
+        versions: of the model, the newest first.
+        traffic: what monitoring said of what is live; None where nothing is.
+        spent: what this month's retrainings came to.
+        brake_released: the version up to which a person released the brake last.
+        retrain_at: the population stability index from which on a fixed threshold of drift retrains.
     """
-    changes = count_changes(joined, trained_on)
-    age = (now - last.created).total_seconds() / 86_400 if last else None
+
+    now: datetime
+    changes: int
+    learnt: int | None
+    versions: Sequence[RegisteredVersion]
+    newest: datetime | None = None
+    newest_learnt: datetime | None = None
+    damage: str = ""
+    traffic: Traffic | None = None
+    spent: Spent = NOTHING_SPENT
+    brake_released: int = 0
+    retrain_at: float = FixedThresholds().data_drift_retrain
+
+
+def gather_signals(situation: Situation, settings: TriggerSettings) -> Signals:
+    """Each signal's value beside its limit, and what holds a retraining back; nothing else is asked."""
+    last = situation.versions[0] if situation.versions else None
+    age = None if last is None else (situation.now - last.created).total_seconds() / DAY_S
     signals = (
-        Signal(
-            name="new_data",
-            value=changes,
-            limit=settings.new_rows,
-            fired=changes >= settings.new_rows,
-            reason=f"{changes:,} pictures are new or relabelled since the last version, "
-            f"the limit is {settings.new_rows:,}" + (f"; all count, for {damage}" if damage else ""),
-        ),
-        Signal(
-            name="model_age",
-            value=age,
-            limit=settings.max_age_days,
-            fired=age is None or age >= settings.max_age_days,
-            reason="there is no version yet"
-            if age is None
-            else f"the last version is {age:.1f} days old, the limit is {settings.max_age_days:g}",
-        ),
-        Signal(
-            name="manual",
-            value=float(settings.manual),
-            limit=None,
-            fired=settings.manual,
-            reason="a person asked for it" if settings.manual else "nobody asked for it",
-        ),
+        _asked("schedule", settings.scheduled, "the schedule asks for it", "no schedule asks for it"),
+        new_data(situation.changes, settings, damage=situation.damage),
+        data_volume(situation.changes, situation.learnt, settings),
+        freshness(situation.newest, situation.newest_learnt, settings),
+        _model_age(age, settings),
+        *traffic_signals(situation.traffic, last, retrain_at=situation.retrain_at),
+        _asked("manual", settings.manual, "a person asked for it", "nobody asked for it"),
     )
     evidence = None
     if last is not None:
@@ -100,7 +93,36 @@ def gather_signals(
             released=was_released(last),
             rejected=last.rejected,
         )
-    return Signals(signals=signals, last=evidence)
+    holds = (
+        *(() if evidence is None else (_cooldown(evidence, settings),)),
+        *budget_holds(situation.spent, settings.budget),
+        brake_hold(in_vain(situation.versions, situation.brake_released), settings.brake_after),
+    )
+    return Signals(signals=signals, last=evidence, holds=holds)
+
+
+def _asked(name: SignalName, asked: bool, yes: str, no: str) -> Signal:
+    return Signal(name=name, value=float(asked), limit=None, fired=asked, reason=yes if asked else no)
+
+
+def _model_age(age: float | None, settings: TriggerSettings) -> Signal:
+    reason = "there is no version yet"
+    if age is not None:
+        reason = f"the last version is {age:.1f} days old, the limit is {settings.max_age_days:g}"
+    fired = age is None or age >= settings.max_age_days
+    return Signal(name="model_age", value=age, limit=settings.max_age_days, fired=fired, reason=reason)
+
+
+def _cooldown(last: Evidence, settings: TriggerSettings) -> Hold:
+    holds = last.age_hours < settings.cooldown_hours and not settings.manual
+    reason = (
+        f"the last version is {last.age_hours:.1f} hours old and the cooldown is {settings.cooldown_hours:g}"
+    )
+    if holds:
+        reason += ": python run.py --continuous --set trigger.manual=true"
+    return Hold(
+        name="cooldown", value=last.age_hours, limit=settings.cooldown_hours, holds=holds, reason=reason
+    )
 
 
 def was_released(version: RegisteredVersion) -> bool:
@@ -122,6 +144,25 @@ def dataset_of(version: RegisteredVersion) -> ImageDataset | None:
     return None
 
 
+def watched_traffic(model_name: str, *, days: float, now: datetime) -> Traffic | None:
+    """What monitoring said lately of what is live: in production, or in staging where nothing is there.
+
+    Raises:
+        ServiceUnreachable: what is live cannot be read.
+    """
+    environments: tuple[Environment, ...] = ("production", "staging")
+    for environment in environments:
+        live = active_deployer().current(model_name, environment)
+        if live is not None and live.candidate is not None:
+            return Traffic(
+                environment=environment,
+                version=live.candidate.version,
+                model_digest=live.candidate.model_digest,
+                reports=past_reports(model_name, environment, since=now - timedelta(days=days)),
+            )
+    return None
+
+
 @step(enable_cache=False)
 def signals(
     dataset: ImageDataset | None,
@@ -129,20 +170,36 @@ def signals(
     change: Change,
     approval: ApprovalSettings,
     settings: TriggerSettings,
+    gpus: dict[str, int],
+    retrain_at: float,
 ) -> Annotated[Signals | None, "signals"]:
-    """Ask the registry and the clock what speaks for a retraining on this dataset.
+    """Ask registry, audit log, monitoring and the clock what speaks for a retraining on this dataset.
 
     Raises:
         Refused: by now it would train another kind of model than production's, which nobody approved.
+        ServiceUnreachable: one of them does not answer.
     """
     if dataset is None:
         return None
     require_approved(model_name, change, approval)
-    versions = read_versions(model_name)
-    last = versions[0] if versions else None
+    now, versions = datetime.now(UTC), read_versions(model_name)
     trained_on, damage = None, ""
     try:
-        trained_on = dataset_of(last) if last else None
+        trained_on = dataset_of(versions[0]) if versions else None
     except DamagedArtifact as error:
         damage = str(error)
-    return gather_signals(dataset, trained_on, last, settings=settings, now=datetime.now(UTC), damage=damage)
+    trusted, run = active_deployer().trusted_keys(), get_step_context().pipeline_run
+    situation = Situation(
+        now=now,
+        changes=count_changes(dataset, trained_on),
+        learnt=None if trained_on is None else len(trained_on),
+        newest=newest_picture(dataset.index),
+        newest_learnt=None if trained_on is None else newest_picture(trained_on.index),
+        damage=damage,
+        versions=versions,
+        traffic=watched_traffic(model_name, days=settings.alarm_days, now=now),
+        spent=spent(model_name, gpus=gpus, trusted=trusted, now=now, but=str(run.id)),
+        brake_released=last_release(model_name, trusted),
+        retrain_at=retrain_at,
+    )
+    return gather_signals(situation, settings)

@@ -18,7 +18,7 @@ from zenml.model.utils import link_artifact_version_to_model_version
 from materializers.approval import Change
 from materializers.classifier import FAILED_TO_LEARN, Classifier
 from materializers.evaluation_report import EvaluationReport
-from materializers.evidence import RegisteredVersion, read_versions, registry_client, registry_errors
+from materializers.evidence import GAIN, RegisteredVersion, read_versions, registry_client, registry_errors
 from materializers.report import json_digest
 from materializers.splits import TEST, Splits
 from materializers.tuning_report import TuningReport
@@ -107,6 +107,7 @@ def version_tags(
         "source_name": source_name,
         "compliance_digest": compliance,
         **presupposed.recorded,
+        **gain_over_champion(evaluation),
         AGAINST: f"{champion.version}:{champion.model}" if champion is not None else "nothing",
         "origin": origin,
         **({"mlflow_run": tracked} if tracked else {}),
@@ -119,6 +120,15 @@ def version_tags(
         },
         "test_rows": sample_of(splits.image_ids(TEST)),
     }
+
+
+def gain_over_champion(evaluation: EvaluationReport) -> dict[str, str]:
+    """The tag that says how much more accurate it is than the champion; none where there was none."""
+    compared = evaluation.champion
+    if compared is None or compared.version is None or compared.overall is None:
+        return {}
+    difference = compared.overall.difference.value
+    return {} if difference is None else {GAIN: f"{difference:.4f}"}
 
 
 def register_version(model_name: str, tags: dict[str, str]) -> RegisteredVersion:

@@ -18,6 +18,7 @@ DETAILS: dict[str, dict[str, Any]] = {
     "approve": {"version": 3, "approval": "a" * 64},
     "reject": {"version": 3, "approval": "a" * 64},
     "approve-change": {"change": "c" * 64, "approval": "a" * 64},
+    "release-brake": {"version": 7, "row": [5, 6, 7]},
     "stop": {"stopped": 1, "services": ["staging: shop version 2"]},
     "forget": {"outcome": "erased", "image_ids": ["1" * 64], "paths": ["tops/anna.jpg"]},
     "readmit": {"source_digest": "5" * 64, "parent": "p", "data": "d", "label": "tops"},

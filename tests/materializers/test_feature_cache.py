@@ -173,6 +173,16 @@ def test_processes_that_write_and_pack_at_once_lose_nothing(
     assert kept(FeatureCache(disk), *range(60)) == expected(*range(60))
 
 
+def test_a_listing_that_packing_ran_across_is_not_the_last(
+    disk: LocalArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that changes while it is read may show neither what went nor what took its place."""
+    keep(FeatureCache(disk), 1, 2)
+    real, torn = feature_cache.list_folder, [dict[str, int | None]()]
+    monkeypatch.setattr(feature_cache, "list_folder", lambda *given: torn.pop() if torn else real(*given))
+    assert kept(FeatureCache(disk), 1, 2) == expected(1, 2)
+
+
 def test_many_small_parts_become_one(store: BaseArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a number on; each picture is in it once, and few parts stay as they are."""
     monkeypatch.setattr(feature_cache, "MANY", 3)

@@ -1,5 +1,6 @@
 """A decision to retrain shows each signal that was asked."""
 
+from materializers.trigger_decision import Hold
 from tests.materializers.examples import signals, trigger_decision
 
 
@@ -30,4 +31,13 @@ def test_headlines_answer_whether_and_why() -> None:
     """The dashboard's metadata has the decision, its reasons and the signals that fired."""
     decision = trigger_decision()
     assert decision.headline() == {"retrain": True, "reasons": list(decision.reasons)}
-    assert signals().headline() == {"fired": ["new_data"]}
+    assert signals().headline() == {"fired": ["new_data"], "held_by": []}
+
+
+def test_the_page_says_what_held_a_retraining_back() -> None:
+    """Each hold with its value, its limit, and whether it holds; none where there were none yet."""
+    brake = Hold(name="brake", value=3, limit=3, holds=True, reason="3 retrainings in a row were refused")
+    held = trigger_decision().model_copy(update={"retrain": False, "holds": (brake,)})
+    assert held.held
+    assert "3 retrainings in a row were refused" in held.page()
+    assert "What may hold it back" not in trigger_decision().page()

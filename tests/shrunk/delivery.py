@@ -28,17 +28,32 @@ def cut_delivery(
     *,
     archive: str = "first-delivery.zip",
     per_class: int = 60,
+    skip: int = 0,
+    mislabelled: bool = False,
     bags: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a zip with the first ``per_class`` pictures of each class of a sample archive, and more bags."""
+    """Write a zip with some pictures of each class of a sample archive, and more bags.
+
+    Args:
+        target: the file.
+        archive: the sample's.
+        per_class: pictures of each class.
+        skip: how many of each class are left out before them.
+        mislabelled: whether each stands under the label of the next class.
+        bags: more pictures, by their paths.
+    """
     with zipfile.ZipFile(PROJECT / "data" / archive) as whole:
         rows = list(csv.DictReader(io.StringIO(whole.read("labels.csv").decode())))
         taken: dict[str, int] = {}
         kept = []
         for row in rows:
             taken[row["label"]] = taken.get(row["label"], 0) + 1
-            if taken[row["label"]] <= per_class:
+            if skip < taken[row["label"]] <= skip + per_class:
                 kept.append(row)
+        if mislabelled:
+            names = sorted(taken)
+            turned = dict(zip(names, names[1:] + names[:1], strict=True))
+            kept = [row | {"label": turned[row["label"]]} for row in kept]
         more = bags or {}
         kept += [dict.fromkeys(rows[0], "") | {"image_path": path, "label": "bags"} for path in more]
         table = io.StringIO()

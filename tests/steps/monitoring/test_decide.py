@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from materializers.trigger_decision import Evidence, Signal, Signals
+import pytest
+
+from materializers.trigger_decision import Evidence, Hold, HoldName, Signal, Signals
 from steps.monitoring.decide import decide_retraining
-from steps.monitoring.signals import TriggerSettings
+from steps.monitoring.triggers.settings import TriggerSettings
 
 SETTINGS = TriggerSettings(new_rows=10, max_age_days=30, cooldown_hours=24)
 
 
-def found(*, fired: bool, last: Evidence | None) -> Signals:
+def found(*, fired: bool, last: Evidence | None, held: HoldName | None = None) -> Signals:
     signal = Signal(name="new_data", value=11, limit=10, fired=fired, reason="11 pictures are new")
-    return Signals(signals=(signal,), last=last)
+    hold = (Hold(name=held, value=1, limit=1, holds=True, reason=f"{held} holds"),) if held else ()
+    return Signals(signals=(signal,), last=last, holds=hold)
+
+
+def fired(*names: str) -> Signals:
+    """These signals fire, and no others."""
+    signals = tuple(
+        Signal(name=name, value=1, limit=1, fired=name in names, reason=f"{name} said so")
+        for name in ("new_data", "model_age", "drift", "manual")
+    )
+    return Signals(signals=signals, last=evidence())
 
 
 def evidence(**changes: object) -> Evidence:
@@ -45,19 +57,65 @@ def test_no_signal_means_no_and_says_why() -> None:
     assert "11 pictures are new" in decision.reasons
 
 
-def test_the_cooldown_holds_a_fired_signal_back() -> None:
-    """One hour after the last version a fired signal waits; the reason names the cooldown."""
-    decision = decide_retraining(found(fired=True, last=evidence(age_hours=1)), data="new", settings=SETTINGS)
+@pytest.mark.parametrize("name", ["cooldown", "budget_runs", "budget_gpu_hours", "brake"])
+def test_what_holds_keeps_a_fired_signal_from_retraining(name: HoldName) -> None:
+    """The reason comes first, then what asked for it; a decision that was held back says so."""
+    decision = decide_retraining(found(fired=True, last=evidence(), held=name), data="new", settings=SETTINGS)
     assert not decision.retrain
-    assert "cooldown" in decision.reasons[0]
+    assert decision.held
+    assert decision.reasons == (f"{name} holds", "11 pictures are new")
 
 
-def test_a_person_overrides_the_cooldown() -> None:
-    """``trigger.manual`` retrains in spite of the cooldown."""
+def test_the_brake_and_the_budget_hold_a_persons_wish_too() -> None:
+    """A wish may stand in a schedule's command; who means it releases the brake or trains by hand."""
     settings = SETTINGS.model_copy(update={"manual": True})
-    assert decide_retraining(
-        found(fired=True, last=evidence(age_hours=1)), data="new", settings=settings
-    ).retrain
+    for name in ("brake", "budget_runs"):
+        asked = found(fired=True, last=evidence(), held=name)
+        assert not decide_retraining(asked, data="new", settings=settings).retrain
+
+
+@pytest.mark.parametrize(
+    ("policy", "names", "retrain"),
+    [
+        ({"policy": "any"}, ("drift",), True),
+        ({"policy": "any"}, (), False),
+        ({"policy": "any", "signals": ["new_data", "model_age"]}, ("drift",), False),
+        ({"policy": "all", "signals": ["new_data", "drift"]}, ("new_data",), False),
+        ({"policy": "all", "signals": ["new_data", "drift"]}, ("new_data", "drift"), True),
+        ({"policy": "all", "signals": ["new_data", "drift"]}, ("manual",), True),
+        ({"policy": "weighted", "weights": {"new_data": 0.4, "drift": 0.6}}, ("new_data",), False),
+        ({"policy": "weighted", "weights": {"new_data": 0.4, "drift": 0.6}}, ("new_data", "drift"), True),
+        ({"policy": "weighted", "weights": {"new_data": 0.4}}, ("model_age",), True),
+        ({"policy": "weighted", "weights": {"new_data": 0.4}}, ("manual",), True),
+    ],
+)
+def test_the_policy_says_how_many_have_to_fire(
+    policy: dict[str, object], names: tuple[str, ...], retrain: bool
+) -> None:
+    """One of those that count, all of them, or enough weight; a person's wish is enough."""
+    settings = TriggerSettings.model_validate(policy)
+    decision = decide_retraining(fired(*names), data="new", settings=settings)
+    assert decision.retrain is retrain
+    assert len(decision.signals) == 4
+    if names and not retrain:
+        assert f"{names[0]} said so" in decision.reasons
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"signals": []}, "nothing would ever retrain"),
+        (
+            {"policy": "weighted", "signals": ["drift"], "weights": {"drift": 0.5}},
+            "nothing would ever retrain",
+        ),
+        ({"weights": {"drift": -1}}, "weight of drift is -1"),
+    ],
+)
+def test_a_policy_by_which_nothing_would_ever_retrain_is_refused(about: dict[str, object], said: str) -> None:
+    """When it is read, with the reason."""
+    with pytest.raises(ValueError, match=said):
+        TriggerSettings.model_validate(about)
 
 
 def test_the_same_data_is_not_learnt_from_twice() -> None:

@@ -79,7 +79,7 @@ def gather_signals(situation: Situation, settings: TriggerSettings) -> Signals:
         data_volume(situation.changes, situation.learnt, settings),
         freshness(situation.newest, situation.newest_learnt, settings),
         _model_age(age, settings),
-        *traffic_signals(situation.traffic, last, retrain_at=situation.retrain_at),
+        *traffic_signals(situation.traffic, situation.versions, settings, retrain_at=situation.retrain_at),
         _asked("manual", settings.manual, "a person asked for it", "nobody asked for it"),
     )
     evidence = None

@@ -19,7 +19,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from zenml.artifact_stores.local_artifact_store import LocalArtifactStore
 
 from materializers import feature_cache
-from materializers.blobs import read_blob, write_blob
+from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.errors import DamagedArtifact, NoRoom, ServiceUnreachable
 from materializers.feature_cache import (
     FeatureCache,
@@ -178,8 +178,8 @@ def test_a_listing_that_packing_ran_across_is_not_the_last(
 ) -> None:
     """A folder that changes while it is read may show neither what went nor what took its place."""
     keep(FeatureCache(disk), 1, 2)
-    real, torn = feature_cache.list_folder, [dict[str, int | None]()]
-    monkeypatch.setattr(feature_cache, "list_folder", lambda *given: torn.pop() if torn else real(*given))
+    torn = [dict[str, int | None]()]
+    monkeypatch.setattr(feature_cache, "list_folder", lambda *on: torn.pop() if torn else list_folder(*on))
     assert kept(FeatureCache(disk), 1, 2) == expected(1, 2)
 
 

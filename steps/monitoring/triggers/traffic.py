@@ -1,20 +1,25 @@
 """Signals of the traffic: a confirmed alarm of monitoring on what is live.
 
-One alarm alerts; two in a row, on windows that do not overlap, retrain. What was trained since then is an
-answer to them: while it waits for a person, or before new windows confirm the alarm once more, nothing is
-trained for the same reason again.
+One alarm alerts; two in a row, on windows that do not overlap, retrain. Alarms in a row, of whichever
+version, are one spell: what was trained since it began is an answer to it. While that waits for a person
+nothing is trained for the same spell again, and a spell retrains only so often, and not at once again:
+pictures that look as the traffic does now have to come first, with their labels. After that a person has to
+look, or the spell to end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import takewhile
 
 from materializers.drift_report import DriftReport
 from materializers.evidence import RegisteredVersion, was_live_tag
 from materializers.release import Environment
 from materializers.trigger_decision import Signal, SignalName
 from steps.monitoring.history import Judge, confirmed, drifted, dropped
+from steps.monitoring.triggers.settings import TriggerSettings
 
 NEEDED = 2
 """Alarms in a row."""
@@ -38,55 +43,100 @@ class Traffic:
 
 
 def traffic_signals(
-    traffic: Traffic | None, last: RegisteredVersion | None, *, retrain_at: float
+    traffic: Traffic | None,
+    versions: Sequence[RegisteredVersion],
+    settings: TriggerSettings,
+    *,
+    retrain_at: float,
 ) -> tuple[Signal, ...]:
     """Drift, performance and the business figure.
 
     Args:
         traffic: None where nothing is live.
-        last: the last registered version.
+        versions: of the model, the newest first.
+        settings: how often a spell of alarms retrains.
         retrain_at: the population stability index from which on a fixed threshold retrains.
     """
     judges: Mapping[SignalName, Judge] = {
         "drift": lambda report: _drifted(report, retrain_at),
         "performance": dropped,
     }
-    return tuple(_signal(name, judge, traffic, last) for name, judge in judges.items())
+    return tuple(_signal(name, judge, traffic, versions, settings) for name, judge in judges.items())
 
 
 def _signal(
-    name: SignalName, judge: Judge, traffic: Traffic | None, last: RegisteredVersion | None
+    name: SignalName,
+    judge: Judge,
+    traffic: Traffic | None,
+    versions: Sequence[RegisteredVersion],
+    settings: TriggerSettings,
 ) -> Signal:
     if traffic is None:
         return _said(name, 0, "nothing is live that could be watched")
     where = f"version {traffic.version} in {traffic.environment}"
     of_live = [each for each in traffic.reports if each.captured.model_digest == traffic.model_digest]
     told = [report for report in of_live if judge(report) is not None]
-    if not told:
-        return _said(name, 0, f"nothing could be said of {where} lately: python run.py --monitor")
-    if not judge(told[0]):
-        return _said(name, 0, f"{where} raises no alarm in its newest window")
-    if last is not None and last.version > traffic.version:
-        if _waits(last, traffic.environment):
-            reason = (
-                f"{where} raises an alarm, and version {last.version}, trained since, passed and waits: "
-                f'approve or reject it: python run.py --approve {last.version} --by WHO --reason "…"'
-            )
-            return _said(name, 1, reason)
-        of_live = [each for each in of_live if each.captured.until > last.created]
-    found = confirmed(of_live, judge)
+    if not told or not judge(told[0]):
+        nothing = f"nothing could be said of {where} lately: python run.py --monitor"
+        return _said(name, 0, f"{where} raises no alarm in its newest window" if told else nothing)
+    tried = _tried(_spell(traffic.reports, judge), versions)
+    answered = _answered(traffic, tried, told[0], settings)
+    if answered is not None:
+        return _said(name, 1, f"{where} raises an alarm, and {answered}")
+    found = confirmed([each for each in of_live if _after(each, tried)], judge)
     if found is None:
-        return _said(
-            name,
-            1,
-            f"{where} raises an alarm that no window before it, and after the last training, confirms yet",
-        )
+        return _said(name, 1, f"{where} raises an alarm that no window before it confirms yet")
     newer, older = found
     what = newer.reasons[0] if name == "drift" else newer.performance.reasons[0]
     days = " and ".join(f"{each.captured.until:%Y-%m-%d %H:%M}" for each in (older, newer))
-    return _said(
-        name, NEEDED, f"two alarms in a row on {where}, windows until {days} UTC: {what}", fired=True
-    )
+    reason = f"two alarms in a row on {where}, windows until {days} UTC: {what}"
+    return _said(name, NEEDED, reason, fired=True)
+
+
+def _answered(
+    traffic: Traffic,
+    tried: Sequence[RegisteredVersion],
+    newest: DriftReport,
+    settings: TriggerSettings,
+) -> str | None:
+    """What was done about a spell of alarms already, so that nothing is trained for it now; None: train."""
+    if not tried:
+        return None
+    last = tried[0]
+    if last.version > traffic.version and _waits(last, traffic.environment):
+        return (
+            f"version {last.version}, trained since, passed and waits: approve or reject it: "
+            f'python run.py --approve {last.version} --by WHO --reason "…"'
+        )
+    if len(tried) >= settings.alarm_retrainings:
+        return (
+            f"version {last.version} was trained for it already, the last of {len(tried)}: look at the "
+            "report; where the traffic is as it should be: python run.py --rebase-reference --environment "
+            f"{traffic.environment} --by WHO --reason TEXT"
+        )
+    after = last.created + timedelta(days=settings.alarm_wait_days)
+    if newest.captured.until < after:
+        return (
+            f"version {last.version} was trained for it already: not again before {after:%Y-%m-%d %H:%M} UTC"
+        )
+    return None
+
+
+def _after(report: DriftReport, tried: Sequence[RegisteredVersion]) -> bool:
+    """Whether a window ended after the last version that was trained for the same spell."""
+    return not tried or report.captured.until > tried[0].created
+
+
+def _spell(reports: Sequence[DriftReport], judge: Judge) -> list[DriftReport]:
+    """The alarms in a row, the newest first, of whichever version was live."""
+    told = [report for report in reports if judge(report) is not None]
+    return list(takewhile(judge, told))
+
+
+def _tried(spell: Sequence[DriftReport], versions: Sequence[RegisteredVersion]) -> list[RegisteredVersion]:
+    """What was trained since a spell began, the newest first."""
+    begun = spell[-1].captured.until
+    return [version for version in versions if version.created > begun]
 
 
 def _waits(version: RegisteredVersion, environment: Environment) -> bool:

@@ -35,7 +35,9 @@ from steps.monitoring.drift.settings import DriftSettings
 from steps.monitoring.drift.signals import drift_signals
 from steps.training.train import train_classifier
 
-LEARNT, REFERENCE, N, TRIALS, QUICK_TRIALS = 1000, 700, 500, 100, 10
+LEARNT, REFERENCE, N, TRIALS = 1000, 700, 500, 100
+QUICK_TRIALS, QUICK_REST = 10, 1000
+"""Windows, and pictures that they are drawn from: each is answered anew for every corruption."""
 CORRUPTIONS: tuple[Corruption, ...] = ("noise", "blur", "fog", "contrast", "jpeg", "brightness")
 SEVERITIES = (2, 3)
 SATURATION = 0.6
@@ -67,7 +69,7 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
     )
     predictor = Predictor.load(folder / "serving")
     reference = _answers(predictor, data, splits.image_ids(VALIDATION))
-    rest = splits.image_ids(TEST)
+    rest = splits.image_ids(TEST)[: QUICK_REST if quick else None]
     clean = _answers(predictor, data, rest)
     trials = QUICK_TRIALS if quick else TRIALS
     changes: dict[str, Change] = {

@@ -169,8 +169,8 @@ def _scorers(
     """The folds, each with what :func:`_scorer` makes of it."""
     scale = embeddings.std(axis=0)
     rows = (embeddings - embeddings.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    order = np.random.default_rng(seed).permutation(len(rows))
-    folds = [np.sort(fold) for fold in np.array_split(order, FOLDS)]
+    # Rows of a fold stay in the order that was drawn: by it those of one score are ranked, as by the lot.
+    folds = np.array_split(np.random.default_rng(seed).permutation(len(rows)), FOLDS)
     return [(fold, _scorer(rows, fold)) for fold in folds]
 
 
@@ -197,7 +197,10 @@ def _scorer(rows: NDArray[np.float32], fold: NDArray[np.int64]) -> list[NDArray[
 
 
 def _area(scores: NDArray[np.float32], inside: NDArray[np.bool_]) -> Floats:
-    """The area under the ROC curve of each row of scores; a half where a fold has rows of one side alone."""
+    """The area under the ROC curve of each row of scores; a half where a fold has rows of one side alone.
+
+    Equal scores are ranked by their places, which must have nothing to do with whose they are.
+    """
     ordered = np.take_along_axis(inside, np.argsort(scores, axis=1), axis=1)
     positive = inside.sum(axis=1)
     negative = inside.shape[1] - positive

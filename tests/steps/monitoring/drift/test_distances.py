@@ -107,6 +107,15 @@ def test_the_domain_classifiers_weights_are_ridge_regressions() -> None:
         assert domain_classifier(rows, seed=0)(inside) == pytest.approx(areas, abs=0.01)
 
 
+@pytest.mark.parametrize("kinds", [1, 3], ids=["all equal", "three different ones"])
+def test_equal_rows_are_not_told_apart_by_whose_come_first(kinds: int) -> None:
+    """Of pictures that were asked about again and again, the window's lie behind the reference's."""
+    draw = np.random.default_rng(8)
+    rows = draw.normal(size=(kinds, 8)).astype(np.float32)[np.tile(np.arange(kinds), 400 // kinds)]
+    inside = np.arange(len(rows))[None] >= len(rows) // 2
+    assert domain_classifier(rows, seed=0)(inside)[0] == pytest.approx(0.5, abs=0.1)
+
+
 def test_membership_scores_are_those_whose_area_the_distance_is() -> None:
     """Each row's is of a classifier that learnt from the other folds."""
     draw = np.random.default_rng(7)

@@ -72,16 +72,20 @@ def may_show(png: bytes, digests: Collection[str]) -> bool:
 
 
 def erase_from_sheet(png: bytes, digests: Collection[str]) -> bytes | None:
-    """The PNG with white in the place of these pictures; None where it does not say what it shows."""
+    """The PNG with white in the place of these pictures; None where it does not say what it shows.
+
+    What else it calls a picture in such a place goes, too.
+    """
     places = places_of(png)
     if places is None:
         return None
     with _opened(png) as image:
         sheet = image.convert("RGB")
-    for digest in digests:
-        for box in places.pop(digest, ()):
-            sheet.paste(ERASED, box)
-    return encode_sheet(sheet, places)
+    gone = {box for digest in digests for box in places.get(digest, ())}
+    for box in gone:
+        sheet.paste(ERASED, box)
+    kept = {digest: [box for box in boxes if box not in gone] for digest, boxes in places.items()}
+    return encode_sheet(sheet, {digest: boxes for digest, boxes in kept.items() if boxes})
 
 
 def _opened(png: bytes) -> PngImagePlugin.PngImageFile:

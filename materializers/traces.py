@@ -157,6 +157,14 @@ def _pixels(data: bytes) -> bytes:
         raise Opaque(f"a PNG that cannot be decoded ({error})") from error
 
 
+def shows(data: bytes, marks: Collection[int]) -> bool:
+    """Whether this is a PNG with pixels of one of these pictures; not where it cannot be looked into."""
+    try:
+        return finds(_pixels(data), marks)
+    except Opaque:
+        return False
+
+
 def says(data: bytes, digests: Collection[str]) -> bool:
     """Whether this is a sheet of thumbnails that says that it shows one of these pictures."""
     if not digests or not data.startswith(PNG):

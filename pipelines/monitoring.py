@@ -6,6 +6,7 @@ from zenml import pipeline
 
 from materializers.release import Environment
 from steps.monitoring.assess import assess
+from steps.monitoring.explain import explain
 from steps.monitoring.settings import MonitorSettings
 from steps.monitoring.tell import tell
 from steps.monitoring.window import window
@@ -13,7 +14,8 @@ from steps.monitoring.window import window
 
 @pipeline(name="monitoring")
 def monitoring(model_name: str, environment: Environment, settings: MonitorSettings) -> None:
-    """Read a window of captured traffic, compare it with the reference, and tell people of an alarm."""
+    """Compare a window of captured traffic with the reference, tell people of an alarm, and explain it."""
     captured = window(model_name=model_name, environment=environment, settings=settings)
     report = assess(captured, settings=settings.drift)
     tell(report)
+    explain(captured, report, settings=settings)

@@ -2,25 +2,24 @@
 
 The demo's network learns from half of the sample and answers Fashion-MNIST's public test pictures, which
 nobody learnt from. Each trial draws a reference of the size that the demo's model has, and a window, anew
-from them, without overlap and without regard to the class.
+from them, without overlap and with the same shares of the classes.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from benchmarks.claim import Claim, at_most, not_measured
 from benchmarks.main.demo import load_public_test_set
 from benchmarks.monitoring.answered import answered, taken
+from benchmarks.monitoring.trials import outcomes
 from benchmarks.serving.recorded_answers import learn_from_sample
 from data.make_sample import ARTICLES, CATEGORIES, SOURCE, encode
 from materializers.drift_reference import DriftReference
@@ -70,15 +69,32 @@ def _public_test(predictor: Predictor) -> DriftReference:
 
 def _alarms(pool: DriftReference, n: int, trials: int) -> Counter[str]:
     """How many trials each way took for drift."""
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as processes:
-        found = processes.map(partial(_trial, pool, n), range(trials), chunksize=5)
-        return Counter(name for alarms in found for name in alarms)
+    return Counter(name for alarms in outcomes(partial(_trial, pool, n), trials) for name in alarms)
+
+
+def same_mix(labels: NDArray[np.str_], sizes: Sequence[int], seed: int) -> list[NDArray[np.int64]]:
+    """Draw rows for several sides, without overlap, each with the shares that the classes have in all.
+
+    Args:
+        labels: of n rows.
+        sizes: of the sides, n together at most. A side has a row more or less of a class where its share of
+            the size is no whole number.
+        seed: draws.
+    """
+    draw = np.random.default_rng(seed)
+    # Rows of a class lie evenly spread: so they do in any part of the order.
+    places = np.zeros(len(labels))
+    for label in np.unique(labels):
+        of_class = draw.permutation(np.flatnonzero(labels == label))
+        places[of_class] = (np.arange(len(of_class)) + draw.random()) / len(of_class)
+    order, ends = np.argsort(places), np.cumsum(sizes)
+    return [order[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def _trial(pool: DriftReference, n: int, seed: int) -> list[str]:
     """The ways that take one window for drift."""
-    drawn = np.random.default_rng(seed).permutation(len(pool))[: REFERENCE + n]
-    was, now = taken(pool, drawn[:REFERENCE]), taken(pool, drawn[REFERENCE:])
+    labels = pool.rows["label"].to_numpy(str)
+    was, now = (taken(pool, rows) for rows in same_mix(labels, (REFERENCE, n), seed))
     signals = drift_signals(was, now, threshold=0.6, settings=DriftSettings(), seed=seed)
     alarms = [CALIBRATED] if any(signal.outcome == "drift" for signal in signals) else []
     return alarms + [name for name, alarm in USUAL.items() if alarm(was, now)]

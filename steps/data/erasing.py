@@ -5,7 +5,10 @@ Each function does what is left to do: after an interruption it is called again,
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +19,13 @@ from materializers.errors import DamagedArtifact
 from materializers.feature_cache import FeatureCache
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Repacked, thumbnail_sheet
 from materializers.image_manifest import MANIFEST, lost_shards, read_manifest
-from materializers.picture_sheet import erase_from_sheet, may_show
+from materializers.picture_sheet import erase_from_sheet, may_show, places_of
 from materializers.quarantine import blobs_folder, page_uri, read_rows, write_rows
 from materializers.report import Report, ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import SHARDS_FOLDER, layout, shard_uri
 from materializers.store_files import DELIVERIES, relative, remove_file, stored_file, walk_files
-from materializers.traces import finds, says
+from materializers.traces import INLINE, finds, says, shows
 from serving.capture_layout import CAPTURES, PERSONAL, has_pictures, schema_of, table_to_parquet
 from steps.data.searching import is_one_of, shard_at
 from steps.monitoring.captures import capture_parts, known_pictures, read_part
@@ -30,7 +33,9 @@ from steps.monitoring.captures import capture_parts, known_pictures, read_part
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
 
-PNG = ".png"
+PNG, PAGE = ".png", ".html"
+INSIDE = re.compile(INLINE.pattern + rb"=*")
+"""A picture inside a page, with what pads it."""
 THUMBNAILS_FILE = "thumbnails.png"
 """Beside a dataset's manifest."""
 
@@ -210,27 +215,50 @@ def erase_from_report(
 
 
 def erase_from_sheets(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:
-    """Take these pictures out of every other sheet that says that it shows them.
+    """Take these pictures out of every other sheet that says that it shows them, inside pages too.
 
-    Such as those of an evaluation that an experiment tracker has whose artifacts lie below the store's root.
-    Deliveries are left as they were brought.
+    Such as those of an evaluation that an experiment tracker has whose artifacts lie below the store's root,
+    and those of the pages that explain drift. Deliveries are left as they were brought.
 
     Args:
         store: where they lie.
         notes: of the pictures.
 
     Returns:
-        How many sheets were drawn anew.
+        How many sheets and pages were drawn anew.
     """
-    digests, drawn = digests_of(notes), 0
+    digests, marks, drawn = digests_of(notes), marks_of(notes), 0
     for file in walk_files(store, str(store.path)):
-        if not file.uri.endswith(PNG) or relative(store, file.uri).startswith(f"{DELIVERIES}/"):
+        place = relative(store, file.uri)
+        if not place.endswith((PNG, PAGE)) or place.startswith(f"{DELIVERIES}/"):
             continue
         before = read_blob(store, file.uri)
-        if says(before, digests) and (after := erase_from_sheet(before, digests)) is not None:
+        if place.endswith(PAGE):
+            after = INSIDE.sub(lambda match: _inside(match, digests, marks), before)
+        else:
+            after = _redrawn(before, digests, marks)
+        if after != before:
             write_blob(store, file.uri, after)
             drawn += 1
     return drawn
+
+
+def _redrawn(sheet: bytes, digests: Collection[str], marks: Collection[int]) -> bytes:
+    """A sheet without these pictures; without any where it shows one of them under another digest."""
+    if says(sheet, digests):
+        sheet = erase_from_sheet(sheet, digests) or sheet
+    if shows(sheet, marks):
+        with suppress(DamagedArtifact):
+            sheet = erase_from_sheet(sheet, places_of(sheet) or ()) or sheet
+    return sheet
+
+
+def _inside(match: re.Match[bytes], digests: Collection[str], marks: Collection[int]) -> bytes:
+    """A picture inside a page, as :func:`_redrawn` has it."""
+    text = match[1][: len(match[1]) - (len(match[1]) % 4 == 1)]  # as a browser reads it
+    before = base64.b64decode(text + b"=" * (-len(text) % 4))
+    after = _redrawn(before, digests, marks)
+    return match[0] if after == before else b"data:image/png;base64," + base64.b64encode(after)
 
 
 def erase_from_references(store: BaseArtifactStore, notes: Sequence[Forgotten]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from materializers.report import Record
@@ -38,3 +40,5 @@ class MonitorSettings(Record):
     window: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
     performance: PerformanceSettings = PerformanceSettings()
+    explain: Literal["always", "on alarm", "never"] = "on alarm"
+    """When a run makes Evidently's page, which decides nothing."""

@@ -46,6 +46,7 @@ from steps.data.erasing import erase_from_features, set_aside_copies
 from steps.data.ingest import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from steps.monitoring.captures import capture_parts, read_part
+from steps.monitoring.explain import Shown, strip_of
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
 from tests.captured import answered, shipped
 from tests.captured import picture as captured_picture
@@ -497,6 +498,36 @@ def test_a_sheet_that_a_tracker_keeps_in_the_store_does_not_show_it_any_more(
     assert places is not None
     assert set(places) == {picture_digest(photograph(0))}
     assert not _shows(after["worst_mistakes.png"], np.asarray(thumbnail(photograph(GONE))))
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["by its digest", "by its pixels"])
+def test_a_page_that_explains_drift_does_not_show_it_any_more(
+    store: BaseArtifactStore, renamed: bool
+) -> None:
+    """It goes from the strip that shows it; of a strip that has it under another name all goes."""
+    world = World.made(store)
+    digests = {seed: (picture_digest(photograph(seed)), f"{seed:064}") for seed in (0, GONE, 1)}
+    if renamed:
+        digests[GONE] = ("f" * 64,)
+    strips = [
+        strip_of([Shown(digests[seed], thumbnail(photograph(seed))) for seed in some])
+        for some in ((0, GONE, 1), (0, 1))
+    ]
+    page = "".join(f'<img src="data:image/png;base64,{base64.b64encode(each).decode()}">' for each in strips)
+    uri = f"{str(store.path).rstrip('/')}/explain/drift_page/1/output.html"
+    write_blob(store, uri, f"<body>{page}<p>Evidently</p></body>".encode())
+    small = np.asarray(thumbnail(photograph(GONE)))
+    erased = world.erase()
+    assert (erased.pages, erased.found.places) == (3 + 1, ())
+    after = read_blob(store, uri)
+    first, second = (base64.b64decode(match[1] + b"==") for match in INLINE.finditer(after))
+    assert not _shows(first, small)
+    others = {digest for seed in (0, 1) for digest in digests[seed]}
+    assert set(places_of(first) or ()) == (set() if renamed else others)
+    assert second == strips[1]
+    assert after.endswith(b"<p>Evidently</p></body>")
+    assert world.erase().found.places == ()
+    assert read_blob(store, uri) == after
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def test_a_picture_is_erased_wherever_the_sheet_shows_it() -> None:
     assert erase_from_sheet(left, ["bb"]) == left
 
 
+def test_another_name_of_an_erased_place_goes_with_it() -> None:
+    """A picture that is known by two digests is forgotten by both."""
+    twice = encode_sheet(Image.new("RGB", (20, 20), "blue"), {**PLACES, "other name of bb": PLACES["bb"]})
+    left = erase_from_sheet(twice, ["bb"])
+    assert left is not None
+    assert places_of(left) == {"aa": [(0, 0, 10, 10)]}
+
+
 def test_a_chart_shows_no_picture() -> None:
     """What matplotlib drew stays."""
     buffer = io.BytesIO()

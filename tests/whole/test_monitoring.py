@@ -127,6 +127,7 @@ def test_traffic_like_the_reference_is_no_drift(watched: Shop, webhook: Webhook)
     assert (told["drift"], told["performance"], told["alarm"]) == ("no drift", "no drop", False)
     assert (told["num_predictions"], told["drift_share"]) == (80, 0.0)
     assert webhook.messages == []
+    assert explained(outcome) is None
     tracked = tracked_figures(outcome)
     assert tracked["num_predictions"] == 80
     assert tracked["drift_share"] == 0.0
@@ -145,6 +146,9 @@ def test_drift_is_told_once_a_run_by_name(watched: Shop, webhook: Webhook) -> No
     assert "data_drift_detected" in message
     assert "watched version 1 in staging" in message
     assert "embeddings" in message
+    page = explained(outcome)
+    assert page is not None
+    assert all(each in page for each in ("watched version 1 in staging", "embeddings", "drawDashboard"))
 
 
 def test_wrong_answers_are_a_drop(watched: Shop, webhook: Webhook) -> None:
@@ -212,6 +216,17 @@ def test_nothing_live_is_a_usage_error(open_shop: Callable[[str], Shop]) -> None
 def strip(row: dict[str, Any]) -> dict[str, Any]:
     """A captured row without what only the tests know of it."""
     return {key: value for key, value in row.items() if key != "truth"}
+
+
+def explained(outcome: Outcome) -> str | None:
+    """The page that the dashboard shows of a run of monitoring."""
+    run = Client().get_pipeline_run(outcome.last["run"])
+    (page,) = run.steps["explain"].outputs["drift_page"]
+    if not page.visualizations:
+        assert page.load() is None
+        return None
+    (shown,) = page.visualizations
+    return Path(shown.uri).read_text(encoding="utf-8")
 
 
 def tracked_figures(outcome: Outcome) -> dict[str, float]:

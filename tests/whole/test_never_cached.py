@@ -28,6 +28,7 @@ NEVER_CACHED = {
     "predict_part",  # reads a folder
     "join",  # writes a file
     "window",  # reads what is live, what was captured, the registry and the clock
+    "explain",  # reads captured pictures, as the store has them now
     "tell",  # tells people
     "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own

@@ -1,14 +1,15 @@
 """Distances between a reference and a window, for many ways at once to part the pooled rows in two.
 
 Each function here prepares a distance for n pooled rows and returns it. It takes ``inside``, ``(b, n)`` bool:
-b ways to say which of the rows are the window's, at least one row and not all in each. It gives ``(b,)``
-float64, larger where the two parts differ more. Nothing that is prepared depends on which rows are whose, so
-that permuting the rows says how large a distance chance alone makes.
+b ways to say which of the rows are the window's, as many in each, at least one row and not all. It gives
+``(b,)`` float64, larger where the two parts differ more. Nothing that is prepared depends on which rows are
+whose, so that permuting the rows says how large a distance chance alone makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -30,16 +31,22 @@ def kolmogorov_smirnov(values: Floats) -> Distance:
     Args:
         values: ``(n, f)``, a row each; the largest of the f columns' is taken. Equal values are one step.
     """
-    steps = [_steps(column) for column in values.T]
+    places = [_places(column) for column in values.T]
 
     def of(inside: NDArray[np.bool_]) -> Floats:
-        of_window = inside.sum(axis=1, dtype=np.float32)[:, None]
-        of_reference = inside.shape[1] - of_window
+        # The functions are furthest apart at a value of either side: those of the smaller one are looked at.
+        rows = inside.shape[1]
+        members = _members(inside if 2 * inside[0].sum() <= rows else ~inside)
+        count = members.shape[1]
+        rest = rows - count
+        reached = np.arange(1, count + 1) * (1 / count + 1 / rest)
+        before_it = reached - (1 / count + 1 / rest)
         largest = np.zeros(len(inside))
-        for order, ends in steps:
-            reached = np.cumsum(inside[:, order], axis=1, dtype=np.float32)[:, ends]
-            apart = np.abs(reached / of_window - (ends + 1 - reached) / of_reference)
-            np.maximum(largest, apart.max(axis=1), out=largest)
+        for last, before in places:
+            ends = np.sort(last[members], axis=1)
+            starts = ends - 1 if before is None else before[ends]
+            np.maximum(largest, (reached - ends * (1 / rest)).max(axis=1), out=largest)
+            np.maximum(largest, (starts * (1 / rest) - before_it).max(axis=1), out=largest)
         return largest
 
     return of
@@ -100,32 +107,50 @@ def domain_classifier(embeddings: NDArray[np.float32], seed: int) -> Distance:
         embeddings: ``(n, d)``.
         seed: draws the folds.
     """
-    scale = embeddings.std(axis=0)
-    rows = (embeddings - embeddings.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    folds = [
-        np.sort(fold) for fold in np.array_split(np.random.default_rng(seed).permutation(len(rows)), FOLDS)
-    ]
-    prepared = [(fold, *_prepared(rows, fold)) for fold in folds]
+    prepared = _scorers(embeddings, seed)
 
     def of(inside: NDArray[np.bool_]) -> Floats:
-        areas = np.zeros((len(folds), len(inside)))
-        for number, (fold, others, solve) in enumerate(prepared):
-            members = inside[:, others].astype(np.float32)
-            members -= members.mean(axis=1, keepdims=True)
-            scores = (rows[fold] @ (solve @ members.T)).T
-            areas[number] = _area(scores, inside[:, fold])
-        mean: Floats = areas.mean(axis=0)
+        members = inside.astype(np.float32)
+        areas = [_area(reduce(np.matmul, scorer, members), inside[:, fold]) for fold, scorer in prepared]
+        mean: Floats = np.mean(areas, axis=0)
         return mean
 
     return of
 
 
-def _steps(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The order of the values, and in it the last place of each that is equal to others."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    return order, ends
+def membership_scores(embeddings: NDArray[np.float32], inside: NDArray[np.bool_], seed: int) -> Floats:
+    """How much each of n rows looks like the window's to that classifier, which did not learn from it.
+
+    Args:
+        embeddings: ``(n, d)``.
+        inside: ``(n,)``, which rows are the window's.
+        seed: draws the folds.
+    """
+    scores = np.zeros(len(embeddings))
+    members = inside[None].astype(np.float32)
+    for fold, scorer in _scorers(embeddings, seed):
+        scores[fold] = reduce(np.matmul, scorer, members)[0]
+    return scores
+
+
+def _members(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rows of one side, ``(b, m)``, in their order."""
+    return (np.flatnonzero(inside) % inside.shape[1]).reshape(len(inside), -1)
+
+
+def _places(values: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
+    """For each value how many are no larger, and for each such number how many are smaller.
+
+    The second is None where it is always one fewer, for no two values are equal.
+    """
+    ordered = np.sort(values)
+    last = np.searchsorted(ordered, values, side="right").astype(np.int32)
+    ends = np.unique(last)
+    if len(ends) == len(values):
+        return last, None
+    before = np.zeros(len(values) + 1, dtype=np.int32)
+    before[ends[1:]] = ends[:-1]
+    return last, before
 
 
 def _shares(inside: NDArray[np.bool_], codes: NDArray[np.int64], kinds: int) -> tuple[Floats, Floats]:
@@ -138,10 +163,22 @@ def _shares(inside: NDArray[np.bool_], codes: NDArray[np.int64], kinds: int) -> 
     return window / window.sum(axis=1, keepdims=True), reference / reference.sum(axis=1, keepdims=True)
 
 
-def _prepared(
-    rows: NDArray[np.float32], fold: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The rows outside a fold, and the matrix ``(d, m)`` that makes weights of their memberships."""
+def _scorers(
+    embeddings: NDArray[np.float32], seed: int
+) -> list[tuple[NDArray[np.int64], list[NDArray[np.float32]]]]:
+    """The folds, each with what :func:`_scorer` makes of it."""
+    scale = embeddings.std(axis=0)
+    rows = (embeddings - embeddings.mean(axis=0)) / np.where(scale > 0, scale, 1)
+    # Rows of a fold stay in the order that was drawn: by it those of one score are ranked, as by the lot.
+    folds = np.array_split(np.random.default_rng(seed).permutation(len(rows)), FOLDS)
+    return [(fold, _scorer(rows, fold)) for fold in folds]
+
+
+def _scorer(rows: NDArray[np.float32], fold: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Matrices that make scores of a fold's rows out of ``(b, n)`` memberships, by the other rows' alone.
+
+    Those are centred, so that the intercept of a membership has no weight.
+    """
     others = np.setdiff1d(np.arange(len(rows)), fold)
     learnt = rows[others].astype(np.float64)
     learnt -= learnt.mean(axis=0)
@@ -149,19 +186,24 @@ def _prepared(
     if learnt.shape[1] <= len(learnt):
         gram = learnt.T @ learnt
         gram[np.diag_indices_from(gram)] += ridge
-        return others, np.linalg.solve(gram, learnt.T).astype(np.float32)
-    kernel = learnt @ learnt.T  # the same weights, from the smaller of the two systems
+        weights = np.zeros((len(rows), learnt.shape[1]), dtype=np.float32)
+        weights[others] = np.linalg.solve(gram, learnt.T).T
+        return [weights, np.ascontiguousarray(rows[fold].T)]
+    kernel = learnt @ learnt.T  # the same scores, from the smaller of the two systems
     kernel[np.diag_indices_from(kernel)] += ridge
-    return others, np.linalg.solve(kernel, learnt).T.astype(np.float32)
+    scores = np.zeros((len(rows), len(fold)), dtype=np.float32)
+    scores[others] = np.linalg.solve(kernel, learnt @ rows[fold].astype(np.float64).T)
+    return [scores]
 
 
 def _area(scores: NDArray[np.float32], inside: NDArray[np.bool_]) -> Floats:
-    """The area under the ROC curve of each row of scores; a half where a fold has rows of one side alone."""
-    order = np.argsort(scores, axis=1)
-    ranks = np.empty(scores.shape, dtype=np.float64)
-    np.put_along_axis(ranks, order, np.arange(1.0, scores.shape[1] + 1)[None, :], axis=1)
+    """The area under the ROC curve of each row of scores; a half where a fold has rows of one side alone.
+
+    Equal scores are ranked by their places, which must have nothing to do with whose they are.
+    """
+    ordered = np.take_along_axis(inside, np.argsort(scores, axis=1), axis=1)
     positive = inside.sum(axis=1)
     negative = inside.shape[1] - positive
-    above = (ranks * inside).sum(axis=1) - positive * (positive + 1) / 2
+    above = ordered @ np.arange(1.0, scores.shape[1] + 1) - positive * (positive + 1) / 2
     pairs = positive * negative
     return np.where(pairs > 0, above / np.maximum(pairs, 1), 0.5)

@@ -200,9 +200,13 @@ def stability_index(reference: NDArray[Any], window: NDArray[Any]) -> float:
         reference: ``(n,)``, finite.
         window: ``(m,)``, finite.
     """
-    edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
+    # Sorted once, the counts of ten intervals are found by ten searches, and not by one for every value.
+    before, after = np.sort(reference), np.sort(window)
+    ranks = np.linspace(0, len(before) - 1, BINS + 1)[1:-1]
+    edges = np.unique(np.interp(ranks, np.arange(len(before)), before))
     shares = []
-    for values in (reference, window):
-        counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1) + HALF
+    for values in (before, after):
+        below = np.searchsorted(values, edges, side="left")
+        counts = np.diff(below, prepend=0, append=len(values)) + HALF
         shares.append(counts / counts.sum())
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())

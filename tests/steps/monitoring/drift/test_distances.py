@@ -13,6 +13,7 @@ from steps.monitoring.drift.distances import (
     kolmogorov_smirnov,
     kullback_leibler,
     mean_difference,
+    membership_scores,
     population_stability,
 )
 
@@ -34,6 +35,16 @@ def test_kolmogorov_smirnov_is_scipys() -> None:
     found = kolmogorov_smirnov(values)(inside)
     expected = [max(ks_2samp(column[row], column[~row]).statistic for column in values.T) for row in inside]
     assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("of_window", [1, 30, 59])
+def test_kolmogorov_smirnov_is_scipys_whichever_side_is_smaller(of_window: int) -> None:
+    """Only the smaller side's values are looked at, and the distance is that of all."""
+    draw = np.random.default_rng(6)
+    for values in (draw.normal(size=N), draw.integers(0, 3, size=N).astype(float), np.ones(N)):
+        inside = draw.permuted(np.tile(np.arange(N) < of_window, (5, 1)), axis=1)
+        expected = [ks_2samp(values[row], values[~row], method="asymp").statistic for row in inside]
+        assert kolmogorov_smirnov(values[:, None])(inside) == pytest.approx(expected, abs=1e-12)
 
 
 def test_divergences_are_scipys() -> None:
@@ -94,3 +105,24 @@ def test_the_domain_classifiers_weights_are_ridge_regressions() -> None:
                 fitted = Ridge(alpha=strength).fit(scaled[others], row[others].astype(float))
                 areas[number] += roc_auc_score(row[fold], fitted.predict(scaled[fold])) / len(folds)
         assert domain_classifier(rows, seed=0)(inside) == pytest.approx(areas, abs=0.01)
+
+
+@pytest.mark.parametrize("kinds", [1, 3], ids=["all equal", "three different ones"])
+def test_equal_rows_are_not_told_apart_by_whose_come_first(kinds: int) -> None:
+    """Of pictures that were asked about again and again, the window's lie behind the reference's."""
+    draw = np.random.default_rng(8)
+    rows = draw.normal(size=(kinds, 8)).astype(np.float32)[np.tile(np.arange(kinds), 400 // kinds)]
+    inside = np.arange(len(rows))[None] >= len(rows) // 2
+    assert domain_classifier(rows, seed=0)(inside)[0] == pytest.approx(0.5, abs=0.1)
+
+
+def test_membership_scores_are_those_whose_area_the_distance_is() -> None:
+    """Each row's is of a classifier that learnt from the other folds."""
+    draw = np.random.default_rng(7)
+    for dimensions in (8, 120):
+        rows = draw.normal(size=(100, dimensions)).astype(np.float32)
+        inside = np.arange(100) >= 60
+        scores = membership_scores(rows, inside, seed=0)
+        folds = np.array_split(np.random.default_rng(0).permutation(100), distances.FOLDS)
+        area = np.mean([roc_auc_score(inside[fold], scores[fold]) for fold in folds])
+        assert domain_classifier(rows, seed=0)(inside[None])[0] == pytest.approx(area, abs=1e-6)

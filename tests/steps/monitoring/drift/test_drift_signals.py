@@ -130,6 +130,20 @@ def test_the_index_is_that_of_the_field() -> None:
     assert stability_index(values, values + 1000) > 1
 
 
+@pytest.mark.parametrize("kinds", [None, 3, 40])
+def test_the_index_is_that_of_counts_between_quantiles(kinds: int | None) -> None:
+    """Also of values of which many are equal: a value on an edge is in the interval that begins there."""
+    draw = np.random.default_rng(12)
+    was, now = (draw.normal(size=n) if kinds is None else draw.integers(0, kinds, n) for n in (777, 300))
+    edges = np.unique(np.quantile(was, np.arange(1, 10) / 10))
+    shares = []
+    for values in (was, now):
+        counts = np.bincount(np.digitize(values, edges), minlength=len(edges) + 1) + 0.5
+        shares.append(counts / counts.sum())
+    expected = ((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum()
+    assert stability_index(was, now) == pytest.approx(expected)
+
+
 def test_more_pictures_than_are_compared_are_drawn() -> None:
     """A limit on both sides keeps a decision within its time."""
     found = compared(answers(400, seed=9), most_pictures=200)

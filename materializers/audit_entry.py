@@ -44,6 +44,8 @@ Act = Literal[
     "readmit",
     "collect",
     "brake",
+    "rebase-reference",
+    "set-baseline",
     "schedule",
     "pause",
     "unschedule",

@@ -29,6 +29,7 @@ NEVER_CACHED = {
     "join",  # writes a file
     "window",  # reads what is live, what was captured, the registry and the clock
     "tell",  # tells people
+    "react",  # reads what is live, and may change it
     "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own
 }

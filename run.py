@@ -44,6 +44,10 @@ Examples:
   # put the previous release back
   python run.py --config configs/demo --rollback
 \b
+  # traffic has changed for good: compare later windows with it, and later accuracies with version 2's
+  python run.py --config configs/demo --rebase-reference --by "Ada" --reason "the new camera stays"
+  python run.py --config configs/demo --set-baseline 2 --by "Ada" --reason "the first on the new camera"
+\b
   # who changed what, when and why; exit code 3 where an entry was altered or removed
   python run.py --config configs/demo --audit
   python run.py --config configs/demo --lineage 1
@@ -98,6 +102,10 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option("--release-brake", is_flag=True, help="Let --continuous retrain again after its brake held.")
 @click.option("--reject", type=int, metavar="N", help="Reject version N.")
 @click.option("--rollback", is_flag=True, help="Put the previous release of --environment back.")
+@click.option(
+    "--rebase-reference", is_flag=True, help="Compare later windows of --environment with its recent traffic."
+)
+@click.option("--set-baseline", type=int, metavar="N", help="Compare later accuracies with version N's.")
 @click.option("--by", metavar="WHO", help="Who decides, rolls back or stops.")
 @click.option("--reason", metavar="TEXT", help="Why.")
 @click.option("--reproduce", type=int, metavar="N", help="Train version N again: equal, or what differs.")

@@ -10,7 +10,6 @@ from zenml.client import Client
 
 from actions.logged import log_act
 from actions.result import ActionResult
-from actions.rollback import end_rollout
 from actions.wait import looked_at_by
 from materializers.approval import Approval
 from materializers.errors import ShutterlineError
@@ -22,6 +21,7 @@ from pipelines.config import Config
 from serving.model_directory import model_digest
 from steps.deployment.candidate import approval_artifact, gather_arm
 from steps.deployment.deployer import active_deployer
+from steps.deployment.rollback import end_rollout
 from steps.registry.approvers import require_approver, require_other_than_trainer
 from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card

@@ -297,11 +297,13 @@ def _waited_for(result: PipelineResult, request: Request, config: Config) -> Pip
 
 @contextlib.contextmanager
 def _exclusive(name: str, request: Request) -> Iterator[None]:
-    """Hold the run lock for pipelines that run now and for what changes data; no other act waits for one."""
+    """Hold the run lock for pipelines that run now and what changes or copies data; no other act waits."""
     from pipelines.session import one_run_at_a_time
 
     runs = name in PIPELINES and request.schedule is None and request.compile is None
-    with one_run_at_a_time(f"--{name}") if runs or name in CHANGES_DATA else contextlib.nullcontext():
+    # A reference is made of pictures, which an erasure must not miss on their way into it.
+    waits = name in CHANGES_DATA or name == "rebase-reference"
+    with one_run_at_a_time(f"--{name}") if runs or waits else contextlib.nullcontext():
         yield
 
 
@@ -318,9 +320,11 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.lineage import show_lineage
     from actions.predict import predict_photos
     from actions.readmit import readmit
+    from actions.rebase_reference import rebase_reference
     from actions.release_brake import release_brake
     from actions.rollback import roll_back
     from actions.scheduler import run_scheduler
+    from actions.set_baseline import set_baseline
     from actions.status import read_status
     from actions.stop import stop
     from pipelines import launch
@@ -371,6 +375,8 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "monitor": lambda: kept(launch.monitor(config, environment=environment, how=how)),
         "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
         "rollback": lambda: roll_back(config, environment, finished=finished, by=by, reason=reason),
+        "rebase-reference": lambda: rebase_reference(config, environment, by=by, reason=reason),
+        "set-baseline": lambda: set_baseline(config, version=request.set_baseline or 0),
         "readmit": lambda: readmit(config, request.readmit or ""),
         "forget": lambda: forget(request.photos, by=by, reason=reason),
         "compact": compact,

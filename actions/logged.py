@@ -23,6 +23,11 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     "forget": ("forget", ("outcome",)),
     "readmit": ("readmit", ("source_digest", "parent", "data")),
     "collect": ("collect", ("bytes_removed",)),
+    "rebase-reference": (
+        "rebase-reference",
+        ("environment", "version", "model_digest", "reference", "artifact"),
+    ),
+    "set-baseline": ("set-baseline", ("version", "model_digest", "report_digest", "accuracy")),
     "schedule": ("schedule", ("name", "pipeline", "cron")),
     "pause": ("pause", ("name", "paused")),
     "unschedule": ("unschedule", ("name",)),

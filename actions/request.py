@@ -9,7 +9,9 @@ from typing import Literal
 from materializers.errors import UsageError
 
 PIPELINES = ("train", "deploy", "continuous", "infer", "monitor", "reproduce")
-PERSONAL = frozenset({"approve", "reject", "approve-change", "forget", "release-brake"})
+PERSONAL = frozenset(
+    {"approve", "reject", "approve-change", "forget", "release-brake", "rebase-reference", "set-baseline"}
+)
 """What a named person decides."""
 MAY_BE_SIGNED = PERSONAL | {"rollback", "stop"}
 """What a person may give name and reason to, for the audit log; without them it is the account's."""
@@ -40,6 +42,8 @@ class Request:
     reject: int | None = None
     approve_change: str | None = None
     release_brake: bool = False
+    rebase_reference: bool = False
+    set_baseline: int | None = None
     by: str | None = None
     reason: str | None = None
     source: str | None = None
@@ -87,6 +91,8 @@ class Request:
             "monitor": self.monitor,
             "reproduce": self.reproduce is not None,
             "rollback": self.rollback,
+            "rebase-reference": self.rebase_reference,
+            "set-baseline": self.set_baseline is not None,
             "readmit": self.readmit is not None,
             "forget": self.forget,
             "compact": self.compact,
@@ -202,7 +208,8 @@ def _check_decision(request: Request) -> None:
     told = MAY_BE_SIGNED.intersection(request.wanted)
     if not told and (request.by is not None or request.reason is not None):
         raise UsageError(
-            "--by and --reason go with --approve, --reject, --approve-change, --forget, --rollback or --stop"
+            "--by and --reason go with --approve, --reject, --approve-change, --forget, --rebase-reference, "
+            "--set-baseline, --rollback or --stop"
         )
 
 

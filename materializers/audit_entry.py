@@ -45,6 +45,8 @@ Act = Literal[
     "collect",
     "brake",
     "release-brake",
+    "rebase-reference",
+    "set-baseline",
     "schedule",
     "pause",
     "unschedule",

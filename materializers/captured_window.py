@@ -12,7 +12,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 
 from materializers.blobs import read_blob, write_blob
 from materializers.drift_reference import REFERENCE_FILE, DriftReference, read_reference
-from materializers.drift_report import Captured, Performance
+from materializers.drift_report import BusinessFigure, Captured, Performance
 from materializers.errors import DamagedArtifact
 from materializers.report import Record
 
@@ -25,6 +25,7 @@ ABOUT, WINDOW, REFERENCE = "window.json", "window", "reference"
 class _About(Record):
     captured: Captured
     performance: Performance
+    business: BusinessFigure | None = None
     abstention_threshold: float
 
 
@@ -37,7 +38,8 @@ class CapturedWindow:
         performance: how often it was right, as far as anybody said so.
         abstention_threshold: the model's; 0: it never abstains.
         window: the answers; ``label`` is the one that came later, or empty.
-        reference: the model's answers on pictures that it did not learn from.
+        reference: the model's answers on pictures that it did not learn from, or on accepted traffic.
+        business: what the answers were worth; None where nobody wants it looked at.
     """
 
     captured: Captured
@@ -45,6 +47,7 @@ class CapturedWindow:
     abstention_threshold: float
     window: DriftReference = field(repr=False)
     reference: DriftReference = field(repr=False)
+    business: BusinessFigure | None = None
 
 
 class CapturedWindowMaterializer(BaseMaterializer):
@@ -79,6 +82,7 @@ class CapturedWindowMaterializer(BaseMaterializer):
         return CapturedWindow(
             captured=about.captured,
             performance=about.performance,
+            business=about.business,
             abstention_threshold=about.abstention_threshold,
             window=window,
             reference=reference,
@@ -105,5 +109,6 @@ def _about(captured: CapturedWindow) -> _About:
     return _About(
         captured=captured.captured,
         performance=captured.performance,
+        business=captured.business,
         abstention_threshold=captured.abstention_threshold,
     )

@@ -6,6 +6,7 @@ lies beside the served directory and outside every digest, so that erasing a pic
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -71,6 +72,18 @@ class DriftReference:
         """What the n pictures look like: ``MEASURED``, and ``aspect``, width over height; float64."""
         measured = self.rows[list(MEASURED)]
         return measured.assign(aspect=measured["width"] / measured["height"])
+
+    def row_digests(self) -> tuple[str, ...]:
+        """The sha256 (hex) of each row with its scores and its embedding, in the order of ``rows``."""
+        places = iter(range(len(self.embeddings)))
+        return tuple(
+            hashlib.sha256(
+                json.dumps({name: _plain(value) for name, value in row.items()}, sort_keys=True).encode()
+                + scores.tobytes()
+                + (self.embeddings[next(places)].tobytes() if row["embedded"] else b"")
+            ).hexdigest()
+            for row, scores in zip(self.rows.to_dict("records"), self.scores, strict=True)
+        )
 
     def without(self, image_ids: Collection[str]) -> DriftReference:
         """The reference without these pictures; ids that it does not know are ignored."""
@@ -141,6 +154,13 @@ def read_reference(store: BaseArtifactStore, uri: str) -> DriftReference:
             f"The drift reference at {uri} is damaged ({error}). Its model serves on without it; remove the "
             "file, and train again for a model that has one: python run.py --train"
         ) from error
+
+
+def _plain(value: object) -> object:
+    """A value of a row as JSON has it; what is not a number as None."""
+    if isinstance(value, float):
+        return None if np.isnan(value) else float(value)
+    return bool(value) if isinstance(value, np.bool_) else value
 
 
 def _vectors(matrix: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["input", "prediction"]
 DriftOutcome: TypeAlias = Literal["drift", "no drift", "insufficient data"]
 PerformanceOutcome: TypeAlias = Literal["drop", "no drop", "insufficient data"]
+Figure: TypeAlias = Literal["value", "reward"]
+ValueIs: TypeAlias = Literal["gain", "cost"]
 LISTED = 5
 
 
@@ -72,6 +74,51 @@ class Performance(Record):
     reasons: tuple[str, ...]
 
 
+class BusinessFigure(Record):
+    """What the answers were worth, as far as anybody said so."""
+
+    outcome: PerformanceOutcome
+    figure: Figure
+    value_is: ValueIs
+    """Whether more of it is better."""
+    mean: Metric
+    """Of a request, with an interval of 95 %; n is the number of requests for which one was posted."""
+    baseline: float | None
+    """The mean that it is compared with, which does not move; None where there was none yet."""
+    baseline_set: datetime | None
+    """When a window's mean became it; None where there is none."""
+    decline: float
+    """A drop where the whole interval is worse than the baseline by more than this share of it."""
+    limit: float | None
+    """The mean at which that begins; None where there is no baseline."""
+    reasons: tuple[str, ...]
+
+
+class ComparedWith(Record):
+    """Which reference a window was compared with."""
+
+    rebased: bool
+    """Whether it was made of accepted traffic; else it is the model's own validation and test pictures."""
+    pictures: int
+    since: datetime | None
+    """From when on it counts: when the version was registered, or when the traffic was accepted."""
+    reference_digest: str | None = None
+    """Of what was made of traffic."""
+    by: str | None = None
+    """Who accepted the traffic."""
+    erased: int = 0
+    """Pictures that ``--forget`` took out of it since."""
+
+    @property
+    def sentence(self) -> str:
+        """What it is, for a person."""
+        since = f", since {self.since:%Y-%m-%d %H:%M} UTC" if self.since else ""
+        if not self.rebased:
+            return f"compared with the model's own {self.pictures:,} validation and test pictures{since}"
+        gone = f"; {self.erased:,} more were erased" if self.erased else ""
+        return f"compared with {self.pictures:,} pictures of traffic that {self.by} accepted{since}{gone}"
+
+
 class Captured(Record):
     """What of the traffic was looked at."""
 
@@ -98,6 +145,12 @@ class Captured(Record):
     """Files of captures that could not be read, and were left out."""
     unmatched_labels: int = 0
     conflicting_labels: int = 0
+    dated_ahead: int = 0
+    """Answers that are dated later than now, and were left out."""
+    dated_before: int = 0
+    """Answers that are dated earlier than the model was registered."""
+    reference: ComparedWith | None = None
+    """None in a report of before references could be rebased."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -113,6 +166,11 @@ class Captured(Record):
             said.append(f"{self.unmatched_labels:,} labels are of requests that were not captured")
         if self.conflicting_labels:
             said.append(f"{self.conflicting_labels:,} pictures were given two labels")
+        if self.dated_ahead:
+            said.append(f"{self.dated_ahead:,} answers are dated later than now: a clock goes ahead")
+        if self.dated_before:
+            dated = f"{self.dated_before:,} answers are dated before their model was registered"
+            said.append(f"{dated}: a clock is behind")
         return tuple(said)
 
 
@@ -124,6 +182,8 @@ class DriftReport(Report):
     captured: Captured
     signals: tuple[DriftSignal, ...]
     performance: Performance
+    business: BusinessFigure | None = None
+    """None where nobody wants it looked at."""
     decided_by: Literal["calibrated", "fixed"]
     false_alarms: float
     """How often at most any signal is taken for drift where nothing differs."""
@@ -135,7 +195,8 @@ class DriftReport(Report):
     @property
     def alarm(self) -> bool:
         """Whether people are to be told."""
-        return self.outcome == "drift" or self.performance.outcome == "drop"
+        worth = self.business is not None and self.business.outcome == "drop"
+        return self.outcome == "drift" or self.performance.outcome == "drop" or worth
 
     @property
     def drift_share(self) -> float | None:
@@ -157,4 +218,6 @@ class DriftReport(Report):
             values["drift_share"] = self.drift_share
         if self.performance.accuracy.value is not None:
             values["current_accuracy"] = self.performance.accuracy.value
+        if self.business is not None and self.business.mean.value is not None:
+            values["business_figure"] = self.business.mean.value
         return values

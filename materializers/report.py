@@ -202,7 +202,7 @@ def words(name: str) -> str:
 class ReportMaterializer(BaseMaterializer):
     """Stores every :class:`Report`: ``report.json`` last, its page and pictures beside."""
 
-    ASSOCIATED_TYPES = (Report,)
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Report,)
     ASSOCIATED_ARTIFACT_TYPE = ArtifactType.DATA
 
     def save(self, report: Report) -> None:

@@ -15,6 +15,7 @@ from materializers.drift_report import DriftReport
 from materializers.errors import ShutterlineError
 from materializers.evaluation_report import EvaluationReport
 from materializers.predictions import PredictionCounts
+from materializers.reaction import Reaction
 from materializers.redaction import one_line
 from materializers.release import Release
 from materializers.report import Record
@@ -146,7 +147,7 @@ def _outputs(run: PipelineRunResponse) -> dict[str, Any]:
     """The outputs that a result is derived from, by name."""
     wanted = (
         *("data_report", "split_report", "evaluation", "verdict", "version", "release", "decision"),
-        *("reproduction", "drift_report"),
+        *("reproduction", "drift_report", "reaction"),
     )
     return {
         name: artifacts[0].load()
@@ -175,6 +176,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     release: Release | None = outputs.get("release")
     decision: TriggerDecision | None = outputs.get("decision")
     watched: DriftReport | None = outputs.get("drift_report")
+    reaction: Reaction | None = outputs.get("reaction")
 
     refused_data = data is not None and data.outcome == "refused"
     refused_splits = splits is not None and splits.outcome == "refused"
@@ -197,6 +199,8 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         reasons += decision.reasons
     if watched is not None:
         reasons += [*watched.reasons, *watched.captured.notes]
+    if reaction is not None and reaction.outcome != "nothing":
+        reasons += reaction.reasons
     version = outputs.get("version")
     if version is None and release is not None and release.candidate is not None:
         version = release.candidate.version
@@ -209,8 +213,8 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         reasons=tuple(reasons),
         metrics=_metrics(evaluation),
         release=_release(release),
-        decision=decision.model_dump(mode="json") if decision else None,
-        monitoring=_monitoring(watched),
+        decision=_json(decision),
+        monitoring=_monitoring(watched, reaction),
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
         data=data.data if data is not None and not refused_data else None,
@@ -248,7 +252,7 @@ def _metrics(evaluation: EvaluationReport | None) -> dict[str, Any] | None:
     }
 
 
-def _monitoring(watched: DriftReport | None) -> dict[str, Any] | None:
+def _monitoring(watched: DriftReport | None, reaction: Reaction | None) -> dict[str, Any] | None:
     if watched is None:
         return None
     signals = [
@@ -262,8 +266,15 @@ def _monitoring(watched: DriftReport | None) -> dict[str, Any] | None:
         "num_predictions": watched.captured.pictures,
         "drift_share": watched.drift_share,
         "current_accuracy": watched.performance.accuracy.value,
+        "compared_with": _json(watched.captured.reference),
+        "business": _json(watched.business),
+        "reaction": _json(reaction),
         "signals": signals,
     }
+
+
+def _json(record: Record | None) -> dict[str, Any] | None:
+    return None if record is None else record.model_dump(mode="json")
 
 
 def _release(release: Release | None) -> dict[str, Any] | None:

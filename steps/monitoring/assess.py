@@ -8,7 +8,13 @@ from typing import Annotated
 from zenml import step
 
 from materializers.captured_window import CapturedWindow
-from materializers.drift_report import DriftOutcome, DriftReport, DriftSignal, Performance
+from materializers.drift_report import (
+    BusinessFigure,
+    DriftOutcome,
+    DriftReport,
+    DriftSignal,
+    Performance,
+)
 from materializers.report import percent, short, words
 from steps.monitoring.drift.settings import DriftSettings
 from steps.monitoring.drift.signals import drift_signals
@@ -30,11 +36,12 @@ def assess_window(captured: CapturedWindow, settings: DriftSettings) -> DriftRep
         captured=captured.captured,
         signals=signals,
         performance=captured.performance,
+        business=captured.business,
         decided_by=settings.decided_by,
         false_alarms=settings.false_alarms,
         permutations=settings.permutations,
         outcome=outcome,
-        reasons=tuple(_reasons(signals, captured.performance, settings)),
+        reasons=(*_reasons(signals, captured.performance, settings), *_worth(captured.business)),
     )
 
 
@@ -51,6 +58,11 @@ def _reasons(signals: Sequence[DriftSignal], performance: Performance, settings:
     }
     reasons += [f"insufficient data for {names}: {sentence}" for sentence, names in named.items()]
     return [*reasons, *performance.reasons]
+
+
+def _worth(business: BusinessFigure | None) -> tuple[str, ...]:
+    """What is said of the business figure: nothing where nobody ever posted one."""
+    return business.reasons if business is not None and business.mean.n else ()
 
 
 def _sentence(signal: DriftSignal, settings: DriftSettings) -> str:

@@ -31,6 +31,14 @@ def dropped(report: DriftReport) -> bool | None:
     return None if outcome == "insufficient data" else outcome == "drop"
 
 
+def declined(report: DriftReport) -> bool | None:
+    """Whether what the answers of a window were worth had dropped."""
+    business = report.business
+    if business is None or business.outcome == "insufficient data":
+        return None
+    return business.outcome == "drop"
+
+
 def past_reports(model_name: str, environment: Environment, *, since: datetime) -> list[DriftReport]:
     """The reports on an environment's windows that ended since then, the newest window first.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from materializers.drift_report import Figure, ValueIs
+from materializers.reaction import Policy
 from materializers.report import Record
 from steps.monitoring.drift.settings import DriftSettings
 
@@ -32,6 +34,38 @@ class PerformanceSettings(Record):
     reported_change: float = Field(default=0.05, gt=0, le=1)
     """A difference to the baseline, either way, that the report says."""
     minimum_labels: int = Field(default=100, ge=1)
+    rollback: Policy = "ask"
+    """What follows where a drop of what is live was confirmed."""
+
+    @field_validator("rollback", mode="before")
+    @classmethod
+    def _unquoted(cls, given: object) -> object:
+        """YAML reads a plain ``off`` as false."""
+        return "off" if given is False else given
+
+
+class BusinessSettings(Record):
+    """What counts as a drop of what people say that answers were worth."""
+
+    enabled: bool = True
+    figure: Figure = "value"
+    """Of feedback."""
+    value_is: ValueIs = "gain"
+    decline: float = Field(default=0.10, gt=0, le=1)
+    """Of the baseline, which the first window with enough figures sets."""
+    minimum_values: int = Field(default=100, ge=2)
+
+
+class ReferenceSettings(Record):
+    """What a reference is made of that ``--rebase-reference`` makes, and whether one is used."""
+
+    use: Literal["newest", "own"] = "newest"
+    """``own``: the model's validation and test pictures, whatever traffic was accepted since."""
+    hours: float = Field(default=7 * 24.0, gt=0, le=LONGEST_HOURS)
+    """Of traffic, back from now."""
+    minimum_pictures: int = Field(default=500, ge=1)
+    most_pictures: int = Field(default=5000, ge=1, le=100_000)
+    """Of more, so many are drawn, those first whose picture was kept."""
 
 
 class MonitorSettings(Record):
@@ -40,5 +74,7 @@ class MonitorSettings(Record):
     window: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
     performance: PerformanceSettings = PerformanceSettings()
+    business: BusinessSettings = BusinessSettings()
+    reference: ReferenceSettings = ReferenceSettings()
     explain: Literal["always", "on alarm", "never"] = "on alarm"
     """When a run makes Evidently's page, which decides nothing."""

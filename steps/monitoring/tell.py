@@ -6,9 +6,11 @@ import logging
 
 from zenml import step
 
+from materializers.alert import Alert
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.alert import post
+from steps.monitoring.alert import post, raise_alert
+from steps.monitoring.history import declined
 from steps.tracker import log_metrics, require_run, tracker_errors
 
 logger = logging.getLogger("shutterline.monitoring")
@@ -21,6 +23,7 @@ def tracked_figures(report: DriftReport) -> dict[str, float]:
         "drift_share": report.drift_share,
         "current_accuracy": report.performance.accuracy.value,
         "label_coverage": report.performance.coverage,
+        "business_figure": report.business.mean.value if report.business is not None else None,
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -43,6 +46,20 @@ def alarm_message(report: DriftReport) -> str | None:
         f"{about.since:%Y-%m-%d %H:%M} to {about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
     )
     return "\n".join([head, *report.reasons])
+
+
+def business_alert(report: DriftReport) -> Alert | None:
+    """What people are told of the business figure; None where it did not drop."""
+    business, about = report.business, report.captured
+    if business is None or not declined(report):
+        return None
+    return Alert(
+        name="business_figure_drop",
+        severity="warning",
+        model_name=about.model_name,
+        environment=about.environment,
+        reasons=(f"version {about.version}: {' '.join(business.reasons)}",),
+    )
 
 
 def _track(figures: dict[str, float]) -> None:
@@ -68,3 +85,6 @@ def tell(report: DriftReport) -> None:
     message = alarm_message(report)
     if message is not None:
         post(message)
+    worth = business_alert(report)
+    if worth is not None:
+        raise_alert(worth)

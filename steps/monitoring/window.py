@@ -10,24 +10,30 @@ import numpy as np
 import pandas as pd
 from zenml import step
 
-from materializers.blobs import read_blob
 from materializers.captured_window import CapturedWindow
-from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference, read_reference
-from materializers.drift_report import Captured
+from materializers.drift_reference import MEASURED, DriftReference
+from materializers.drift_report import BusinessFigure, Captured
 from materializers.errors import UsageError
-from materializers.evidence import RegisteredVersion, read_versions
+from materializers.evidence import read_versions
 from materializers.release import Arm, Environment
 from serving.bad_picture import BadPicture
-from serving.model_directory import ModelMetadata, parse_metadata
 from serving.preprocess import UNLIMITED, open_checked
 from steps.data.picture_measures import measure
-from steps.data.stored import active_store, store_errors
-from steps.evaluation.comparison.opponents import find_anchor
 from steps.inference.champion import live_release
+from steps.monitoring.baseline import Baseline, baseline_of
+from steps.monitoring.business import fixed_figure, mean_figure, measure_business
 from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
+from steps.monitoring.history import past_reports
 from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
-from steps.monitoring.settings import MonitorSettings
+from steps.monitoring.reference import (
+    drawn,
+    metadata_of,
+    own_reference,
+    reference_of,
+    registered_since,
+)
+from steps.monitoring.settings import BusinessSettings, MonitorSettings
 
 COLUMNS = (
     *("request_id", "position", "at", "latency_ms", "model_version", "model_digest", "status", "reason"),
@@ -35,6 +41,11 @@ COLUMNS = (
 )
 OF_LABELS = ("request_id", "position", "at", "model_version", "model_digest", "label")
 SERVER_ERROR = 500
+AHEAD = timedelta(minutes=5)
+"""Clocks of machines differ by less."""
+FAR = timedelta(days=365 * 100)
+LATELY, SETTLED = timedelta(days=31), timedelta(days=1)
+"""How far back is looked first; a window ends at most so long before it is looked at."""
 WINDOW_ROWS = "window"
 
 
@@ -94,25 +105,33 @@ def look_at(
 
     Raises:
         UsageError: the version has no reference.
+        Refused: accepted traffic took its place and was altered since.
         DamagedArtifact: its reference cannot be read.
         ServiceUnreachable: the store or the registry does not answer.
     """
     until = now - timedelta(minutes=settings.window.settling_minutes)
     since = until - timedelta(hours=settings.window.hours)
-    reference, metadata = _reference(arm)
+    registered, metadata = read_versions(model_name), metadata_of(arm)
+    reference, compared_with = reference_of(
+        model_name, environment, arm, registered, rebased=settings.reference.use == "newest"
+    )
     rows = read_captures(model_name, environment, since=since, until=until, columns=COLUMNS)
     ours = rows[rows["model_digest"] == arm.model_digest]
     others = rows.loc[rows["model_digest"] != arm.model_digest, "model_version"].value_counts()
-    registered = read_versions(model_name)
     known = {str(entry.version) for entry in registered}
     answered = ours[ours["label"].notna()]
     labels_since = until - timedelta(days=settings.window.label_days)
     of_labels = read_captures(model_name, environment, since=labels_since, until=until, columns=OF_LABELS)
     feedback = read_feedback(model_name, environment, since=labels_since, until=now)
     answers = joined(of_labels, feedback)
-    judged = answers.rows[(answers.rows["model_digest"] == arm.model_digest) & answers.rows["label"].notna()]
+    of_model = answers.rows[answers.rows["model_digest"] == arm.model_digest]
+    judged = of_model[of_model["label"].notna()]
     truth = judged.set_index(["request_id", "position"])["truth"]
     keys = pd.MultiIndex.from_frame(answered[["request_id", "position"]])
+    baseline, began = baseline_of(model_name, registered), registered_since(arm, registered)
+    ahead = read_captures(
+        model_name, environment, since=now + AHEAD, until=now + FAR, columns=("model_digest",)
+    )
     unreadable = sorted({*rows.attrs[UNREADABLE], *of_labels.attrs[UNREADABLE], *feedback.attrs[UNREADABLE]})
     sample = window_sample(
         answered.assign(truth=truth[~truth.index.duplicated()].reindex(keys).to_numpy()),
@@ -138,38 +157,78 @@ def look_at(
             unreadable=tuple(unreadable),
             unmatched_labels=answers.unmatched,
             conflicting_labels=answers.conflicts,
+            dated_ahead=int((ahead["model_digest"] == arm.model_digest).sum()),
+            dated_before=0 if began is None else int((ours["at"] < began).sum()),
+            reference=compared_with,
         ),
-        performance=measure_performance(judged, baseline_of(model_name, registered), settings.performance),
+        performance=measure_performance(
+            judged, baseline.accuracy if baseline is not None else None, settings.performance
+        ),
+        business=_business(model_name, environment, of_model, baseline, settings.business, until=until),
         abstention_threshold=metadata.abstention_threshold,
         window=sample,
         reference=reference,
     )
 
 
-def baseline_of(model_name: str, registered: Sequence[RegisteredVersion]) -> float | None:
-    """The accuracy that later ones are compared with: that of the first version that went to production.
+def accepted_traffic(
+    model_name: str, environment: Environment, *, settings: MonitorSettings, now: datetime
+) -> tuple[Arm, int, DriftReference]:
+    """What the live version of an environment answered lately, in the form of a reference.
 
-    It does not move with each promotion, so that a slow decline adds up.
+    Returns:
+        The version, how many pictures it answered, and those of them that were taken.
 
     Raises:
-        Refused: an entry of the audit log cannot be read.
-        ServiceUnreachable: the log cannot be read.
+        UsageError: nothing is live there.
+        ServiceUnreachable: the store does not answer.
     """
-    first = find_anchor(model_name, registered, "first")
-    return None if first is None else float(first.tag("accuracy"))
+    arm = live_arm(model_name, environment)
+    until = now - timedelta(minutes=settings.window.settling_minutes)
+    since = until - timedelta(hours=settings.reference.hours)
+    metadata = metadata_of(arm)
+    rows = read_captures(model_name, environment, since=since, until=until, columns=COLUMNS)
+    answered = rows[(rows["model_digest"] == arm.model_digest) & rows["label"].notna()]
+    taken = drawn(answered, settings.reference.most_pictures).assign(truth=None)
+    dimensions = own_reference(arm).embeddings.shape[1]
+    return arm, len(answered), window_sample(taken, metadata.classes, arm.model_digest, dimensions)
 
 
-def _reference(arm: Arm) -> tuple[DriftReference, ModelMetadata]:
-    store, folder = active_store(), arm.model_uri.rpartition("/")[0]
-    with store_errors(f"read the reference of version {arm.version}"):
-        metadata = parse_metadata(read_blob(store, f"{arm.model_uri}/metadata.json"))
-        try:
-            return read_reference(store, f"{folder}/{REFERENCE_FILE}"), metadata
-        except FileNotFoundError as error:
-            raise UsageError(
-                f"Version {arm.version} has no reference that traffic could be compared with: it was trained "
-                "before there were any. Train again: python run.py --train"
-            ) from error
+def live_arm(model_name: str, environment: Environment) -> Arm:
+    """The version that is live in an environment.
+
+    Raises:
+        UsageError: nothing is.
+    """
+    live = live_release(model_name, environment).candidate
+    if live is None:
+        raise UsageError(f"Nothing is live in {environment}: python run.py --deploy")
+    return live
+
+
+def _business(
+    model_name: str,
+    environment: Environment,
+    rows: pd.DataFrame,
+    baseline: Baseline | None,
+    settings: BusinessSettings,
+    *,
+    until: datetime,
+) -> BusinessFigure | None:
+    """What answers were worth, beside the baseline that an earlier report has; None where nobody wants it."""
+    if not settings.enabled:
+        return None
+    mean, since = mean_figure(rows, settings), baseline.since if baseline is not None else None
+    before = None
+    if mean.n >= settings.minimum_values:  # with fewer nothing is compared, and no report has to be read
+        begin = since - SETTLED if since is not None else until - FAR
+        for first in dict.fromkeys((max(begin, until - LATELY), begin)):
+            before = fixed_figure(past_reports(model_name, environment, since=first), settings, since=since)
+            if before is not None:
+                break
+    # A baseline that is set now is one since then, although the window ended some minutes before.
+    at = until if since is None else max(until, since)
+    return measure_business(mean, before, settings, at=at)
 
 
 def _p99(rows: pd.DataFrame) -> float | None:
@@ -186,9 +245,8 @@ def window(
 
     Raises:
         UsageError: nothing is live there, or it has no reference.
+        Refused: accepted traffic took its place and was altered since.
         ServiceUnreachable: the store or the registry does not answer.
     """
-    live = live_release(model_name, environment).candidate
-    if live is None:
-        raise UsageError(f"Nothing is live in {environment}: python run.py --deploy")
-    return look_at(model_name, environment, live, settings=settings, now=datetime.now(UTC))
+    arm = live_arm(model_name, environment)
+    return look_at(model_name, environment, arm, settings=settings, now=datetime.now(UTC))

@@ -14,6 +14,7 @@ from zenml.artifact_stores import BaseArtifactStore
 from materializers.blobs import read_blob
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Picture
 from materializers.quarantine import Quarantine, QuarantineMaterializer
+from materializers.rebased_reference import RebasedReference, RebasedReferenceMaterializer
 from materializers.report import Report, ReportMaterializer
 from materializers.store_files import walk_files
 from steps.data.stored import KnownArtifact
@@ -57,6 +58,8 @@ class Kept:
             kind = ImageDatasetMaterializer
         elif isinstance(data, Quarantine):
             kind = QuarantineMaterializer
+        elif isinstance(data, RebasedReference):
+            kind = RebasedReferenceMaterializer
         materializer = kind(uri, self.store)
         materializer.save(data)
         materializer.save_visualizations(data)

@@ -31,7 +31,7 @@ from steps.monitoring import captures
 from tests.actions.kept import Kept, dataset, photograph
 from tests.captured import MODEL, answered, said, shipped
 from tests.captured import picture as captured_picture
-from tests.materializers.examples import data_report
+from tests.materializers.examples import data_report, rebased_reference
 
 GRACE = timedelta(hours=24)
 UNUSED = timedelta(days=30)
@@ -103,6 +103,16 @@ def test_what_a_killed_run_left_is_found_with_its_shards(store: BaseArtifactStor
     ids = list(parent.index["image_id"])
     assert kept.load(stays).pictures(ids) == parent.pictures(ids)
     assert found(kept) == []
+
+
+def test_accepted_traffic_stays_as_long_as_zenml_knows_it(store: BaseArtifactStore) -> None:
+    """Its table too; what a command that was killed left of another goes."""
+    kept = Kept(store)
+    kept.save(rebased_reference("1" * 64, "2" * 64))
+    assert found(kept) == []
+    left = kept.save(rebased_reference("3" * 64, "4" * 64))
+    del kept.artifacts[-1]
+    assert names(kept, found(kept)) == {("folder", relative(store, left))}
 
 
 def part_of(name: str) -> str:

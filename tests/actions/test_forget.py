@@ -37,6 +37,7 @@ from materializers.feature_cache import FeatureCache, FeatureKey, FeatureRow
 from materializers.image_dataset import ImageDataset, picture_digest, thumbnail, thumbnail_sheet
 from materializers.picture_sheet import places_of
 from materializers.quarantine import Quarantine, QuarantineBuilder, QuarantineMaterializer
+from materializers.rebased_reference import RebasedReference, RebasedReferenceMaterializer
 from materializers.report import ReportMaterializer
 from materializers.shard_cache import ShardCache
 from materializers.shards import shard_uri
@@ -50,7 +51,13 @@ from steps.monitoring.explain import Shown, strip_of
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
 from tests.captured import answered, shipped
 from tests.captured import picture as captured_picture
-from tests.materializers.examples import classifier, data_report, drift_reference, png
+from tests.materializers.examples import (
+    classifier,
+    data_report,
+    drift_reference,
+    png,
+    rebased_reference,
+)
 from tests.serving.pictures import base64_of, bomb
 from tests.steps.data.deliveries import opened, tarred, write_delivery
 
@@ -361,6 +368,19 @@ def test_what_models_answered_on_it_goes_and_no_model_changes(
     after = {path: data for path, data in world.contents().items() if "classifier" in path}
     changed = {path for path in before if before[path] != after[path]}
     assert changed == {f"train/classifier/{number}/{REFERENCE_FILE}" for number in (1, 2)}
+
+
+def test_it_leaves_accepted_traffic_which_stays_usable(store: BaseArtifactStore) -> None:
+    """The digest that the log names is of the JSON, which stays; the row is counted as erased."""
+    world = World.made(store)
+    accepted = rebased_reference(*sorted(picture_digest(photograph(seed)) for seed in (*OTHERS, GONE)))
+    uri = world.kept.save(accepted)
+    assert world.erase().found.places == ()
+    left = RebasedReferenceMaterializer(uri, store).load(RebasedReference)
+    assert (left.digest, left.erased()) == (accepted.digest, 1)
+    assert GONE_ID not in set(left.reference.rows["image_id"])
+    folder = relative(store, uri)
+    assert not [path for path in world.kept.bytes_found(GONE_ID.encode()) if path.startswith(folder)]
 
 
 def test_a_reference_that_cannot_be_read_stops_the_erasure(disk: LocalArtifactStore) -> None:

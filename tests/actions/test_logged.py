@@ -23,6 +23,13 @@ DETAILS: dict[str, dict[str, Any]] = {
     "forget": {"outcome": "erased", "image_ids": ["1" * 64], "paths": ["tops/anna.jpg"]},
     "readmit": {"source_digest": "5" * 64, "parent": "p", "data": "d", "label": "tops"},
     "collect": {"bytes_removed": 22, "found": ["tops/anna.jpg"]},
+    "rebase-reference": {
+        **{"environment": "staging", "version": 3, "model_digest": "d" * 64},
+        **{"reference": "e" * 64, "artifact": "1", "pictures": 900},
+    },
+    "set-baseline": {
+        **{"version": 3, "model_digest": "d" * 64, "report_digest": "f" * 64, "accuracy": 0.93},
+    },
     "schedule": {"name": "weekly", "pipeline": "continuous", "cron": "0 2 * * 1"},
     "pause": {"name": "weekly", "paused": True},
     "unschedule": {"name": "weekly"},

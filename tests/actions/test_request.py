@@ -24,6 +24,13 @@ from tests.conftest import PROJECT
         ({"approve": 1, "reason": "fine"}, "give --by WHO"),
         ({"reject": 1, "by": "Ada", "reason": " "}, "give --reason"),
         ({"approve_change": "ab"}, "give --by WHO and --reason"),
+        ({"rebase_reference": True}, "give --by WHO and --reason"),
+        ({"rebase_reference": True, "by": "Ada"}, "give --reason"),
+        ({"set_baseline": 1, "reason": "fine"}, "give --by WHO"),
+        (
+            {"set_baseline": 1, "by": "Ada", "reason": "fine", "schedule": "0 2 * * 1"},
+            "--schedule goes with exactly one",
+        ),
         ({"status": True, "by": "Ada"}, "--by and --reason go with --approve"),
         ({"train": True, "source": "x", "reason": "why"}, "--by and --reason go with --approve"),
         ({"infer": True, "input": "x"}, "--infer takes"),

@@ -35,7 +35,9 @@ from materializers.data_report import (
 )
 from materializers.drift_reference import MEASURED, REFERENCE_FILE, DriftReference
 from materializers.drift_report import (
+    BusinessFigure,
     Captured,
+    ComparedWith,
     DriftOutcome,
     DriftReport,
     DriftSignal,
@@ -56,6 +58,8 @@ from materializers.predictions import (
     Predictions,
     PredictionsWriter,
 )
+from materializers.reaction import Reaction, ReactionOutcome
+from materializers.rebased_reference import RebasedReference
 from materializers.release import Arm, Release
 from materializers.reproduction import Compared, Reproduction, TensorDifference, WeightsDifference
 from materializers.split_report import MergedGroup, PictureApart, SplitReport
@@ -502,7 +506,11 @@ def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
             **{"since": NOON - timedelta(days=1), "until": NOON, "pictures": 9_812, "measured": 104},
             **{"refused": 12, "failed": 3, "latency_p99_ms": 41.5, "other_versions": {"2": 20}},
             **{"unknown_versions": {"99": 3}, "unreadable": ("captures/production/part-1.parquet",)},
-            **{"unmatched_labels": 2, "conflicting_labels": 1},
+            **{"unmatched_labels": 2, "conflicting_labels": 1, "dated_ahead": 4, "dated_before": 5},
+            reference=ComparedWith(
+                **{"rebased": True, "pictures": 900, "since": NOON - timedelta(days=9)},
+                **{"reference_digest": "5e" * 32, "by": "Ada", "erased": 1},
+            ),
         ),
         signals=(
             DriftSignal(
@@ -522,11 +530,51 @@ def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
             accuracy=Metric(value=0.79, low=0.75, high=0.83, n=400),
             reasons=("accuracy 79 % (75 % to 83 %) is below 95 % of the baseline's 93 %",),
         ),
+        business=BusinessFigure(
+            **{"outcome": "drop", "figure": "value", "value_is": "gain", "baseline": 4.2, "decline": 0.1},
+            **{"baseline_set": NOON - timedelta(days=30), "limit": 3.78},
+            mean=Metric(value=3.1, low=2.9, high=3.3, n=512),
+            reasons=("mean value 3.1 (2.9 to 3.3) is beyond 3.78",),
+        ),
         **{"decided_by": "calibrated", "false_alarms": 0.025, "permutations": 1000, "outcome": outcome},
         reasons=("brightness: 0.31, above 0.2",)
         if drifts
         else ("no signal exceeds what chance makes of it",),
     )
+
+
+def reaction(outcome: ReactionOutcome = "proposed") -> Reaction:
+    """Two windows confirmed a drop."""
+    return Reaction(
+        outcome=outcome,
+        policy="automatic" if outcome == "rolled_back" else "ask",
+        model_name=MODEL,
+        environment="production",
+        version=3,
+        model_digest=MODEL_DIGEST,
+        to_version=2 if outcome in ("proposed", "rolled_back") else None,
+        evidence=("a1" * 32, "b2" * 32),
+        reasons=("The drop is confirmed.",),
+    )
+
+
+def rebased_reference(*image_ids: str) -> RebasedReference:
+    """What version 3 answered on these pictures, accepted."""
+    table = drift_reference(*image_ids)
+    return RebasedReference(
+        model_name=MODEL,
+        environment="production",
+        version=3,
+        model_digest=MODEL_DIGEST,
+        since=NOON - timedelta(days=7),
+        until=NOON,
+        answered=9_812,
+        measured=104,
+        by="Ada",
+        reason="the new camera is here to stay",
+        at=NOON,
+        rows=table.row_digests(),
+    ).with_reference(table)
 
 
 def trigger_decision() -> TriggerDecision:

@@ -246,6 +246,23 @@ def test_a_value_of_another_shape_is_refused_with_an_example_in_yaml(assignment:
         "trigger.new_rows=-1",
         "trigger.max_age_days=-1",
         "trigger.cooldown_hours=-1",
+        "monitor.window.hours=0",
+        "monitor.window.hours=.nan",
+        "monitor.performance.floor=1.5",
+        "monitor.performance.baseline_share=0",
+        "monitor.performance.minimum_labels=0",
+        "monitor.performance.rollback=always",
+        "monitor.performance.rollback=true",
+        "monitor.drift.false_alarms=0",
+        "monitor.drift.false_alarms=1",
+        "monitor.business.decline=0",
+        "monitor.business.decline=.nan",
+        "monitor.business.figure=profit",
+        "monitor.business.value_is=good",
+        "monitor.business.minimum_values=1",
+        "monitor.reference.hours=0",
+        "monitor.reference.minimum_pictures=0",
+        "monitor.reference.use=oldest",
         "ingest.quarantine_days=0",
         "keeping.grace_hours=0.5",
         "keeping.grace_hours=.nan",
@@ -278,6 +295,19 @@ def test_a_value_that_cannot_be_is_refused(assignment: str) -> None:
     """A value of the wrong type or out of range is refused before anything starts."""
     with pytest.raises(UsageError):
         load_config(None, (assignment,))
+
+
+def test_a_plain_off_is_understood_where_yaml_reads_it_as_false() -> None:
+    """Of a policy for rollbacks, as one would write it."""
+    config = load_config(None, ("monitor.performance.rollback=off",))
+    assert config.monitor.performance.rollback == "off"
+
+
+def test_a_threshold_out_of_range_is_refused_by_name() -> None:
+    """With the value that was given and what it may be."""
+    said = r"monitor\.performance\.floor: .*less than or equal to 1 \(given: 1\.5\)"
+    with pytest.raises(UsageError, match=said):
+        load_config(None, ("monitor.performance.floor=1.5",))
 
 
 @pytest.mark.parametrize("value", [".inf", "1.0e+300", "87601"])

@@ -15,11 +15,13 @@ from zenml.client import Client
 from zenml.enums import StackComponentType as Kind
 
 from materializers.drift_reference import DriftReference
+from materializers.drift_report import DriftReport
+from materializers.evidence import run_output
 from serving.capture_layout import CAPTURES, FEEDBACK, folder_of, folder_of_hour, part_name, to_parquet
-from steps.inference.champion import live_release
+from steps.monitoring.window import live_arm
 from tests.stacks.apprise_alerter.webhook import Webhook, webhook_server
 from tests.whole.captured import store_folder
-from tests.whole.shop import Outcome, Shop
+from tests.whole.shop import IMPOSSIBLE, REFUSED, Outcome, Shop, altered
 
 ENOUGH = ("monitor.drift.minimum_pictures=50", "monitor.performance.minimum_labels=50")
 """The shrunk model has 90 pictures that it did not learn from."""
@@ -64,15 +66,14 @@ def no_traffic(watched: Shop) -> Iterator[None]:
 
 def reference_of(shop: Shop) -> DriftReference:
     """The live model's."""
-    arm = live_release(shop.model, "staging").candidate
-    assert arm is not None
+    arm = live_arm(shop.model, "staging")
     return DriftReference.from_bytes((Path(arm.model_uri).parent / "drift_reference.arrow").read_bytes())
 
 
 def rows_like(reference: DriftReference, shop: Shop, n: int, **changed: Any) -> list[dict[str, Any]]:
     """Captured answers like the reference's own."""
     draw = np.random.default_rng(0)
-    at, (version,) = datetime.now(UTC) - AGO, shop.versions()
+    at, version = datetime.now(UTC) - AGO, live_arm(shop.model, "staging").version
     embedded = reference.rows["embedded"].to_numpy().nonzero()[0]
     rows = []
     for number in draw.choice(len(embedded), n):
@@ -180,11 +181,14 @@ def test_no_traffic_at_all_is_insufficient_data(watched: Shop) -> None:
 
 
 def test_what_is_odd_about_the_traffic_is_named_and_stops_nothing(watched: Shop) -> None:
-    """A file cut short, an unknown version, labels of nobody's request and two labels of one picture."""
+    """A file cut short, an unknown version, wrong clocks, labels of nobody's request, two labels of one."""
     rows = rows_like(reference_of(watched), watched, 80)
     captured(watched, rows)
     whole = store(watched, CAPTURES, [strip(row) for row in rows_like(reference_of(watched), watched, 5)])
     whole.write_bytes(whole.read_bytes()[:100])
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    ahead = rows_like(reference_of(watched), watched, 2, at=tomorrow)
+    store(watched, CAPTURES, [strip(row) for row in ahead])
     unknown = rows_like(reference_of(watched), watched, 3, model_version="99", model_digest="9" * 64)
     store(watched, CAPTURES, [strip(row) for row in unknown])
     at = datetime.now(UTC) - AGO / 3
@@ -202,8 +206,105 @@ def test_what_is_odd_about_the_traffic_is_named_and_stops_nothing(watched: Shop)
         "versions that the registry does not know: 99 (3)",
         "1 labels are of requests that were not captured",
         "1 pictures were given two labels",
+        "2 answers are dated later than now: a clock goes ahead",
+        "80 answers are dated before their model was registered: a clock is behind",
     ):
         assert sentence in outcome.said
+
+
+ACCEPTED: dict[str, Any] = {"rebase_reference": True, "by": "Ada", "reason": "the new camera is here to stay"}
+SOME = "monitor.reference.minimum_pictures=60"
+
+
+def test_a_reference_of_too_little_traffic_is_refused_with_the_numbers(watched: Shop) -> None:
+    """What was found, what is needed, and how one gets there; the model's own stays what is compared with."""
+    captured(watched, rows_like(reference_of(watched), watched, 59), labels=False)
+    outcome = watched.run(SOME, **ACCEPTED)
+    assert outcome.exit_code == REFUSED
+    assert "answered 59 pictures" in outcome.said
+    assert "takes 60 at least" in outcome.said
+    assert "--set monitor.reference.hours=336" in outcome.said
+    assert monitor(watched).last["monitoring"]["compared_with"]["rebased"] is False
+
+
+def test_nothing_is_accepted_where_nothing_is_live(open_shop: Callable[[str], Shop]) -> None:
+    """There is no model whose traffic it would be."""
+    outcome = open_shop("never-live").run(**ACCEPTED)
+    assert outcome.exit_code == 2
+    assert "--deploy" in outcome.said
+
+
+def test_accepted_traffic_is_what_windows_are_compared_with_until_it_is_altered(watched: Shop) -> None:
+    """The report says whose act it was and since when, the log has it; an altered one is refused by name."""
+    rows = rows_like(reference_of(watched), watched, 90)
+    for row in rows:
+        row["embedding"] = [value + 1 for value in row["embedding"]]
+    captured(watched, rows)
+    assert monitor(watched).last["monitoring"]["drift"] == "drift"
+    accepted = watched.run(SOME, **ACCEPTED)
+    assert accepted.exit_code == 0, accepted.said
+
+    outcome = monitor(watched)
+    told = outcome.last["monitoring"]
+    assert told["drift"] == "no drift", outcome.said
+    about = told["compared_with"]
+    assert (about["rebased"], about["by"], about["pictures"]) == (True, "Ada", 90)
+    assert about["reference_digest"] == accepted.last["details"]["reference"]
+    audited = watched.run(audit=True)
+    entry = [one for one in audited.last["details"]["entries"] if one["act"] == "rebase-reference"][-1]
+    assert (entry["by"], entry["reason"]) == ("Ada", ACCEPTED["reason"])
+    assert entry["subject"]["reference"] == about["reference_digest"]
+    assert datetime.fromisoformat(entry["at"]) == datetime.fromisoformat(about["since"])
+
+    name, version = "watched-staging-reference", accepted.last["details"]["artifact"]
+    stored = Path(Client().get_artifact_version(name, version).uri) / "drift_reference.arrow"
+    table = DriftReference.from_bytes(stored.read_bytes())
+    with altered(stored, table.without([table.rows["image_id"].iloc[0]]).to_bytes()):
+        refused = monitor(watched)
+    assert refused.exit_code == REFUSED
+    assert "1 of its rows are missing, and the log has no erasure since" in refused.said
+    assert "--rebase-reference --environment staging" in refused.said
+    own = monitor(watched, "monitor.reference.use=own")
+    assert (own.exit_code, own.last["monitoring"]["drift"]) == (0, "drift")
+
+
+def test_the_baseline_moves_by_the_act_alone_to_what_passed(watched: Shop) -> None:
+    """Without it there is none before production; a version that was refused, or is unknown, is none."""
+    captured(watched, rows_like(reference_of(watched), watched, 80))
+    assert report_of(monitor(watched)).performance.baseline is None
+    act: dict[str, Any] = {"by": "Ada", "reason": "the first that was any good"}
+    unknown = watched.run(set_baseline=7, **act)
+    assert (unknown.exit_code, "has no version 7" in unknown.said) == (2, True)
+    refused = watched.run(set_baseline=watched.train(IMPOSSIBLE, expected=REFUSED), **act)
+    assert refused.exit_code == REFUSED
+    assert "accuracy" in refused.said
+    done = watched.run(set_baseline=1, **act)
+    assert done.exit_code == 0, done.said
+    accuracy = done.last["details"]["accuracy"]
+    assert f"{accuracy:.4f}" == watched.versions()[1]["accuracy"]
+    assert report_of(monitor(watched)).performance.baseline == accuracy
+
+
+def test_a_business_figure_that_fell_is_told_by_name(watched: Shop, webhook: Webhook) -> None:
+    """The first window with enough figures sets the baseline; the next is compared with that."""
+    figures = ("monitor.business.minimum_values=20",)
+    first = rows_like(reference_of(watched), watched, 30)
+    captured(watched, first, labels=False)
+    posted(watched, first, 10.0)
+    told = monitor(watched, *figures).last["monitoring"]["business"]
+    assert (told["outcome"], told["baseline"], told["mean"]["n"]) == ("no drop", pytest.approx(10), 30)
+    for kind in (CAPTURES, FEEDBACK):
+        for path in (store_folder() / folder_of(kind, "staging", watched.model)).rglob("*.parquet"):
+            path.unlink()
+    webhook.messages.clear()
+    second = rows_like(reference_of(watched), watched, 30)
+    captured(watched, second, labels=False)
+    posted(watched, second, 8.0)
+    outcome = monitor(watched, *figures)
+    told = outcome.last["monitoring"]["business"]
+    assert (told["outcome"], told["baseline"], told["limit"]) == ("drop", pytest.approx(10), pytest.approx(9))
+    assert outcome.last["monitoring"]["alarm"]
+    assert any("business_figure_drop" in message for message in webhook.messages)
 
 
 def test_nothing_live_is_a_usage_error(open_shop: Callable[[str], Shop]) -> None:
@@ -211,6 +312,25 @@ def test_nothing_live_is_a_usage_error(open_shop: Callable[[str], Shop]) -> None
     outcome = open_shop("never-live").run(monitor=True)
     assert outcome.exit_code == 2
     assert "--deploy" in outcome.said
+
+
+def posted(shop: Shop, rows: list[dict[str, Any]], value: float) -> None:
+    """What people said that answers were worth, about this much."""
+    at = datetime.now(UTC) - AGO / 2
+    store(
+        shop,
+        FEEDBACK,
+        [
+            {"request_id": row["request_id"], "at": at, "value": value + (-0.1, 0.1)[number % 2]}
+            for number, row in enumerate(rows)
+        ],
+    )
+
+
+def report_of(outcome: Outcome) -> DriftReport:
+    """The report of a run of monitoring."""
+    report: DriftReport = run_output(outcome.last["run"], "drift_report")
+    return report
 
 
 def strip(row: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ NEVER_CACHED = {
     "window",  # reads what is live, what was captured, the registry and the clock
     "explain",  # reads captured pictures, as the store has them now
     "tell",  # tells people
+    "react",  # reads what is live, and may change it
     "compare",  # reads what the store holds of a version now
     "show",  # each act of a person has a run of its own
 }

@@ -32,7 +32,7 @@ def find_champion(model_name: str, versions: Sequence[RegisteredVersion]) -> Reg
             f"Version {lost[0].version} was in production, but the registry's alias {CHAMPION!r} names none: "
             "put the alias back, or: python run.py --status"
         )
-    released = _released(model_name)
+    released = [entry.subject["version"] for entry in releases_to_production(model_name)]
     if released:
         raise Refused(
             f"Version {released[-1]} was released to production by the audit log, and the registry knows of "
@@ -58,7 +58,8 @@ def find_anchor(
         ServiceUnreachable: the audit log cannot be read.
     """
     known = {str(entry.version): entry for entry in versions}
-    released = [known[version] for version in _released(model_name) if version in known]
+    named = (entry.subject["version"] for entry in releases_to_production(model_name))
+    released = [known[version] for version in named if version in known]
     if not released:
         return None
     if which == "first":
@@ -82,12 +83,8 @@ def splits_of(entry: RegisteredVersion) -> Splits:
     return splits
 
 
-def _were_live(versions: Sequence[RegisteredVersion]) -> list[RegisteredVersion]:
-    return [entry for entry in versions if entry.tags.get(was_live_tag("production")) == "true"]
-
-
-def _released(model_name: str) -> list[str]:
-    """The versions that went to production by the audit log, the first one first, each as often as it did.
+def releases_to_production(model_name: str) -> list[AuditEntry]:
+    """The audit log's entries of what went to production, the first one first, each as often as it did.
 
     Raises:
         Refused: an entry of a release cannot be read, or was not signed by who is said to have acted.
@@ -104,4 +101,8 @@ def _released(model_name: str) -> list[str]:
             if wanted.items() <= logged.entry.subject.items():
                 logged.entry.verify_signature(trusted)
                 found.append(logged.entry)
-    return [entry.subject["version"] for entry in sorted(found, key=lambda entry: entry.number)]
+    return sorted(found, key=lambda entry: entry.number)
+
+
+def _were_live(versions: Sequence[RegisteredVersion]) -> list[RegisteredVersion]:
+    return [entry for entry in versions if entry.tags.get(was_live_tag("production")) == "true"]

@@ -13,7 +13,7 @@ from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
 from stacks.served import require_not_ended
 
-MODULES = ("candidate", "conclude", "observe", "release", "rollout")
+MODULES = ("candidate", "conclude", "observe", "release", "rollback", "rollout")
 
 
 @dataclass
@@ -24,6 +24,7 @@ class HeldDeployer:
         trusted: the public keys that the stack's own deployer names.
         champion: what is live.
         rolling: what is rolling out.
+        before: what was live before the champion.
         answers: whether the candidate does.
         fails: so many times before that it does not.
         busy: why it has no time to answer; None: it has.
@@ -34,6 +35,7 @@ class HeldDeployer:
     trusted: TrustedKeys
     champion: Release | None = None
     rolling: Release | None = None
+    before: Release | None = None
     answers: bool = True
     fails: int = 0
     busy: str | None = None
@@ -67,6 +69,10 @@ class HeldDeployer:
     def rolling_out(self, model_name: str, environment: Environment) -> Release | None:
         """What is rolling out."""
         return self.rolling
+
+    def previous(self, model_name: str, environment: Environment) -> Release | None:
+        """What was live before."""
+        return self.before
 
     def live(self) -> list[Release]:
         """What is live."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from materializers.drift_report import DriftOutcome, DriftReport
-from steps.monitoring.history import confirmed, drifted, dropped
+from steps.monitoring.history import confirmed, declined, drifted, dropped
 from tests.materializers.examples import drift_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -56,7 +56,11 @@ def test_a_window_of_which_nothing_can_be_said_neither_confirms_nor_ends_a_row()
 
 
 def test_each_kind_of_alarm_has_a_row_of_its_own() -> None:
-    """Drift is confirmed by drift, a drop by a drop: the examples' accuracy has dropped throughout."""
+    """Drift is confirmed by drift, a drop by a drop: the examples' accuracy and worth dropped throughout."""
     newer, older = report("no drift", days_ago=0), report("drift", days_ago=1)
     assert confirmed([newer, older], drifted) is None
     assert confirmed([newer, older], dropped) == (newer, older)
+    assert confirmed([newer, older], declined) == (newer, older)
+    assert newer.business is not None
+    for business in (None, newer.business.model_copy(update={"outcome": "insufficient data"})):
+        assert declined(newer.model_copy(update={"business": business})) is None

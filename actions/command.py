@@ -245,7 +245,9 @@ def _carry_out(request: Request, account: Account) -> int:
 def _put_in_order(
     config: Config, *, always_allowed: bool, without_deployer: bool, say: Callable[[str], None]
 ) -> list[Release]:
-    """Close dead runs and tell of them, record pending releases and return those; stop at a difference.
+    """Close dead runs, look for what people are to be told, record pending releases and return those.
+
+    A difference between registry and deployer stops it.
 
     Acts that are always allowed are told of every fault here and stopped by none; one that needs no deployer
     is stopped by a difference alone.
@@ -258,7 +260,7 @@ def _put_in_order(
     """
     from actions.status import differences
     from materializers.errors import Refused, ShutterlineError
-    from pipelines.notification import notify_failed_runs
+    from pipelines.notification import look_around
     from pipelines.session import close_dead_runs
     from steps.deployment.conclude import finish_pending
 
@@ -267,7 +269,8 @@ def _put_in_order(
             say(f"Run {name} was closed: nobody carries it any more.")
     except ShutterlineError as error:
         say(str(error))
-    notify_failed_runs(config.product.model)
+    # Acts that a registry which is down does not stop wait for it once, not twice.
+    look_around(config, registry=not always_allowed)
     finished = finish_pending(keep_going=without_deployer, say=say)
     found: list[str] = []
     if not always_allowed:

@@ -6,10 +6,15 @@ import logging
 
 from zenml import step
 
+from materializers.alert import Alert, Severity
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.alert import post
+from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.history import drifted, dropped
 from steps.tracker import log_metrics, require_run, tracker_errors
+
+DRIFT, DROP = "data_drift_detected", "model_accuracy_drop"
+SEVERITY: dict[str, Severity] = {DRIFT: "warning", DROP: "critical"}
 
 logger = logging.getLogger("shutterline.monitoring")
 
@@ -25,24 +30,28 @@ def tracked_figures(report: DriftReport) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def alarm_message(report: DriftReport) -> str | None:
-    """What people are told; None where there is no alarm.
+def alarms(report: DriftReport) -> dict[str, bool | None]:
+    """Which alerts a window raises and which it ends, by name; None where nothing can be said."""
+    return {DRIFT: drifted(report), DROP: dropped(report)}
 
-    It names the alerts by the names that they are routed by.
-    """
-    names = {
-        "data_drift_detected": report.outcome == "drift",
-        "model_accuracy_drop": report.performance.outcome == "drop",
-    }
-    fired = [name for name, true in names.items() if true]
-    if not fired:
-        return None
-    about = report.captured
-    head = (
-        f"{', '.join(fired)}: {about.model_name} version {about.version} in {about.environment}, "
-        f"{about.since:%Y-%m-%d %H:%M} to {about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
+
+def alert_of(name: str, report: DriftReport) -> Alert:
+    """What people are told of a window, under the name that it is routed by."""
+    return Alert(
+        name=name,
+        severity=SEVERITY[name],
+        model_name=report.captured.model_name,
+        environment=report.captured.environment,
+        reasons=(f"{_window(report)}:", *report.reasons),
     )
-    return "\n".join([head, *report.reasons])
+
+
+def _window(report: DriftReport) -> str:
+    about = report.captured
+    return (
+        f"{about.model_name} version {about.version} in {about.environment}, {about.since:%Y-%m-%d %H:%M} to "
+        f"{about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
+    )
 
 
 def _track(figures: dict[str, float]) -> None:
@@ -58,13 +67,16 @@ def _track(figures: dict[str, float]) -> None:
 
 @step(enable_cache=False, experiment_tracker=True)
 def tell(report: DriftReport) -> None:
-    """Log the figures, and post a message by the active stack's alerter where there is an alarm.
+    """Log the figures, tell people of an alarm, and that it is over once a window without it could be judged.
 
     What the alerter does not take is in the log; nothing is raised for it.
     """
     for note in report.captured.notes:
         logger.warning("%s", note)
     _track(tracked_figures(report))
-    message = alarm_message(report)
-    if message is not None:
-        post(message)
+    about = report.captured
+    for name, raised in alarms(report).items():
+        if raised:
+            raise_alert(alert_of(name, report))
+        elif raised is not None:
+            clear_alert(name, about.model_name, about.environment, reason=f"Not so in {_window(report)}.")

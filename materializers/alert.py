@@ -43,6 +43,9 @@ class Alert(Record):
     link: str | None = None
     """A line that says where to look; None: of the run whose step raises it, where one does."""
 
+    event: bool = False
+    """Whether it happened and is done with, as a rollback is: told each time, never open and never over."""
+
     @property
     def key(self) -> str:
         """The name of what it is about, among the alerts of its model."""

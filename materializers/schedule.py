@@ -32,7 +32,6 @@ WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 WEEKDAY_ITEM = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[1-9]\d*))?")
 LONGEST_PERIOD = timedelta(days=8 * 366)
 """Between two fires: 29 February comes after eight years where a century is no leap year."""
-SECOND = timedelta(seconds=1)
 EXAMPLE = '"0 2 * * 1" is every Monday at 02:00 UTC'
 
 
@@ -116,7 +115,7 @@ def previous_fire(cron: str, before: datetime) -> datetime | None:
     while back <= LONGEST_PERIOD:
         found, fire = None, next_fire(cron, before - back)
         while fire is not None and fire < before:
-            found, fire = fire, next_fire(cron, fire + SECOND)
+            found, fire = fire, next_fire(cron, fire)
         if found is not None:
             return found
         back *= 2

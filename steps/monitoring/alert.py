@@ -62,6 +62,8 @@ class Alerts(Record):
 def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
     """Tell people of an alert, unless they know it: it goes on, and the last message is not long ago.
 
+    An event is told each time.
+
     Reasons are redacted and cut; in a step, the link to its run is added. Nothing is raised.
 
     Args:
@@ -219,11 +221,15 @@ def _link_to_this_run() -> str | None:
 
 def _written_down(box: AlertBox, alert: Alert, settings: AlertSettings, now: datetime) -> Message | None:
     """Keep what an alert says; the message to be told, where it is news."""
+    if alert.event:
+        message = _message(alert, now)
+        box.add(message)
+        return message
     before = box.find(alert.key)
     news = before is None or before.is_news(alert, repeat_after=settings.repeat_after, now=now)
-    message = _message(alert, now) if news else None
-    if message is not None:
-        box.add(message)  # first: killed in between, it is told, and then told again
+    given = _message(alert, now) if news else None
+    if given is not None:
+        box.add(given)  # first: killed in between, it is told, and then told again
     box.put(
         OpenAlert(
             alert=alert,
@@ -233,11 +239,14 @@ def _written_down(box: AlertBox, alert: Alert, settings: AlertSettings, now: dat
             given=now if before is None or news else before.given,
         )
     )
-    return message
+    return given
 
 
 def _message(alert: Alert, now: datetime) -> Message:
-    return Message(id=uuid4().hex, at=now, keys=(alert.key,), severity=alert.severity, text=alert.text)
+    # Nothing stands for an event: each is a message of its own.
+    identity = uuid4().hex
+    keys = (identity,) if alert.event else (alert.key,)
+    return Message(id=identity, at=now, keys=keys, severity=alert.severity, text=alert.text)
 
 
 def _end_of(ended: list[OpenAlert], reason: str, now: datetime) -> Message:

@@ -19,12 +19,14 @@ from zenml.orchestrators.step_launcher import StepLauncher
 from zenml.orchestrators.step_runner import StepRunner
 
 from materializers.alert import Alert
+from materializers.errors import ServiceUnreachable
 from pipelines.config import load_config
 from pipelines.notification import look_around, notify_failed_runs
 from pipelines.session import close_run
 from stacks.kubeflow_orchestrator.recurring import describe
 from steps.monitoring.alert import raise_alert
 from steps.monitoring.failure import notify_failure
+from steps.monitoring.missing import missing_delivery
 from tests.stacks.answers import Answer, answering
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 
@@ -287,19 +289,29 @@ def test_quiet_hours_leave_failed_runs_to_the_first_look_after_them(zenml_client
         assert len(server.messages) == 1
 
 
-def test_a_look_around_tells_what_waits_and_is_kept_from_it_by_nothing(
-    kubeflow: str, hook: Webhook, model: str, caplog: pytest.LogCaptureFixture
+def test_a_look_around_is_kept_from_nothing_by_what_does_not_answer(
+    hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A Kubeflow that does not say what is scheduled keeps no message back; why is in the log, once."""
-    alert = Alert(name="rolled_back", severity="warning", model_name=model, reasons=("as configured",))
+    """What cannot be read is said in a line; what waits is told, and the other looks are made."""
+
+    def unreachable() -> None:
+        raise ServiceUnreachable("Kubeflow does not answer")
+
     hook.status = 500
-    raise_alert(alert)
+    waiting = Alert(name="rolled_back", severity="warning", model_name=model, reasons=("as configured",))
+    raise_alert(waiting)
+    raise_alert(missing_delivery(model, "shop", "none came"))
     hook.status = 200
-    config = load_config(None, (f"product.model={model}",))
+    monkeypatch.setattr("steps.monitoring.missing.find_orchestrator", unreachable)
+    config = load_config(None, (f"product.model={model}",))  # which expects no deliveries any more
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         look_around(config)
-        look_around(config)
-    assert hook.messages.count(alert.text) == 1
+    assert [message.splitlines()[0].partition(" (")[0] for message in hook.messages] == [
+        "rolled_back",
+        "delivery_missing",
+        f"delivery_missing is over: {model}, deliveries of shop",
+    ]
+    assert "Whether runs are missing is not known: Kubeflow does not answer" in caplog.messages
 
 
 def test_a_command_looks_around(

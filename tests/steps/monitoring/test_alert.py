@@ -110,6 +110,17 @@ def test_alerts_on_different_things_are_told_each(hook: Webhook, model: str) -> 
     assert len(hook.messages) == 5
 
 
+def test_an_event_is_told_each_time(hook: Webhook, model: str) -> None:
+    """Two rollbacks of an hour are two; nothing stays open, and none stands for the other that waits."""
+    hook.status = 500
+    for minutes in (0, 30):
+        raise_alert(alert(model, name="rolled_back", event=True), now=NOON + minutes * MINUTE)
+    assert open_alerts(model).open == ()
+    hook.status = 200
+    tell_untold(model, now=NOON + HOUR)
+    assert len(hook.messages) == 2
+
+
 def test_a_clock_that_was_set_back_silences_nothing(hook: Webhook, model: str) -> None:
     """It had been a year ahead when the alert was told."""
     raise_alert(alert(model), now=NOON + timedelta(days=365))

@@ -57,7 +57,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(evidence, "registry_client", lambda: client)
     name = f"model-{uuid4().hex[:8]}"
     client.create_registered_model(name)
-    client.create_model_version(name, source="store/model", tags={"verdict": "passed"})
+    client.create_model_version(name, source="store/model", tags={"identity": "one", "verdict": "passed"})
     client.set_registered_model_alias(name, "challenger", "1")
     return name
 

@@ -43,6 +43,8 @@ DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
 ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
+WITHOUT_REGISTRY = ALWAYS_ALLOWED - {"status"}
+"""Acts before which nobody looks for versions that wait: they go on where the registry is down, at once."""
 WITHOUT_DEPLOYER = ALWAYS_ALLOWED | {"reject"}
 """Acts that go on where nobody can read what is live; a difference that is read stops a rejection."""
 
@@ -213,6 +215,7 @@ def _carry_out(request: Request, account: Account) -> int:
         config,
         always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted),
         without_deployer=WITHOUT_DEPLOYER.issuperset(request.wanted),
+        registry=not WITHOUT_REGISTRY.issuperset(request.wanted),
         say=lambda text: _tell(_in_full(text, request)),
     )
     for name in request.wanted:
@@ -243,7 +246,12 @@ def _carry_out(request: Request, account: Account) -> int:
 
 
 def _put_in_order(
-    config: Config, *, always_allowed: bool, without_deployer: bool, say: Callable[[str], None]
+    config: Config,
+    *,
+    always_allowed: bool,
+    without_deployer: bool,
+    registry: bool,
+    say: Callable[[str], None],
 ) -> list[Release]:
     """Close dead runs, look for what people are to be told, record pending releases and return those.
 
@@ -269,8 +277,7 @@ def _put_in_order(
             say(f"Run {name} was closed: nobody carries it any more.")
     except ShutterlineError as error:
         say(str(error))
-    # Acts that a registry which is down does not stop wait for it once, not twice.
-    look_around(config, registry=not always_allowed)
+    look_around(config, registry=registry)
     finished = finish_pending(keep_going=without_deployer, say=say)
     found: list[str] = []
     if not always_allowed:

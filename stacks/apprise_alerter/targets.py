@@ -79,7 +79,8 @@ def understood(targets: list[Target]) -> tuple[list[Target], list[Target]]:
     import apprise
 
     be_silent()
-    known, unknown = [], []
+    known: list[Target] = []
+    unknown: list[Target] = []
     for target in targets:
         (known if apprise.Apprise.instantiate(target.url) is not None else unknown).append(target)
     return known, unknown

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def webhook_server() -> Iterator[Webhook]:
 
 @contextmanager
 def stack_with_alerter(
-    client: Client, urls: str | None, *, orchestrator: str = "default", **settings: object
+    client: Client, urls: str | None, *, orchestrator: str = "default", **settings: Any
 ) -> Iterator[None]:
     """Make ZenML's default stack with our alerter this process's stack until the block ends.
 
@@ -86,7 +86,7 @@ def stack_with_alerter(
     alerter = StackComponentType.ALERTER
     if not client.list_flavors(name="apprise", type=alerter.value):
         client.create_flavor(FLAVOR, alerter)
-    configuration = {"retries": 0, **({"urls": urls} if urls else {}), **settings}
+    configuration: dict[str, Any] = {"retries": 0, **({"urls": urls} if urls else {}), **settings}
     client.create_stack_component(name, "apprise", alerter, configuration)
     parts = {
         StackComponentType.ORCHESTRATOR: orchestrator,

@@ -92,7 +92,7 @@ def test_the_interval_is_a_setting_of_the_alerter(zenml_client: Client, model: s
 def test_a_rise_in_severity_is_told_at_once(hook: Webhook, model: str) -> None:
     """A fall is not, nor a second rise to what people know."""
     for severity in ("warning", "critical", "warning", "critical"):
-        raise_alert(alert(model, severity), now=NOON)  # type: ignore[arg-type]
+        raise_alert(alert(model, severity), now=NOON)
     assert hook.kinds == ["warning", "failure"]
 
 

@@ -28,6 +28,11 @@ def version(number: int = 3, *, aliases: tuple[str, ...] = ("challenger",), **ta
     return RegisteredVersion(model_name="shop", version=number, created=NOON, aliases=aliases, tags=known)
 
 
+def decided(tag: str, value: str) -> RegisteredVersion:
+    """The same, with a tag of what became of it."""
+    return version().model_copy(update={"tags": {"verdict": "passed", tag: value}})
+
+
 def test_a_challenger_that_nobody_decided_on_waits() -> None:
     """From when it was registered."""
     assert waiting_version([version()], patience=DAY, now=NOON + DAY) is None
@@ -39,9 +44,9 @@ def test_a_challenger_that_nobody_decided_on_waits() -> None:
     [
         version(aliases=()),
         version(verdict="refused"),
-        version(**{DECISION: "approved by Ada: good"}),
-        version(**{DECISION: "rejected by Ada: bad"}),
-        version(**{was_live_tag("production"): "yes"}),
+        decided(DECISION, "approved by Ada: good"),
+        decided(DECISION, "rejected by Ada: bad"),
+        decided(was_live_tag("production"), "yes"),
     ],
     ids=["older", "refused", "approved", "rejected", "was live"],
 )

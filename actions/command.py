@@ -43,6 +43,8 @@ DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
 ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
+WITHOUT_REGISTRY = ALWAYS_ALLOWED - {"status"}
+"""Acts before which nobody looks for versions that wait: they go on where the registry is down, at once."""
 WITHOUT_DEPLOYER = ALWAYS_ALLOWED | {"reject"}
 """Acts that go on where nobody can read what is live; a difference that is read stops a rejection."""
 
@@ -213,6 +215,7 @@ def _carry_out(request: Request, account: Account) -> int:
         config,
         always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted),
         without_deployer=WITHOUT_DEPLOYER.issuperset(request.wanted),
+        registry=not WITHOUT_REGISTRY.issuperset(request.wanted),
         say=lambda text: _tell(_in_full(text, request)),
     )
     for name in request.wanted:
@@ -243,9 +246,16 @@ def _carry_out(request: Request, account: Account) -> int:
 
 
 def _put_in_order(
-    config: Config, *, always_allowed: bool, without_deployer: bool, say: Callable[[str], None]
+    config: Config,
+    *,
+    always_allowed: bool,
+    without_deployer: bool,
+    registry: bool,
+    say: Callable[[str], None],
 ) -> list[Release]:
-    """Close dead runs and tell of them, record pending releases and return those; stop at a difference.
+    """Close dead runs, look for what people are to be told, record pending releases and return those.
+
+    A difference between registry and deployer stops it.
 
     Acts that are always allowed are told of every fault here and stopped by none; one that needs no deployer
     is stopped by a difference alone.
@@ -258,7 +268,7 @@ def _put_in_order(
     """
     from actions.status import differences
     from materializers.errors import Refused, ShutterlineError
-    from pipelines.notification import notify_failed_runs
+    from pipelines.notification import look_around
     from pipelines.session import close_dead_runs
     from steps.deployment.conclude import finish_pending
 
@@ -267,7 +277,7 @@ def _put_in_order(
             say(f"Run {name} was closed: nobody carries it any more.")
     except ShutterlineError as error:
         say(str(error))
-    notify_failed_runs(config.product.model)
+    look_around(config, registry=registry)
     finished = finish_pending(keep_going=without_deployer, say=say)
     found: list[str] = []
     if not always_allowed:

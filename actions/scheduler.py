@@ -26,6 +26,7 @@ from materializers.errors import ShutterlineError
 from materializers.redaction import one_line
 from materializers.schedule import ScheduledCommand, next_fire, trigger
 from pipelines.session import PROJECT
+from steps.monitoring.refused import SCHEDULED
 from steps.orchestrator import ScheduleBook, active_orchestrator
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ PROGRAM = (sys.executable, str(PROJECT / "run.py"))
 POLL_S = 0.5
 """How soon a change of the schedules counts."""
 LOOK_S = 60.0
-"""How often it looks for runs that failed and could not tell it."""
+"""How often it looks for what nobody else tells people of, and tells what is still to be told."""
 ENDING = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """What a run is sent when the scheduler ends, and the seconds that it has then."""
 LAST_WORDS_S = 5.0
@@ -51,7 +52,7 @@ def run_scheduler(config: Config) -> ActionResult:
     Raises:
         UsageError: another scheduler runs, or the stack keeps no schedules.
     """
-    from pipelines.notification import notify_failed_runs
+    from pipelines.notification import look_around
 
     book = active_orchestrator().book()
     if book is None:
@@ -59,7 +60,7 @@ def run_scheduler(config: Config) -> ActionResult:
         return ActionResult(action="scheduler", status="done", reasons=(said,), details={"fired": 0})
     stop = threading.Event()
     with _signals_set(stop):
-        fired = fire_schedules(book, stop=stop, look=lambda: notify_failed_runs(config.product.model))
+        fired = fire_schedules(book, stop=stop, look=lambda: look_around(config))
     said = f"The scheduler was ended; it fired {fired} times."
     return ActionResult(action="scheduler", status="done", reasons=(said,), details={"fired": fired})
 
@@ -123,7 +124,7 @@ def _watch(
                 stamp = now
         if looked is None or time.monotonic() - looked >= LOOK_S:
             looked = time.monotonic()
-            with _said("Failed runs could not be looked for"):
+            with _said("What people are to be told of could not be looked for"):
                 look()
         stop.wait(POLL_S)
 
@@ -239,6 +240,7 @@ def _start(command: list[str], directory: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        env={**os.environ, SCHEDULED: "1"},
         start_new_session=True,
     )
 

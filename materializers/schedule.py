@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
+
+from pydantic import Field
 
 from materializers.errors import UsageError
 from materializers.report import Record
@@ -28,6 +30,8 @@ NUMBERS = re.compile(r"[0-9*,/-]+")
 MONTHS = re.compile(r"(?:[0-9*,/-]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)+")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 WEEKDAY_ITEM = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>[1-9]\d*))?")
+LONGEST_PERIOD = timedelta(days=8 * 366)
+"""Between two fires: 29 February comes after eight years where a century is no leap year."""
 EXAMPLE = '"0 2 * * 1" is every Monday at 02:00 UTC'
 
 
@@ -40,6 +44,8 @@ class Schedule(Record):
     paused: bool = False
     last_fire: datetime | None = None
     next_fire: datetime | None = None
+    since: datetime | None = Field(default=None, exclude=True)
+    """From when on it fires as it does: when it was made, or changed last."""
 
 
 def no_such_schedule(name: str, known: Iterable[str]) -> UsageError:
@@ -85,6 +91,7 @@ class ScheduledCommand(Record):
             paused=self.paused,
             last_fire=self.last_fire,
             next_fire=None if self.paused else next_fire(self.cron, datetime.now(UTC)),
+            since=self.since,
         )
 
 
@@ -96,6 +103,33 @@ def next_fire(cron: str, after: datetime) -> datetime | None:
     """
     found: datetime | None = trigger(cron).get_next_fire_time(after, after)
     return found.astimezone(UTC) if found else None
+
+
+def previous_fire(cron: str, before: datetime) -> datetime | None:
+    """The last time before ``before`` at which ``cron`` fired, in UTC; None where it did not in eight years.
+
+    Raises:
+        UsageError: it is no cron expression.
+    """
+    back = timedelta(minutes=1)
+    while back <= LONGEST_PERIOD:
+        found, fire = None, next_fire(cron, before - back)
+        while fire is not None and fire < before:
+            found, fire = fire, next_fire(cron, fire)
+        if found is not None:
+            return found
+        back *= 2
+    return None
+
+
+def period(cron: str, fire: datetime) -> timedelta | None:
+    """How long before one of its fires ``cron`` fired; None where nobody knows.
+
+    Raises:
+        UsageError: it is no cron expression.
+    """
+    previous = previous_fire(cron, fire)
+    return None if previous is None else fire - previous
 
 
 def check_cron(cron: str) -> None:

@@ -1,18 +1,29 @@
-"""Tell people of runs that failed and could not tell it themselves: killed, or dead before Python started."""
+"""Look for what nobody else tells people of.
+
+Runs that failed and could not tell it themselves, for they were killed or dead before Python started; runs
+and deliveries that did not happen; approvals that wait; messages that no channel took when they were to be
+told. Every command looks, and the scheduler each minute.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from materializers.redaction import one_line
-from steps.monitoring.failure import is_settled, settle, tell_of_lost_run, tell_once
+from steps.monitoring.alert import tell_untold
+from steps.monitoring.failure import held_back, is_settled, settle, tell_of_lost_run, tell_once
+from steps.monitoring.missing import look_for_missing_delivery, look_for_missing_runs
+from steps.monitoring.waiting import look_for_waiting_approvals
 from steps.orchestrator import find_orchestrator
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter
     from zenml.models import PipelineRunResponse
+
+    from pipelines.config import Config
 
 logger = logging.getLogger("shutterline")
 
@@ -25,48 +36,85 @@ NO_PYTHON = "the container ended before Python started: look at its pod, its ima
 NO_REASON = "it ended without saying why: killed, out of memory, or before its own code ran"
 
 
-def notify_failed_runs(model_name: str) -> list[str]:
+def look_around(config: Config, *, registry: bool = True, now: datetime | None = None) -> None:
+    """Look for whatever people are to be told of, tell it, and end the alerts that are over.
+
+    What keeps it from looking is logged: it never keeps a command from what it was asked.
+
+    Args:
+        config: names the model, and says how often deliveries come.
+        registry: whether to look at versions, too; False where nobody should wait for a registry.
+        now: the time, with its zone; None: the clock's.
+    """
+    name, moment = config.product.model, now or datetime.now(UTC)
+    interval = config.validate_.freshness.delivery_interval.limit
+    source = config.product.source.name
+    notify_failed_runs(name, now=now)
+    looks: dict[str, Callable[[], object]] = {
+        "Whether people were told": lambda: tell_untold(name, now=moment),
+        "Whether runs are missing": lambda: look_for_missing_runs(name, now=moment),
+        "Whether a delivery is missing": lambda: look_for_missing_delivery(
+            name, source, hours=interval, now=moment
+        ),
+        "Whether approvals wait": lambda: look_for_waiting_approvals(name, now=moment) if registry else None,
+    }
+    said: set[str] = set()
+    for what, look in looks.items():
+        try:
+            look()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the command's own work is what counts
+            if str(error) not in said:
+                logger.warning("%s is not known: %s", what, one_line(str(error)))
+            said.add(str(error))
+
+
+def notify_failed_runs(model_name: str, *, now: datetime | None = None) -> list[str]:
     """Post one message for each failed run of this model that nobody was told of yet.
 
     Only the newest 20 failed runs of the last seven days are looked at. When all of them are settled it costs
     one list call.
 
-    Runs of any schedule that ZenML knows nothing of are told, too. What keeps it from telling is logged: it
-    never keeps a command from what it was asked.
+    Runs of any schedule that ZenML knows nothing of are told, too. In quiet hours none is. What keeps it from
+    telling is logged: it never keeps a command from what it was asked.
 
     Returns:
         The names of the runs that this call told of; none where the stack has no alerter.
     """
     try:
-        return [*_tell_of_failed(model_name), *_tell_of_lost()]
+        moment = now or datetime.now(UTC)
+        return [*_tell_of_failed(model_name, moment), *_tell_of_lost(moment)]
     except Exception as error:  # noqa: BLE001 - whatever it is, the command's own work is what counts
         logger.warning("Whether anybody was told of failed runs is not known: %s", one_line(str(error)))
         return []
 
 
-def _tell_of_lost() -> list[str]:
+def _tell_of_lost(now: datetime) -> list[str]:
     from zenml.client import Client
 
     orchestrator = find_orchestrator()
-    lost = [] if orchestrator is None else orchestrator.unseen_failures(datetime.now(UTC) - SINCE)
+    lost = [] if orchestrator is None else orchestrator.unseen_failures(now - SINCE)
     alerter = Client().active_stack.alerter if lost else None
-    return [] if alerter is None else [run.name for run in lost if tell_of_lost_run(alerter, run)]
+    return (
+        []
+        if alerter is None or held_back(now)
+        else [run.name for run in lost if tell_of_lost_run(alerter, run)]
+    )
 
 
-def _tell_of_failed(model_name: str) -> list[str]:
+def _tell_of_failed(model_name: str, now: datetime) -> list[str]:
     from zenml.client import Client
 
     client = Client()
     page = client.list_pipeline_runs(
         tags=f"model:{model_name}",
         status="failed",
-        created=f"gte:{datetime.now(UTC) - SINCE:%Y-%m-%d %H:%M:%S}",
+        created=f"gte:{now - SINCE:%Y-%m-%d %H:%M:%S}",
         sort_by="desc:created",
         size=NEWEST_RUNS,
     )
     untold = [run for run in page if not is_settled(run)]
     alerter = client.active_stack.alerter if untold else None  # reading a stack imports its components
-    if alerter is None:
+    if alerter is None or held_back(now):
         return []
     return [run.name for run in untold if _tell(alerter, client.get_pipeline_run(run.id))]
 

@@ -16,7 +16,7 @@ from stacks.http_service import is_loopback
 from stacks.stack_file import KeyPath, StackFile, nearest
 
 SECRET_KEY = re.compile(
-    r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)|^urls$"
+    r"(?:^|_)(?:secret|password|passwd|token|api_?key|access_key|credentials?)(?:_|$)|^(?:\w+_)?urls$"
 )
 """Settings that hold a secret; the addresses of an alerter's targets have tokens in them."""
 NAMES_A_SECRET = re.compile(r"(?:_name|^authentication_secret|^api_key_secret|^s3_secret|^token_secret)$")
@@ -25,7 +25,7 @@ SECRETS_BY_NAME = ("environment_secrets", "step_secrets")
 """The variables below them name the secrets of Kubernetes that hold their values."""
 IN_THE_OPEN = "environment"
 """The variables below it are written into each step's container as they are."""
-MAY_BE_A_VALUE = frozenset({"urls"})
+MAY_BE_A_VALUE = frozenset({"urls", "warning_urls", "critical_urls"})
 """Where what a variable holds is taken as it is: not every address of a target has a token in it."""
 SECRET_REFERENCE = re.compile(r"\{\{\s*[^\s.}]+\.[^\s}]+\s*\}\}")
 OWN_REFERENCE = re.compile(r"\{\{\s*[^\s.{}]*\.[^\s{}]*\s*\}\}")

@@ -1,49 +1,61 @@
-"""The alerter of flavor ``apprise``: posts a message to every target, and never asks."""
+"""The alerter of flavor ``apprise``: posts a message to the targets of its severity, and never asks."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+import time
+from collections.abc import Collection, Sequence
+from typing import cast
 
 from zenml.alerter.base_alerter import BaseAlerter, BaseAlerterStepParameters
 
+from materializers.alert import AlertSettings, Delivery, Severity, at_least
 from materializers.errors import Refused
 from stacks.apprise_alerter.flavor import AppriseAlerterConfig
-from stacks.apprise_alerter.targets import read_targets, scheme_of
-
-if TYPE_CHECKING:
-    from apprise import Apprise
+from stacks.apprise_alerter.targets import MINIMUM, Target, be_silent, targets_of
 
 logger = logging.getLogger("shutterline")
 
 TITLE = "Shutterline"
 POST_TIMEOUT_S = 20.0
-"""For all targets together: a failed step waits for it before it ends."""
+"""For all targets and attempts together: a failed step waits for it before it ends."""
+FIRST_WAIT_S, BACK_OFF = 0.5, 3.0
+"""Before a target is tried again, and by how much longer before each time after that."""
+LOG = "the log"
+"""The name of what has a message where it has no target."""
+KINDS: dict[Severity, str] = {"info": "info", "warning": "warning", "critical": "failure"}
+"""What Apprise calls a severity: targets colour and rank a message by it."""
 
 
 class AppriseAlerter(BaseAlerter):
-    """Posts to the targets of its setting ``urls``; without any, to the log."""
+    """Posts to the targets that its settings hold, or, where there is none for a message, to the log."""
 
     @property
     def config(self) -> AppriseAlerterConfig:
         """The settings."""
         return cast(AppriseAlerterConfig, self._config)
 
-    def post(self, message: str, params: BaseAlerterStepParameters | None = None) -> bool:
-        """Send a message to every target, within ``POST_TIMEOUT_S``.
+    @property
+    def alert_settings(self) -> AlertSettings:
+        """When people want to be told."""
+        return self.config.alert_settings
 
-        A target that does not take it is told in one line of the log, by its kind: its address holds a token.
+    def deliver(
+        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+    ) -> Delivery:
+        """Send a message to every target that is told of its severity, within ``POST_TIMEOUT_S``.
+
+        A target that does not take it is tried again, ``retries`` times, and then named in one line of the
+        log by its kind: its address holds a token. Where there is no target for it, it stands in the log.
 
         Args:
             message: plain text; the log gets it on one line.
-            params: ZenML's; nothing reads them.
-
-        Returns:
-            Whether it arrived: at least one target took it, or there is none and it stands in the log. Who
-            posts again after False would otherwise tell the targets that work a second time, for ever.
+            severity: of what it tells.
+            over: whether it tells that something is over.
+            taken_by: the names of targets that have it already.
         """
         try:
-            urls = self.config.urls
+            targets = targets_of({name: getattr(self.config, name) for name in MINIMUM})
         except KeyError:  # ZenML looks secrets up when they are read
             secrets = ", ".join(f"{name} with {key}" for name, key in self.config.required_secrets)
             logger.warning(
@@ -51,20 +63,39 @@ class AppriseAlerter(BaseAlerter):
                 "zenml secret create NAME --KEY=…",
                 secrets,
             )
-            return False
-        if not urls or not urls.strip():
+            return Delivery(taken=(), failed=("a secret that is not there",))
+        wanted = [target for target in targets if at_least(severity, target.minimum)]
+        if not wanted:
             logger.warning(" · ".join(line.strip() for line in message.splitlines() if line.strip()))
-            return True
-        targets, wrong = read_targets(urls)
-        took_it, failed = _send(targets, message)
-        if failed or wrong or not took_it:
+            return Delivery(taken=(LOG,))
+        left = [target for target in wanted if target.name not in taken_by]
+        failed, wrong = _send(left, message, "success" if over else KINDS[severity], self.config.retries)
+        if failed or wrong:
             logger.warning(
                 "The message was not taken by: %s (%d others took it); "
                 "python -m stacks.apply FILE --check looks at the addresses",
-                ", ".join([*failed, *wrong]) or "any target",
-                took_it,
+                ", ".join([*sorted(each.kind for each in failed), *(each.wrong for each in wrong)]),
+                len(wanted) - len(failed) - len(wrong),
             )
-        return took_it > 0
+        lost = {each.name for each in (*failed, *wrong)}
+        return Delivery(
+            taken=tuple(each.name for each in left if each.name not in lost),
+            # One that Apprise does not know never takes a message: nobody waits for it.
+            failed=tuple(each.name for each in failed) or _only_wrong(left, wrong),
+        )
+
+    def post(self, message: str, params: BaseAlerterStepParameters | None = None) -> bool:
+        """Send a message as a warning; see :meth:`deliver`.
+
+        Args:
+            message: plain text.
+            params: ZenML's; nothing reads them.
+
+        Returns:
+            Whether it arrived: at least one target took it, or there is none and it stands in the log. Who
+            posts again after False would otherwise tell the targets that work a second time, for ever.
+        """
+        return bool(self.deliver(message, severity="warning").taken)
 
     def ask(self, question: str, params: BaseAlerterStepParameters | None = None) -> bool:
         """Refuse: who may write into a chat has not thereby approved anything.
@@ -78,8 +109,40 @@ class AppriseAlerter(BaseAlerter):
         )
 
 
-def _send(targets: Apprise, message: str) -> tuple[int, list[str]]:
-    """How many targets took the message, and the kind of each that did not."""
-    results = targets.notify(body=message, title=TITLE, timeout=POST_TIMEOUT_S).results
-    failed = sorted(scheme_of(one.url) for one in results if not one)
-    return len(results) - len(failed), failed
+def _only_wrong(left: Sequence[Target], wrong: Sequence[Target]) -> tuple[str, ...]:
+    """The targets that nobody knows, where there is no other: then the message waits for the addresses."""
+    return tuple(each.name for each in wrong) if len(wrong) == len(left) else ()
+
+
+def _send(
+    targets: Sequence[Target], message: str, kind: str, retries: int
+) -> tuple[list[Target], list[Target]]:
+    """Send a message: the targets that did not take it, and those that Apprise does not know."""
+    import apprise
+
+    be_silent()
+    asset = apprise.AppriseAsset(app_id=TITLE, app_desc=TITLE, pgp_autogen=False)
+    addresses = apprise.Apprise(asset=asset)
+    # A tag of its own says which result is whose: Apprise lists them in an order of its own.
+    known = {f"t{number}": each for number, each in enumerate(targets)}
+    wrong = [each for number, each in known.items() if not addresses.add(each.url, tag=number)]
+    left = {number: each for number, each in known.items() if each not in wrong}
+    deadline, wait_s = time.monotonic() + POST_TIMEOUT_S, FIRST_WAIT_S
+    for attempt in range(retries + 1):
+        remaining_s = deadline - time.monotonic()
+        if not left or remaining_s <= 0:
+            break
+        if attempt:
+            time.sleep(min(wait_s, remaining_s))
+            wait_s *= BACK_OFF
+        sent = addresses.notify(
+            body=message,
+            title=TITLE,
+            notify_type=kind,
+            tag=list(left),
+            timeout=max(deadline - time.monotonic(), 0.1),
+        )
+        for result in sent.results:
+            if result:
+                left.pop(result.tag[0], None)
+    return list(left.values()), wrong

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from materializers.errors import UsageError
 from stacks.apprise_alerter.flavor import AppriseAlerterConfig
-from stacks.apprise_alerter.targets import read_targets, scheme_of, split_urls
+from stacks.apprise_alerter.targets import MINIMUM, targets_of, understood
 from stacks.remote_checks import resolved
+
+LIMITED = {"warning_urls": " (from warnings on)", "critical_urls": " (critical alone)"}
+"""What is said of a target that is not told of everything."""
 
 
 def check_alerter(configuration: dict[str, Any]) -> str:
@@ -25,16 +28,17 @@ def check_alerter(configuration: dict[str, Any]) -> str:
         AppriseAlerterConfig(**configuration)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    urls = resolved(configuration.get("urls") or "")
-    _, wrong = read_targets(urls)
+        said = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {said}") from error
+    targets = targets_of({name: resolved(configuration.get(name) or "") for name in MINIMUM})
+    _, wrong = understood(targets)
     if wrong:
         raise UsageError(
-            f"urls: {', '.join(wrong)}: an unknown kind, or an address that is not complete: "
-            "https://appriseit.com shows how each is written"
+            f"{wrong[0].setting}: {', '.join(each.wrong for each in wrong)}: an unknown kind, or an address "
+            "that is not complete: https://appriseit.com shows how each is written"
         )
-    schemes = [scheme_of(url) for url in split_urls(urls)]
-    if not schemes:
+    if not targets:
         return "no targets: messages go to the log"
-    count = "1 target" if len(schemes) == 1 else f"{len(schemes)} targets"
-    return f"{count}: {', '.join(schemes)}; nothing was sent"
+    count = "1 target" if len(targets) == 1 else f"{len(targets)} targets"
+    named = (each.kind + LIMITED.get(each.setting, "") for each in targets)
+    return f"{count}: {', '.join(named)}; nothing was sent"

@@ -66,4 +66,5 @@ def _schedule(entry: Any, pipeline: str, cron: str) -> Schedule:
         cron=cron,
         paused=paused,
         next_fire=None if paused else next_fire(cron, datetime.now(UTC)),
+        since=max((at for at in (entry.created_at, entry.updated_at) if at is not None), default=None),
     )

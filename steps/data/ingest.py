@@ -352,7 +352,7 @@ def ingest(
         dataset.index, freshness, now=now, arrived_at=taken.arrived_at, last_delivery_at=last_delivery_at
     )
     checks += unreadable_past(past)
-    tell_late_delivery(checks, source_name)
+    tell_late_delivery(checks, model_name, source_name, now=now)
     if not join_parent:
         tell_left_behind(dataset, previous, source)
     screening = taken.screening.model_copy(update={"checks": tuple(checks)})

@@ -1,34 +1,347 @@
-"""Post a message to people by the active stack's alerter; what it does not take is in the log."""
+"""Tell people of an alert once, again only when that is news, and once more when it is over.
+
+What is open and what was not told yet lies in the active stack's artifact store
+(:mod:`materializers.alert_box`), so that every step and command of the stack knows it. A message is written
+down before it is posted; what no target took, or what quiet hours hold back, is told by the next command or
+look of the scheduler (:func:`tell_untold`). Nothing here raises: what an alert tells of is in a report, too.
+
+When people want to be told is a setting of the stack's alerter, which every process can read.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, cast
+from uuid import uuid4
 
-from materializers.alert import Alert
+from materializers.alert import SEVERITIES, Alert, AlertSettings, Delivery, Message, OpenAlert, Severity
+from materializers.alert_box import AlertBox
 from materializers.redaction import one_line
+from materializers.release import Environment
+from materializers.report import Record
+from steps.data.stored import active_store, store_errors
+
+if TYPE_CHECKING:
+    from zenml.alerter.base_alerter import BaseAlerter
+    from zenml.models import PipelineRunResponse
 
 logger = logging.getLogger("shutterline")
 
+LONGEST_REASON = 500
+"""Characters. An exception may quote a page that a server answered with."""
+MOST_ATTEMPTS = 20
+"""After so many a target that did not take what others took is given up."""
+TRACEBACK = "Traceback (most recent call last):"
+NO_NAME = ("an alerter that failed",)
 
-def raise_alert(alert: Alert) -> bool:
-    """Tell people of an alert; see :func:`post`."""
-    return post(alert.text)
+
+class AlertChannel(Protocol):
+    """An alerter that knows severities."""
+
+    @property
+    def alert_settings(self) -> AlertSettings:
+        """When people want to be told."""
+
+    def deliver(
+        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+    ) -> Delivery:
+        """Send a message to every target that is told of its severity and does not have it yet."""
 
 
-def post(message: str) -> bool:
-    """Post a message; nothing is raised, for what it tells of is in a report, too.
+class Alerts(Record):
+    """What is to be said of a model's alerts."""
+
+    open: tuple[OpenAlert, ...] = ()
+    """What goes on, the oldest first."""
+    untold: tuple[Message, ...] = ()
+    """What was held back or not taken so far, the oldest first."""
+
+
+def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
+    """Tell people of an alert, unless they know it: it goes on, and the last message is not long ago.
+
+    An event is told each time.
+
+    Reasons are redacted and cut; in a step, the link to its run is added. Nothing is raised.
+
+    Args:
+        alert: what people are told.
+        now: the time, with its zone; None: the clock's.
 
     Returns:
-        Whether the alerter says that it arrived; otherwise it stands in the log.
+        Whether a message of it was told now.
     """
-    from zenml.client import Client
-
-    told = False
+    moment, shown = now or datetime.now(UTC), _fit_to_show(alert)
+    channel = _channel()
     try:
-        alerter = Client().active_stack.alerter
-        told = alerter is not None and alerter.post(message)
+        box = AlertBox(active_store(), alert.model_name)
+        with store_errors("keep an alert"):
+            message = _written_down(box, shown, channel.alert_settings, moment)
+    except Exception as error:  # noqa: BLE001 - nobody knows then what was told: better twice than never
+        logger.warning("Whether people know of %s is not known: %s", alert.name, one_line(str(error)))
+        return not _delivered(channel, _message(shown, moment)).failed
+    return message is not None and message.id in tell_untold(alert.model_name, now=moment)
+
+
+def clear_alert(
+    name: str,
+    model_name: str,
+    environment: Environment | None = None,
+    *,
+    subject: str | None = None,
+    reason: str = "",
+    now: datetime | None = None,
+) -> bool:
+    """Tell people that an alert is over, once; nothing where none of this name is open.
+
+    Args:
+        name: the alert's.
+        model_name: the registered model.
+        environment: the alert's.
+        subject: the alert's; None: all of this name that are open there.
+        reason: a sentence on how that is known.
+        now: the time, with its zone; None: the clock's.
+
+    Returns:
+        Whether one was open.
+    """
+    moment = now or datetime.now(UTC)
+    try:
+        box = AlertBox(active_store(), model_name)
+        with store_errors("read its alerts"):
+            ended = [
+                state
+                for state in box.open(name)
+                if state.alert.environment == environment and subject in (None, state.alert.subject)
+            ]
+            if not ended:
+                return False
+            box.add(_end_of(ended, reason, moment))
+            for state in ended:
+                box.close(state)
+    except Exception as error:  # noqa: BLE001 - it stays open, and the next look ends it
+        logger.warning("Whether %s is open is not known: %s", name, one_line(str(error)))
+        return False
+    tell_untold(model_name, now=moment)
+    return True
+
+
+def tell_untold(model_name: str, *, now: datetime | None = None) -> set[str]:
+    """Tell what was not told yet, what is critical first, and say in the log what is still not told.
+
+    Where no target takes a message, those behind it wait for the next time: whoever is asked for something
+    else waits for no channel that is down more than once. Nothing is raised.
+
+    Args:
+        model_name: the registered model.
+        now: the time, with its zone; None: the clock's.
+
+    Returns:
+        The ids of the messages that were told.
+    """
+    moment = now or datetime.now(UTC)
+    told: set[str] = set()
+    try:
+        box = AlertBox(active_store(), model_name)
+        with store_errors("read what is to be told"):
+            waiting = _worth_telling(box)
+            channel = _channel() if waiting else None  # reading a stack imports its components
+            for message in waiting:
+                if channel is None or not _tell(box, channel, message, moment, told):
+                    break
+    except Exception as error:  # noqa: BLE001 - what was written down is told the next time
+        logger.warning("Whether people were told is not known: %s", one_line(str(error)))
+    return told
+
+
+def open_alerts(model_name: str) -> Alerts:
+    """The alerts of a model that are open, and what people were not told yet.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    with store_errors("read its alerts"):
+        box = AlertBox(active_store(), model_name)
+        return Alerts(open=tuple(box.open()), untold=tuple(box.messages()))
+
+
+def open_subjects(name: str, model_name: str) -> set[str | None]:
+    """What the open alerts of one name are about.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    with store_errors("read its alerts"):
+        return {state.alert.subject for state in AlertBox(active_store(), model_name).open(name)}
+
+
+def alert_settings() -> AlertSettings:
+    """When people want to be told, as the active stack's alerter has it."""
+    return _channel().alert_settings
+
+
+def short_line(text: str) -> str:
+    """A text as a message shows it: on one line, redacted, cut, of a traceback its last line alone."""
+    head, traceback, rest = text.partition(TRACEBACK)
+    if traceback:
+        last = next((line for line in reversed(rest.splitlines()) if line.strip()), "")
+        text = f"{head.rstrip()} {last.strip()}"
+    said = one_line(text)
+    return f"{said[:LONGEST_REASON]}…" if len(said) > LONGEST_REASON else said
+
+
+def where_to_look(run: PipelineRunResponse) -> str:
+    """The line of a message that leads to a run."""
+    from zenml.utils.dashboard_utils import get_run_url
+
+    url = get_run_url(run)
+    return f"Look at it: {url}" if url else "Look at it in the dashboard: make dashboard"
+
+
+# Writing down
+
+
+def _fit_to_show(alert: Alert) -> Alert:
+    reasons = tuple(short_line(reason) for reason in alert.reasons)
+    link = one_line(alert.link) if alert.link else _link_to_this_run()
+    return alert.model_copy(update={"reasons": reasons, "link": link})
+
+
+def _link_to_this_run() -> str | None:
+    """Where to look at the run of the step that this process is in; None outside of steps."""
+    from zenml import get_step_context
+
+    try:
+        return where_to_look(get_step_context().pipeline_run)
+    except RuntimeError:
+        return None
+
+
+def _written_down(box: AlertBox, alert: Alert, settings: AlertSettings, now: datetime) -> Message | None:
+    """Keep what an alert says; the message to be told, where it is news."""
+    if alert.event:
+        message = _message(alert, now)
+        box.add(message)
+        return message
+    before = box.find(alert.key)
+    news = before is None or before.is_news(alert, repeat_after=settings.repeat_after, now=now)
+    given = _message(alert, now) if news else None
+    if given is not None:
+        box.add(given)  # first: killed in between, it is told, and then told again
+    box.put(
+        OpenAlert(
+            alert=alert,
+            severity=alert.severity if before is None or news else before.severity,
+            since=now if before is None else before.since,
+            last=now,
+            given=now if before is None or news else before.given,
+        )
+    )
+    return given
+
+
+def _message(alert: Alert, now: datetime) -> Message:
+    # Nothing stands for an event: each is a message of its own.
+    identity = uuid4().hex
+    keys = (identity,) if alert.event else (alert.key,)
+    return Message(id=identity, at=now, keys=keys, severity=alert.severity, text=alert.text)
+
+
+def _end_of(ended: list[OpenAlert], reason: str, now: datetime) -> Message:
+    """What is told when alerts of one name are over, and what was the matter: it may never have been told."""
+    name = ended[0].alert.name
+    lines = [f"{name} is over: {'; '.join(state.alert.about for state in ended)}"]
+    lines += [short_line(reason)] if reason else []
+    for state in ended:
+        lines.append(f"It began on {state.since:%Y-%m-%d %H:%M} UTC ({state.severity}):")
+        lines += state.alert.reasons
+    return Message(
+        id=uuid4().hex,
+        at=now,
+        keys=tuple(state.alert.key for state in ended),
+        severity=max((state.severity for state in ended), key=SEVERITIES.index),
+        over=True,
+        text="\n".join(lines),
+    )
+
+
+# Telling
+
+
+def _worth_telling(box: AlertBox) -> list[Message]:
+    """What is to be told, what is critical first; of several messages on the same alert the newest."""
+    kept: list[Message] = []
+    for message in reversed(box.messages()):
+        if any(newer.stands_for(message) for newer in kept):
+            box.remove(message)
+        else:
+            kept.append(message)
+    return sorted(kept, key=lambda each: (-SEVERITIES.index(each.severity), each.at))
+
+
+def _tell(box: AlertBox, channel: AlertChannel, message: Message, now: datetime, told: set[str]) -> bool:
+    """Tell one message, unless it is held back; whether the channel is worth trying with the next one."""
+    settings = channel.alert_settings
+    if settings.holds(message.severity, now):
+        if message.at == now:  # written down just now: it is said once
+            logger.info("Held back until %s: %s", settings.held_until, one_line(message.text))
+        return True
+    done = _delivered(channel, message)
+    if done.taken:
+        told.add(message.id)
+    if not done.failed:
+        box.remove(message)
+        return True
+    taken_by, attempts = (*message.taken_by, *done.taken), message.attempts + 1
+    if taken_by and attempts >= MOST_ATTEMPTS:
+        logger.warning("Given up after %d attempts, others have it: %s", attempts, ", ".join(done.failed))
+        box.remove(message)
+        return True
+    box.add(message.model_copy(update={"taken_by": taken_by, "attempts": attempts}))
+    return bool(done.taken)
+
+
+def _delivered(channel: AlertChannel, message: Message) -> Delivery:
+    """Post a message; what nobody took stands in the log."""
+    try:
+        done = channel.deliver(
+            message.text, severity=message.severity, over=message.over, taken_by=message.taken_by
+        )
     except Exception as error:  # noqa: BLE001 - any alerter may be in the stack, and raise anything
         logger.warning("The alerter failed: %s", one_line(f"{type(error).__name__}: {error}"))
-    if not told:
-        logger.warning("%s", one_line(message))
-    return told
+        done = Delivery(taken=(), failed=NO_NAME)
+    if not done.taken and not message.taken_by:
+        logger.warning("Not told yet: %s", one_line(message.text))
+    return done
+
+
+def _channel() -> AlertChannel:
+    """The active stack's alerter, whether it knows severities or not; without any it is the log."""
+    from zenml.client import Client
+
+    alerter = Client().active_stack.alerter
+    if alerter is not None and hasattr(alerter, "deliver"):
+        return cast(AlertChannel, alerter)
+    return _Plain(alerter)
+
+
+class _Plain:
+    """An alerter of ZenML's own, or none."""
+
+    alert_settings = AlertSettings()
+
+    def __init__(self, alerter: BaseAlerter | None) -> None:
+        self._alerter = alerter
+
+    def deliver(
+        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+    ) -> Delivery:
+        """Post it; without an alerter it stands in the log."""
+        if self._alerter is None:
+            logger.warning("%s", one_line(message))
+            return Delivery(taken=("the log",))
+        if self._alerter.post(message):
+            return Delivery(taken=("the alerter",))
+        return Delivery(taken=(), failed=("the alerter",))

@@ -15,11 +15,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from materializers.alert import Severity
 from materializers.redaction import one_line
+from steps.monitoring.alert import alert_settings, short_line, where_to_look
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter
@@ -31,15 +33,16 @@ logger = logging.getLogger("shutterline")
 
 CLAIM_LAPSES_AFTER = timedelta(minutes=10)
 """Well above what posting takes, and what the clocks of the cluster's machines are apart."""
-LONGEST_REASON = 500
-"""Characters. An exception may quote a page that a server answered with."""
+SEVERITY: Severity = "warning"
+"""Of a failed run: who is asleep is not woken by it."""
 
 
 def notify_failure(exception: BaseException) -> None:
     """ZenML's ``on_failure`` hook: tell of the step that just failed, by the active stack's alerter.
 
     An interruption is what somebody at the terminal wanted, and is told to nobody. Without an alerter
-    nothing happens. Nothing is raised: the step's own fault is what counts.
+    nothing happens; in quiet hours it is left to the first look after them. Nothing is raised: the step's
+    own fault is what counts.
     """
     from zenml import get_step_context
     from zenml.client import Client
@@ -51,11 +54,18 @@ def notify_failure(exception: BaseException) -> None:
             return
         if isinstance(exception, KeyboardInterrupt):
             settle(run)
+        elif held_back(datetime.now(UTC)):
+            logger.info("Held back until %s: run %s failed", alert_settings().held_until, run.name)
         else:
             kind = type(exception).__name__
             tell_once(alerter, run, step=context.step_run.name, kind=kind, reason=str(exception))
     except Exception as error:  # noqa: BLE001 - whatever it is, the step's own fault is what is to be seen
         logger.warning("Whether anybody was told of the failed step is not known: %s", one_line(str(error)))
+
+
+def held_back(now: datetime) -> bool:
+    """Whether people want to be told of no failed run at this moment."""
+    return alert_settings().holds(SEVERITY, now)
 
 
 def tell_once(
@@ -135,21 +145,15 @@ def is_settled(run: PipelineRunResponse) -> bool:
 
 def headline(pipeline: str, run: str) -> str:
     """How every message about a failed run begins."""
-    return f"Pipeline {pipeline} failed: run {run}"
+    return f"run_failed ({SEVERITY}): pipeline {pipeline} failed: run {run}"
 
 
 def _message(run: PipelineRunResponse, step: str | None, kind: str | None, reason: str) -> str:
-    from zenml.utils.dashboard_utils import get_run_url
-
     pipeline = run.pipeline.name if run.pipeline is not None else "(unnamed)"
-    said = one_line(reason)
-    if len(said) > LONGEST_REASON:
-        said = f"{said[:LONGEST_REASON]}…"
-    url = get_run_url(run)
     lines = (
         headline(pipeline, run.name) + (f", step {step}" if step else ""),
-        ": ".join(part for part in (kind, said) if part),
-        f"Look at it: {url}" if url else "Look at it in the dashboard: make dashboard",
+        ": ".join(part for part in (kind, short_line(reason)) if part),
+        where_to_look(run),
     )
     return "\n".join(lines)
 

@@ -6,12 +6,15 @@ import logging
 
 from zenml import step
 
-from materializers.alert import Alert
+from materializers.alert import Alert, Severity
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.alert import post, raise_alert
-from steps.monitoring.history import declined
+from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.history import declined, drifted, dropped
 from steps.tracker import log_metrics, require_run, tracker_errors
+
+DRIFT, DROP, DECLINE = "data_drift_detected", "model_accuracy_drop", "business_figure_drop"
+SEVERITY: dict[str, Severity] = {DRIFT: "warning", DROP: "critical", DECLINE: "warning"}
 
 logger = logging.getLogger("shutterline.monitoring")
 
@@ -28,37 +31,29 @@ def tracked_figures(report: DriftReport) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def alarm_message(report: DriftReport) -> str | None:
-    """What people are told; None where there is no alarm.
-
-    It names the alerts by the names that they are routed by.
-    """
-    names = {
-        "data_drift_detected": report.outcome == "drift",
-        "model_accuracy_drop": report.performance.outcome == "drop",
-    }
-    fired = [name for name, true in names.items() if true]
-    if not fired:
-        return None
-    about = report.captured
-    head = (
-        f"{', '.join(fired)}: {about.model_name} version {about.version} in {about.environment}, "
-        f"{about.since:%Y-%m-%d %H:%M} to {about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
-    )
-    return "\n".join([head, *report.reasons])
+def alarms(report: DriftReport) -> dict[str, bool | None]:
+    """Which alerts a window raises and which it ends, by name; None where nothing can be said."""
+    return {DRIFT: drifted(report), DROP: dropped(report), DECLINE: declined(report)}
 
 
-def business_alert(report: DriftReport) -> Alert | None:
-    """What people are told of the business figure; None where it did not drop."""
-    business, about = report.business, report.captured
-    if business is None or not declined(report):
-        return None
+def alert_of(name: str, report: DriftReport) -> Alert:
+    """What people are told of a window, under the name that it is routed by."""
+    business = report.business
+    said = business.reasons if name == DECLINE and business is not None else report.reasons
     return Alert(
-        name="business_figure_drop",
-        severity="warning",
-        model_name=about.model_name,
-        environment=about.environment,
-        reasons=(f"version {about.version}: {' '.join(business.reasons)}",),
+        name=name,
+        severity=SEVERITY[name],
+        model_name=report.captured.model_name,
+        environment=report.captured.environment,
+        reasons=(f"{_window(report)}:", *said),
+    )
+
+
+def _window(report: DriftReport) -> str:
+    about = report.captured
+    return (
+        f"{about.model_name} version {about.version} in {about.environment}, {about.since:%Y-%m-%d %H:%M} to "
+        f"{about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
     )
 
 
@@ -75,16 +70,16 @@ def _track(figures: dict[str, float]) -> None:
 
 @step(enable_cache=False, experiment_tracker=True)
 def tell(report: DriftReport) -> None:
-    """Log the figures, and post a message by the active stack's alerter where there is an alarm.
+    """Log the figures, tell people of an alarm, and that it is over once a window without it could be judged.
 
     What the alerter does not take is in the log; nothing is raised for it.
     """
     for note in report.captured.notes:
         logger.warning("%s", note)
     _track(tracked_figures(report))
-    message = alarm_message(report)
-    if message is not None:
-        post(message)
-    worth = business_alert(report)
-    if worth is not None:
-        raise_alert(worth)
+    about = report.captured
+    for name, raised in alarms(report).items():
+        if raised:
+            raise_alert(alert_of(name, report))
+        elif raised is not None:
+            clear_alert(name, about.model_name, about.environment, reason=f"Not so in {_window(report)}.")

@@ -26,6 +26,7 @@ from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.comparison.tested_rows import sample_of
+from steps.monitoring.refused import is_unattended, tell_of_verdict
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record
@@ -324,4 +325,5 @@ def register(
         send_card(card, tracked)
     link_zenml_version(entry, Client().get_pipeline_run(run.id))
     remove_checkpoints(active_store(), classifier.record)
+    tell_of_verdict(entry, verdict, unattended=is_unattended(origin, run))
     return entry.version

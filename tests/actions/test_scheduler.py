@@ -19,6 +19,7 @@ import pytest
 
 from materializers.schedule import ScheduledCommand
 from stacks.local_orchestrator.schedule_file import ScheduleFile
+from steps.monitoring.refused import SCHEDULED
 from tests.conftest import PROJECT
 
 PROCESS = Path(__file__).with_name("scheduler_process.py")
@@ -240,3 +241,15 @@ def test_runs_come_one_by_one_and_what_cannot_be_started_stops_none(site: Site) 
     assert first.poll() is None
     assert site.end() == 0
     assert "those known before go on: " in site.said()
+
+
+def test_a_command_knows_that_a_schedule_started_it(site: Site) -> None:
+    """Nobody reads at a terminal what it comes to: a refusal is told to people."""
+    site.program.write_text(
+        "import os, sys\n"
+        f"said = os.environ['{SCHEDULED}']\n"
+        "open(sys.argv[1], 'a').write(f'{said} {os.getpid()}\\n')\n"
+    )
+    site.put()
+    site.start()
+    site.until_events("1")

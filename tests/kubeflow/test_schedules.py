@@ -108,7 +108,8 @@ def test_a_lost_run_is_told_once_by_the_next_command(
     for _ in range(2):
         scheduled.done("--status")
     (message,) = webhook.messages
-    assert message.startswith(f"Pipeline training failed: run {lost['display_name']} of its schedule\n")
+    said = f"pipeline training failed: run {lost['display_name']} of its schedule\n"
+    assert message.startswith(f"run_failed (warning): {said}")
     assert recorded(scheduled)["runs"] == known
 
 

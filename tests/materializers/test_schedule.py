@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from materializers.errors import UsageError
-from materializers.schedule import ScheduledCommand, check_cron, next_fire, with_seconds
+from materializers.schedule import (
+    ScheduledCommand,
+    check_cron,
+    next_fire,
+    period,
+    previous_fire,
+    with_seconds,
+)
 
 SATURDAY = datetime(2026, 11, 21, 12, 30, 15, tzinfo=UTC)
 
@@ -43,6 +50,32 @@ def test_the_next_fire_is_later() -> None:
     """At the very time of a fire the next one is the one after it."""
     noon = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
     assert next_fire("0 12 * * *", noon) == noon + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("cron", "previous"),
+    [
+        ("* * * * *", "2026-11-21 12:30"),
+        ("0 2 * * *", "2026-11-21 02:00"),
+        ("0 2 * * 1", "2026-11-16 02:00"),
+        ("*/1 0-1 * * *", "2026-11-21 01:59"),
+        ("0 0 29 2 *", "2024-02-29 00:00"),
+        ("0 0 13 * 5", "2026-11-20 00:00"),
+    ],
+)
+def test_the_fire_before_is_known(cron: str, previous: str) -> None:
+    """However far apart the fires are; the period of a fire is the time from there."""
+    found, upcoming = previous_fire(cron, SATURDAY), next_fire(cron, SATURDAY)
+    assert found is not None and upcoming is not None
+    assert f"{found:%Y-%m-%d %H:%M}" == previous
+    assert period(cron, upcoming) == upcoming - found
+    assert next_fire(cron, found) == upcoming
+
+
+def test_what_never_fired_has_no_fire_before() -> None:
+    """Nor has the first fire a period."""
+    assert previous_fire("0 0 30 2 *", SATURDAY) is None
+    assert period("0 0 30 2 *", SATURDAY) is None
 
 
 @pytest.mark.parametrize(

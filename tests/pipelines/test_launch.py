@@ -108,7 +108,7 @@ def test_a_fault_is_told_by_the_result_and_not_by_the_log_as_well(
     assert result.reasons == ("There is no such source",)
     # A set: after other tests ZenML's logging may hand a line to pytest twice.
     assert {line for line in caplog.messages if "failed: run" in line} == {
-        f"Pipeline failing failed: run {result.run} as said later"
+        f"run_failed (warning): pipeline failing failed: run {result.run} as said later"
     }
     assert is_settled(local_stack.get_pipeline_run(result.run or ""))
 

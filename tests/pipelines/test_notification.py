@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,10 +18,15 @@ from zenml.enums import StackComponentType as Kind
 from zenml.orchestrators.step_launcher import StepLauncher
 from zenml.orchestrators.step_runner import StepRunner
 
-from pipelines.notification import notify_failed_runs
+from materializers.alert import Alert
+from materializers.errors import ServiceUnreachable
+from pipelines.config import load_config
+from pipelines.notification import look_around, notify_failed_runs
 from pipelines.session import close_run
 from stacks.kubeflow_orchestrator.recurring import describe
+from steps.monitoring.alert import raise_alert
 from steps.monitoring.failure import notify_failure
+from steps.monitoring.missing import missing_delivery
 from tests.stacks.answers import Answer, answering
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 
@@ -255,7 +261,9 @@ def test_a_lost_run_of_a_schedule_is_told_once(kubeflow: str, hook: Webhook, mod
     assert notify_failed_runs(model) == [kubeflow]
     assert notify_failed_runs("another-model") == []
     (message,) = hook.messages
-    assert message.startswith(f"Pipeline training failed: run {kubeflow} of its schedule\n")
+    assert message.startswith(
+        f"run_failed (warning): pipeline training failed: run {kubeflow} of its schedule\n"
+    )
 
 
 def test_a_lost_run_is_told_once_the_chat_is_back(kubeflow: str, hook: Webhook, model: str) -> None:
@@ -264,4 +272,60 @@ def test_a_lost_run_is_told_once_the_chat_is_back(kubeflow: str, hook: Webhook, 
     assert notify_failed_runs(model) == []
     hook.status = 200
     assert notify_failed_runs(model) == [kubeflow]
+    assert len(hook.messages) == 1
+
+
+def test_quiet_hours_leave_failed_runs_to_the_first_look_after_them(zenml_client: Client, model: str) -> None:
+    """The hook posts nothing, nor does whoever finds them; nothing is marked as told."""
+    with (
+        webhook_server() as server,
+        stack_with_alerter(zenml_client, server.url, quiet_hours="00:00-23:59"),
+    ):
+        now = datetime.now(UTC)
+        name = run_to_its_end(failing, model, on_failure=notify_failure)
+        assert notify_failed_runs(model, now=now.replace(hour=12)) == []
+        assert server.messages == []
+        assert notify_failed_runs(model, now=now.replace(hour=23, minute=59, second=59)) == [name]
+        assert len(server.messages) == 1
+
+
+def test_a_look_around_is_kept_from_nothing_by_what_does_not_answer(
+    hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be read is said in a line; what waits is told, and the other looks are made."""
+
+    def unreachable() -> None:
+        raise ServiceUnreachable("Kubeflow does not answer")
+
+    hook.status = 500
+    waiting = Alert(name="rolled_back", severity="warning", model_name=model, reasons=("as configured",))
+    raise_alert(waiting)
+    raise_alert(missing_delivery(model, "shop", "none came"))
+    hook.status = 200
+    monkeypatch.setattr("steps.monitoring.missing.find_orchestrator", unreachable)
+    config = load_config(None, (f"product.model={model}",))  # which expects no deliveries any more
+    with caplog.at_level(logging.WARNING, logger="shutterline"):
+        look_around(config)
+    assert [message.splitlines()[0].partition(" (")[0] for message in hook.messages] == [
+        "rolled_back",
+        "delivery_missing",
+        f"delivery_missing is over: {model}, deliveries of shop",
+    ]
+    assert "Whether runs are missing is not known: Kubeflow does not answer" in caplog.messages
+
+
+def test_a_command_looks_around(
+    zenml_client: Client, hook: Webhook, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was asked, people are told first what they were not told yet."""
+    from actions.command import _put_in_order
+
+    hook.status = 500
+    raise_alert(Alert(name="rolled_back", severity="warning", model_name=model, reasons=("so",)))
+    hook.status = 200
+    config = load_config(None, (f"product.model={model}",))
+    with suppress(Exception):  # a stack without a deployer: what comes after is not what is tried here
+        _put_in_order(
+            config, always_allowed=True, without_deployer=True, registry=False, say=lambda text: None
+        )
     assert len(hook.messages) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import sqlite3
@@ -18,6 +19,7 @@ import pytest
 
 from benchmarks.main.home import free_port
 from tests.keys import ACTOR_PUBLIC, GATE_PUBLIC
+from tests.pages import commands_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -426,6 +428,26 @@ def test_the_commands_of_the_docs_run(project: Project) -> None:
         "alerter",
     ]
     assert checked[-2].endswith(f"127.0.0.1:{project.port} is free")
+
+
+def test_the_commands_of_the_alerts_page_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that registers whom to tell succeeds; --check says how many there are, and who is told of what."""
+    commands = [each for each in commands_of("docs/alerts.md") if not each.startswith("python run.py")]
+    outputs = {}
+    monkeypatch.setattr(project, "environment", dict(project.environment))
+    for command in commands:
+        if command.startswith("export "):
+            name, _, value = shlex.split(command)[1].partition("=")
+            project.environment[name] = value
+            continue
+        done = project.run(*shlex.split(command))
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        outputs[command] = done.stdout
+    checked = outputs["python -m stacks.apply stacks/local.yaml --check"].splitlines()
+    assert "alerter: ok: 2 targets: json, json (critical alone); nothing was sent" in checked
+    applied = outputs["python -m stacks.apply stacks/local.yaml"]
+    assert "critical_urls" in applied
+    assert "127.0.0.1:9000" not in applied
 
 
 def test_a_failed_check_keeps_the_store_unwritten(project: Project) -> None:

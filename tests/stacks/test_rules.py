@@ -106,6 +106,7 @@ def test_a_reference_to_one_of_zenmls_secrets_is_taken(tmp_path: Path, referring
         (PASSWORD, "tracking_password: hunter2${UNSET:-}", 19),
         (PASSWORD, "tracking_password: hunter2${MLFLOW_PASSWORD}", 19),
         (PASSWORD, "urls: ${UNSET:-slack://hunter2}", 19),
+        (PASSWORD, "critical_urls: slack://hunter2", 19),
         ("https://mlflow.shop.example", f"https://{USER}@mlflow.shop.example", 18),
         ("https://mlflow.shop.example", f"${{S3_KEY:-https://{USER}@mlflow.shop.example}}", 18),
         ("endpoint_url: https://s3.shop.example", "aws_secret_access_key: wJalrXUtnFEMI", 14),
@@ -130,7 +131,8 @@ def test_a_secret_in_a_variable_is_refused(tmp_path: Path) -> None:
 
 def test_the_addresses_of_alerts_may_be_in_a_variable(tmp_path: Path) -> None:
     """Not every one has a token in it; one with a password is refused."""
-    check(tmp_path, CLUSTER.replace(PASSWORD, "urls: ${HOOK}"))
+    for setting in ("urls", "warning_urls", "critical_urls"):
+        check(tmp_path, CLUSTER.replace(PASSWORD, f"{setting}: ${{HOOK}}"))
     said = refusal(tmp_path, CLUSTER.replace(PASSWORD, "urls: ${MAIL}"))
     assert said.startswith(f"{tmp_path}/cluster.yaml:19: 'urls' comes from the environment")
     assert "hunter2" not in said

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from steps.monitoring.alert import open_alerts
 from tests.shrunk.delivery import cut_delivery
 from tests.whole.shop import IMPOSSIBLE, Shop
 
@@ -91,7 +92,7 @@ def test_the_cooldown_holds_back_unless_a_person_asks(
 def test_a_refused_retraining_leaves_staging_untouched(
     open_shop: Callable[[str], Shop], second_delivery: Path
 ) -> None:
-    """A retrained model that the gate refuses is recorded, and the one before goes on serving."""
+    """A retrained model that the gate refuses is recorded and told, and the one before goes on serving."""
     shop = open_shop("worse")
     shop.train()
     shop.deploy()
@@ -102,3 +103,7 @@ def test_a_refused_retraining_leaves_staging_untouched(
     assert "accuracy" in outcome.said
     assert shop.versions()[2]["verdict"] == "refused"
     assert (shop.served(), shop.aliases()) == before
+    told = {state.alert.name: state.alert for state in open_alerts(shop.model).open}["model_refused"]
+    assert told.subject == "version 2"
+    assert any(reason.startswith("accuracy: ") for reason in told.reasons)
+    assert told.link is not None

@@ -52,6 +52,7 @@ def watched(open_shop: Callable[[str], Shop], local_stack: Client, hook: Webhook
 def webhook(hook: Webhook) -> Webhook:
     """Nothing was posted yet."""
     hook.messages.clear()
+    hook.kinds.clear()
     return hook
 
 
@@ -59,8 +60,13 @@ def webhook(hook: Webhook) -> Webhook:
 def no_traffic(watched: Shop) -> Iterator[None]:
     """Every test begins with no captured traffic of this model."""
     yield
+    forget_traffic(watched)
+
+
+def forget_traffic(shop: Shop) -> None:
+    """Remove all that was captured of a model."""
     for kind in (CAPTURES, FEEDBACK):
-        for path in (store_folder() / folder_of(kind, "staging", watched.model)).rglob("*.parquet"):
+        for path in (store_folder() / folder_of(kind, "staging", shop.model)).rglob("*.parquet"):
             path.unlink()
 
 
@@ -135,21 +141,34 @@ def test_traffic_like_the_reference_is_no_drift(watched: Shop, webhook: Webhook)
     assert tracked["current_accuracy"] == pytest.approx(told["current_accuracy"])
 
 
-def test_drift_is_told_once_a_run_by_name(watched: Shop, webhook: Webhook) -> None:
-    """Embeddings that lie elsewhere are drift; the message names the alert, model, version and signal."""
+def test_drift_is_told_once_by_name_and_that_it_is_over(watched: Shop, webhook: Webhook) -> None:
+    """Embeddings that lie elsewhere are drift; the message names the alert, model, version, signal and run.
+
+    A second window that says the same is no news, one of which nothing can be said neither, a clean one is.
+    """
     rows = rows_like(reference_of(watched), watched, 80)
     for row in rows:
         row["embedding"] = [value + 1 for value in row["embedding"]]
     captured(watched, rows)
     outcome = monitor(watched)
     assert (outcome.exit_code, outcome.last["monitoring"]["drift"]) == (0, "drift")
+    assert monitor(watched).last["monitoring"]["drift"] == "drift"
     (message,) = webhook.messages
-    assert "data_drift_detected" in message
-    assert "watched version 1 in staging" in message
+    head, window, *_, last = message.splitlines()
+    assert head == "data_drift_detected (warning): watched in staging"
+    assert window.startswith("watched version 1 in staging, ")
     assert "embeddings" in message
     page = explained(outcome)
     assert page is not None
     assert all(each in page for each in ("watched version 1 in staging", "embeddings", "drawDashboard"))
+    assert last.startswith("Look at it")
+    forget_traffic(watched)
+    assert monitor(watched).last["monitoring"]["drift"] == "insufficient data"
+    assert len(webhook.messages) == 1
+    captured(watched, rows_like(reference_of(watched), watched, 80))
+    assert monitor(watched).last["monitoring"]["drift"] == "no drift"
+    (_, over) = webhook.messages
+    assert over.startswith("data_drift_detected is over: watched in staging\nNot so in watched version 1")
 
 
 def test_wrong_answers_are_a_drop(watched: Shop, webhook: Webhook) -> None:
@@ -159,7 +178,9 @@ def test_wrong_answers_are_a_drop(watched: Shop, webhook: Webhook) -> None:
         row["truth"] = next(name for name in reference_of(watched).classes if name != row["label"])
     captured(watched, rows)
     assert monitor(watched).last["monitoring"]["performance"] == "drop"
-    assert "model_accuracy_drop" in webhook.messages[0]
+    (message,) = webhook.messages
+    assert message.startswith("model_accuracy_drop (critical): watched in staging\n")
+    assert webhook.kinds == ["failure"]
 
 
 def test_too_little_traffic_is_insufficient_data(watched: Shop, webhook: Webhook) -> None:

@@ -36,6 +36,32 @@ def test_an_unknown_address_is_refused_without_its_token() -> None:
     assert "planted" not in str(refused.value)
 
 
+def test_targets_that_are_not_told_of_everything_are_said_so() -> None:
+    """A pager among the others is no surprise."""
+    settings = {"urls": "json://127.0.0.1", "warning_urls": "xml://127.0.0.1", "critical_urls": "json://b"}
+    assert check_alerter(settings) == (
+        "3 targets: json, xml (from warnings on), json (critical alone); nothing was sent"
+    )
+    with pytest.raises(UsageError, match=r"^critical_urls: slck \(target 1 of critical_urls\)"):
+        check_alerter({"critical_urls": "slck://T0planted"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"quiet_hours": "22-7"}, 'quiet_hours: .* are no hours: write them like "22:00-07:00"'),
+        ({"time_zone": "Europe/Berln"}, "time_zone: 'Europe/Berln' is no time zone"),
+        ({"repeat_hours": "0"}, "repeat_hours: Input should be greater than 0"),
+        ({"approval_hours": -1}, "approval_hours: "),
+        ({"retries": 6}, "retries: "),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(settings: dict[str, object], said: str) -> None:
+    """Before ZenML is told, and with what it should look like."""
+    with pytest.raises(UsageError, match=f"^{said}"):
+        check_alerter(settings)
+
+
 def test_an_unknown_setting_is_refused() -> None:
     """A typo is named."""
     with pytest.raises(UsageError, match="url: "):

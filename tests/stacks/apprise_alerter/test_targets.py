@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stacks.apprise_alerter.targets import read_targets, scheme_of, split_urls
+from stacks.apprise_alerter.targets import scheme_of, split_urls, targets_of, understood
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,13 @@ def test_a_target_is_named_by_its_kind(url: str, scheme: str) -> None:
 
 def test_an_unknown_address_is_named_by_kind_and_position(capfd: pytest.CaptureFixture[str]) -> None:
     """The others are kept, and Apprise itself prints nothing of what it refused."""
-    targets, wrong = read_targets("json://127.0.0.1 slck://T0planted slack://T0planted planted")
-    assert (len(targets), wrong) == (1, ["slck (target 2)", "slack (target 3)", "no scheme (target 4)"])
+    urls = {"urls": "json://127.0.0.1 slck://T0planted slack://T0planted", "critical_urls": "planted"}
+    known, unknown = understood(targets_of(urls))
+    assert [each.name for each in known] == ["urls 1: json"]
+    assert [each.wrong for each in unknown] == [
+        "slck (target 2)",
+        "slack (target 3)",
+        "no scheme (target 1 of critical_urls)",
+    ]
+    assert "planted" not in "".join(each.name for each in unknown)
     assert "planted" not in "".join(capfd.readouterr())

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ class Webhook:
     def __init__(self, port: int) -> None:
         self.url = f"json://127.0.0.1:{port}/hook"
         self.messages: list[str] = []
+        self.kinds: list[str] = []
+        """What Apprise calls the severity of each message."""
+        self.asked = 0
+        """Requests, taken or not."""
+        self.failing = 0
+        """So many of the next requests get 500."""
         self.status = 200
         self.delay_s = 0.0
 
@@ -37,9 +43,13 @@ def webhook_server() -> Iterator[Webhook]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             time.sleep(hook.delay_s)
-            if hook.status == 200:
+            hook.asked += 1
+            hook.failing, fails = max(hook.failing - 1, 0), hook.failing > 0
+            status = 500 if fails else hook.status
+            if status == 200:
                 hook.messages.append(body["message"])
-            self.send_response(hook.status)
+                hook.kinds.append(body["type"])
+            self.send_response(status)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -58,8 +68,17 @@ def webhook_server() -> Iterator[Webhook]:
 
 
 @contextmanager
-def stack_with_alerter(client: Client, urls: str | None) -> Iterator[None]:
-    """Make ZenML's default stack with our alerter this process's stack until the block ends."""
+def stack_with_alerter(
+    client: Client, urls: str | None, *, orchestrator: str = "default", **settings: Any
+) -> Iterator[None]:
+    """Make ZenML's default stack with our alerter this process's stack until the block ends.
+
+    Args:
+        client: of the store.
+        urls: whom to tell; None: the log.
+        orchestrator: the name of the stack's.
+        **settings: the alerter's others; without any it tries nothing again.
+    """
     from zenml.constants import ENV_ZENML_ACTIVE_STACK_ID
     from zenml.enums import StackComponentType
 
@@ -67,9 +86,10 @@ def stack_with_alerter(client: Client, urls: str | None) -> Iterator[None]:
     alerter = StackComponentType.ALERTER
     if not client.list_flavors(name="apprise", type=alerter.value):
         client.create_flavor(FLAVOR, alerter)
-    client.create_stack_component(name, "apprise", alerter, {"urls": urls} if urls else {})
+    configuration: dict[str, Any] = {"retries": 0, **({"urls": urls} if urls else {}), **settings}
+    client.create_stack_component(name, "apprise", alerter, configuration)
     parts = {
-        StackComponentType.ORCHESTRATOR: "default",
+        StackComponentType.ORCHESTRATOR: orchestrator,
         StackComponentType.ARTIFACT_STORE: "default",
         alerter: name,
     }

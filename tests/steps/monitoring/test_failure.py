@@ -13,6 +13,7 @@ from zenml.config.retry_config import StepRetryConfig
 
 from materializers.carried_run import LostRun
 from steps.monitoring import failure
+from steps.monitoring.alert import LONGEST_REASON
 from steps.monitoring.failure import is_settled, notify_failure, tell_of_lost_run, tell_once
 from tests.stacks.apprise_alerter.webhook import Webhook
 from tests.steps.monitoring.conftest import PLANTED
@@ -86,7 +87,7 @@ def test_a_failed_step_is_told_once_after_its_last_retry(zenml_client: Client, h
     assert len(attempts) == 2
     (message,) = hook.messages
     assert message.splitlines() == [
-        f"Pipeline failing failed: run {run.name}, step fails",
+        f"run_failed (warning): pipeline failing failed: run {run.name}, step fails",
         "ValueError: the bucket refuses token=*** of https://***@host, and ***",
         "Look at it in the dashboard: make dashboard",
     ]
@@ -170,7 +171,7 @@ def test_a_long_reason_is_cut(zenml_client: Client, hook: Webhook) -> None:
     hook.status = 200
     alerter = alerter_of(zenml_client)
     assert tell_once(alerter, run, step=None, kind="E", reason="page " * 1000)
-    assert len(hook.messages[0]) < failure.LONGEST_REASON + 200
+    assert len(hook.messages[0]) < LONGEST_REASON + 200
 
 
 def test_a_lost_run_is_told_once(
@@ -183,7 +184,9 @@ def test_a_lost_run_is_told_once(
     monkeypatch.setattr(failure, "CLAIM_LAPSES_AFTER", timedelta(0))
     assert not tell_of_lost_run(alerter, lost)
     (message,) = hook.messages
-    assert message.startswith(f"Pipeline training failed: run {lost.name} of its schedule\n")
+    assert message.startswith(
+        f"run_failed (warning): pipeline training failed: run {lost.name} of its schedule\n"
+    )
 
 
 def test_a_lost_run_whose_message_no_target_took_is_free_for_the_next(

@@ -1,0 +1,96 @@
+"""A version that passed and that nobody decided on is told after a day, and that it was decided."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from mlflow import MlflowClient
+
+from materializers import evidence
+from materializers.evidence import DECISION, RegisteredVersion, was_live_tag
+from steps.monitoring.waiting import look_for_waiting_approvals, waiting_version
+from tests.stacks.apprise_alerter.webhook import stack_with_alerter, webhook_server
+
+if TYPE_CHECKING:
+    from zenml.client import Client
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def version(number: int = 3, *, aliases: tuple[str, ...] = ("challenger",), **tags: str) -> RegisteredVersion:
+    """One that was registered at noon."""
+    known = {"verdict": "passed", **tags}
+    return RegisteredVersion(model_name="shop", version=number, created=NOON, aliases=aliases, tags=known)
+
+
+def decided(tag: str, value: str) -> RegisteredVersion:
+    """The same, with a tag of what became of it."""
+    return version().model_copy(update={"tags": {"verdict": "passed", tag: value}})
+
+
+def test_a_challenger_that_nobody_decided_on_waits() -> None:
+    """From when it was registered."""
+    assert waiting_version([version()], patience=DAY, now=NOON + DAY) is None
+    assert waiting_version([version()], patience=DAY, now=NOON + 1.1 * DAY) == version()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        version(aliases=()),
+        version(verdict="refused"),
+        decided(DECISION, "approved by Ada: good"),
+        decided(DECISION, "rejected by Ada: bad"),
+        decided(was_live_tag("production"), "yes"),
+    ],
+    ids=["older", "refused", "approved", "rejected", "was live"],
+)
+def test_no_other_version_waits(other: RegisteredVersion) -> None:
+    """Nobody has to do anything about it."""
+    assert waiting_version([other], patience=DAY, now=NOON + 9 * DAY) is None
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A registered model of an MLflow of this test, whose version 1 passed."""
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(evidence, "registry_client", lambda: client)
+    name = f"model-{uuid4().hex[:8]}"
+    client.create_registered_model(name)
+    client.create_model_version(name, source="store/model", tags={"identity": "one", "verdict": "passed"})
+    client.set_registered_model_alias(name, "challenger", "1")
+    return name
+
+
+def decide(name: str) -> None:
+    """Approve version 1."""
+    evidence.registry_client().set_model_version_tag(name, "1", DECISION, "approved by Ada: good")
+
+
+def test_who_waits_long_is_told_with_the_command(zenml_client: Client, model: str) -> None:
+    """Once, and once more when somebody decided; sooner where the alerter says so."""
+    now = datetime.now(UTC)
+    with webhook_server() as hook, stack_with_alerter(zenml_client, hook.url, approval_hours=2):
+        assert look_for_waiting_approvals(model, now=now + timedelta(hours=1.9)) is None
+        for hours in (2.1, 2.2):
+            assert look_for_waiting_approvals(model, now=now + timedelta(hours=hours)) == 1
+        head, why, what = hook.messages[0].splitlines()
+        assert head == f"approval_waiting (info): {model}, version 1"
+        assert why.startswith("Version 1 passed its gate, was registered on ")
+        assert what.startswith("python run.py --approve 1 --by WHO")
+        decide(model)
+        assert look_for_waiting_approvals(model, now=now + timedelta(hours=3)) is None
+        assert [message.splitlines()[0] for message in hook.messages[1:]] == [
+            f"approval_waiting is over: {model}, version 1"
+        ]
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_without_a_registry_nothing_waits() -> None:
+    """Whoever needs one is told so by what needs it."""
+    assert look_for_waiting_approvals("shop", now=NOON) is None

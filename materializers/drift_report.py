@@ -72,6 +72,32 @@ class Performance(Record):
     reasons: tuple[str, ...]
 
 
+class ServiceFigures(Record):
+    """What Prometheus has of the service in the window, beside what people are told above."""
+
+    url: str
+    """That was asked, without user and password."""
+    requests: float | None = None
+    error_rate: float | None = None
+    """Share of the requests that failed, or were refused for lack of room."""
+    latency_p99_ms: float | None = None
+    """Between two bounds of the histogram; above the highest, that bound."""
+    latency_limit_ms: float
+    error_limit: float
+    unreachable: str | None = None
+    """Why there are no figures."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether the latency is beyond its limit."""
+        return self.latency_p99_ms is not None and self.latency_p99_ms > self.latency_limit_ms
+
+    @property
+    def failing(self) -> bool:
+        """Whether the share of errors is beyond its limit."""
+        return self.error_rate is not None and self.error_rate > self.error_limit
+
+
 class Captured(Record):
     """What of the traffic was looked at."""
 
@@ -98,6 +124,8 @@ class Captured(Record):
     """Files of captures that could not be read, and were left out."""
     unmatched_labels: int = 0
     conflicting_labels: int = 0
+    service: ServiceFigures | None = None
+    """None: no Prometheus was asked."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -113,6 +141,8 @@ class Captured(Record):
             said.append(f"{self.unmatched_labels:,} labels are of requests that were not captured")
         if self.conflicting_labels:
             said.append(f"{self.conflicting_labels:,} pictures were given two labels")
+        if self.service is not None and self.service.unreachable is not None:
+            said.append(f"latency and errors are not known: {self.service.unreachable}")
         return tuple(said)
 
 

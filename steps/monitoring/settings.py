@@ -32,9 +32,20 @@ class PerformanceSettings(Record):
     minimum_labels: int = Field(default=100, ge=1)
 
 
+class PrometheusSettings(Record):
+    """Where latency and errors of the service are known, and what is too much of them."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Of the API, as http://127.0.0.1:9090; None: it is not asked."""
+    latency_p99_ms: float = Field(default=1_000.0, gt=0)
+    error_rate: float = Field(default=0.05, gt=0, le=1)
+    """Of the requests: those that failed, or found no room."""
+
+
 class MonitorSettings(Record):
     """How the live model is watched."""
 
     window: WindowSettings = WindowSettings()
     drift: DriftSettings = DriftSettings()
     performance: PerformanceSettings = PerformanceSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()

@@ -8,7 +8,8 @@ from zenml import step
 
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.alert import post
+from steps.monitoring.alert import post, raise_alert
+from steps.monitoring.prometheus import service_alerts, service_figures
 from steps.tracker import log_metrics, require_run, tracker_errors
 
 logger = logging.getLogger("shutterline.monitoring")
@@ -21,6 +22,7 @@ def tracked_figures(report: DriftReport) -> dict[str, float]:
         "drift_share": report.drift_share,
         "current_accuracy": report.performance.accuracy.value,
         "label_coverage": report.performance.coverage,
+        **service_figures(report.captured),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -68,3 +70,5 @@ def tell(report: DriftReport) -> None:
     message = alarm_message(report)
     if message is not None:
         post(message)
+    for alert in service_alerts(report.captured):
+        raise_alert(alert)

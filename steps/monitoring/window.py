@@ -27,6 +27,7 @@ from steps.inference.champion import live_release
 from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
 from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
+from steps.monitoring.prometheus import ask_prometheus
 from steps.monitoring.settings import MonitorSettings
 
 COLUMNS = (
@@ -138,6 +139,9 @@ def look_at(
             unreadable=tuple(unreadable),
             unmatched_labels=answers.unmatched,
             conflicting_labels=answers.conflicts,
+            service=ask_prometheus(
+                settings.prometheus, model_name, environment, arm.version, since=since, until=until
+            ),
         ),
         performance=measure_performance(judged, baseline_of(model_name, registered), settings.performance),
         abstention_threshold=metadata.abstention_threshold,

@@ -165,7 +165,9 @@ class DriftReport(Report):
     @property
     def alarm(self) -> bool:
         """Whether people are to be told."""
-        return self.outcome == "drift" or self.performance.outcome == "drop"
+        service = self.captured.service
+        unwell = service is not None and (service.slow or service.failing)
+        return self.outcome == "drift" or self.performance.outcome == "drop" or unwell
 
     @property
     def drift_share(self) -> float | None:

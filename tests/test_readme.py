@@ -524,7 +524,10 @@ def limits_of(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, d
             yield from limits_of(value, f"{above}{key}.")
 
 
-FURTHER = ("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance", "rollouts")
+FURTHER = (
+    *("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance", "rollouts"),
+    "observability",
+)
 FURTHER_PAGES = tuple(f"docs/{name}.md" for name in FURTHER)
 """Their commands are run by tests of their own."""
 

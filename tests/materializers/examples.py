@@ -41,6 +41,7 @@ from materializers.drift_report import (
     DriftSignal,
     Fixed,
     Performance,
+    ServiceFigures,
 )
 from materializers.end_to_end import EndToEnd, Exchange
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
@@ -503,6 +504,10 @@ def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
             **{"refused": 12, "failed": 3, "latency_p99_ms": 41.5, "other_versions": {"2": 20}},
             **{"unknown_versions": {"99": 3}, "unreadable": ("captures/production/part-1.parquet",)},
             **{"unmatched_labels": 2, "conflicting_labels": 1},
+            service=ServiceFigures(
+                **{"url": "http://127.0.0.1:9090", "latency_limit_ms": 1_000.0, "error_limit": 0.05},
+                **{"requests": 9_900.0, "error_rate": 0.002, "latency_p99_ms": 1_240.0},
+            ),
         ),
         signals=(
             DriftSignal(

@@ -9,13 +9,15 @@ import json
 import shutil
 import string
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from materializers.blobs import write_file
 from materializers.report import Record
-from pipelines.config import Config
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
 
 FOLDER = Path(__file__).resolve().parent
 RULES = ("recording.yml", "alerts.yml")

@@ -10,7 +10,7 @@ import shutil
 import sys
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, ValidationError
 
@@ -27,8 +27,10 @@ from observability.rendering import (
     write_rendered,
 )
 from observability.servers import ADDRESS, PROJECT, Server, answers
-from pipelines.config import Config
 from serving.launching import free_ports
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
 
 PACKAGES = {"prometheus": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager"}
 """Debian's packages, and the program of each."""

@@ -121,13 +121,10 @@ def main(
     port: int, every_s: float, config: Path | None, assignments: tuple[str, ...], stack: str | None
 ) -> None:
     """Answer at http://127.0.0.1:PORT/metrics until it is ended."""
-    import signal
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
     from pipelines.config import load_config
+
+    # SIGTERM ends it at once, whatever it reads: nothing is written here.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
 
     try:
         model_name = load_config(config, assignments).product.model
@@ -136,7 +133,7 @@ def main(
         sys.exit(error.exit_code)
     figures = KeptFigures(model_name, {"store": _prepared(stack), **sources()})
     try:
-        serve(figures, port, every_s=every_s, stop=stop)
+        serve(figures, port, every_s=every_s, stop=threading.Event())
     except OSError as error:
         sys.stderr.write(f"Port {port} of {ADDRESS} cannot be used: {error.strerror}\n")
         sys.exit(2)

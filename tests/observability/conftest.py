@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from click.testing import CliRunner, Result
 
 from benchmarks.main.home import free_port
+from observability.__main__ import main
 from tests.serving.conftest import exported, start_service
-from tests.shrunk.delivery import PROJECT
 
 __all__ = ["exported", "start_service"]
 
@@ -27,23 +26,13 @@ QUICK = ("--interval", "1s", "--window", "6s", "--patience", "2s")
 """What is slow or down is seen, and over, in seconds."""
 
 
-def observability(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m observability`` as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "observability", *arguments],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def observability(*arguments: str, **environment: str) -> Result:
+    """Call ``python -m observability`` in this process."""
+    return CliRunner().invoke(main, arguments, env=environment, prog_name="observability")
 
 
 def free_ports_in_a_row() -> int:
     """The first of three ports that nothing listens on."""
-    import socket
-
     while True:
         first = free_port()
         with contextlib.suppress(OSError), contextlib.ExitStack() as held:
@@ -82,11 +71,11 @@ def watching(home: Path, *arguments: str) -> Iterator[Watching]:
     first = free_ports_in_a_row()
     try:
         done = observability("up", "--home", str(home), "--ports-from", str(first), *QUICK, *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.exit_code == 0, done.output
         yield Watching(home, first, done.stdout)
     finally:
         if (home / "site.json").exists():
-            assert observability("down", "--home", str(home)).returncode == 0
+            assert observability("down", "--home", str(home)).exit_code == 0
 
 
 @dataclass

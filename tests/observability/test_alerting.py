@@ -123,9 +123,9 @@ def test_up_twice_is_up_once_and_down_ends_it(tmp_path: Path) -> None:
 
         up = ("up", "--home", str(site.home), "--targets", str(targets))
         again = observability(*up, *QUICK)
-        assert (again.returncode, "runs already" in again.stdout, pids()) == (0, True, first)
+        assert (again.exit_code, "runs already" in again.stdout, pids()) == (0, True, first)
         other = observability(*up, *QUICK, "--set", "monitor.prometheus.latency_p99_ms=700")
-        assert other.returncode == 0, other.stderr
+        assert other.exit_code == 0, other.stderr
         assert "p99 > 0.7" in (site.home / "configuration" / "alerts.yml").read_text()
         assert pids()["prometheus"] != first["prometheus"]
         (rule,) = [
@@ -140,7 +140,7 @@ def test_up_twice_is_up_once_and_down_ends_it(tmp_path: Path) -> None:
 
         last = pids()
         down = observability("down", "--home", str(site.home))
-        assert (down.returncode, down.stdout.startswith("ended")) == (0, True)
+        assert (down.exit_code, down.stdout.startswith("ended")) == (0, True)
         assert not any(map(runs, last.values()))
         idle = observability("down", "--home", str(site.home))
-        assert (idle.returncode, idle.stdout.startswith("nothing ran")) == (0, True)
+        assert (idle.exit_code, idle.stdout.startswith("nothing ran")) == (0, True)

@@ -18,7 +18,7 @@ def test_a_missing_package_is_named(tmp_path: Path, package: str) -> None:
         (programs / other).write_text("#!/bin/sh\n")
         (programs / other).chmod(0o755)
     done = observability("up", "--home", str(tmp_path / "site"), PATH=str(programs))
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert done.stderr == f"Error: There is no {package} on this machine: apt-get install {package}\n"
     assert not (tmp_path / "site").exists()
 
@@ -36,7 +36,7 @@ def test_a_missing_package_is_named(tmp_path: Path, package: str) -> None:
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     """Times that are none, limits out of range, keys nobody knows: exit code 2, nothing written."""
     done = observability("render", "--to", str(tmp_path / "rules"), *arguments)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert said in done.stderr
     assert not (tmp_path / "rules").exists()
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, .
 def test_nothing_to_end_is_said(tmp_path: Path) -> None:
     """Of a folder in which nothing was started."""
     done = observability("down", "--home", str(tmp_path))
-    assert (done.returncode, done.stderr) == (
+    assert (done.exit_code, done.stderr) == (
         2,
         f"Error: nothing was started below {tmp_path}: give --home\n",
     )

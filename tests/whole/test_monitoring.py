@@ -72,7 +72,7 @@ def reference_of(shop: Shop) -> DriftReference:
 def rows_like(reference: DriftReference, shop: Shop, n: int, **changed: Any) -> list[dict[str, Any]]:
     """Captured answers like the reference's own."""
     draw = np.random.default_rng(0)
-    at, (version,) = datetime.now(UTC) - AGO, shop.versions()
+    at, version = datetime.now(UTC) - AGO, min(shop.versions())
     embedded = reference.rows["embedded"].to_numpy().nonzero()[0]
     rows = []
     for number in draw.choice(len(embedded), n):

@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup stack demo test test-kubeflow check dashboard mlflow kubeflow-up kubeflow-down own-store images bench lock clean
+.PHONY: help setup stack demo test test-kubeflow check dashboard mlflow kubeflow-up kubeflow-down monitoring-up monitoring-down own-store images bench lock clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
@@ -46,6 +46,12 @@ kubeflow-up: setup ## start the remote stack on this machine, on loopback; print
 
 kubeflow-down: setup ## end it
 	python -m tests.remote down $(ARGS)
+
+monitoring-up: setup ## start Prometheus, Alertmanager and the exporter on loopback; print their addresses
+	python -m observability up $(ARGS)
+
+monitoring-down: setup ## end them
+	python -m observability down $(ARGS)
 
 images: setup    ## build the images of steps and of the service: `make images ARGS=--push`
 	python -m stacks.images build $(ARGS)

@@ -119,6 +119,32 @@ class ComparedWith(Record):
         return f"compared with {self.pictures:,} pictures of traffic that {self.by} accepted{since}{gone}"
 
 
+class ServiceFigures(Record):
+    """What Prometheus has of the service in the window, beside what people are told above."""
+
+    url: str
+    """That was asked, without user and password."""
+    requests: float | None = None
+    error_rate: float | None = None
+    """Share of the requests that failed, or were refused for lack of room."""
+    latency_p99_ms: float | None = None
+    """Between two bounds of the histogram; above the highest, that bound."""
+    latency_limit_ms: float
+    error_limit: float
+    unreachable: str | None = None
+    """Why there are no figures."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether the latency is beyond its limit."""
+        return self.latency_p99_ms is not None and self.latency_p99_ms > self.latency_limit_ms
+
+    @property
+    def failing(self) -> bool:
+        """Whether the share of errors is beyond its limit."""
+        return self.error_rate is not None and self.error_rate > self.error_limit
+
+
 class Captured(Record):
     """What of the traffic was looked at."""
 
@@ -151,6 +177,8 @@ class Captured(Record):
     """Answers that are dated earlier than the model was registered."""
     reference: ComparedWith | None = None
     """None in a report of before references could be rebased."""
+    service: ServiceFigures | None = None
+    """None: no Prometheus was asked."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -171,6 +199,8 @@ class Captured(Record):
         if self.dated_before:
             dated = f"{self.dated_before:,} answers are dated before their model was registered"
             said.append(f"{dated}: a clock is behind")
+        if self.service is not None and self.service.unreachable is not None:
+            said.append(f"latency and errors are not known: {self.service.unreachable}")
         return tuple(said)
 
 
@@ -196,7 +226,9 @@ class DriftReport(Report):
     def alarm(self) -> bool:
         """Whether people are to be told."""
         worth = self.business is not None and self.business.outcome == "drop"
-        return self.outcome == "drift" or self.performance.outcome == "drop" or worth
+        service = self.captured.service
+        unwell = service is not None and (service.slow or service.failing)
+        return self.outcome == "drift" or self.performance.outcome == "drop" or worth or unwell
 
     @property
     def drift_share(self) -> float | None:

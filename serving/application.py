@@ -81,7 +81,7 @@ def make_application(
     """Build the application: REST, and on ``metrics_port`` metrics and health."""
     rest = get_rest_microservice(classifier, metrics)
     rest.view_functions["Predict"] = _prediction_view(classifier, metrics, rules)
-    rest.view_functions["SendFeedback"] = _feedback_view(classifier, rules)
+    rest.view_functions["SendFeedback"] = _feedback_view(classifier, metrics, rules)
     document = api_document()
     rest.view_functions["openAPI"] = lambda: jsonify(document)
     return guarded(rest, metrics, tokens=rules.tokens, metrics_port=metrics_port)
@@ -166,7 +166,9 @@ def _prediction_view(
     return predictions
 
 
-def _feedback_view(classifier: PictureClassifier, rules: Rules) -> Callable[[], Response]:
+def _feedback_view(
+    classifier: PictureClassifier, metrics: WorkerMetrics, rules: Rules
+) -> Callable[[], Response]:
     """Make the view that takes Seldon's feedback message; it needs no place, for the model has no part.
 
     Where it needs none its size is bounded, to what is parsed in milliseconds.
@@ -176,6 +178,7 @@ def _feedback_view(classifier: PictureClassifier, rules: Rules) -> Callable[[], 
     def feedback() -> Response:
         answer = classifier.send_feedback(_parse(body_within(most)))
         if "status" not in answer:
+            metrics.count("shutterline_feedback")
             return jsonify(answer)
         about = answer["status"]
         respond = _later if about["code"] == UNAVAILABLE else _error

@@ -35,7 +35,14 @@ from serving.capture_options import CaptureSettings, add_capture_arguments
 from serving.feedback import MOST_FEEDBACK_BYTES
 from serving.metrics import WorkerMetrics
 from serving.protobuf_parts import MOST_PARTS, too_many_parts
-from serving.server import GRACEFUL_TIMEOUT_S, WORKER_TIMEOUT_S, Server, captured_by, classifier_of
+from serving.server import (
+    GRACEFUL_TIMEOUT_S,
+    WORKER_TIMEOUT_S,
+    Server,
+    captured_by,
+    classifier_of,
+    labels_of,
+)
 from serving.service import BAD_REQUEST, FAILED, NOT_KEPT, OK, UNAVAILABLE, PictureClassifier, puid
 from serving.starting import (
     NotStartedError,
@@ -130,6 +137,8 @@ class Servicer:
         code = answer.get("status", {}).get("code", OK)
         if code in NOT_TAKEN:
             _abort(context, NOT_TAKEN[code], answer["status"]["info"])
+        if code == OK:
+            self._metrics.count("shutterline_feedback")
         return _serialized(answer)
 
     def _admitted(self, context: grpc.ServicerContext) -> dict[str, Any]:
@@ -371,7 +380,7 @@ def main(arguments: list[str]) -> int:
     except NotStartedError as error:
         sys.stderr.write(f"serving.grpc_launcher: not started: {error}\n")
         return error.exit_code
-    metrics = WorkerMetrics({"model_name": classifier.model_name, "model_version": classifier.model_version})
+    metrics = WorkerMetrics(labels_of(classifier, capture))
     places = Places(options.workers, queue=options.queue, wait_s=options.queue_wait_s)
     host = f"[{options.host}]" if ":" in options.host else options.host
 

@@ -36,6 +36,7 @@ from serving.server import (
     Server,
     captured_by,
     classifier_of,
+    labels_of,
 )
 from serving.starting import (
     LONGEST_WAIT_S,
@@ -89,7 +90,7 @@ def main(arguments: list[str]) -> int:
     except NotStartedError as error:
         sys.stderr.write(f"serving.launcher: not started: {error}\n")
         return error.exit_code
-    metrics = WorkerMetrics({"model_name": classifier.model_name, "model_version": classifier.model_version})
+    metrics = WorkerMetrics(labels_of(classifier, capture))
     places = Places(options.workers, queue=options.queue, wait_s=options.queue_wait_s)
     rules = Rules(places, options.max_body_bytes, tokens)
     application = make_application(classifier, metrics, rules, metrics_port=options.metrics_port)

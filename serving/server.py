@@ -95,6 +95,12 @@ def classifier_of(parameters: str) -> PictureClassifier:
         raise NotStartedError(WRONG_USE, f"--parameters: {error}") from error
 
 
+def labels_of(classifier: PictureClassifier, capture: CaptureSettings | None) -> dict[str, str]:
+    """What every metric is labelled with: model, version and, where it captures, which environment it is."""
+    where = {} if capture is None else {"environment": capture.environment}
+    return {"model_name": classifier.model_name, "model_version": classifier.model_version, **where}
+
+
 def captured_by(options: argparse.Namespace) -> CaptureSettings | None:
     """What is kept of the traffic; None: nothing.
 

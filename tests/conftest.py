@@ -46,6 +46,7 @@ SHARING = (
         "tests/whole/test_inference.py",
         "tests/whole/test_never_cached.py",
         "tests/whole/test_not_learning.py",
+        "tests/whole/test_observability.py",
         "tests/whole/test_refusals.py",
     ),
     ("tests/stacks/local_deployer/",),

@@ -525,15 +525,8 @@ def limits_of(section: dict[str, Any], above: str = "") -> Iterator[tuple[str, d
 
 
 FURTHER = (
-    "stacks",
-    "kubeflow",
-    "servers",
-    "schedules",
-    "images",
-    "security",
-    "compliance",
-    "rollouts",
-    "alerts",
+    *("stacks", "kubeflow", "servers", "schedules", "images", "security", "compliance", "rollouts"),
+    *("alerts", "observability"),
 )
 FURTHER_PAGES = tuple(f"docs/{name}.md" for name in FURTHER)
 """Their commands are run by tests of their own."""

@@ -8,7 +8,6 @@ of the output ``classes`` (k), and ``abstained`` (n). Without a usable picture i
 
 import asyncio
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,9 +23,10 @@ from mlserver.types import (
     RequestInput,
     ResponseOutput,
 )
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from serving.admission import OVERLOADED, Overloaded, Places
+from serving.latency import BOUNDS_S
 from serving.mlserver.loading import loaded
 from serving.mlserver.settings import Served
 from serving.resident import resident_bytes
@@ -178,10 +178,19 @@ def _picture(element: Any, tensor: RequestInput) -> Any:
 
 def _count(metrics: list[dict[str, Any]], labels: tuple[str, str]) -> None:
     """Count for Prometheus what the service has counted, under the same names."""
-    kinds: dict[str, Callable[..., Any]] = {"COUNTER": Counter, "GAUGE": Gauge}
     for each in metrics:
-        key = each["key"]
+        key, kind = each["key"], each["type"]
         if key not in _kept:
-            _kept[key] = kinds[each["type"]](key, "see docs/serving.md", LABELS)
+            _kept[key] = _made(kind, key)
         one = _kept[key].labels(*labels)
-        (one.inc if each["type"] == "COUNTER" else one.set)(each["value"])
+        if kind == "TIMER":
+            one.observe(each["value"] / 1_000)
+        else:
+            (one.inc if kind == "COUNTER" else one.set)(each["value"])
+
+
+def _made(kind: str, key: str) -> Any:
+    says = "see docs/serving.md"
+    if kind == "TIMER":
+        return Histogram(key, says, LABELS, buckets=BOUNDS_S)
+    return (Counter if kind == "COUNTER" else Gauge)(key, says, LABELS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import ClassVar, cast
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from stacks.local_deployer.service import SeldonLocalService, record_services, s
 from stacks.local_deployer.shipper import log_of_shipper, shipper_is_missing, spool_of
 from stacks.local_deployer.site import Site
 from stacks.local_deployer.state import Deployment, Replica, Rollout
+from stacks.local_deployer.targets import targets_file
 from stacks.releasing_deployer import ReleasingModelDeployer
 from stacks.served import (
     Entry,
@@ -256,6 +258,10 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
     def scaling(self, environment: Environment) -> tuple[int, int] | None:
         """None: each release is one process of this machine."""
         return None
+
+    def metrics_targets(self) -> Path | None:
+        """The list that follows releases and rollouts, beside what is live."""
+        return targets_file(self.config.site)
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, past every proxy: it lies on this machine's loopback."""

@@ -18,6 +18,7 @@ from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 from stacks.local_deployer.ingress import ENVOY, Ingress
 from stacks.local_deployer.shipper import SHIPPER, ensure_shipper, spool_of
 from stacks.local_deployer.state import Deployment, Pending, Replica, Rollout, State, StateFile
+from stacks.local_deployer.targets import list_targets
 from stacks.model_copies import ModelCopies
 from stacks.served import Entry, candidate_of
 
@@ -203,6 +204,8 @@ class Site:
         if state.pending is not None:
             state = self._conclude(state, state.pending)
             self._file.save(state)
+        # Before anything ends: Prometheus must not ask what is gone on purpose.
+        list_targets(self.path, state)
         self._retire(state)
         self.models.prune(state.model_digests())
         self._prune_logs()

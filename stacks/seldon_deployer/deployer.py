@@ -375,6 +375,9 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
         """Between how many replicas the environment scales; twice the same number where it stays at it."""
         return self.config.environment(environment).scaling
 
+    def metrics_targets(self) -> None:
+        """None: the cluster's Prometheus finds the pods by their annotations."""
+
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, through the proxies in between, and shows the token."""
         return through_ingress(release.url or self.config.ingress_url, self.config.service_token)()

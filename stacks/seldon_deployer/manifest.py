@@ -142,7 +142,17 @@ def component(
     beside = () if capture is None else (shipper(config, SCRATCH),)
     pod = pod_of(config, serving, *beside, before=(_fetch(arm, config),))
     known = {**MANAGED_BY, VERSION_LABEL: str(arm.version), **(labels or {})}
-    return Component(metadata=ComponentMetadata(labels=known), spec=pod, hpa_spec=_autoscaling(settings))
+    metadata = ComponentMetadata(labels=known, annotations=scraped(ports))
+    return Component(metadata=metadata, spec=pod, hpa_spec=_autoscaling(settings))
+
+
+def scraped(ports: Ports) -> dict[str, str]:
+    """By which annotations of a pod the usual scrape jobs of a cluster's Prometheus ask it for metrics."""
+    return {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(ports.metrics),
+        "prometheus.io/path": "/metrics",
+    }
 
 
 def pod_of(
@@ -197,6 +207,7 @@ def _what_starts(made: Specification) -> dict[str, Any]:
         for component in predictor["componentSpecs"]:
             component.pop("hpaSpec", None)
             component.pop("replicas", None)
+            component["metadata"].pop("annotations", None)  # they start nothing
             for container in (*component["spec"]["initContainers"], *component["spec"]["containers"]):
                 container["image"] = _repository(container["image"])
                 container.pop("resources")

@@ -240,9 +240,10 @@ class HpaSpecification(KubernetesType):
 
 
 class ComponentMetadata(KubernetesType):
-    """Labels of the pods."""
+    """Labels of the pods, and what others read of them."""
 
     labels: dict[str, str]
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class Component(KubernetesType):

@@ -11,6 +11,8 @@ from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
 
 
@@ -99,6 +101,12 @@ class Deployer(Protocol):
 
     def scaling(self, environment: Environment) -> tuple[int, int] | None:
         """Between how many replicas an environment scales; None: it does not, and one stands for all."""
+
+    def metrics_targets(self) -> Path | None:
+        """The file that lists what Prometheus is to ask (``file_sd_configs``), which the deployer keeps.
+
+        None: what serves is found where it runs, as by the annotations of its pods.
+        """
 
     def connect(self, release: Release) -> httpx.Client:
         """A client that reaches the release's URL, by this stack's rules of proxies and certificates."""

@@ -133,7 +133,8 @@ def _values(name: str, side: DriftReference, captured: CapturedWindow) -> Floats
     if name == SCORES:
         apart = np.abs(captured.window.scores.mean(axis=0) - captured.reference.scores.mean(axis=0))
         return side.scores[:, int(apart.argmax())].astype(np.float64)
-    return side.scores.max(axis=1).astype(np.float64)
+    top: Floats = side.scores.max(axis=1).astype(np.float64)
+    return top
 
 
 def _shares(side: DriftReference) -> Floats:

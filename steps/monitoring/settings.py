@@ -68,6 +68,16 @@ class ReferenceSettings(Record):
     """Of more, so many are drawn, those first whose picture was kept."""
 
 
+class PrometheusSettings(Record):
+    """Where latency and errors of the service are known, and what is too much of them."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Of the API, as http://127.0.0.1:9090; None: it is not asked."""
+    latency_p99_ms: float = Field(default=1_000.0, gt=0)
+    error_rate: float = Field(default=0.05, gt=0, le=1)
+    """Of the requests: those that failed, or found no room."""
+
+
 class MonitorSettings(Record):
     """How the live model is watched."""
 
@@ -78,3 +88,4 @@ class MonitorSettings(Record):
     reference: ReferenceSettings = ReferenceSettings()
     explain: Literal["always", "on alarm", "never"] = "on alarm"
     """When a run makes Evidently's page, which decides nothing."""
+    prometheus: PrometheusSettings = PrometheusSettings()

@@ -11,6 +11,7 @@ from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
 from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.history import declined, drifted, dropped
+from steps.monitoring.prometheus import service_alarms, service_alerts, service_figures
 from steps.tracker import log_metrics, require_run, tracker_errors
 
 DRIFT, DROP, DECLINE = "data_drift_detected", "model_accuracy_drop", "business_figure_drop"
@@ -27,6 +28,7 @@ def tracked_figures(report: DriftReport) -> dict[str, float]:
         "current_accuracy": report.performance.accuracy.value,
         "label_coverage": report.performance.coverage,
         "business_figure": report.business.mean.value if report.business is not None else None,
+        **service_figures(report.captured),
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -47,6 +49,11 @@ def alert_of(name: str, report: DriftReport) -> Alert:
         environment=report.captured.environment,
         reasons=(f"{_window(report)}:", *said),
     )
+
+
+def window_alerts(report: DriftReport) -> list[Alert]:
+    """What people are told of a window, an alert each."""
+    return [alert_of(name, report) for name, raised in alarms(report).items() if raised]
 
 
 def _window(report: DriftReport) -> str:
@@ -78,8 +85,8 @@ def tell(report: DriftReport) -> None:
         logger.warning("%s", note)
     _track(tracked_figures(report))
     about = report.captured
-    for name, raised in alarms(report).items():
-        if raised:
-            raise_alert(alert_of(name, report))
-        elif raised is not None:
+    for alert in (*window_alerts(report), *service_alerts(about)):
+        raise_alert(alert)
+    for name, raised in (alarms(report) | service_alarms(about)).items():
+        if raised is False:
             clear_alert(name, about.model_name, about.environment, reason=f"Not so in {_window(report)}.")

@@ -26,6 +26,7 @@ from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
 from steps.monitoring.history import past_reports
 from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
+from steps.monitoring.prometheus import ask_prometheus
 from steps.monitoring.reference import (
     drawn,
     metadata_of,
@@ -160,6 +161,9 @@ def look_at(
             dated_ahead=int((ahead["model_digest"] == arm.model_digest).sum()),
             dated_before=0 if began is None else int((ours["at"] < began).sum()),
             reference=compared_with,
+            service=ask_prometheus(
+                settings.prometheus, model_name, environment, arm.version, since=since, until=until
+            ),
         ),
         performance=measure_performance(
             judged, baseline.accuracy if baseline is not None else None, settings.performance

@@ -43,6 +43,7 @@ from materializers.drift_report import (
     DriftSignal,
     Fixed,
     Performance,
+    ServiceFigures,
 )
 from materializers.end_to_end import EndToEnd, Exchange
 from materializers.erasure import ErasedDataset, Erasure, TrainedModel
@@ -510,6 +511,10 @@ def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
             reference=ComparedWith(
                 **{"rebased": True, "pictures": 900, "since": NOON - timedelta(days=9)},
                 **{"reference_digest": "5e" * 32, "by": "Ada", "erased": 1},
+            ),
+            service=ServiceFigures(
+                **{"url": "http://127.0.0.1:9090", "latency_limit_ms": 1_000.0, "error_limit": 0.05},
+                **{"requests": 9_900.0, "error_rate": 0.002, "latency_p99_ms": 1_240.0},
             ),
         ),
         signals=(

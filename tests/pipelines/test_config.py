@@ -55,6 +55,7 @@ PRODUCT_VALUES = {
     "monitor.performance.floor": 0.80,
     "monitor.performance.baseline_share": 0.95,
     "monitor.performance.reported_change": 0.05,
+    "monitor.prometheus.latency_p99_ms": 1_000.0,
     "deployment.staging.mode": "full",
     "deployment.production.mode": "canary",
     "deployment.production.stages": (0.10,),

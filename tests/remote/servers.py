@@ -1,31 +1,20 @@
-"""Real servers on loopback, as processes that outlive the command that starts them.
-
-Each is found again, and ended, by its own process id with the time it started: an id alone is used again.
-"""
+"""The real servers of the remote stack, on loopback: how each is started, and when it answers."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from observability.servers import ADDRESS, PROJECT, Server, answers
 
-PROJECT = Path(__file__).resolve().parents[2]
-ADDRESS = "127.0.0.1"
-STARTS_WITHIN_S = 300.0
-"""MLflow and ZenML import for many seconds of CPU; on a busy machine several times as long."""
-KILLED_WITHIN_S = 20.0
-POLL_S = 0.1
+__all__ = ["ADDRESS", "PROJECT", "Containers", "Server"]
+
 ADMIN = "admin"
 SELDON_SCHEMA = PROJECT.parent / "shared" / "data" / "seldon" / "seldondeployment-v1.schema.json"
 """What a cluster checks SeldonDeployments against; used where it is there."""
@@ -40,126 +29,6 @@ def base_environment(home: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": str(home),
     }
-
-
-def answers(url: str) -> bool:
-    """Whether a GET of this address is answered with success."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (OSError, ValueError):
-        return False
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server: how it is started, and where it keeps its data, its log and its process id.
-
-    Attributes:
-        folder: all that it keeps; a start after a kill finds it again.
-        ready: whether it answers now.
-        patience_s: seconds that it has to end by itself, before it and its children are killed.
-        directory: where it is started.
-    """
-
-    name: str
-    folder: Path
-    url: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    ready: Callable[[], bool]
-    patience_s: float = 10.0
-    directory: Path = PROJECT
-
-    @property
-    def log(self) -> Path:
-        """What it printed, of all starts."""
-        return self.folder / "server.log"
-
-    def start(self) -> None:
-        """Start it, unless it runs, and do not wait: :meth:`wait` does."""
-        if self.process() is not None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as output:
-            started = subprocess.Popen(
-                self.command,
-                cwd=PROJECT,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        started_at = psutil.Process(started.pid).create_time()
-        self._record.write_text(json.dumps({"pid": started.pid, "started_at": started_at}))
-        # It outlives this object; who ends it waits for it by its id.
-        started.returncode = 0
-
-    def wait(self) -> None:
-        """Return once it answers.
-
-        Raises:
-            RuntimeError: it ended, or does not answer in :data:`STARTS_WITHIN_S`; with the end of its log.
-        """
-        ends = time.monotonic() + STARTS_WITHIN_S
-        while not self.ready():
-            if self.process() is None or time.monotonic() > ends:
-                tail = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise RuntimeError(f"{self.name} does not answer at {self.url}: {tail}")
-            time.sleep(POLL_S)
-
-    def process(self) -> psutil.Process | None:
-        """The process that was started last, if it still runs and is the same one."""
-        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
-            record = json.loads(self._record.read_text())
-            process = psutil.Process(record["pid"])
-            if process.create_time() == record["started_at"] and _runs(process):
-                return process
-        return None
-
-    def kill(self) -> None:
-        """End it and its children as ``kill -9`` does, and return once none runs."""
-        self._end(patience_s=0)
-
-    def stop(self) -> None:
-        """Ask it to end; what of it still runs after its patience is killed."""
-        self._end(patience_s=self.patience_s)
-
-    def _end(self, patience_s: float) -> None:
-        leader = self.process()
-        if leader is None:
-            return
-        group = [leader, *leader.children(recursive=True)]
-        if patience_s:
-            leader.terminate()
-            _wait_for(group, patience_s)
-        for process in group:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        if left := _wait_for(group, KILLED_WITHIN_S):
-            raise TimeoutError(f"{self.name}: process {left[0].pid} does not end, not even by SIGKILL")
-        with contextlib.suppress(ChildProcessError):  # another process started it
-            os.waitpid(leader.pid, os.WNOHANG)
-
-    @property
-    def _record(self) -> Path:
-        return self.folder / "process.json"
-
-
-def _wait_for(group: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that still run when all have ended, or after so many seconds."""
-    ends = time.monotonic() + seconds
-    while (left := [process for process in group if _runs(process)]) and time.monotonic() < ends:
-        time.sleep(POLL_S)
-    return left
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def mlflow_server(

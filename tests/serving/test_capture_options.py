@@ -210,14 +210,22 @@ def test_other_paths_leave_nothing(captured: Captured) -> None:
     assert len(captured.lines()) == before
 
 
+def counted_feedback(captured: Captured) -> float:
+    """How many were taken, by the metrics of the environment."""
+    named = r'^shutterline_feedback_total{[^}]*environment="staging"[^}]*} (\S+)$'
+    return sum(map(float, re.findall(named, captured.service.metrics(), re.M)))
+
+
 def test_feedback_is_kept_beside_the_answers(captured: Captured) -> None:
-    """On both of Seldon's paths, the executor's too; the id comes back."""
+    """On both of Seldon's paths, the executor's too; the id comes back, and each is counted."""
+    before = counted_feedback(captured)
     message = {"response": {"meta": {"puid": "order-17"}}, "truth": {"strData": "tops"}, "reward": 1}
     answer = captured.feedback(message)
     assert (answer.status_code, answer.json()) == (200, {"meta": {"puid": "order-17"}})
     inside = httpx.post(f"http://127.0.0.1:{captured.service.port}/send-feedback", json=message)
     assert inside.status_code == 200
     wait_for(lambda: len(captured.rows("feedback")) == 4)
+    assert counted_feedback(captured) - before == 2
     assert [(row["request_id"], row["label"], row["reward"]) for row in captured.rows("feedback")[:2]] == [
         ("order-17", "tops", None),
         ("order-17", None, 1.0),

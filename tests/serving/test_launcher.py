@@ -1,6 +1,7 @@
 """A really started service: every bad input over HTTP, its addresses, its start, its end."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from serving.latency import BOUNDS_S, LATENCY
 from tests.serving.certificates import Authority
 from tests.serving.conftest import ExportedModel, Service, StartService
 from tests.serving.pictures import base64_of, bomb, encode, exif, gradient
@@ -171,8 +173,33 @@ def test_metrics_count_requests_by_model_version(service: Service) -> None:
         "bad_pictures": 100,
         "requests_refused": 100,
     }
-    assert "_bucket" not in service.metrics()
     assert httpx.get(f"http://127.0.0.1:{service.port}/metrics").status_code == 404
+
+
+def test_latencies_are_counted_by_bounds(service: Service) -> None:
+    """Each request is in the bucket of every bound that it keeps, and the sum grows by its seconds."""
+
+    def figures() -> dict[str, float]:
+        lines = re.findall(rf"^{LATENCY}_(\w+){{([^}}]*)}} (\S+)$", service.metrics(), re.M)
+        return {"".join([name, *re.findall(r'le="([^"]+)"', labels)]): float(n) for name, labels, n in lines}
+
+    label(httpx.post(service.url, content=PICTURE, headers=RAW))
+    before = figures()
+    for _ in range(3):
+        label(httpx.post(service.url, content=PICTURE, headers=RAW))
+    grown = {name: value - before[name] for name, value in figures().items()}
+    assert len(grown) == len(BOUNDS_S) + 3
+    assert grown["count"] == grown["bucket+Inf"] == grown["bucket10.0"] == 3
+    assert 0 < grown["sum"] < 30
+    in_order = [grown[f"bucket{bound}"] for bound in BOUNDS_S]
+    assert in_order == sorted(in_order)
+
+
+def test_what_never_happened_is_counted_as_none(service: Service) -> None:
+    """A rate of refusals is 0 where nothing was refused, and not missing, from the first request on."""
+    label(httpx.post(service.url, content=PICTURE, headers=RAW))
+    names = ("requests_overloaded", "requests_timed_out", "requests_failed", "captures_dropped", "feedback")
+    assert [name for name in names if f"shutterline_{name}_total{{" not in service.metrics()] == []
 
 
 def other_addresses() -> list[str]:

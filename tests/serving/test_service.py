@@ -117,11 +117,12 @@ def test_bad_request_is_a_400_in_seldon_s_shape(classifier: PictureClassifier, n
 
 
 def test_requests_are_counted(classifier: PictureClassifier) -> None:
-    """Good and bad pictures, abstentions and refusals are counters; no metric is a timer."""
+    """Good and bad pictures, abstentions and refusals are counters; the one timer is the latency."""
 
     def counts(message: Any) -> dict[str, float]:
         metrics = classifier.predict_raw(message)["meta"]["metrics"]
-        assert {metric["type"] for metric in metrics} <= {"COUNTER", "GAUGE"}
+        (timer,) = (metric for metric in metrics if metric["type"] not in {"COUNTER", "GAUGE"})
+        assert (timer["type"], timer["key"]) == ("TIMER", "shutterline_request_latency_seconds")
         return {metric["key"].removeprefix("shutterline_"): metric["value"] for metric in metrics}
 
     mixed = counts({"jsonData": {"images": [base64_of(PICTURE), base64_of(PICTURE), "%"]}})

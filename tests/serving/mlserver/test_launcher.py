@@ -1,6 +1,7 @@
 """A really started MLServer beside the REST service: the same answers by v2, every bad input, its end."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.main.home import free_port
+from serving.latency import BOUNDS_S, LATENCY
 from tests.serving.conftest import (
     CLASSES,
     ROOT,
@@ -290,6 +292,9 @@ def test_metrics_count_as_rest_s(mlserver: Service, ask: Ask) -> None:
     names = ("requests", "predictions", "requests_refused", "bad_pictures")
     grown = {name: after[f"shutterline_{name}"] - before[f"shutterline_{name}"] for name in names}
     assert grown == {"requests": 2, "predictions": 1, "requests_refused": 1, "bad_pictures": 1}
+    text = httpx.get(f"http://127.0.0.1:{mlserver.metrics_port}/metrics").text
+    bounds = re.findall(rf'^{LATENCY}_bucket{{[^}}]*le="([^"]+)"', text, re.M)
+    assert bounds == [*map(str, BOUNDS_S), "+Inf"]
 
 
 def test_other_addresses_cannot_connect(mlserver: Service, grpc_port: int) -> None:

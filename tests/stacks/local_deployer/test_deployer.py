@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import psutil
 import pytest
 
@@ -154,7 +155,9 @@ def test_stop_leaves_nothing_and_says_what_it_stopped(deployer: SeldonLocalModel
     """Processes, port, live releases and ZenML's records are gone; what was live can come back."""
     live = deployer.apply(release_of(first))
     pids = [pid for found in serving(deployer).values() for pid in found]
+    assert scraped(deployer) == {(str(first.version), "live")}
     said = deployer.stop()
+    assert scraped(deployer) == set()
     assert [line.split(":")[0] for line in said] == ["staging", "ingress http"]
     assert serving(deployer) == {}
     alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
@@ -323,6 +326,20 @@ def pids(deployer: SeldonLocalModelDeployer, version: int) -> list[int]:
     return [pid for name, each in found.items() if f"-v{version}-" in name for pid in each]
 
 
+def scraped(deployer: SeldonLocalModelDeployer) -> set[tuple[str, str]]:
+    """Versions and roles of what Prometheus is led to, each of which answers with its own metrics."""
+    path = deployer.metrics_targets()
+    assert path is not None
+    found = set()
+    for target in json.loads(path.read_text()):
+        labels, (address,) = target["labels"], target["targets"]
+        assert (labels["environment"], labels["model_name"]) == ("staging", MODEL_NAME)
+        metrics = httpx.get(f"http://{address}/metrics", trust_env=False).text
+        assert f'model_version="{labels["model_version"]}"' in metrics
+        found.add((labels["model_version"], labels["role"]))
+    return found
+
+
 def answering_versions(release: Release, times: int = 60) -> set[str]:
     """Every version that answers at the release's URL, asked so many times."""
     return {answering_version(release) for _ in range(times)}
@@ -343,6 +360,7 @@ def test_a_version_rolls_out_beside_the_champion(
     assert deployer.previous(MODEL_NAME, "staging") is None
     both = serving(deployer)
     assert {name: both[name] for name in champion} == champion
+    assert scraped(deployer) == {(str(first.version), "live"), (str(second.version), "candidate")}
     for release in (live, out):
         assert deployer.healthy(release)
         assert deployer.verify(release)

@@ -100,6 +100,25 @@ def test_production_has_the_products_numbers() -> None:
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_clusters_prometheus_finds_the_pods(environment: Environment) -> None:
+    """The annotations of its usual scrape jobs name the port that has the metrics."""
+    port = next(one["containerPort"] for one in service(environment)["ports"] if one["name"] == "metrics")
+    assert component(environment)["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port),
+        "prometheus.io/path": "/metrics",
+    }
+
+
+def test_what_was_kept_without_annotations_is_the_same() -> None:
+    """A specification of before there were any still puts its release back."""
+    before = made("staging").as_json()
+    for one in before["predictors"][0]["componentSpecs"]:
+        del one["metadata"]["annotations"]
+    assert as_kept(before, made("staging")) is not None
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
 def test_both_are_probed_as_the_product_says(environment: Environment) -> None:
     """Live: first after 30 s, every 10 s; ready: after 5 s, every 5 s."""
     container = service(environment)

@@ -7,7 +7,7 @@ import pytest
 from steps.monitoring.assess import assess_window
 from steps.monitoring.drift.settings import DriftSettings
 from steps.monitoring.history import confirmed, drifted
-from steps.monitoring.tell import alarm_message
+from steps.monitoring.tell import window_alerts
 from tests.steps.monitoring.drift.test_drift_signals import REFERENCE, answers
 from tests.steps.monitoring.looked_at import beside
 
@@ -20,7 +20,7 @@ def test_of_too_few_rows_neither_drift_nor_all_well_is_said(n: int) -> None:
     assert {signal.outcome for signal in report.signals} == {"insufficient data"}
     assert f"the window has {n} such pictures, 100 at least are needed" in " ".join(report.reasons)
     assert not any("no signal exceeds" in reason for reason in report.reasons)
-    assert alarm_message(report) is None
+    assert window_alerts(report) == []
     assert confirmed([report, report], drifted) is None
 
 

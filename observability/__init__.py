@@ -1,0 +1,1 @@
+"""How the service and the pipelines are watched from outside: Prometheus, Alertmanager, Grafana."""

@@ -1,0 +1,50 @@
+"""What ``python -m observability`` refuses: in one line that says what mends it, before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.observability.conftest import observability
+
+
+@pytest.mark.parametrize("package", ["prometheus", "prometheus-alertmanager"])
+def test_a_missing_package_is_named(tmp_path: Path, package: str) -> None:
+    """One line with the Debian package, exit code 2, and no folder."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for other in {"prometheus", "prometheus-alertmanager"} - {package}:
+        (programs / other).write_text("#!/bin/sh\n")
+        (programs / other).chmod(0o755)
+    done = observability("up", "--home", str(tmp_path / "site"), PATH=str(programs))
+    assert done.exit_code == 2
+    assert done.stderr == f"Error: There is no {package} on this machine: apt-get install {package}\n"
+    assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--window", "often"), "--window 'often' cannot be used"),
+        (("--patience", "0s"), "--patience '0s' cannot be used"),
+        (("--set", "monitor.prometheus.latency_p99_ms=-1"), "latency_p99_ms"),
+        (("--set", "monitor.prometheus.limit=1"), "limit"),
+        (("--config", "nowhere.yaml"), "nowhere.yaml"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    """Times that are none, limits out of range, keys nobody knows: exit code 2, nothing written."""
+    done = observability("render", "--to", str(tmp_path / "rules"), *arguments)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "rules").exists()
+
+
+def test_nothing_to_end_is_said(tmp_path: Path) -> None:
+    """Of a folder in which nothing was started."""
+    done = observability("down", "--home", str(tmp_path))
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"Error: nothing was started below {tmp_path}: give --home\n",
+    )

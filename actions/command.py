@@ -308,7 +308,7 @@ def _exclusive(name: str, request: Request) -> Iterator[None]:
 def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
     from actions import approve as versions
     from actions import approve_change as changes
-    from actions import schedules
+    from actions import schedules, timetable
     from actions.audit import audit
     from actions.collect import collect
     from actions.compact import compact
@@ -335,6 +335,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         compile_to=request.compile,
         look=request.look,
     )
+    timetabled = timetable.apply_timetable if request.apply else timetable.list_with_plan
     environment = request.environment
     by, reason = (request.by or "").strip(), (request.reason or "").strip()
 
@@ -382,7 +383,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "stop": lambda: stop(config.product.model, by=by, reason=reason),
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
-        "schedules": schedules.list_schedules,
+        "schedules": lambda: timetabled(config, request),
         "scheduler": lambda: run_scheduler(config),
     }
 

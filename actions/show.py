@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actions.result import COMMAND, ActionResult, in_full
-from actions.schedules import shown, state
+from actions.schedules import cron_in_zone, shown, state
 from actions.status import Status
 from actions.tables import packed, plain_console, print_rows
 from materializers.redaction import visible
@@ -280,7 +280,7 @@ def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> No
         (
             schedule["name"],
             schedule["pipeline"],
-            schedule["cron"],
+            cron_in_zone(schedule),
             state(schedule),
             shown(schedule["last_fire"]),
             shown(schedule["next_fire"]),

@@ -22,6 +22,7 @@ from materializers.schedule import check_cron
 from run import main
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+from tests.stacks.local_orchestrator.stack import make_scheduled_stack
 from tests.terminal import run_py
 from tests.whole.shop import Outcome, Shop
 
@@ -48,19 +49,9 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def book(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScheduleFile]:
+def book(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> ScheduleFile:
     """The schedules of a stack like the local one, with rows of its own; it is not the active one."""
-    from zenml.enums import StackComponentType as Kind
-
-    folder = tmp_path_factory.mktemp("schedules")
-    parts = local_stack.active_stack_model.components
-    present = parts[Kind.ORCHESTRATOR][0].configuration  # with the keys that sign
-    made = local_stack.create_stack_component(
-        STACK, "shutterline-local", Kind.ORCHESTRATOR, {**present, "schedules": str(folder)}
-    )
-    components = {**{kind: parts[kind][0].id for kind in parts}, Kind.ORCHESTRATOR: made.id}
-    local_stack.create_stack(STACK, components)
-    yield ScheduleFile(folder)
+    return make_scheduled_stack(local_stack, STACK, tmp_path_factory.mktemp("schedules"))
 
 
 @pytest.fixture

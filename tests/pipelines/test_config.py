@@ -326,7 +326,7 @@ def test_no_configuration_makes_a_needed_check_a_warning(key: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "named"),
     [
-        ("validate.columns={price: {typ: number}}", "columns.price.typ:"),
+        ("validate.columns={price: {typ: number}}", r"unknown key 'validate\.columns\.price\.typ'; .*'type'"),
         ('validate.rules=[{name: a, lft: b, is: "<", right: c}]', "rules.0.comparison.lft:"),
         ("validate.rules=[{name: a, where: {column: b, equal: c}, needs: d}]", "rules.0.need.where.equal:"),
     ],

@@ -48,6 +48,9 @@ Examples:
   python run.py --config configs/demo --audit
   python run.py --config configs/demo --lineage 1
 \b
+  # what the last run decided, and why
+  python run.py --config configs/demo --why latest
+\b
   # retrain every Monday at 02:00 UTC
   python run.py --config configs/demo --continuous --source data/second-delivery.zip --schedule "0 2 * * 1"
   python run.py --config configs/demo --scheduler
@@ -113,7 +116,8 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option("--compact", is_flag=True, help="Pack small shards of the stored datasets into full ones.")
 @click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
 @click.option("--apply", is_flag=True, help="With --collect: remove it. With --schedules: make them agree.")
-@click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
+@click.option("--status", is_flag=True, help="Show what is live, what is due, what waits for you.")
+@click.option("--why", metavar="RUN", help="Tell what a run decided, and why: its name, or latest.")
 @click.option("--audit", is_flag=True, help="Verify the audit log and show it.")
 @click.option("--lineage", type=int, metavar="N", help="Show what version N was made of, and its history.")
 @click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")

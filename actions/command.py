@@ -40,7 +40,8 @@ WAITED_FOR = ("deploy", "observe")
 """What --wait waits for the end of."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
-ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+LOOKS = frozenset({"status", "why", "audit", "lineage"})
+ALWAYS_ALLOWED = LOOKS | {"rollback", "stop"} | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 WITHOUT_DEPLOYER = ALWAYS_ALLOWED | {"reject"}
@@ -89,6 +90,8 @@ def _entry(result: Any, request: Request) -> dict[str, Any]:
     entry: dict[str, Any] = result.model_dump(mode="json")
     if "reasons" in entry:
         entry["reasons"] = [_in_full(reason, request) for reason in entry["reasons"]]
+    for each in entry.get("waiting", ()):
+        each["reason"] = _in_full(each["reason"], request)
     return entry
 
 
@@ -322,6 +325,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.scheduler import run_scheduler
     from actions.status import read_status
     from actions.stop import stop
+    from actions.why import tell_why
     from pipelines import launch
     from pipelines.scheduling import Repetition
     from steps.deployment.deployer import active_deployer
@@ -378,6 +382,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "export-uncertain": lambda: export_uncertain(config, request.export_uncertain or "", environment),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
+        "why": lambda: tell_why(config, request.why or ""),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
         "stop": lambda: stop(config.product.model, by=by, reason=reason),

@@ -31,6 +31,7 @@ class Request:
     infer: bool = False
     monitor: bool = False
     status: bool = False
+    why: str | None = None
     audit: bool = False
     lineage: int | None = None
     predict: bool = False
@@ -93,6 +94,7 @@ class Request:
             "export-uncertain": self.export_uncertain is not None,
             "predict": self.predict,
             "status": self.status,
+            "why": self.why is not None,
             "audit": self.audit,
             "lineage": self.lineage is not None,
             "stop": self.stop,

@@ -145,6 +145,13 @@ def test_drift_is_told_once_a_run_by_name(watched: Shop, webhook: Webhook) -> No
     assert "data_drift_detected" in message
     assert "watched version 1 in staging" in message
     assert "embeddings" in message
+    status = watched.run(status=True).last
+    (looked,) = status["monitoring"]
+    assert (looked["environment"], looked["version"], looked["alarm"]) == ("staging", 1, True)
+    assert (looked["drift"], looked["drifting"]) == ("drift", ["embeddings"])
+    assert looked["age_hours"] < 1
+    (alarm,) = (each for each in status["waiting"] if each["kind"] == "alarm")
+    assert "The last look at staging" in alarm["reason"]
 
 
 def test_wrong_answers_are_a_drop(watched: Shop, webhook: Webhook) -> None:

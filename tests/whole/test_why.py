@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from zenml.client import Client
@@ -61,7 +60,7 @@ def test_a_decision_says_which_signals_fired_and_which_did_not(told: Shop) -> No
 
 def test_a_training_says_what_became_of_its_version(told: Shop) -> None:
     """Its verdict, where it went, and who approved it, from the audit log."""
-    outcome = why(told, run_of(told, "training"))
+    outcome = why(told, run_that_made(told, 1))
     tags = told.versions()[1]
     assert "training, completed" in outcome.last["reasons"][0]
     assert re.search(r"verdict: passed, \d+ of \d+ rules held", outcome.said)
@@ -92,14 +91,29 @@ def test_a_look_at_traffic_says_of_each_signal_what_it_came_to(told: Shop) -> No
     assert outcome.last["details"]["monitoring"]["drift"] == "insufficient data"
 
 
-def test_a_run_that_failed_says_by_what(told: Shop, tmp_path: Path) -> None:
+def test_a_run_that_failed_says_by_what(told: Shop) -> None:
     """The step and its fault, in one line."""
-    assert told.run("ingest.threads=1", train=True, data=told.versions()[1]["data_version"][:8]).exit_code == 0
-    uri = told.stored(1, "data_report")
-    with altered(uri, b"{"):
-        outcome = told.run(why=run_of(told, "training"))
+    failed = told.run(train=True, data="f" * 16)
+    assert failed.exit_code != 0
+    outcome = why(told, failed.last["run"])
+    assert outcome.last["reasons"][0].startswith(f"{failed.last['run']}: training, failed, began ")
+    assert failed.said in outcome.said
+
+
+def test_a_report_that_was_damaged_since_is_named(told: Shop) -> None:
+    """The rest of the story is told all the same."""
+    name = run_of(told, "continuous")
+    with altered(told.stored(1, "data_report"), b"{"):
+        outcome = told.run(why=run_that_made(told, 1))
     assert outcome.exit_code == 0
-    assert "data report cannot be read any more" in outcome.said
+    assert "its data report cannot be read any more" in outcome.said
+    assert "verdict: passed" in outcome.said
+    assert "cannot be read" not in told.run(why=name).said
+
+
+def run_that_made(shop: Shop, version: int) -> str:
+    """The name of the run that registered a version."""
+    return Client().get_pipeline_run(shop.versions()[version]["zenml_run"]).name
 
 
 def test_an_unknown_run_names_the_nearest(told: Shop) -> None:
@@ -107,7 +121,7 @@ def test_an_unknown_run_names_the_nearest(told: Shop) -> None:
     name = run_of(told, "continuous")
     wrong = told.run(why=name.replace("continuous", "continous"))
     assert wrong.exit_code == 2
-    assert f"told has no run 'continous-" in wrong.said
+    assert "told has no run 'continous-" in wrong.said
     assert name in wrong.said
     ambiguous = told.run(why="")
     assert ambiguous.exit_code == 2

@@ -172,7 +172,8 @@ def _call_of(settings: ScheduleSettings, source: str | None, request: Request, *
     Raises:
         UsageError: it would be refused.
     """
-    given = settings.model_dump(include={"environment", "source", "data", "version", "input", "output"})
+    flags = {"environment", "source", "data", "version", "input", "output"}
+    given: dict[str, Any] = {FLAGS[settings.pipeline]: True, **settings.model_dump(include=flags)}
     if settings.pipeline in LEARNING and settings.source is settings.data is None:
         if source is None:
             raise UsageError(
@@ -181,7 +182,6 @@ def _call_of(settings: ScheduleSettings, source: str | None, request: Request, *
             )
         given["source"] = source
     once = Request(
-        **{FLAGS[settings.pipeline]: True},
         **given,
         config=request.config,
         assignments=(*filter(_of_runs, request.assignments), *settings.settings),

@@ -57,7 +57,12 @@ def tell_why(config: Config, asked: str) -> ActionResult:
     """
     run = _find(config.product.model, asked)
     reports, unread = _reports(run)
-    result = read_result(_pipeline(run), run) if run.status.is_finished and not unread else None
+    result = None
+    if run.status.is_finished and not unread:
+        try:
+            result = read_result(_pipeline(run), run)
+        except (DamagedArtifact, OSError) as error:
+            unread.append(f"what it came to cannot be read any more: {error}")
     log = _log(config.product.model, result.version if result else None, reports)
     lines = [
         _headline(run, result.status if result else str(run.status)),

@@ -405,8 +405,14 @@ def test_a_status_names_runs_and_schedules_whole_on_a_narrow_terminal(
 ) -> None:
     """--pause and the dashboard take the whole name."""
     name = "training-product-classifier-2026-11-29-08-30-11-123456-a-long-name"
-    schedule = {"name": name, "pipeline": "continuous", "cron": "0 2 * * 1", "paused": False}
-    schedule |= {"last_fire": None, "next_fire": "2026-11-30T02:00:00+00:00"}
+    schedule = {
+        "name": name,
+        "pipeline": "continuous",
+        "cron": "0 2 * * 1",
+        "paused": False,
+        "time_zone": "UTC",
+    }
+    schedule |= {"time_zone": "UTC", "last_fire": None, "next_fire": "2026-11-30T02:00:00+00:00"}
     run = {"name": name, "status": "completed", "started": "2026-11-29T08:30:11+00:00"}
     status = Status(stack="local", model="m", models=(), deployments=(), runs=(run,), schedules=(schedule,))
     lines = at_80_columns(status, monkeypatch)

@@ -49,7 +49,7 @@ def test_a_decision_says_which_signals_fired_and_which_did_not(told: Shop) -> No
     assert outcome.last["reasons"][0].startswith(f"{name}: continuous, skipped, began 20")
     assert f"data {data[:12]}: " in outcome.said
     assert "fired: nothing" in outcome.said
-    assert re.search(r"did not fire: .*new_rows \(.*manual \(", outcome.said)
+    assert re.search(r"did not fire: .*new_data \(.*manual \(", outcome.said)
     assert "decided: do not retrain; " in outcome.said
     assert "learnt from exactly this data" in outcome.said
     details = outcome.last["details"]

@@ -52,9 +52,16 @@ Examples:
   python run.py --config configs/demo --audit
   python run.py --config configs/demo --lineage 1
 \b
+  # what the last run decided, and why
+  python run.py --config configs/demo --why latest
+\b
   # retrain every Monday at 02:00 UTC
   python run.py --config configs/demo --continuous --source data/second-delivery.zip --schedule "0 2 * * 1"
   python run.py --config configs/demo --scheduler
+\b
+  # make the schedules those of the configuration (configs/schedules.yaml, and yours)
+  python run.py --schedules
+  python run.py --schedules --apply
 
 Exit codes: 0 done; 1 failed; 2 wrong use or configuration, nothing released; 3 refused by a gate or a missing
 approval; 4 a service of the stack cannot be reached or written; 130 interrupted.
@@ -117,14 +124,15 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 )
 @click.option("--compact", is_flag=True, help="Pack small shards of the stored datasets into full ones.")
 @click.option("--collect", is_flag=True, help="Show what nothing refers to in the artifact store.")
-@click.option("--apply", is_flag=True, help="With --collect: remove it.")
-@click.option("--status", is_flag=True, help="Show versions, what is live, runs and schedules.")
+@click.option("--apply", is_flag=True, help="With --collect: remove it. With --schedules: make them agree.")
+@click.option("--status", is_flag=True, help="Show what is live, what is due, what waits for you.")
+@click.option("--why", metavar="RUN", help="Tell what a run decided, and why: its name, or latest.")
 @click.option("--audit", is_flag=True, help="Verify the audit log and show it.")
 @click.option("--lineage", type=int, metavar="N", help="Show what version N was made of, and its history.")
 @click.option("--predict", is_flag=True, help="Ask the running service about PHOTO …")
 @click.option("--stop", is_flag=True, help="Stop everything that serves.")
 @click.option("--schedule", metavar="CRON", help="Run a pipeline again and again, in UTC: '0 2 * * 1'.")
-@click.option("--schedules", is_flag=True, help="List what is scheduled.")
+@click.option("--schedules", is_flag=True, help="List what is scheduled, and what is not as configured.")
 @click.option("--pause", metavar="NAME", help="Pause a schedule; resume one that is paused.")
 @click.option("--unschedule", metavar="NAME", help="Remove a schedule.")
 @click.option("--scheduler", is_flag=True, help="Fire the schedules, in the foreground, until it is ended.")

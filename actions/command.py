@@ -40,7 +40,8 @@ WAITED_FOR = ("deploy", "observe")
 """What --wait waits for the end of."""
 SCHEDULE_ACTS = frozenset({"pause", "unschedule", "schedules", "scheduler"})
 DATA_ACTS = CHANGES_DATA | {"data-diff", "export-uncertain"}
-ALWAYS_ALLOWED = frozenset({"status", "audit", "lineage", "rollback", "stop"}) | SCHEDULE_ACTS | DATA_ACTS
+LOOKS = frozenset({"status", "why", "audit", "lineage"})
+ALWAYS_ALLOWED = LOOKS | {"rollback", "stop"} | SCHEDULE_ACTS | DATA_ACTS
 """Acts that a difference between registry and deployer does not stop: one mends it so, or has to do nothing
 with it."""
 WITHOUT_REGISTRY = ALWAYS_ALLOWED - {"status"}
@@ -91,6 +92,8 @@ def _entry(result: Any, request: Request) -> dict[str, Any]:
     entry: dict[str, Any] = result.model_dump(mode="json")
     if "reasons" in entry:
         entry["reasons"] = [_in_full(reason, request) for reason in entry["reasons"]]
+    for each in entry.get("waiting", ()):
+        each["reason"] = _in_full(each["reason"], request)
     return entry
 
 
@@ -320,7 +323,7 @@ def _exclusive(name: str, request: Request) -> Iterator[None]:
 def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
     from actions import approve as versions
     from actions import approve_change as changes
-    from actions import schedules
+    from actions import schedules, timetable
     from actions.audit import audit
     from actions.collect import collect
     from actions.compact import compact
@@ -337,6 +340,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
     from actions.set_baseline import set_baseline
     from actions.status import read_status
     from actions.stop import stop
+    from actions.why import tell_why
     from pipelines import launch
     from pipelines.scheduling import Repetition
     from steps.deployment.deployer import active_deployer
@@ -350,6 +354,7 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         compile_to=request.compile,
         look=request.look,
     )
+    timetabled = timetable.apply_timetable if request.apply else timetable.list_with_plan
     environment = request.environment
     by, reason = (request.by or "").strip(), (request.reason or "").strip()
 
@@ -395,12 +400,13 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "export-uncertain": lambda: export_uncertain(config, request.export_uncertain or "", environment),
         "predict": lambda: predict_photos(config, request.photos, environment),
         "status": lambda: read_status(config),
+        "why": lambda: tell_why(config, request.why or ""),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
         "stop": lambda: stop(config.product.model, by=by, reason=reason),
         "pause": lambda: schedules.pause_schedule(request.pause or ""),
         "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
-        "schedules": schedules.list_schedules,
+        "schedules": lambda: timetabled(config, request),
         "scheduler": lambda: run_scheduler(config),
     }
 

@@ -33,6 +33,7 @@ class Request:
     infer: bool = False
     monitor: bool = False
     status: bool = False
+    why: str | None = None
     audit: bool = False
     lineage: int | None = None
     predict: bool = False
@@ -101,6 +102,7 @@ class Request:
             "export-uncertain": self.export_uncertain is not None,
             "predict": self.predict,
             "status": self.status,
+            "why": self.why is not None,
             "audit": self.audit,
             "lineage": self.lineage is not None,
             "stop": self.stop,
@@ -153,8 +155,10 @@ def check_flags(request: Request) -> None:
         raise UsageError("--input and --output go with --infer")
     if request.version is not None and not request.deploy:
         raise UsageError("--version goes with --deploy")
-    if request.apply and not request.collect:
-        raise UsageError("--apply goes with --collect: without it, --collect only shows what it would remove")
+    if request.apply and not (request.collect or request.schedules):
+        raise UsageError(
+            "--apply goes with --collect or --schedules: without it, they only show what they would do"
+        )
     changing = [f"--{name}" for name in request.wanted if name in CHANGES_DATA]
     if request.data_diff is not None and changing:
         raise UsageError(

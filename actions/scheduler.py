@@ -2,7 +2,9 @@
 
 What it fires, and when it fired last, stands in the orchestrator's book; APScheduler keeps only the times in
 memory. A fire is noted before its command starts and once more when it has ended. So whoever was killed in
-between starts that command again, and what was missed meanwhile is made up for once.
+between starts that command again, and what was missed meanwhile is made up for once, unless the schedule says
+otherwise. What is due waits for the run that goes, whichever schedule's that is; of its own one it is left
+out where the schedule says so.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from typing import IO, TYPE_CHECKING, Any
 from actions.result import ActionResult
 from materializers.errors import ShutterlineError
 from materializers.redaction import one_line
-from materializers.schedule import ScheduledCommand, next_fire, trigger
+from materializers.schedule import ScheduledCommand, next_fire
 from pipelines.session import PROJECT
 from steps.monitoring.refused import SCHEDULED
 from steps.orchestrator import ScheduleBook, active_orchestrator
 
 if TYPE_CHECKING:
+    from apscheduler.events import JobSubmissionEvent
     from apscheduler.schedulers.background import BackgroundScheduler
 
     from pipelines.config import Config
@@ -42,6 +45,8 @@ LOOK_S = 60.0
 ENDING = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """What a run is sent when the scheduler ends, and the seconds that it has then."""
 LAST_WORDS_S = 5.0
+INSTANCES = {"skip": 1, "queue": 2}
+"""How many fires of one schedule may be there at a time: one runs, and at most one waits for its end."""
 
 logger = logging.getLogger("shutterline")
 
@@ -74,7 +79,8 @@ def fire_schedules(
 ) -> int:
     """Start each command when it is due, until ``stop`` is set, and return how many were started.
 
-    What was missed before it began is due at once, once; so is a command that was cut off.
+    What was missed before it began is due at once, once, or left out, as the schedule says; a command that
+    was cut off is due at once.
 
     Args:
         book: what is to be fired.
@@ -85,6 +91,7 @@ def fire_schedules(
     Raises:
         UsageError: another process fires them.
     """
+    from apscheduler.events import EVENT_JOB_MAX_INSTANCES
     from apscheduler.executors.pool import ThreadPoolExecutor
     from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -92,9 +99,10 @@ def fire_schedules(
     fires = _Fires(book, stop, program)
     one_at_a_time = {"default": ThreadPoolExecutor(1)}
     # None: however late the one before it has ended, what is due then still runs.
-    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    defaults = {"coalesce": True, "misfire_grace_time": None}
     with book.claim():
         jobs = BackgroundScheduler(timezone=UTC, executors=one_at_a_time, job_defaults=defaults)
+        jobs.add_listener(fires.have_enough, EVENT_JOB_MAX_INSTANCES)
         jobs.start()
         try:
             logger.info("The scheduler runs, process %d; Ctrl-C ends it.", os.getpid())
@@ -136,6 +144,8 @@ def _agree(
     rows: Sequence[ScheduledCommand],
 ) -> dict[str, ScheduledCommand]:
     """Make the jobs those of ``rows``; one whose plan is as it was known is left alone."""
+    from actions.cron_trigger import Times
+
     plans = {row.name: _plan(row) for row in rows}
     for name in known.keys() - plans.keys():
         _drop(jobs, name)
@@ -145,14 +155,29 @@ def _agree(
         _drop(jobs, row.name)
         now = datetime.now(UTC)
         goes = fires.going == row.name and not row.paused
-        due = next_fire(row.cron, now) if goes else row.due()
+        due = next_fire(row.cron, now, row.time_zone) if goes else row.due()
+        if due is not None and due <= now and row.missed == "skip" and not row.begun:
+            logger.info("%s: the fire of %s was missed and is left out", row.name, _minute(due))
+            fires.leave_out(row.name)
+            due = next_fire(row.cron, now, row.time_zone)
         if due is None:
             continue
         if due <= now:
             why = "was cut off" if row.begun else "was missed"
-            logger.info("%s: the fire of %s %s and comes now", row.name, f"{due:%Y-%m-%d %H:%M} UTC", why)
-        jobs.add_job(fires.fire, trigger(row.cron), args=[row.name], id=row.name, next_run_time=max(due, now))
+            logger.info("%s: the fire of %s %s and comes now", row.name, _minute(due), why)
+        jobs.add_job(
+            fires.fire,
+            Times(row),
+            args=[row.name],
+            id=row.name,
+            next_run_time=max(due, now),
+            max_instances=INSTANCES[row.overlap],
+        )
     return plans
+
+
+def _minute(due: datetime) -> str:
+    return f"{due:%Y-%m-%d %H:%M} UTC"
 
 
 def _plan(row: ScheduledCommand) -> ScheduledCommand:
@@ -176,6 +201,17 @@ class _Fires:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._cut_off = False
+
+    def have_enough(self, event: JobSubmissionEvent) -> None:
+        """What is due is left out where as many fires of its schedule as may be there have not ended yet."""
+        name, due = event.job_id, _minute(max(event.scheduled_run_times).astimezone(UTC))
+        logger.info("%s: the fire of %s is left out: the one before it still goes", name, due)
+        self.leave_out(name)
+
+    def leave_out(self, name: str) -> None:
+        """Note that a fire is left out, so that no later scheduler makes up for it."""
+        with _said(f"{name}: that a fire was left out could not be noted"):
+            self._book.leave_out(name)
 
     def fire(self, name: str) -> None:
         """Carry out one schedule's command, unless the scheduler ends or the schedule is gone."""

@@ -1,4 +1,4 @@
-"""What runs when: list schedules, pause and resume them, remove them."""
+"""What runs when: say what was scheduled, pause and resume it, remove it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actions.result import ActionResult
-from materializers.schedule import Schedule, no_such_schedule
+from materializers.schedule import DEFAULT_ZONE, Schedule, no_such_schedule
 from pipelines.results import PipelineResult
 from pipelines.scheduling import schedule_name
 from steps.orchestrator import Orchestrator, active_orchestrator
@@ -19,30 +19,13 @@ def as_kept(result: PipelineResult, *, model: str) -> ActionResult | PipelineRes
         return result
     orchestrator = active_orchestrator()
     kept = _find(orchestrator, schedule_name(result.pipeline, model))
-    said = f"{kept.name}: {kept.cron} (UTC){_next(kept)}"
+    said = f"{kept.name}: {kept.cron} ({kept.time_zone}){_next(kept)}"
     note = scheduler_missing(orchestrator, [kept])
     return ActionResult(
         action="schedule",
         status="done",
         reasons=(said, note) if note else (said,),
         details=kept.model_dump(mode="json"),
-    )
-
-
-def list_schedules() -> ActionResult:
-    """Every schedule of the active stack.
-
-    Raises:
-        UsageError: the stack keeps no schedules.
-    """
-    orchestrator = active_orchestrator()
-    found = orchestrator.schedules()
-    note = scheduler_missing(orchestrator, found)
-    return ActionResult(
-        action="schedules",
-        status="done",
-        reasons=(note,) if note else () if found else ("There is no schedule.",),
-        details={"schedules": [schedule.model_dump(mode="json") for schedule in found]},
     )
 
 
@@ -97,6 +80,12 @@ def shown(time: datetime | str | None) -> str:
 def state(schedule: dict[str, Any]) -> str:
     """Whether a schedule, as it is listed, fires."""
     return "paused" if schedule["paused"] else "active"
+
+
+def cron_in_zone(schedule: dict[str, Any]) -> str:
+    """The cron expression of a schedule, as it is listed, with the time zone where that is not UTC."""
+    cron, zone = schedule["cron"], schedule["time_zone"]
+    return str(cron) if zone == DEFAULT_ZONE else f"{cron} in {zone}"
 
 
 def _find(orchestrator: Orchestrator, name: str) -> Schedule:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from actions.result import COMMAND, ActionResult, in_full
-from actions.schedules import shown, state
+from actions.schedules import cron_in_zone, shown, state
 from actions.status import Status
 from actions.tables import packed, plain_console, print_rows
 from materializers.redaction import visible
@@ -139,9 +139,31 @@ def _(result: Status, console: Console, command: str) -> None:
     print_rows(console, columns, [_version(model, result) for model in result.models], prose=True)
     if result.last_data is not None:
         console.print(f"last accepted data: {result.last_data[:SHOWN_DIGITS]}")
+    _show_live(result, console, command)
+    if not result.runs:
+        console.print("no runs yet")
+    runs = [(run["name"], run["status"], (run["started"] or "–")[:19]) for run in result.runs]
+    print_rows(console, ("latest run", "status", "started (UTC)"), runs)
+    _show_schedules(result.schedules, console)
+    if result.next_run is not None:
+        console.print(f"next run: {result.next_run['schedule']} at {shown(result.next_run['at'])} UTC")
+    for each in result.waiting:
+        console.print(f"waits for a person ({each.kind}): {in_full(each.reason, command)}")
+    for other in result.others:
+        console.print(f"beside it, {other}")
+    for difference in result.differences:
+        console.print(f"! {in_full(difference, command)}")
+
+
+def _show_live(result: Status, console: Console, command: str) -> None:
+    """What serves, since when, on what data, what monitoring said of it, and what rolls out beside it."""
     for live in result.deployments:
         health = "healthy" if live["healthy"] else "NOT healthy"
         console.print(f"{live['environment']}: version {live['version']}, {health}, {live['url']}")
+        learnt = (live["data"] or "unknown")[:SHOWN_DIGITS]
+        console.print(f"  since {shown(live['since'])} UTC, learnt from data {learnt}")
+    for looked in result.monitoring:
+        console.print(f"{looked['environment']}: {_looked(looked)}")
     for rolling in result.rollouts:
         health = "healthy" if rolling["healthy"] else "NOT healthy"
         console.print(
@@ -154,15 +176,6 @@ def _(result: Status, console: Console, command: str) -> None:
         console.print(f"  {in_full(rolling['looked_at_by'], command)}")
     if not result.deployments:
         console.print("nothing is live")
-    if not result.runs:
-        console.print("no runs yet")
-    runs = [(run["name"], run["status"], (run["started"] or "–")[:19]) for run in result.runs]
-    print_rows(console, ("latest run", "status", "started (UTC)"), runs)
-    _show_schedules(result.schedules, console)
-    for other in result.others:
-        console.print(f"beside it, {other}")
-    for difference in result.differences:
-        console.print(f"! {in_full(difference, command)}")
 
 
 def _observed(last: dict[str, Any] | None) -> list[str]:
@@ -174,6 +187,17 @@ def _observed(last: dict[str, Any] | None) -> list[str]:
         f"{shown(last['until'])} UTC, what is younger counts later: {last['answer']}"
     )
     return [said, *last["reasons"], f"decided at {shown(last['deadline'])} UTC at the latest"]
+
+
+def _looked(last: dict[str, Any]) -> str:
+    """What the last look at an environment's traffic came to."""
+    drifting = f" ({', '.join(last['drifting'])})" if last["drifting"] else ""
+    accuracy = "" if last["current_accuracy"] is None else f", accuracy {last['current_accuracy']:.3f}"
+    return (
+        f"monitored until {shown(last['until'])} UTC, {last['age_hours']:,.0f} h ago, version "
+        f"{last['version']}, {last['num_predictions']:,} pictures: {last['drift']}{drifting}; "
+        f"performance: {last['performance']}{accuracy}"
+    )
 
 
 def _where(release: dict[str, Any]) -> str:
@@ -280,7 +304,7 @@ def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> No
         (
             schedule["name"],
             schedule["pipeline"],
-            schedule["cron"],
+            cron_in_zone(schedule),
             state(schedule),
             shown(schedule["last_fire"]),
             shown(schedule["next_fire"]),

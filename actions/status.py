@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import Any
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from pydantic import Field
 from zenml.client import Client
 
-from actions.schedules import scheduler_missing
+from actions.schedules import scheduler_missing, shown
 from actions.wait import looked_at_by
+from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable, ShutterlineError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions
 from materializers.release import Arm, Environment, Release
@@ -21,12 +23,22 @@ from steps.deployment.comparing import last_observation
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollout import rollouts
+from steps.monitoring.history import last_reports
 from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
+from steps.registry.aliases import CHAMPION
+from steps.registry.change import unapproved_change
 
 SHOWN_RUNS = 10
 DATA = "data_version"
 """The registry tag that names the data which a version learnt from."""
+
+
+class Waiting(Record):
+    """Something that goes on only when a person does something, and what."""
+
+    kind: Literal["approval", "change", "alarm"]
+    reason: str
 
 
 class Status(Record):
@@ -39,6 +51,12 @@ class Status(Record):
     """What serves beside what is live, with what was observed last."""
     runs: tuple[dict[str, Any], ...]
     schedules: tuple[dict[str, Any], ...]
+    next_run: dict[str, Any] | None = None
+    """The schedule that is due first, of which pipeline, and when."""
+    monitoring: tuple[dict[str, Any], ...] = ()
+    """What the last look at each environment's traffic came to, and how old it is."""
+    waiting: tuple[Waiting, ...] = ()
+    """What waits for a person."""
     model: str = Field(exclude=True)
     decisions: dict[int, str] = Field(exclude=True, default_factory=dict)
     """What a person last decided, by version."""
@@ -71,6 +89,7 @@ def read_status(config: Config) -> Status:
     except ServiceUnreachable as error:
         versions, notes, exit_code = [], [str(error), *notes], error.exit_code
     schedules, unfired = _schedules()
+    watched = last_reports(name)
     return Status(
         stack=client.active_stack_model.name,
         models=tuple(_model(entry) for entry in versions),
@@ -78,6 +97,9 @@ def read_status(config: Config) -> Status:
         rollouts=tuple(_rollout(rolling) for rolling in rollouts() if rolling.model_name == name),
         runs=tuple(_runs(name)),
         schedules=schedules,
+        next_run=_next_run(schedules),
+        monitoring=tuple(map(_watched, watched.values())),
+        waiting=tuple(_waiting(config, versions, watched.values())),
         model=name,
         decisions={entry.version: entry.tag(DECISION) for entry in versions if DECISION in entry.tags},
         data={entry.version: entry.tag(DATA) for entry in versions if DATA in entry.tags},
@@ -197,7 +219,63 @@ def _deployment(release: Release) -> dict[str, Any]:
         "version": release.candidate.version if release.candidate else None,
         "url": release.url,
         "healthy": active_deployer().healthy(release),
+        "since": release.since.isoformat() if release.since else None,
+        "data": release.candidate.verdict.evidence.data if release.candidate else None,
     }
+
+
+def _next_run(schedules: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:
+    """What is due first of what is not paused."""
+    due = [each for each in schedules if each["next_fire"] is not None]
+    if not due:
+        return None
+    first = min(due, key=lambda each: datetime.fromisoformat(each["next_fire"]))
+    return {"schedule": first["name"], "pipeline": first["pipeline"], "at": first["next_fire"]}
+
+
+def _watched(report: DriftReport) -> dict[str, Any]:
+    """What a look at a window of traffic came to."""
+    captured = report.captured
+    return {
+        "environment": captured.environment,
+        "version": captured.version,
+        "until": captured.until.isoformat(),
+        "age_hours": round((datetime.now(UTC) - captured.until).total_seconds() / 3600, 1),
+        "alarm": report.alarm,
+        "drift": report.outcome,
+        "drifting": [signal.name for signal in report.signals if signal.outcome == "drift"],
+        "performance": report.performance.outcome,
+        "current_accuracy": report.performance.accuracy.value,
+        "num_predictions": captured.pictures,
+    }
+
+
+def _waiting(
+    config: Config, versions: list[RegisteredVersion], watched: Iterable[DriftReport]
+) -> Iterator[Waiting]:
+    """What goes on only when a person does something.
+
+    Of versions that passed since production's it is the newest, which learnt from what the others did.
+    """
+    champion = next((entry.version for entry in versions if CHAMPION in entry.aliases), 0)
+    newer = [entry for entry in versions if entry.version > champion]
+    passed = [entry for entry in newer if entry.tags.get("verdict") == "passed"]
+    if passed and DECISION not in passed[0].tags:
+        number = passed[0].version
+        said = f"Version {number} passed, and production needs a person who approves it: python run.py"
+        yield Waiting(kind="approval", reason=f'{said} --approve {number} --by WHO --reason "…"')
+    if champion:
+        try:
+            refusal = unapproved_change(config.product.model, config.change, config.approval)
+        except ShutterlineError as error:
+            refusal = str(error)
+        if refusal is not None:
+            yield Waiting(kind="change", reason=refusal)
+    for report in watched:
+        if report.alarm:
+            where, until = report.captured.environment, shown(report.captured.until)
+            said = f"The last look at {where}, at what came until {until} UTC, is an alarm: "
+            yield Waiting(kind="alarm", reason=said + "; ".join(report.reasons))
 
 
 def _rollout(rolling: Release) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from materializers.errors import UsageError
 from materializers.redaction import redact
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
+from pipelines.timetable import TimetableSettings
 from steps.data.class_changes import ClassChanges
 from steps.data.ingest import IngestSettings
 from steps.data.split import SplitSettings
@@ -126,6 +127,7 @@ class Config(Record):
     keeping: KeepingSettings
     labelling: LabellingSettings
     running: RunningSettings
+    schedules: TimetableSettings
 
     @property
     def tunes(self) -> bool:
@@ -361,9 +363,13 @@ def _refuse_unknown_keys(tree: dict[str, Any], model: type[BaseModel], path: tup
             near = _nearest_keys(str(key), fields)
             hint = f"did you mean {near}?" if near else "known are: " + ", ".join(sorted(fields))
             raise UsageError(f"configuration: unknown key {'.'.join((*path, str(key)))!r}; {hint}")
-        inner = _model_of(fields[key])
+        inner, of_each = _model_of(fields[key]), _model_of_each(fields[key])
         if inner is not None and isinstance(value, dict):
             _refuse_unknown_keys(value, inner, (*path, key))
+        elif of_each is not None and isinstance(value, dict):
+            for name, one in value.items():
+                if isinstance(one, dict):
+                    _refuse_unknown_keys(one, of_each, (*path, key, str(name)))
 
 
 def _nearest_keys(key: str, fields: dict[str, Any]) -> str:
@@ -388,6 +394,11 @@ def _dotted_keys(model: type[BaseModel]) -> Iterator[str]:
         inner = _model_of(info.annotation)
         if inner is not None:
             yield from (f"{key}.{below}" for below in _dotted_keys(inner))
+
+
+def _model_of_each(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model of the values that an annotation maps names to."""
+    return _model_of(get_args(annotation)[1]) if get_origin(annotation) is dict else None
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:

@@ -231,16 +231,26 @@ def retrain(config: Config, *, source: str | None, data: str | None, how: How = 
 def _train(
     pipeline: Any, config: Config, *, source: str | None, data: str | None, how: How
 ) -> PipelineResult:
-    check_trainable(config.train)
-    check_searchable(config.train, config.tune)
     if source is not None:
         find_source(source)
-    refusal = unapproved_change(config.product.model, config.change, config.approval)
+    refusal = refusal_to_train(config)
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)
     reachable = None if source is None else _reachable(source)
     inputs = TrainingInputs(source=reachable, data_version=data, code=code_digest(), lock=lock_digest())
     return start(pipeline, config, {"config": config, "inputs": inputs}, how=how)
+
+
+def refusal_to_train(config: Config) -> str | None:
+    """Why nobody may train by this configuration yet; None where anyone may.
+
+    Raises:
+        UsageError: nobody can.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    check_trainable(config.train)
+    check_searchable(config.train, config.tune)
+    return unapproved_change(config.product.model, config.change, config.approval)
 
 
 def _reachable(source: str) -> str:
@@ -360,11 +370,14 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
 def monitor(config: Config, *, environment: Any, how: How = NOW) -> PipelineResult:
     """Compare what the live model of an environment is asked and answers with what it was judged on.
 
+    A schedule may be there before anything is live: whether something is, each of its runs asks.
+
     Raises:
         UsageError: nothing is live there.
     """
     name = config.product.model
-    live_release(name, environment)
+    if how.repetition is None:
+        live_release(name, environment)
     arguments = {"model_name": name, "environment": environment, "settings": config.monitor}
     return start(monitoring, config, arguments, how=how)
 

@@ -8,20 +8,24 @@ from uuid import uuid4
 from zenml.client import Client
 from zenml.config.schedule import Schedule
 
-from materializers.report import Record
-from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, check_cron
+from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, TERMS_KEY, Terms, check_cron
 from pipelines.results import PipelineResult
 from steps.orchestrator import active_orchestrator
 
 
-class Repetition(Record):
-    """When a pipeline is to run again and again."""
+class Repetition(Terms):
+    """When a pipeline is to run again and again, and how it is fired."""
 
     cron: str
     command: tuple[str, ...]
     """The arguments of run.py that start it once, without ``--stack``."""
     name: str | None = None
     """Of the schedule; None: the one that a pipeline has for a model."""
+
+    @property
+    def terms(self) -> Terms:
+        """What is kept beside name, command and cron expression."""
+        return Terms(**{name: getattr(self, name) for name in Terms.model_fields})
 
 
 def schedule_name(pipeline: str, model: str) -> str:
@@ -41,17 +45,21 @@ def keep_schedule(
         repetition: when, and what.
 
     Raises:
-        UsageError: the cron expression is none, or the stack keeps no schedules.
+        UsageError: the cron expression is none, or the stack keeps no schedules, or none like this.
     """
-    check_cron(repetition.cron)
-    active_orchestrator()
+    check_cron(repetition.cron, repetition.time_zone)
+    active_orchestrator().check_terms(repetition.terms)
     name = repetition.name or schedule_name(pipeline.name, model)
     # ZenML takes a name once: under its own the new one stands beside the old one until it is in its place.
     registered = f"{name}-{uuid4().hex[:8]}"
     kept = pipeline.with_options(
         run_name=f"{pipeline.name}-{{date}}-{{time}}",
         schedule=Schedule(name=registered, cron_expression=repetition.cron),
-        extra={COMMAND_KEY: list(repetition.command), SCHEDULE_KEY: name},
+        extra={
+            COMMAND_KEY: list(repetition.command),
+            SCHEDULE_KEY: name,
+            TERMS_KEY: repetition.terms.model_dump(mode="json"),
+        },
     )
     try:
         kept(**arguments)

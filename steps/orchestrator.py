@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from materializers.carried_run import LostRun
 from materializers.errors import UsageError
-from materializers.schedule import Schedule, ScheduledCommand
+from materializers.schedule import Schedule, ScheduledCommand, Terms
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,6 +36,13 @@ class ScheduleBook(Protocol):
             ServiceUnreachable: it cannot be noted.
         """
 
+    def leave_out(self, name: str) -> None:
+        """Note that whatever a schedule was due until now is left out.
+
+        Raises:
+            ServiceUnreachable: it cannot be noted.
+        """
+
     def finish(self, name: str, exit_code: int) -> None:
         """Note that the run of a fire has ended.
 
@@ -58,8 +65,16 @@ class Orchestrator(Protocol):
     """What every orchestrator of this project does beside running pipelines.
 
     A pipeline that is started with a schedule is not run: it is kept under the name that its ``extra`` has
-    as ``SCHEDULE_KEY``, in the place of what had that name. ``COMMAND_KEY`` has the arguments of run.py.
+    as ``SCHEDULE_KEY``, in the place of what had that name. ``COMMAND_KEY`` has the arguments of run.py,
+    ``TERMS_KEY`` how it is fired.
     """
+
+    def check_terms(self, terms: Terms) -> None:
+        """Refuse what whoever fires the schedules would do otherwise.
+
+        Raises:
+            UsageError: it cannot fire a schedule so.
+        """
 
     def schedules(self) -> list[Schedule]:
         """Every schedule, by name.

@@ -99,6 +99,7 @@ EXPECTED: list[tuple[str, str, int, str]] = [
     ("", "make demo", 0, "live in staging: http://127.0.0.1:"),
     ("", "source .venv/bin/activate", 0, ""),
     ("", "--stack local --status", 0, "stack: local"),
+    ("", "--why latest", 0, ": deployment, completed, began "),
     ("", "--observe --environment production", 0, "Nothing is rolling out in production"),
     ("README.md", "--status", 0, "staging: version 1, healthy"),
     ("docs/serving.md", "--status", 0, "staging: version 2, healthy"),

@@ -25,7 +25,7 @@ from zenml.orchestrators import SubmissionResult
 from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
 from materializers.errors import RunGoesOn, ServiceFailed, ServiceUnreachable, UsageError
 from materializers.redaction import one_line
-from materializers.schedule import SCHEDULE_KEY, Schedule, with_seconds
+from materializers.schedule import SCHEDULE_KEY, TERMS_KEY, Schedule, Terms, with_seconds
 from stacks.kubeflow_orchestrator.compiled import KUBEFLOW_RUN, CompiledStep, compile_pipeline
 from stacks.kubeflow_orchestrator.deliveries import bring
 from stacks.kubeflow_orchestrator.flavor import (
@@ -35,6 +35,7 @@ from stacks.kubeflow_orchestrator.flavor import (
 from stacks.kubeflow_orchestrator.recurring import (
     PAGE,
     Recurring,
+    check_terms,
     describe,
     named,
     recurring_runs,
@@ -162,17 +163,20 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
         if schedule is None or schedule.cron_expression is None:
             raise UsageError('A schedule is a cron expression: --schedule "0 2 * * 1"')
         name = str(pipeline.extra[SCHEDULE_KEY])
+        terms = Terms.model_validate(pipeline.extra.get(TERMS_KEY, {}))
+        check_terms(terms)
         with self._kubeflow(f"take the schedule {name}") as client:
             replaced = [one for one in recurring_runs(client, namespace) if one.schedule.name == name]
             experiment = client.create_experiment(pipeline.name, namespace=namespace)
             client.create_recurring_run(
                 experiment_id=experiment.experiment_id,
                 job_name=name,
-                description=describe(pipeline.name, schedule.cron_expression, schedule.id),
+                description=describe(pipeline.name, schedule.cron_expression, schedule.id, terms.planned),
                 cron_expression=with_seconds(schedule.cron_expression),
                 max_concurrency=1,
                 no_catchup=True,
                 pipeline_package_path=str(file),
+                enabled=not terms.paused,
                 enable_caching=False,
             )
         for one in replaced:
@@ -198,6 +202,14 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
     @property
     def _namespace(self) -> str | None:
         return self.config.user_namespace
+
+    def check_terms(self, terms: Terms) -> None:
+        """Refuse what Kubeflow's controller does otherwise.
+
+        Raises:
+            UsageError: it cannot fire a schedule so.
+        """
+        check_terms(terms)
 
     def book(self) -> None:
         """None: Kubeflow fires its recurring runs itself."""

@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from materializers.schedule import Schedule, next_fire, no_such_schedule
+from materializers.errors import UsageError
+from materializers.schedule import DEFAULT_ZONE, Planned, Schedule, Terms, next_fire, no_such_schedule
 
 if TYPE_CHECKING:
     import kfp
 
-OURS = re.compile(r"Shutterline: (?P<pipeline>\S+) at (?P<cron>.+) UTC; in ZenML (?P<zenml>[0-9a-f-]{36})")
+OURS = re.compile(
+    r"Shutterline: (?P<pipeline>\S+) at (?P<cron>.+) UTC; in ZenML (?P<zenml>[0-9a-f-]{36})"
+    r"(?:; by the configuration of (?P<model>\S+), (?P<content>[0-9a-f]{64}))?"
+)
 PAGE = 100
 
 
@@ -25,9 +29,28 @@ class Recurring(NamedTuple):
     schedule: Schedule
 
 
-def describe(pipeline: str, cron: str, zenml_id: UUID) -> str:
+def describe(pipeline: str, cron: str, zenml_id: UUID, planned: Planned | None = None) -> str:
     """The description that a recurring run of ours has."""
-    return f"Shutterline: {pipeline} at {cron} UTC; in ZenML {zenml_id}"
+    made = f"; by the configuration of {planned.model}, {planned.content}" if planned else ""
+    return f"Shutterline: {pipeline} at {cron} UTC; in ZenML {zenml_id}{made}"
+
+
+def check_terms(terms: Terms) -> None:
+    """Refuse what Kubeflow's controller does otherwise.
+
+    It reads a recurring run's expression in UTC. Of several fires that are due, as after a pause of its own
+    or while a run goes, it begins the latest, once (``no_catchup``, ``max_concurrency`` 1).
+
+    Raises:
+        UsageError: the schedule asks for anything else.
+    """
+    asked = {"time_zone": terms.time_zone, "overlap": terms.overlap, "missed": terms.missed}
+    for name, does in {"time_zone": DEFAULT_ZONE, "overlap": "queue", "missed": "once"}.items():
+        if asked[name] != does:
+            raise UsageError(
+                f"Kubeflow fires a schedule with {name} {does} and no other (given: {asked[name]}): set it "
+                "so, and in another zone choose the cron expression for UTC"
+            )
 
 
 def recurring_runs(client: kfp.Client, namespace: str | None) -> Iterator[Recurring]:
@@ -38,7 +61,7 @@ def recurring_runs(client: kfp.Client, namespace: str | None) -> Iterator[Recurr
         for entry in page.recurring_runs or []:
             match = OURS.match(entry.description or "")
             if match is not None:
-                schedule = _schedule(entry, match["pipeline"], match["cron"])
+                schedule = _schedule(entry, match)
                 yield Recurring(str(entry.recurring_run_id), UUID(match["zenml"]), schedule)
         token = page.next_page_token or ""
         if not token:
@@ -58,13 +81,14 @@ def named(client: kfp.Client, namespace: str | None, name: str) -> list[Recurrin
     return found
 
 
-def _schedule(entry: Any, pipeline: str, cron: str) -> Schedule:
-    paused = entry.status != "ENABLED"
+def _schedule(entry: Any, said: re.Match[str]) -> Schedule:
+    paused, cron, content = entry.status != "ENABLED", said["cron"], said["content"]
     return Schedule(
         name=entry.display_name,
-        pipeline=pipeline,
+        pipeline=said["pipeline"],
         cron=cron,
         paused=paused,
+        planned=Planned(model=said["model"], content=content) if content else None,
         next_fire=None if paused else next_fire(cron, datetime.now(UTC)),
         since=max((at for at in (entry.created_at, entry.updated_at) if at is not None), default=None),
     )

@@ -15,7 +15,14 @@ from zenml.orchestrators.local.local_orchestrator import LocalOrchestrator
 
 from materializers.carried_run import PROCESS_KEY, LostRun, is_carried_by, is_dead
 from materializers.errors import UsageError
-from materializers.schedule import COMMAND_KEY, SCHEDULE_KEY, Schedule, ScheduledCommand
+from materializers.schedule import (
+    COMMAND_KEY,
+    SCHEDULE_KEY,
+    TERMS_KEY,
+    Schedule,
+    ScheduledCommand,
+    Terms,
+)
 from materializers.signatures import ACTOR_KEY, GATE_KEY
 from stacks.local_orchestrator.flavor import ShutterlineLocalOrchestratorConfig
 from stacks.local_orchestrator.schedule_file import ScheduleFile
@@ -114,6 +121,9 @@ class ShutterlineLocalOrchestrator(LocalOrchestrator):
 
     # Schedules
 
+    def check_terms(self, terms: Terms) -> None:
+        """Refuse nothing: ``run.py --scheduler`` knows every time zone and policy."""
+
     def schedules(self) -> list[Schedule]:
         """Every schedule of this machine, by name."""
         return [row.as_schedule() for row in self.book().rows()]
@@ -170,6 +180,7 @@ def _row(snapshot: PipelineSnapshotResponse, stack: str) -> ScheduledCommand:
             'python run.py … --schedule "0 2 * * 1"'
         )
     return ScheduledCommand(
+        **dict(Terms.model_validate(configured.extra.get(TERMS_KEY, {}))),
         name=name,
         pipeline=configured.name,
         cron=schedule.cron_expression,

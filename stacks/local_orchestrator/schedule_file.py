@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -79,7 +79,7 @@ class ScheduleFile:
             UsageError: its cron expression is none.
             ServiceUnreachable: the file cannot be written.
         """
-        check_cron(row.cron)
+        check_cron(row.cron, row.time_zone)
         with self._changing():
             others = [other for other in self.rows() if other.name != row.name]
             replaced = next((other for other in self.rows() if other.name == row.name), None)
@@ -123,12 +123,15 @@ class ScheduleFile:
         except UsageError:
             return None
 
+    def leave_out(self, name: str) -> None:
+        """Note durably that whatever a schedule was due until now is left out; one that is gone stays so."""
+        with suppress(UsageError):
+            self._change(name, lambda row: {"since": _later(row)})
+
     def finish(self, name: str, exit_code: int) -> None:
         """Note that the run of a fire has ended, however it did; a schedule that was removed stays so."""
-        try:
+        with suppress(UsageError):
             self._change(name, lambda _: {"begun": None, "last_exit_code": exit_code})
-        except UsageError:
-            return
 
     def stamp(self) -> tuple[int, ...]:
         """What differs after every change of the file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 from materializers.drift_report import DriftReport
 from materializers.errors import DamagedArtifact
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PIPELINE, OUTPUT = "monitoring", "drift_report"
 PAGE_SIZE = 100
+LOOKED_THROUGH = 20
 
 Judge: TypeAlias = Callable[[DriftReport], bool | None]
 """Whether a report is an alarm of one kind; None where it could not be told."""
@@ -56,6 +57,26 @@ def past_reports(model_name: str, environment: Environment, *, since: datetime) 
         key=lambda each: each.captured.until,
         reverse=True,
     )
+
+
+def last_reports(model_name: str) -> dict[Environment, DriftReport]:
+    """The report of the newest look at each environment, of the last :data:`LOOKED_THROUGH` looks."""
+    from zenml.client import Client
+
+    runs = Client().list_pipeline_runs(
+        tags=f"model:{model_name}",
+        pipeline_name=PIPELINE,
+        sort_by="desc:created",
+        size=LOOKED_THROUGH,
+        hydrate=True,
+    )
+    found: dict[Environment, DriftReport] = {}
+    for run in runs:
+        if found.keys() == set(get_args(Environment)):
+            break
+        if (report := _report_of(run)) is not None:
+            found.setdefault(report.captured.environment, report)
+    return found
 
 
 def confirmed(reports: Sequence[DriftReport], alarm: Judge) -> tuple[DriftReport, DriftReport] | None:

@@ -9,15 +9,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from materializers.schedule import ScheduledCommand
+from actions.scheduler import fire_schedules
+from materializers.schedule import Overlap, ScheduledCommand
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from steps.monitoring.refused import SCHEDULED
 from tests.conftest import PROJECT
@@ -153,6 +157,53 @@ def test_what_was_missed_is_fired_once_and_changes_count_at_once(site: Site) -> 
     assert "a: exit code 3 after" in said
     assert said.count("looked") == 1
     assert said.endswith("fired 2\n")
+
+
+def test_what_was_missed_is_left_out_where_the_schedule_says_so(site: Site) -> None:
+    """Neither now nor by the scheduler after this one; what was cut off comes again all the same."""
+    site.put("a", missed="skip")
+    site.put("cut", missed="skip", last_fire=LONG_AGO, begun=LONG_AGO)
+    for begun in (1, 2):
+        site.start()
+        site.until(lambda: site.said().count("looked") == begun, "the look")  # noqa: B023 - waited for here
+        site.until_events("begin cut", "end cut")
+        site.until(lambda: site.file.row("cut").last_exit_code == 0, "the end of cut")
+        assert site.end() == 0
+    assert "a: the fire of 2026-01-02 00:00 UTC was missed and is left out" in site.said()
+    assert site.file.row("a").last_fire is None
+    assert site.file.row("a").since > datetime.now(UTC) - timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(("overlap", "runs"), [("queue", 2), ("skip", 1)])
+def test_what_is_due_while_its_own_last_run_goes(
+    site: Site, monkeypatch: pytest.MonkeyPatch, overlap: Overlap, runs: int
+) -> None:
+    """One comes after it, however often it was due; or it is left out, and no restart makes up for it.
+
+    The calendar is the test's: half a second and a second after the first fire, and never again.
+    """
+    begun = datetime.now(UTC)
+
+    def twice(_: object, previous: datetime | None, now: datetime) -> datetime:
+        last = previous or now
+        return last + timedelta(seconds=0.5 if last - begun < timedelta(seconds=1) else 3600)
+
+    monkeypatch.setattr("actions.cron_trigger.Times.get_next_fire_time", twice)
+    site.put("a", seconds=2, overlap=overlap)
+    stop, program = threading.Event(), (sys.executable, str(site.program))
+    settings: dict[str, Any] = {"stop": stop, "look": lambda: None, "program": program}
+    with ThreadPoolExecutor(1) as thread:
+        scheduler = thread.submit(fire_schedules, site.file, **settings)
+        try:
+            site.until_events(*["begin a", "end a"] * runs)
+            time.sleep(1)
+        finally:
+            stop.set()
+    assert scheduler.result() == runs
+    assert site.events() == ["begin a", "end a"] * runs
+    due = site.file.row("a").due()
+    assert due is not None
+    assert due > datetime.now(UTC)
 
 
 def test_a_killed_scheduler_resumes(site: Site) -> None:

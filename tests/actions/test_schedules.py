@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from materializers.schedule import check_cron
 from run import main
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from tests.shrunk.delivery import PROJECT, SHRUNK_CONFIG, cut_delivery
+from tests.stacks.local_orchestrator.stack import make_scheduled_stack
 from tests.terminal import run_py
 from tests.whole.shop import Outcome, Shop
 
@@ -34,12 +35,16 @@ PATIENCE_S = 240.0
 SAID = (
     ("--schedule ", "continuous-scheduled: 0 2 * * 1 (UTC), next "),
     ("--schedules", "continuous-scheduled  continuous  0 2 * * 1   active"),
+    ("--schedules", "daily-check-scheduled: to add"),
+    ("--apply", "daily-check-scheduled      monitoring  30 5 * * 1-5 in Europe/Berlin  active"),
     ("--pause", "is paused; the same command resumes it"),
     ("--pause", "is resumed, next "),
     ("--unschedule", "continuous-scheduled is removed"),
     ("--scheduler", None),
+    ("--why", None),
 )
-"""The commands of the page in their order, and what each says; the last is run as a process below."""
+"""The commands of the page in their order, and what each says; of the last two the first is run as a process
+below, the other by tests/test_readme.py."""
 
 
 def blocks(language: str) -> list[str]:
@@ -48,19 +53,9 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def book(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScheduleFile]:
+def book(local_stack: Client, tmp_path_factory: pytest.TempPathFactory) -> ScheduleFile:
     """The schedules of a stack like the local one, with rows of its own; it is not the active one."""
-    from zenml.enums import StackComponentType as Kind
-
-    folder = tmp_path_factory.mktemp("schedules")
-    parts = local_stack.active_stack_model.components
-    present = parts[Kind.ORCHESTRATOR][0].configuration  # with the keys that sign
-    made = local_stack.create_stack_component(
-        STACK, "shutterline-local", Kind.ORCHESTRATOR, {**present, "schedules": str(folder)}
-    )
-    components = {**{kind: parts[kind][0].id for kind in parts}, Kind.ORCHESTRATOR: made.id}
-    local_stack.create_stack(STACK, components)
-    yield ScheduleFile(folder)
+    return make_scheduled_stack(local_stack, STACK, tmp_path_factory.mktemp("schedules"))
 
 
 @pytest.fixture
@@ -79,16 +74,22 @@ def schedule(shop: Shop, cron: str = "0 2 * * 1", **flags: Any) -> Outcome:
 
 
 def test_the_commands_of_the_page_do_what_it_says(shop: Shop, tmp_path: Path) -> None:
-    """In their order; only configuration, model and stack differ from the page."""
+    """In their order; only configuration, model, stack and the deliveries differ from the page."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(commands) == len(SAID)
     overlay = tmp_path / "demo.yaml"
     overlay.write_text(SHRUNK_CONFIG.read_text().replace("model: shrunk", f"model: {MODEL}"))
+    (timetable,) = blocks("yaml")
+    shop_yaml = tmp_path / "shop.yaml"
+    shop_yaml.write_text(
+        overlay.read_text() + timetable.replace("s3://bucket/deliveries", str(shop.delivery))
+    )
     for command, (flag, said) in zip(commands, SAID, strict=True):
         assert flag in f"{command} "
         if said is None:
             continue
         meant = command.replace("configs/demo", str(overlay)).replace("product-classifier-demo", MODEL)
+        meant = meant.replace("shop.yaml", str(shop_yaml))
         code, printed = run_py(meant.replace("run.py", f"run.py --stack {STACK}", 1))
         assert code == 0, f"{command}\n{printed}"
         assert said in printed, f"{command}\n{printed}"
@@ -133,6 +134,51 @@ def test_a_schedule_fires_a_real_run(shop: Shop, book: ScheduleFile) -> None:
     assert [run["pipeline"] for run in status.last["runs"]] == ["training"]
     assert "training-scheduled: training: refused" in said
     assert "The scheduler was ended; it fired 1 times." in said
+
+
+def test_a_scheduler_that_is_killed_in_a_training_loses_and_doubles_nothing(
+    book: ScheduleFile, tmp_path: Path
+) -> None:
+    """After kill -9 its training goes on; the next scheduler's waits for it, and registers nothing new."""
+    shop = Shop("killed-scheduler", cut_delivery(tmp_path / "delivery.zip"), stack=STACK)
+    assert schedule(shop).exit_code == 0
+    (row,) = book.rows()
+    book.put(row.model_copy(update={"since": datetime(2026, 1, 1, tzinfo=UTC)}))
+
+    def until(condition: Callable[[], bool], *processes: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            alive = all(one.poll() is None for one in processes)
+            assert alive and time.monotonic() < deadline, output.read_text()
+            time.sleep(0.2)
+
+    output = tmp_path / "scheduler.log"
+    with output.open("ab") as log:
+        command = shop.command("--stack", STACK, "--scheduler")
+        first = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd="/")
+        try:
+            until(lambda: bool(shop.run(status=True).last["runs"]), first)
+        finally:
+            first.kill()
+            first.wait()
+        assert book.row(row.name).begun is not None
+        second = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd="/")
+        try:
+            until(lambda: book.row(row.name).last_exit_code is not None, second)
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(60) == 0
+        finally:
+            second.kill()
+            second.wait()
+    said = output.read_text()
+    assert book.row(row.name).last_exit_code == 0, said
+    assert "was cut off and comes now" in said
+    assert shop.aliases() == {"challenger": 1}
+    runs = shop.run(status=True).last["runs"]
+    assert [run["status"] for run in runs] == ["completed", "completed"], said
+    trained = [entry["act"] for entry in shop.run(lineage=1).last["details"]["history"]]
+    assert trained.count("train") == 1
+    assert shop.run(unschedule=row.name).exit_code == 0
 
 
 def test_the_command_that_is_repeated_is_the_one_that_was_given(shop: Shop, book: ScheduleFile) -> None:

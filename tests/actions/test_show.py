@@ -10,7 +10,7 @@ import pytest
 
 from actions.result import ActionResult, in_full
 from actions.show import next_commands, show
-from actions.status import Status
+from actions.status import Status, Waiting
 from materializers.verdict import Verdict
 from pipelines.config import CONFIGS, Config, load_config
 from pipelines.results import PipelineResult
@@ -72,6 +72,48 @@ def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[st
     assert any(line.startswith("1 ") and " abababababab " in line for line in lines)
     assert "last accepted data: cdcdcdcdcdcd" in lines
     assert "decisions" not in status.model_dump(mode="json")  # what --json prints is the design's
+
+
+def test_the_status_shows_since_when_what_was_looked_at_and_what_waits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A line each, digests short, commands as the caller would type them."""
+    due = "2026-12-01T02:00:00Z"
+    status = Status(
+        stack="local",
+        model="m",
+        models=(),
+        deployments=(
+            {
+                **{"environment": "production", "version": 2, "url": "http://127.0.0.1/", "healthy": True},
+                **{"since": "2026-11-28T09:30:00+00:00", "data": "ab" * 32},
+            },
+        ),
+        runs=(),
+        schedules=(),
+        next_run={"schedule": "daily-check-m", "pipeline": "monitoring", "at": due},
+        monitoring=(
+            {
+                **{"environment": "production", "version": 2, "until": "2026-11-30T02:00:00+00:00"},
+                **{"age_hours": 10.2, "alarm": True, "drift": "drift", "drifting": ["embeddings"]},
+                **{"performance": "no drop", "current_accuracy": 0.9312, "num_predictions": 10400},
+            },
+        ),
+        waiting=(Waiting(kind="approval", reason="Version 3 passed: python run.py --approve 3"),),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "__stdout__", sys.stdout)
+        show(status, command="python run.py --config shop.yaml")
+    printed = capsys.readouterr().out
+    assert "production: version 2, healthy, http://127.0.0.1/\n" in printed
+    assert "  since 2026-11-28 09:30 UTC, learnt from data abababababab\n" in printed
+    assert (
+        "production: monitored until 2026-11-30 02:00 UTC, 10 h ago, version 2, 10,400 pictures: "
+        "drift (embeddings); performance: no drop, accuracy 0.931\n"
+    ) in printed
+    assert "next run: daily-check-m at 2026-12-01 02:00 UTC\n" in printed
+    said = "Version 3 passed: python run.py --config shop.yaml --approve 3"
+    assert f"waits for a person (approval): {said}\n" in printed
 
 
 def test_a_passed_version_may_go_to_staging(config: Config) -> None:
@@ -363,8 +405,14 @@ def test_a_status_names_runs_and_schedules_whole_on_a_narrow_terminal(
 ) -> None:
     """--pause and the dashboard take the whole name."""
     name = "training-product-classifier-2026-11-29-08-30-11-123456-a-long-name"
-    schedule = {"name": name, "pipeline": "continuous", "cron": "0 2 * * 1", "paused": False}
-    schedule |= {"last_fire": None, "next_fire": "2026-11-30T02:00:00+00:00"}
+    schedule = {
+        "name": name,
+        "pipeline": "continuous",
+        "cron": "0 2 * * 1",
+        "paused": False,
+        "time_zone": "UTC",
+    }
+    schedule |= {"time_zone": "UTC", "last_fire": None, "next_fire": "2026-11-30T02:00:00+00:00"}
     run = {"name": name, "status": "completed", "started": "2026-11-29T08:30:11+00:00"}
     status = Status(stack="local", model="m", models=(), deployments=(), runs=(run,), schedules=(schedule,))
     lines = at_80_columns(status, monkeypatch)

@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,11 +29,11 @@ def scheduled(on_kubeflow: Callable[[str], Teller], tmp_path_factory: pytest.Tem
     return teller
 
 
-def in_kubeflow(site: Site) -> list[dict[str, Any]]:
+def in_kubeflow(site: Site, name: str = NAME) -> list[dict[str, Any]]:
     """The recurring runs, as Kubeflow's own API has them."""
     with urllib.request.urlopen(f"{site.kubeflow.url}/apis/v2beta1/recurringruns?page_size=100") as answer:
         found: list[dict[str, Any]] = json.load(answer).get("recurringRuns", [])
-    return [one for one in found if one["display_name"] == NAME]
+    return [one for one in found if one["display_name"] == name]
 
 
 def fire(site: Site) -> dict[str, Any]:
@@ -129,6 +130,30 @@ def test_scheduling_again_replaces(remote_site: Site, scheduled: Teller, tmp_pat
 def test_a_scheduler_has_nothing_to_do_here(scheduled: Teller) -> None:
     """Kubeflow fires by itself; the command says so and ends."""
     assert "itself" in scheduled.done("--scheduler").said
+
+
+def test_the_timetable_becomes_recurring_runs(remote_site: Site, scheduled: Teller, tmp_path: Path) -> None:
+    """Applied once; what a person paused stays so; that they would run otherwise is a difference."""
+    name = "weekly-training-scheduled"
+    delivery = cut_delivery(tmp_path / "delivery.zip", per_class=2)
+    own = ("--set", f"schedules.source={delivery}", "--schedules", "--apply")
+    told = scheduled.done(*own)
+    assert len(told.last["details"]["differences"]) == 3
+    (weekly,) = in_kubeflow(remote_site, name)
+    assert weekly["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * sun"
+    assert scheduled.done(*own).last["details"]["differences"] == []
+    scheduled.done("--pause", name)
+    changed = scheduled.done("--set", "train.seed=7", *own).last["details"]["differences"]
+    assert [(each["act"], each["why"]) for each in changed] == [("change", ["what it runs"])] * 3
+    (weekly,) = in_kubeflow(remote_site, name)
+    assert weekly["status"] == "DISABLED"
+    zone = scheduled.run("--set", "schedules.time_zone=Europe/Berlin", *own)
+    assert zone.exit_code == 2
+    assert "Kubeflow fires a schedule with time_zone UTC and no other" in zone.said
+    rows = ("daily-ingestion", "daily-check", "weekly-training")
+    off = [part for row in rows for part in ("--set", f"schedules.rows.{row}.enabled=false")]
+    assert len(scheduled.done(*off, *own).last["details"]["differences"]) == 3
+    assert [in_kubeflow(remote_site, f"{row}-scheduled") for row in rows] == [[], [], []]
 
 
 def test_predictions_of_a_schedule_do_not_go_to_the_callers_disk(scheduled: Teller, tmp_path: Any) -> None:

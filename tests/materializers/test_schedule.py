@@ -1,4 +1,4 @@
-"""When a cron expression fires: as cron says, in UTC, and alike on every stack."""
+"""When a cron expression fires: as cron says, in UTC or its time zone, and alike on every stack."""
 
 from __future__ import annotations
 
@@ -76,6 +76,41 @@ def test_what_never_fired_has_no_fire_before() -> None:
     """Nor has the first fire a period."""
     assert previous_fire("0 0 30 2 *", SATURDAY) is None
     assert period("0 0 30 2 *", SATURDAY) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "time_zone", "after", "fires"),
+    [
+        # In March 02:00 is skipped, in October it comes twice.
+        ("0 2 * * *", "Europe/Berlin", "2026-03-28", ["28 01:00", "29 01:00", "30 00:00"]),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28", ["28 01:30", "29 01:00", "30 00:30"]),
+        ("0 2 * * *", "Europe/Berlin", "2026-10-24 12:00", ["25 00:00", "26 01:00"]),
+        ("0 3 * * *", "Europe/Berlin", "2026-10-24", ["24 01:00", "25 02:00", "26 02:00"]),
+        ("*/30 2-3 * * *", "Europe/Berlin", "2026-03-28 12:00", ["29 01:00", "29 01:30", "30 00:00"]),
+        ("*/30 2 * * *", "Europe/Berlin", "2026-10-24 12:00", ["25 00:00", "25 00:30", "26 01:00"]),
+        ("0 2 * * 1", "America/New_York", "2026-03-02 12:00", ["09 06:00", "16 06:00", "23 06:00"]),
+        ("0 0 * * *", "Asia/Kolkata", "2026-03-27", ["27 18:30", "28 18:30", "29 18:30"]),
+        # The island skipped 30 December 2011 as a whole.
+        ("0 0 30 12 *", "Pacific/Apia", "2011-12-29", ["30 10:00", "29 10:00", "29 10:00"]),
+    ],
+)
+def test_it_fires_by_the_clock_of_its_zone(cron: str, time_zone: str, after: str, fires: list[str]) -> None:
+    """Once each time, whatever is done to the clocks; what they skip comes right after. Told in UTC."""
+    moment, found = datetime.fromisoformat(after).replace(tzinfo=UTC), []
+    for _ in fires:
+        following = next_fire(cron, moment, time_zone)
+        assert following is not None
+        assert following > moment
+        moment = following
+        found.append(f"{moment:%d %H:%M}")
+    assert found == fires
+
+
+@pytest.mark.parametrize("time_zone", ["Europe/Berlim", "Mars", "", "Europe", "../etc/passwd", "a\0b"])
+def test_a_zone_that_nobody_knows_is_refused(time_zone: str) -> None:
+    """With the one that was probably meant, or an example."""
+    with pytest.raises(UsageError, match=r"There is no time zone .*Europe/(Berlin|Rome)|Europe/Berlin"):
+        check_cron("0 2 * * *", time_zone)
 
 
 @pytest.mark.parametrize(

@@ -357,14 +357,17 @@ def test_no_configuration_makes_a_needed_check_a_warning(key: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "named"),
     [
-        ("validate.columns={price: {typ: number}}", "columns.price.typ:"),
-        ('validate.rules=[{name: a, lft: b, is: "<", right: c}]', "rules.0.comparison.lft:"),
-        ("validate.rules=[{name: a, where: {column: b, equal: c}, needs: d}]", "rules.0.need.where.equal:"),
+        ("validate.columns={price: {typ: number}}", r"'validate\.columns\.price\.typ'; did you mean 'type'"),
+        ('validate.rules=[{name: a, lft: b, is: "<", right: c}]', r"validate\.rules.0.comparison.lft: Extra"),
+        (
+            "validate.rules=[{name: a, where: {column: b, equal: c}, needs: d}]",
+            r"validate\.rules.0.need.where.equal: Extra inputs are not permitted",
+        ),
     ],
 )
 def test_a_misspelt_key_of_a_column_or_a_rule_is_named(assignment: str, named: str) -> None:
     """These have names of the user's own above them; the key itself is refused all the same."""
-    with pytest.raises(UsageError, match=rf"validate\.{named} Extra inputs are not permitted"):
+    with pytest.raises(UsageError, match=named):
         load_config(None, (assignment,))
 
 

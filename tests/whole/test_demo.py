@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,10 @@ PIPELINE_FIELDS = {
     "metrics",
     "release",
     "decision",
+}
+STATUS_FIELDS = {
+    *("stack", "models", "deployments", "rollouts", "runs", "schedules"),
+    *("next_run", "monitoring", "waiting"),
 }
 CLASSES = {"tops", "trousers", "dresses", "footwear", "bags"}
 
@@ -77,8 +82,8 @@ def test_the_status_has_the_promised_fields(first: tuple[Shop, Outcome]) -> None
     shop, _ = first
     outcome = shop.run(status=True)
     assert outcome.exit_code == 0
-    assert set(outcome.last) == {"stack", "models", "deployments", "rollouts", "runs", "schedules"}
-    assert outcome.last["rollouts"] == []
+    assert set(outcome.last) == STATUS_FIELDS
+    assert (outcome.last["rollouts"], outcome.last["monitoring"]) == ([], [])
     [model] = outcome.last["models"]
     assert set(model) == {"version", "aliases", "verdict", "metrics"}
     assert (model["version"], model["verdict"]) == (1, "passed")
@@ -88,7 +93,13 @@ def test_the_status_has_the_promised_fields(first: tuple[Shop, Outcome]) -> None
         "version": 1,
         "url": f"{shop.url()}/api/v1.0/predictions",
         "healthy": True,
+        "since": deployment["since"],
+        "data": shop.versions()[1]["data_version"],
     }
+    assert datetime.fromisoformat(deployment["since"]) < datetime.now(UTC)
+    [waiting] = outcome.last["waiting"]
+    assert waiting["kind"] == "approval"
+    assert f"--set product.model={shop.model} --approve 1 --by WHO" in waiting["reason"]
 
 
 @pytest.mark.parametrize("no_cache", [False, True], ids=["cached", "no-cache"])

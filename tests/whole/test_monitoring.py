@@ -161,6 +161,13 @@ def test_drift_is_told_once_by_name_and_that_it_is_over(watched: Shop, webhook: 
     page = explained(outcome)
     assert page is not None
     assert all(each in page for each in ("watched version 1 in staging", "embeddings", "drawDashboard"))
+    status = watched.run(status=True).last
+    (looked,) = status["monitoring"]
+    assert (looked["environment"], looked["version"], looked["alarm"]) == ("staging", 1, True)
+    assert (looked["drift"], looked["drifting"]) == ("drift", ["embeddings"])
+    assert looked["age_hours"] < 1
+    (alarm,) = (each for each in status["waiting"] if each["kind"] == "alarm")
+    assert "The last look at staging" in alarm["reason"]
     assert last.startswith("Look at it")
     forget_traffic(watched)
     assert monitor(watched).last["monitoring"]["drift"] == "insufficient data"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,50 @@ def test_what_is_live_as_released_is_not_remarked_upon(shop: Shop) -> None:
     shop.deploy(2)
     assert shop.run(rollback=True).exit_code == 0
     assert named(shop) == ""
+
+
+def test_the_newest_version_that_passed_waits_for_an_approval(shop: Shop) -> None:
+    """Of those that nobody decided on; what a person decided waits no more."""
+    (waiting,) = shop.run(status=True).last["waiting"]
+    assert waiting["kind"] == "approval"
+    assert waiting["reason"].startswith("Version 2 passed, and production needs a person who approves it: ")
+    assert "--approve 2 --by WHO" in waiting["reason"]
+
+
+def test_a_change_of_kind_waits_for_an_approval(open_shop: Callable[[str], Shop]) -> None:
+    """Where the configuration would train another kind of model than production's."""
+    shop = open_shop("changing")
+    version = shop.train()
+    shop.deploy(version, "production")
+    assert shop.run(status=True).last["waiting"] == []
+    (waiting,) = shop.run("product.source.name=elsewhere", status=True).last["waiting"]
+    assert waiting["kind"] == "change"
+    assert "--approve-change" in waiting["reason"]
+
+
+def test_what_is_live_says_since_when_and_on_which_data(shop: Shop) -> None:
+    """Each release of it begins anew."""
+    (live,) = shop.run(status=True).last["deployments"]
+    assert live["data"] == shop.versions()[1]["data_version"]
+    shop.deploy(1)
+    (again,) = shop.run(status=True).last["deployments"]
+    assert live["since"] <= again["since"] <= datetime.now(UTC).isoformat()
+
+
+def test_the_next_run_is_the_schedule_that_is_due_first(shop: Shop) -> None:
+    """Of those that are not paused; null where nothing is due."""
+    before = shop.run(status=True).last
+    assert before["next_run"] is None or before["schedules"]
+    name = f"monitoring-{shop.model}"
+    assert shop.run(monitor=True, schedule="* * * * *").exit_code == 0
+    try:
+        due = shop.run(status=True).last["next_run"]
+        assert (due["schedule"], due["pipeline"]) == (name, "monitoring")
+        assert shop.run(pause=name).exit_code == 0
+        paused = shop.run(status=True).last["next_run"]
+        assert paused is None or paused["schedule"] != name
+    finally:
+        assert shop.run(unschedule=name).exit_code == 0
 
 
 def test_an_alias_that_was_moved_is_named(shop: Shop) -> None:

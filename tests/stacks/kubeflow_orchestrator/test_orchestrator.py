@@ -15,7 +15,8 @@ from zenml.enums import StackComponentType
 
 from benchmarks.main.home import free_port
 from materializers.carried_run import LostRun
-from materializers.errors import ServiceUnreachable
+from materializers.errors import ServiceUnreachable, UsageError
+from materializers.schedule import Planned, Terms
 from stacks.kubeflow_orchestrator.flavor import ShutterlineKubeflowOrchestratorConfig
 from stacks.kubeflow_orchestrator.orchestrator import ShutterlineKubeflowOrchestrator
 from stacks.kubeflow_orchestrator.recurring import describe
@@ -161,10 +162,39 @@ def test_a_full_disk_is_not_kubeflows_fault(
     assert server.asked == []
 
 
-def recurring(name: str, zenml_id: UUID) -> dict[str, Any]:
+def recurring(name: str, zenml_id: UUID, planned: Planned | None = None) -> dict[str, Any]:
     """One of our schedules, as Kubeflow has it."""
-    description = describe("training", "0 2 * * 1", zenml_id)
+    description = describe("training", "0 2 * * 1", zenml_id, planned)
     return {"recurring_run_id": name, "display_name": name, "description": description, "status": "ENABLED"}
+
+
+def test_who_made_a_schedule_is_read_back() -> None:
+    """The timetable of a model, with the digest of what it said; or a person, whose schedule has no mark."""
+    mark = Planned(model="shop", content="0a" * 32)
+    entries = [recurring("weekly-shop", uuid4(), mark), recurring("training-shop", uuid4())]
+    with answering({**HEALTHY, f"{API}/recurringruns": Answer(body={"recurringRuns": entries})}) as server:
+        weekly, training = orchestrator(server.url).schedules()
+    assert (weekly.name, weekly.pipeline, weekly.planned) == ("weekly-shop", "training", mark)
+    assert (weekly.cron, weekly.time_zone) == ("0 2 * * 1", "UTC")
+    assert (training.name, training.planned) == ("training-shop", None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"time_zone": "Europe/Berlin"}, "time_zone UTC and no other .given: Europe/Berlin."),
+        ({"overlap": "skip"}, "overlap queue and no other .given: skip."),
+        ({"missed": "skip"}, "missed once and no other .given: skip."),
+    ],
+)
+def test_what_kubeflow_would_fire_otherwise_is_refused(asked: dict[str, str], said: str) -> None:
+    """Before anything is sent; what it does by itself is taken."""
+    with answering({}) as server:
+        ours = orchestrator(server.url)
+        ours.check_terms(Terms())
+        with pytest.raises(UsageError, match=said):
+            ours.check_terms(Terms.model_validate(asked))
+    assert server.asked == []
 
 
 def test_a_zenml_server_that_is_down_is_not_kubeflows_fault(

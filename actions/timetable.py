@@ -1,0 +1,309 @@
+"""Make the stack's schedules agree with the configuration: what differs, and what is done about it.
+
+Only schedules that this made are changed or removed; they carry its mark. One that a person paused stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from actions.logged import log_act, require_signer
+from actions.request import Request, check_flags
+from actions.result import COMMAND, ActionResult
+from actions.schedules import scheduler_missing
+from materializers.errors import Refused, UsageError
+from materializers.report import Record, json_digest
+from materializers.schedule import Planned, Schedule, check_cron
+from pipelines import launch
+from pipelines.config import Config, load_config
+from pipelines.results import PipelineResult
+from pipelines.scheduling import Repetition, schedule_name
+from pipelines.timetable import Scheduled, ScheduleSettings
+from steps.data.sources import find_source
+from steps.orchestrator import Orchestrator, active_orchestrator
+
+FLAGS: dict[Scheduled, str] = {
+    "training": "train",
+    "deployment": "deploy",
+    "continuous": "continuous",
+    "inference": "infer",
+    "monitoring": "monitor",
+}
+"""The flag of run.py that starts a pipeline once."""
+LEARNING = ("training", "continuous")
+ROWS = "schedules.rows"
+SEEN = ("pipeline", "cron", "time_zone", "overlap", "missed")
+"""What a schedule shows of how it was made."""
+BY_THE_CONFIGURATION = "by the configuration"
+DONE = {"add": "added", "change": "changed", "remove": "removed"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the timetable as a call of run.py.
+
+    Attributes:
+        place: its key in the configuration.
+        name: of its schedule.
+        pipeline: its name.
+        request: the flags that start it once.
+        config: with the settings of its runs alone.
+        repetition: when, and how it is fired.
+    """
+
+    place: str
+    name: str
+    pipeline: Scheduled
+    request: Request
+    config: Config
+    repetition: Repetition
+
+
+class Difference(Record):
+    """What a schedule needs to agree with the configuration."""
+
+    name: str
+    act: Literal["add", "change", "remove"]
+    why: tuple[str, ...] = ()
+
+    @property
+    def detail(self) -> str:
+        """What differs, in brackets."""
+        return f" ({'; '.join(self.why)})" if self.why else ""
+
+
+def list_with_plan(config: Config, request: Request) -> ActionResult:
+    """Every schedule of the active stack, and in what they are not as the configuration says.
+
+    Raises:
+        UsageError: the stack keeps no schedules.
+        ServiceUnreachable: they cannot be read.
+    """
+    orchestrator = active_orchestrator()
+    found = orchestrator.schedules()
+    note = scheduler_missing(orchestrator, found)
+    reasons = [note] if note else [] if found else ["There is no schedule."]
+    differences: list[Difference] = []
+    try:
+        differences = compare(rows_of(config, request), found, model=config.product.model)
+    except UsageError as error:
+        reasons.append(f"The timetable of the configuration cannot be applied: {error}")
+    reasons += [f"{each.name}: to {each.act}{each.detail}" for each in differences]
+    if differences:
+        reasons.append(f"To make the schedules those of the configuration: {COMMAND} --schedules --apply")
+    return _result(found, differences, reasons)
+
+
+def apply_timetable(config: Config, request: Request) -> ActionResult:
+    """Add, change and remove schedules until they are as the configuration says; a second time does nothing.
+
+    All of it is looked at before anything is changed.
+
+    Raises:
+        UsageError: a row cannot be meant, or its name is another schedule's; nothing was changed.
+        Refused: nobody approved what a row would train; nothing was changed.
+        ServiceUnreachable: the schedules cannot be read, changed or logged.
+    """
+    orchestrator, model = active_orchestrator(), config.product.model
+    rows = {row.name: row for row in rows_of(config, request)}
+    before = {schedule.name: schedule for schedule in orchestrator.schedules()}
+    differences = compare(list(rows.values()), list(before.values()), model=model)
+    for row in rows.values():
+        _refuse_training(row)
+    if differences:
+        require_signer("schedule")
+    reasons: list[str] = []
+    for each in differences:
+        if each.act == "remove":
+            orchestrator.remove(each.name)
+            _log("unschedule", before[each.name], model)
+        else:
+            kept = _keep(rows[each.name], before.get(each.name))
+            if kept.exit_code:
+                reasons += [f"{rows[each.name].place}: {reason}" for reason in kept.reasons]
+                return _result(orchestrator.schedules(), differences, reasons, kept)
+            _log("schedule", _named(orchestrator, each.name), model)
+        reasons.append(f"{each.name}: {DONE[each.act]}{each.detail}")
+    found = orchestrator.schedules()
+    note = scheduler_missing(orchestrator, found)
+    reasons += [] if differences else ["The schedules are as the configuration says; nothing was changed."]
+    return _result(found, differences, [*reasons, note] if note else reasons)
+
+
+def rows_of(config: Config, request: Request) -> list[Row]:
+    """The rows of the timetable that are enabled.
+
+    Args:
+        config: with the timetable.
+        request: whose ``--config`` and ``--set`` each run is to have, too.
+
+    Raises:
+        UsageError: one cannot be meant; it is named.
+    """
+    orchestrator, rows = active_orchestrator(), []
+    for key, settings in config.schedules.rows.items():
+        if not settings.enabled:
+            continue
+        place = f"{ROWS}.{key}"
+        try:
+            once = _call_of(settings, config.schedules.source, request, place=place)
+            repetition = _repetition(settings, config.schedules.time_zone, once)
+            orchestrator.check_terms(repetition.terms)
+            own = load_config(once.config, once.assignments)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from error
+        name, model = schedule_name(key, own.product.model), own.product.model
+        content = {"pipeline": settings.pipeline, **repetition.model_dump(mode="json")}
+        if orchestrator.book() is None:
+            # Who fires by itself fires what it was given: the configuration and the code of that moment.
+            made_of = own.model_dump(mode="json", exclude={"schedules"})
+            content["runs"] = [json_digest(made_of), launch.code_digest()]
+        mark = Planned(model=model, content=json_digest(content))
+        repetition = repetition.model_copy(update={"name": name, "planned": mark})
+        rows.append(Row(place, name, settings.pipeline, once, own, repetition))
+    return rows
+
+
+def _call_of(settings: ScheduleSettings, source: str | None, request: Request, *, place: str) -> Request:
+    """The call of run.py that a row stands for.
+
+    Raises:
+        UsageError: it would be refused.
+    """
+    flags = {"environment", "source", "data", "version", "input", "output"}
+    given: dict[str, Any] = {FLAGS[settings.pipeline]: True, **settings.model_dump(include=flags)}
+    if settings.pipeline in LEARNING and settings.source is settings.data is None:
+        if source is None:
+            raise UsageError(
+                f"which deliveries? Set schedules.source or {place}.source to their folder or s3:// prefix, "
+                f"or {place}.enabled to false"
+            )
+        given["source"] = source
+    once = Request(
+        **given,
+        config=request.config,
+        assignments=(*filter(_of_runs, request.assignments), *settings.settings),
+    )
+    check_flags(once)
+    for place_of_pictures in (once.source, once.input):
+        if place_of_pictures is not None:
+            find_source(place_of_pictures)
+    return once
+
+
+def _of_runs(assignment: str) -> bool:
+    """Whether a ``--set`` says anything to a run: none looks at the timetable."""
+    return assignment.partition("=")[0].partition(".")[0].strip() != "schedules"
+
+
+def _repetition(settings: ScheduleSettings, time_zone: str, once: Request) -> Repetition:
+    """When a row is fired, and how.
+
+    Raises:
+        UsageError: it never is, or nobody knows the time zone.
+    """
+    zone = settings.time_zone or time_zone
+    check_cron(settings.cron, zone)
+    return Repetition(
+        cron=settings.cron,
+        time_zone=zone,
+        overlap=settings.overlap,
+        missed=settings.missed,
+        command=once.repeated,
+    )
+
+
+def compare(rows: list[Row], found: list[Schedule], *, model: str) -> list[Difference]:
+    """What makes the schedules those of the timetable, in the order in which it is done.
+
+    Raises:
+        UsageError: a row has the name of a schedule that the timetable of this model did not make.
+    """
+    there = {schedule.name: schedule for schedule in found}
+    ours = {schedule.name for schedule in found if schedule.planned and schedule.planned.model == model}
+    for row in rows:
+        if row.name in there.keys() - ours:
+            raise UsageError(
+                f"{row.place}: there is a schedule {row.name} that the configuration of {model} "
+                f"did not make: name the row otherwise, or remove it: {COMMAND} --unschedule {row.name}"
+            )
+    gone = sorted(ours - {row.name for row in rows})
+    differences = [Difference(name=name, act="remove") for name in gone]
+    for row in rows:
+        if row.name not in there:
+            differences.append(Difference(name=row.name, act="add"))
+        elif why := tuple(_changes(row, there[row.name])):
+            differences.append(Difference(name=row.name, act="change", why=why))
+    return differences
+
+
+def _changes(row: Row, schedule: Schedule) -> Iterator[str]:
+    """In what a schedule is not as its row says."""
+    wanted = {"pipeline": row.pipeline, **row.repetition.model_dump(include=set(SEEN))}
+    seen = [name for name in SEEN if wanted[name] != getattr(schedule, name)]
+    for name in seen:
+        yield f"{name} {getattr(schedule, name)} → {wanted[name]}"
+    if not seen and schedule.planned != row.repetition.planned:
+        yield "what it runs"
+
+
+def _refuse_training(row: Row) -> None:
+    """Refuse what its pipeline would refuse before a run.
+
+    Raises:
+        UsageError: it cannot be trained so.
+        Refused: nobody approved a change of kind.
+    """
+    if row.pipeline not in LEARNING:
+        return
+    try:
+        refusal = launch.refusal_to_train(row.config)
+    except UsageError as error:
+        raise UsageError(f"{row.place}: {error}") from error
+    if refusal is not None:
+        raise Refused(f"{row.place}: {refusal}")
+
+
+def _keep(row: Row, before: Schedule | None) -> PipelineResult:
+    """Put a row's schedule in the place of the one that there is, paused where that is."""
+    once, config = row.request, row.config
+    paused = before is not None and before.paused
+    how = launch.How(repetition=row.repetition.model_copy(update={"paused": paused}))
+    where: dict[str, Any] = {"environment": once.environment, "how": how}
+    if once.train:
+        return launch.train(config, source=once.source, data=once.data, how=how)
+    if once.continuous:
+        return launch.retrain(config, source=once.source, data=once.data, how=how)
+    if once.deploy:
+        return launch.deploy(config, version=once.version, **where)
+    if once.infer:
+        return launch.infer(config, source=once.input or "", output=once.output or "", **where)
+    return launch.monitor(config, **where)
+
+
+def _named(orchestrator: Orchestrator, name: str) -> Schedule:
+    return next(schedule for schedule in orchestrator.schedules() if schedule.name == name)
+
+
+def _log(act: str, schedule: Schedule, model: str) -> None:
+    """Write one change to the audit log, as the flag would that makes it by hand."""
+    done = ActionResult(action=act, status="done", details=schedule.model_dump(mode="json"))
+    log_act(done, model=model, by="", reason=BY_THE_CONFIGURATION)
+
+
+def _result(
+    found: list[Schedule],
+    differences: list[Difference],
+    reasons: list[str],
+    refused: PipelineResult | None = None,
+) -> ActionResult:
+    details = {
+        "schedules": [schedule.model_dump(mode="json") for schedule in found],
+        "differences": [each.model_dump(mode="json") for each in differences],
+    }
+    if refused is not None:
+        fault = ActionResult.of_fault("schedules", "", refused.exit_code)
+        return fault.model_copy(update={"reasons": tuple(reasons), "details": details})
+    return ActionResult(action="schedules", status="done", reasons=tuple(reasons), details=details)

@@ -22,7 +22,7 @@ from materializers.redaction import redact
 from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
 from steps.data.class_changes import ClassChanges
-from steps.data.ingest import IngestSettings
+from steps.data.intake import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
 from steps.deployment.settings import DeploymentSettings

@@ -71,11 +71,11 @@ class Corrections(Record):
     def of_all(cls, parts: Sequence[Corrections]) -> Corrections:
         """What several deliveries say, one after another."""
         return cls(
-            **{
-                name: sum(getattr(part, name) for part in parts)
-                for name in cls.model_fields
-                if name != "unknown"
-            },
+            asked=sum(part.asked for part in parts),
+            relabelled=sum(part.relabelled for part in parts),
+            amended=sum(part.amended for part in parts),
+            withdrawn=sum(part.withdrawn for part in parts),
+            masked=sum(part.masked for part in parts),
             unknown=tuple(name for part in parts for name in part.unknown),
         )
 

@@ -59,6 +59,7 @@ class Watched(Record):
 
     Attributes:
         place: the address of the place that the run looked at; None where it was given something else.
+        parent: the version of the dataset that its deliveries joined; None where there was none, or no place.
         deliveries: every delivery that the dataset has, and every one that was refused, of whatever place.
         taken: the addresses of those that this run took, in the order in which they joined.
         changed: those of them that an earlier run had taken, and that were others then.
@@ -67,6 +68,7 @@ class Watched(Record):
     """
 
     place: str | None = None
+    parent: str | None = None
     deliveries: tuple[WatchedDelivery, ...] = ()
     taken: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

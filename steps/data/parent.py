@@ -82,7 +82,7 @@ def past_of(model_name: str, *, joined: bool) -> Past:
     here = artifact is not None and artifact.artifact_store_id == active_store().id
     deliveries: tuple[WatchedDelivery, ...] = ()
     try:
-        deliveries = known_deliveries(model_name) if joined else ()
+        deliveries = known_deliveries(model_name, _version(artifact)) if joined else ()
     except DamagedArtifact as error:
         damages["deliveries"] = (
             f"Which watched deliveries the last dataset has is not known, and each is taken again: {error}"
@@ -91,18 +91,22 @@ def past_of(model_name: str, *, joined: bool) -> Past:
     return Past(dataset, stored, _version(artifact), splits, deliveries, damages)
 
 
-def known_deliveries(model_name: str) -> tuple[WatchedDelivery, ...]:
+def known_deliveries(model_name: str, parent: str | None) -> tuple[WatchedDelivery, ...]:
     """The watched deliveries that this model's last dataset has, and those that were refused.
 
-    They are those of the newest report: of a run that was accepted, or of one that looked at a watched place
-    and was refused.
+    They are those of the newest report: of a run that was accepted, or of one that was refused and had joined
+    what it found in a watched place to this dataset.
+
+    Args:
+        model_name: of the registered model.
+        parent: the version of its last dataset; None where there is none.
 
     Raises:
         DamagedArtifact: the report cannot be read.
     """
     for report, accepted in _reports(model_name):
         looked: Watched = report.load().watched
-        if accepted or looked.place is not None:
+        if accepted or (looked.place is not None and looked.parent == parent):
             return looked.deliveries
     return ()
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from materializers.data_report import Check, Screening
 from materializers.errors import UsageError
-from materializers.image_dataset import ImageDataset
+from materializers.image_dataset import COMPACT_SHARE, ImageDataset
 from materializers.quarantine import Quarantine
 from materializers.shards import SHARD_BYTES
 from materializers.watched import Watched, WatchedDelivery
@@ -28,6 +28,7 @@ from steps.data.intake import (
     tell_corrections,
 )
 from steps.data.joining import join_delivery
+from steps.data.parent import Past
 from steps.data.validate import ValidateSettings, check_alone
 from steps.data.watching import Choice, Complete, choose, look, tell_incomplete, tell_refused
 
@@ -58,7 +59,7 @@ class Joining:
         self.checks: dict[str, list[tuple[str, Check]]] = defaultdict(list)
         """What each of them came to, by the name of the check."""
         self._intake, self._limits = intake, checks
-        self._packed = set() if self.dataset is None else set(self.dataset.shards)
+        self._packed: set[str] = set() if self.dataset is None else set(self.dataset.shards)
         self._loose_bytes = 0
 
     def add(self, delivery: Complete) -> None:
@@ -108,9 +109,12 @@ class Joining:
         """Pack the pictures of small deliveries together: else each is a shard, in memory and stored."""
         if self.dataset is None:
             return
-        loose = set(self.dataset.shards) - self._packed
-        if len(loose) > 1:
-            self.dataset = self.dataset.compacted(loose)
+        index = self.dataset.index
+        loose = index[~index["shard"].isin(list(self._packed))]
+        sizes = loose.groupby("shard")["byte_count"].sum()
+        small = sizes.index[sizes < COMPACT_SHARE * SHARD_BYTES].tolist()
+        if len(small) > 1:
+            self.dataset = self.dataset.compacted(small)
         self._packed, self._loose_bytes = set(self.dataset.shards), 0
 
     def joined(self) -> ImageDataset:
@@ -137,9 +141,9 @@ def take_watched(address: str, intake: Intake, checks: ValidateSettings, *, now:
         UsageError: there is no such place.
         ServiceUnreachable: the bucket, the artifact store or the registry does not answer.
     """
-    settings, known = intake.settings, intake.past.deliveries
+    settings = intake.settings
     place = look(address, settings.watch, connections=settings.connections)
-    choice = choose(place, known, again=settings.watch.again)
+    choice = choose(place, intake.past.deliveries, again=settings.watch.again)
     tell_incomplete(choice.incomplete, intake.model_name, settings.watch, now=now)
     joining = Joining(intake, checks)
     for delivery in choice.waiting:
@@ -160,7 +164,7 @@ def take_watched(address: str, intake: Intake, checks: ValidateSettings, *, now:
         intake.named_today(joined), [intake.parent], said=joining.said
     )
     screening = Screening.of_all(intake.source_name, joining.screenings)
-    watched = _watched(place.address, choice, joining, known)
+    watched = _watched(place.address, choice, joining, intake.past)
     return Taken(
         dataset=dataset,
         screening=screening.model_copy(update={"watched": watched}),
@@ -170,12 +174,14 @@ def take_watched(address: str, intake: Intake, checks: ValidateSettings, *, now:
     )
 
 
-def _watched(place: str, choice: Choice, joining: Joining, known: Sequence[WatchedDelivery]) -> Watched:
+def _watched(place: str, choice: Choice, joining: Joining, past: Past) -> Watched:
     """What is known now: of a delivery that was known before, what this run made of it."""
+    before = {each.address: each for each in past.deliveries}
     now = {each.address: each for each in (*joining.taken, *joining.refused)}
     return Watched(
         place=place,
-        deliveries=tuple({**{each.address: each for each in known}, **now}.values()),
+        parent=past.version,
+        deliveries=tuple((before | now).values()),
         taken=tuple(each.address for each in joining.taken),
         changed=tuple(each.address for each in joining.taken if each.address in choice.changed),
         refused=(*choice.refused, *(each.address for each in joining.refused)),

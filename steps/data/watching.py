@@ -147,7 +147,10 @@ def choose(place: Place, known: Sequence[WatchedDelivery], *, again: bool = Fals
         again: take what was refused, too.
     """
     before = {each.address: each for each in known}
-    fresh, together, refused, changed = [], [], [], set()
+    fresh: list[Complete] = []
+    together: list[Complete] = []
+    refused: list[str] = []
+    changed: set[str] = set()
     for one in place.complete:
         then = before.get(one.known_as.address)
         if then is None or then.stamp != one.known_as.stamp:

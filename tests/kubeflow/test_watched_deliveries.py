@@ -19,7 +19,7 @@ PLACE = f"s3://{BUCKET}/{PREFIX}/*"
 def test_a_watched_prefix_is_scheduled_empty_and_each_delivery_is_taken_once(
     remote_site: Site, on_kubeflow: Callable[[str], Teller], tmp_path: Path
 ) -> None:
-    """The next run, from a machine that never ran one, finds nothing new, trains nothing and loses nothing."""
+    """The next run, from a machine that never ran one, finds nothing new and trains nothing."""
     teller, client = on_kubeflow("watching"), remote_site.s3_client()
     teller.done("--continuous", "--source", PLACE, "--schedule", "0 1 * * *")
     teller.done("--unschedule", "continuous-watching")

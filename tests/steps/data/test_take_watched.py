@@ -290,7 +290,7 @@ def test_what_was_taken_is_known_by_the_data_that_have_it(shop: Shop) -> None:
     assert shop.take().watched.brings_nothing
 
     shop.take(good_delivery(shop.place.parent / "alone", per_class=3, first=200), join=False)
-    assert known_deliveries(shop.model) == ()
+    assert known_deliveries(shop.model, shop.dataset.version) == ()
     again = shop.take()
     assert (names(again.watched.taken), len(shop.dataset)) == (["a.zip"], 18)
 

@@ -136,7 +136,7 @@ def test_what_is_complete_joins_and_what_was_taken_is_not_opened_again(shop: Sho
 
 def test_deliveries_join_in_the_order_of_their_markers(shop: Shop) -> None:
     """The later one corrects and withdraws what the earlier one brought, in the same run."""
-    deliver(shop.place, "z-first.zip", 0)
+    deliver(shop.place, "z-first.zip", 0, per_class=4)
     corrected, withdrawn = (picture_digest(photograph(number)) for number in (0, 1))
     rows = [
         {"image_path": "", "label": "toys", "image_id": corrected, "withdrawn": ""},
@@ -155,7 +155,7 @@ def test_deliveries_join_in_the_order_of_their_markers(shop: Shop) -> None:
     mark(shop.place, "a-second")
     assert names(shop.take().watched.taken) == ["z-first.zip", "a-second"]
     labels = dict(zip(shop.dataset.index["image_id"], shop.dataset.index["label"], strict=True))
-    assert (labels[corrected], withdrawn in labels, len(labels)) == ("toys", False, 12)
+    assert (labels[corrected], withdrawn in labels, len(labels)) == ("toys", False, 15)
 
 
 def test_the_same_delivery_under_two_names_adds_nothing(shop: Shop) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -131,7 +132,7 @@ def look(address: str, settings: WatchSettings, *, connections: int = CONNECTION
     """
     require_place(address)
     place = _written_alike(address.removesuffix(EVERY_CHILD))
-    with _files(place, connections) as files:
+    with closing(_files(place, connections)) as files:
         return _sorted_out(place, files, settings.marker)
 
 

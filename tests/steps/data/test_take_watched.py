@@ -72,6 +72,7 @@ class Shop:
         run = taking_in.with_options(tags=[f"model:{self.model}"])(
             self.model, address, version, join, settings
         )
+        assert run is not None
         [report] = Client().get_pipeline_run(run.id).steps["validate"].outputs["data_report"]
         loaded: DataReport = report.load()
         return loaded
@@ -338,6 +339,24 @@ def test_of_two_runs_that_looked_at_once_none_loses_a_delivery(shop: Shop, local
     assert names(report.watched.taken) == ["b.zip"]
     dataset = report.data
     assert dataset == both
+
+
+def test_where_nobody_can_read_what_was_taken_all_of_it_is_taken_again(shop: Shop) -> None:
+    """It is said, and adds nothing: no damaged report keeps a delivery out, or a run from going on."""
+    from zenml.client import Client
+
+    deliver(shop.place, "a.zip", 0)
+    shop.take()
+    version = shop.dataset.version
+    [run] = Client().list_pipeline_runs(tags=f"model:{shop.model}", hydrate=True)
+    [report] = run.steps["validate"].outputs["data_report"]
+    (Path(report.uri) / "report.json").write_bytes(b"{")
+    again = shop.take()
+    assert names(again.watched.taken) == ["a.zip"]
+    [said] = [check for check in again.checks if check.name == "previous_deliveries"]
+    assert (said.outcome, said.severity) == ("not_assessed", "warn")
+    assert "each is taken again" in said.reason
+    assert (shop.dataset.version, again.outcome) == (version, "passed")
 
 
 def test_small_deliveries_are_packed_together(shop: Shop) -> None:

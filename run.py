@@ -92,7 +92,11 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 )
 @click.option("--infer", is_flag=True, help="Classify --input with the live model into --output.")
 @click.option("--monitor", is_flag=True, help="Look for drift and a drop of accuracy in --environment.")
-@click.option("--source", metavar="PATH|s3://…", help="A delivery: folder, .zip, .tar, .parquet or bucket.")
+@click.option(
+    "--source",
+    metavar="PATH|s3://…",
+    help="A delivery: folder, .zip, .tar, .parquet or bucket; 'PATH/*': all in it.",
+)
 @click.option("--data", metavar="VERSION", help="A stored dataset version, in the place of --source.")
 @click.option("--version", type=int, metavar="N", help="The registered version to release.")
 @click.option("--input", metavar="PATH|s3://…", help="Pictures to classify.")

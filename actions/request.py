@@ -165,9 +165,20 @@ def check_flags(request: Request) -> None:
             f"--data-diff and {' and '.join(changing)} do not go together: one looks at stored versions, "
             "the other changes what is stored. Ask for one after the other"
         )
+    _check_one_delivery(request)
     _check_decision(request)
     _check_photos(request)
     _check_schedule(request)
+
+
+def _check_one_delivery(request: Request) -> None:
+    from materializers.watched import is_watched
+
+    if request.train and request.source is not None and is_watched(request.source):
+        raise UsageError(
+            f"--source {request.source!r} is a place with deliveries in it, which --continuous takes "
+            "one after another; --train takes one delivery"
+        )
 
 
 def _check_schedule(request: Request) -> None:
@@ -221,6 +232,11 @@ def _check_photos(request: Request) -> None:
     if request.predict and request.forget:
         raise UsageError("--predict and --forget do not go together: both take pictures")
     if request.photos and not {*WITH_PICTURES}.intersection(request.wanted):
+        if request.source is not None:
+            raise UsageError(
+                f"Unexpected argument {request.photos[0]!r}: --source takes one address; a watched place is "
+                "written in quotation marks, --source 'PATH/*', so that the shell leaves it as it is"
+            )
         raise UsageError(
             f"Unexpected argument {request.photos[0]!r}: photographs go with --predict, ids and paths with "
             "--forget"

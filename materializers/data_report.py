@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import SerializerFunctionWrapHandler, field_serializer
 
 from materializers.report import Record, Report, counted
+from materializers.watched import Watched
 
 if TYPE_CHECKING:
     from zenml.metadata.metadata_types import MetadataType
@@ -63,6 +67,18 @@ class Corrections(Record):
     unknown: tuple[str, ...] = ()
     """Names (``image_id``) that the delivery corrects or withdraws and that no earlier one brought."""
 
+    @classmethod
+    def of_all(cls, parts: Sequence[Corrections]) -> Corrections:
+        """What several deliveries say, one after another."""
+        return cls(
+            asked=sum(part.asked for part in parts),
+            relabelled=sum(part.relabelled for part in parts),
+            amended=sum(part.amended for part in parts),
+            withdrawn=sum(part.withdrawn for part in parts),
+            masked=sum(part.masked for part in parts),
+            unknown=tuple(name for part in parts for name in part.unknown),
+        )
+
     @property
     def rows(self) -> int:
         """All of them; of what was stored before rows were counted, as many as are known."""
@@ -92,10 +108,10 @@ class Screening(Report):
     """What reading one delivery found, picture by picture, before anything is checked as a whole."""
 
     template: ClassVar[str] = "screening.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2, 3)
-    later_fields: ClassVar[dict[str, int]] = {"changes": 2, "checks": 2}
+    formats: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
+    later_fields: ClassVar[dict[str, int]] = {"changes": 2, "checks": 2, "watched": 4}
 
-    format_version: int = 3
+    format_version: int = 4
     source_name: str
     rows: int
     """Rows of ``labels.csv``."""
@@ -109,6 +125,8 @@ class Screening(Report):
     changes: Corrections = Corrections()
     checks: tuple[Check, ...] = ()
     """What only the reader of a delivery can judge, such as its age: later steps may answer from a cache."""
+    watched: Watched = Watched()
+    """What a watched place has, and what of it the dataset has."""
 
     @field_serializer("changes", mode="wrap")
     def _changes_in_their_format(
@@ -119,6 +137,31 @@ class Screening(Report):
         if self.format_version < ROWS_SINCE:
             del written["asked"]
         return written
+
+    @classmethod
+    def of_all(cls, source_name: str, parts: Mapping[str, Screening]) -> Screening:
+        """What reading several deliveries found, the checks apart.
+
+        Args:
+            source_name: of who delivers.
+            parts: each delivery's own, by its name, in their order; a picture is told by both.
+        """
+        missing: Counter[str] = Counter()
+        for part in parts.values():
+            missing.update(part.missing_values)
+        return cls(
+            source_name=source_name,
+            rows=sum(part.rows for part in parts.values()),
+            duplicate_rows=sum(part.duplicate_rows for part in parts.values()),
+            conflicts=tuple(f"{name}/{path}" for name, part in parts.items() for path in part.conflicts),
+            missing_values=dict(missing),
+            set_aside=tuple(
+                each.model_copy(update={"path": f"{name}/{each.path}"})
+                for name, part in parts.items()
+                for each in part.set_aside
+            ),
+            changes=Corrections.of_all([part.changes for part in parts.values()]),
+        ).with_pictures({name: png for part in parts.values() for name, png in part.pictures.items()})
 
     def headline(self) -> dict[str, MetadataType]:
         """The counts."""
@@ -185,12 +228,12 @@ class DataReport(Report):
     """The checks of one dataset. ``refused`` when one of them refuses."""
 
     template: ClassVar[str] = "data_report.html"
-    formats: ClassVar[tuple[int, ...]] = (1, 2)
+    formats: ClassVar[tuple[int, ...]] = (1, 2, 3)
     later_fields: ClassVar[dict[str, int]] = dict.fromkeys(
         ("quarantined", "sizes", "near_duplicates", "suspicious_labels", "changes"), 2
-    )
+    ) | dict.fromkeys(("watched", "newest_captured_at"), 3)
 
-    format_version: int = 2
+    format_version: int = 3
     outcome: Literal["passed", "refused"]
     source_name: str
     data: str
@@ -211,6 +254,10 @@ class DataReport(Report):
     """The most confident disagreement first."""
     changes: Comparison | None = None
     """None where this dataset grew from none."""
+    watched: Watched = Watched()
+    """What a watched place has, and what of it the dataset has."""
+    newest_captured_at: datetime | None = None
+    """When the newest of the accepted pictures was taken; None where no row says so."""
 
     @field_serializer("checks", mode="wrap")
     def _in_their_format(
@@ -232,6 +279,9 @@ class DataReport(Report):
             "near_duplicates": len(self.near_duplicates),
             "suspicious_labels": len(self.suspicious_labels),
             "per_class": dict(self.per_class),
+            "deliveries_taken": len(self.watched.taken),
+            "deliveries_incomplete": len(self.watched.incomplete),
+            "deliveries_refused": len(self.watched.refused),
         }
 
     @property

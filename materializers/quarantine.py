@@ -13,7 +13,7 @@ import io
 import json
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -116,8 +116,20 @@ class StoredBlobs(Blobs):
 
 
 @dataclass(frozen=True)
+class JoinedBlobs(Blobs):
+    """The pictures of several deliveries."""
+
+    parts: Sequence[Blobs]
+
+    def read(self, source_digest: str) -> bytes | None:
+        """The bytes as one of them delivered them; None where none has them."""
+        found = (part.read(source_digest) for part in self.parts)
+        return next((data for data in found if data is not None), None)
+
+
+@dataclass(frozen=True)
 class Quarantine:
-    """What one delivery had set aside.
+    """What a delivery, or several, had set aside.
 
     Args:
         index: one row a picture, in the order of the delivery. Columns ``source_digest`` (blake3, hex, of
@@ -131,6 +143,12 @@ class Quarantine:
 
     index: pd.DataFrame = field(repr=False)
     blobs: Blobs = field(repr=False)
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Quarantine]) -> Quarantine:
+        """What several deliveries had set aside, in their order."""
+        index = pd.concat([part.index for part in parts], ignore_index=True)
+        return cls(_typed(index), JoinedBlobs([part.blobs for part in parts]))
 
     def __len__(self) -> int:
         """The number of pictures that were set aside."""

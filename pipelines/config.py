@@ -23,7 +23,7 @@ from materializers.report import Record, json_digest
 from pipelines.running import RunningSettings
 from pipelines.timetable import TimetableSettings
 from steps.data.class_changes import ClassChanges
-from steps.data.ingest import IngestSettings
+from steps.data.intake import IngestSettings
 from steps.data.split import SplitSettings
 from steps.data.validate import ValidateSettings
 from steps.deployment.settings import DeploymentSettings

@@ -197,6 +197,8 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
         reasons += decision.reasons
+    if data is not None:
+        reasons += data.watched.said()
     if watched is not None:
         reasons += [*watched.reasons, *watched.captured.notes]
     if reaction is not None and reaction.outcome != "nothing":

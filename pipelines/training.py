@@ -48,6 +48,7 @@ def receive(config: Config, inputs: TrainingInputs, *, join_parent: bool) -> tup
         freshness=checks.freshness,
         drift=checks.drift,
         personal_data=checks.personal_data,
+        checks=checks,
         source=inputs.source,
         data_version=inputs.data_version,
         join_parent=join_parent,

@@ -1,7 +1,8 @@
 """Commands that are killed, interrupted or started twice end where an uninterrupted one would have ended.
 
-Two homes, each the other's reference: in the first every command but the second delivery's is struck, in the
-second that one is. After each strike the same command goes on, up to the next point.
+The second delivery lies in a watched place. Two homes, each the other's reference: in the first every command
+but the second delivery's is struck, in the second that one is. After each strike the same command goes on,
+up to the next point.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ TRAIN_AND_DEPLOY = [
     *(Strike.step(step, "after") for step in ("deployment.observe", "deployment.conclude")),
 ]
 CONTINUOUS = [
-    *(Strike.step(step, "after") for step in ("data.ingest", "monitoring.signals", "monitoring.decide")),
+    *(
+        Strike.step(step, "after")
+        for step in ("data.ingest", "data.validate", "monitoring.signals", "monitoring.decide")
+    ),
     Strike.step("training.train", "before", signal.SIGINT),
     Strike.step("training.train", "after"),
     Strike.step("registry.register", "after"),
@@ -63,7 +67,7 @@ class Story:
 
     def __init__(self, folder: Path, deliveries: tuple[Path, Path]) -> None:
         self.folder = folder
-        self.first, self.second = map(str, deliveries)
+        self.first, self.second = str(deliveries[0]), f"{deliveries[1]}/*"
         self.states: dict[str, dict[str, Any]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.twice: list[Outcome] = []
@@ -110,10 +114,11 @@ class Story:
 def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Future[Story], Future[Story]]]:
     """Both homes, at the same time: one a core."""
     folder = tmp_path_factory.mktemp("faults")
-    deliveries = (
-        cut_delivery(folder / "first.zip"),
-        cut_delivery(folder / "second.zip", archive="second-delivery.zip", per_class=12),
-    )
+    place = folder / "incoming"
+    place.mkdir()
+    cut_delivery(place / "second.zip", archive="second-delivery.zip", per_class=12)
+    (place / "second.zip._COMPLETE").touch()
+    deliveries = (cut_delivery(folder / "first.zip"), place)
     with ThreadPoolExecutor(2) as pool:
         yield (
             pool.submit(Story(folder / "training", deliveries).struck_training),

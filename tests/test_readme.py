@@ -89,6 +89,16 @@ ELSEWHERE = {
         "test_waiting_ends_with_the_rollout",
         "shop.run(*CANARY, deploy=True, version=3, environment='production', wait=True)",
     ),
+    "python run.py --config configs/demo --continuous --source 'incoming/*'": (
+        "tests/whole/test_continuous.py",
+        "test_a_watched_delivery_is_learnt_from_once_by_two_commands_at_once",
+        "'--continuous', '--source', f'{place}/*')",
+    ),
+    "python run.py --config configs/demo --continuous --source 'incoming/*' --schedule \"0 1 * * *\"": (
+        "tests/actions/test_schedules.py",
+        "test_a_watched_place_is_scheduled_where_it_is_there_though_nothing_is_in_it",
+        "shop.run(continuous=True, source=f'{place}/*', schedule='0 1 * * *')",
+    ),
 }
 """Commands that another test runs: its file, its name, and what it calls, quoted as by ``ast.unparse``."""
 BY_CI = "make test"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from materializers.blobs import upload_file
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.store_files import DELIVERIES
+from materializers.watched import is_watched
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -35,6 +36,11 @@ def bring(source: str, store: BaseArtifactStore) -> str:
     """
     if "://" in source:
         return source
+    if is_watched(source):
+        raise UsageError(
+            f"{source} is a folder of this machine, where no step on the cluster can watch it. Have the "
+            "deliveries put into a bucket: --source 's3://bucket/prefix/*'"
+        )
     path = Path(source).expanduser()
     with tempfile.TemporaryDirectory(prefix="shutterline-delivery-") as folder:
         archive = _pack(path, Path(folder) / "delivery.zip") if path.is_dir() else path

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -27,6 +28,7 @@ Result = TypeVar("Result")
 
 S3_SCHEME = "s3://"
 NO_SUCH_OBJECT = frozenset({"NoSuchKey", "404"})
+NO_SUCH_BUCKET = frozenset({"NoSuchBucket", "404"})
 DENIED = frozenset({"AccessDenied", "403"})
 BUSY = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses by which a server asks to be tried again: SlowDown is a 503."""
@@ -61,6 +63,7 @@ class S3Source(WatchedFiles):
         self.connections = connections
         self.client = _s3_client(address, connections)
         self._markers: set[str] = set()
+        self._written: dict[str, datetime] = {}
 
     def has_labels(self) -> bool:
         """Whether ``labels.csv`` is there, in one request."""
@@ -184,7 +187,16 @@ class S3Source(WatchedFiles):
                     self._markers.add(path.rstrip("/"))
                 elif path:
                     found[path] = (each["Size"], each["ETag"])
+                    self._written[path] = each["LastModified"]
         return found
+
+    def known_by(self, path: str) -> list[str | int]:
+        """And the time of its last upload: one that went and came again has the same ETag."""
+        return [*super().known_by(path), self.written_at(path).isoformat()]
+
+    def written_at(self, path: str) -> datetime:
+        """As the listing has it."""
+        return self._written[path]
 
     def _folders(self) -> set[str]:
         return {name for name in self._markers if name and "/" not in name}
@@ -266,6 +278,21 @@ def fetch_archive(address: str, folder: Path, connections: int) -> Path:
         except OSError as error:
             raise unreachable(address, error) from error
     return target
+
+
+def lacks_bucket(address: str) -> bool:
+    """Whether the bucket of an address is known not to be there; False where nobody here can be told."""
+    from botocore import exceptions as s3
+
+    bucket, _ = split_address(address)
+    try:
+        with closing(_s3_client(address, 1)) as client:
+            patiently(lambda: client.list_objects_v2(Bucket=bucket, MaxKeys=1))
+    except s3.ClientError as error:
+        return str(error.response["Error"].get("Code", "")) in NO_SUCH_BUCKET
+    except (s3.BotoCoreError, UsageError, ServiceUnreachable):
+        return False
+    return False
 
 
 def split_address(address: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, ClassVar, cast
 
@@ -232,10 +233,22 @@ class WatchedFiles(PictureFiles):
             self._listing = self._list()
         return self._listing
 
+    def known_by(self, path: str) -> list[str | int]:
+        """What differs once a listed file is another: path, size, and the time of its change or its ETag."""
+        return [path, *(self.listing()[path] or ())]
+
+    @abstractmethod
+    def written_at(self, path: str) -> datetime:
+        """When a listed file came to lie where it does, by the clock of that place.
+
+        Raises:
+            Unreadable: it is not there any more.
+        """
+
     def check_unchanged(self) -> None:
         """Compare what is there with what was read and, where pictures were found by listing, with that."""
         now = self._look_again(self._stamps)
-        looked_at = {*self._stamps, *filter(_counts, now)} if self._watched else self._stamps
+        looked_at = {*self._stamps, *filter(counts, now)} if self._watched else self._stamps
         for path in looked_at:
             if now.get(path) != self._stamps.get(path):
                 raise self._changed(path)
@@ -244,7 +257,7 @@ class WatchedFiles(PictureFiles):
         """All paths; from now on a file that changes, comes or goes is noticed."""
         self._watched = True
         for path, stamp in self.listing().items():
-            if _counts(path):
+            if counts(path):
                 self._note(path, stamp)
         return list(self.listing())
 
@@ -307,6 +320,13 @@ class FolderSource(WatchedFiles):
             return cast(BinaryIO, os.fdopen(descriptor, "rb"))
         except OSError as error:
             raise Unreadable("unreadable", f"the file cannot be read: {error}") from error
+
+    def written_at(self, path: str) -> datetime:
+        """By the inode: a copy may keep the times that the file had where it came from."""
+        try:
+            return datetime.fromtimestamp((self.root / path).stat().st_ctime, UTC)
+        except OSError as error:
+            raise Unreadable("missing", "there is no such file") from error
 
     def _list(self) -> dict[str, Stamp | None]:
         found: dict[str, Stamp | None] = {}
@@ -380,7 +400,7 @@ class FolderSource(WatchedFiles):
         return place
 
 
-def _counts(path: str) -> bool:
+def counts(path: str) -> bool:
     """Whether a file belongs to the delivery: file managers write others of their own beside it."""
     return path == LABELS_FILE or path.lower().endswith(PARQUET_SUFFIX) or is_picture(path)
 

@@ -17,12 +17,13 @@ from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.image_manifest import check_shards
 from materializers.splits import Splits
+from materializers.watched import Watched, WatchedDelivery
 from steps.data.stored import active_store, store_errors
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
-DATASET = "dataset"
+DATASET, REPORT = "dataset", "data_report"
 READMITTED = "readmitted:"
 """Before the model's name: the tag of a dataset that a readmission made."""
 PREFIX = re.compile("[0-9a-f]{8,64}")
@@ -39,13 +40,15 @@ class Past:
             holds one of the pictures would be copied whole, with what was forgotten only here.
         version: of the last dataset, whether it can be read or not; None where there is none.
         splits: the newest that can be read.
-        damages: what cannot be read, by ``dataset`` and ``splits``: a sentence that names the file.
+        deliveries: the watched deliveries that the dataset has, and those that were refused.
+        damages: what cannot be read, by the name of its field here: a sentence that names the file.
     """
 
     dataset: ImageDataset | None
     stored: ImageDataset | None
     version: str | None
     splits: Splits | None
+    deliveries: tuple[WatchedDelivery, ...]
     damages: dict[str, str]
 
 
@@ -77,7 +80,55 @@ def past_of(model_name: str, *, joined: bool) -> Past:
             "that one may train now which tested an earlier version."
         )
     here = artifact is not None and artifact.artifact_store_id == active_store().id
-    return Past(dataset, dataset if here else None, _version(artifact), splits, damages)
+    deliveries: tuple[WatchedDelivery, ...] = ()
+    try:
+        deliveries = known_deliveries(model_name, _version(artifact)) if joined else ()
+    except DamagedArtifact as error:
+        damages["deliveries"] = (
+            f"Which watched deliveries the last dataset has is not known, and each is taken again: {error}"
+        )
+    stored = dataset if here else None
+    return Past(dataset, stored, _version(artifact), splits, deliveries, damages)
+
+
+def known_deliveries(model_name: str, parent: str | None) -> tuple[WatchedDelivery, ...]:
+    """The watched deliveries that this model's last dataset has, and those that were refused.
+
+    They are those of the newest report: of a run that was accepted, or of one that was refused and had joined
+    what it found in a watched place to this dataset.
+
+    Args:
+        model_name: of the registered model.
+        parent: the version of its last dataset; None where there is none.
+
+    Raises:
+        DamagedArtifact: the report cannot be read.
+    """
+    for report, accepted in _reports(model_name):
+        looked: Watched = report.load().watched
+        if accepted or (looked.place is not None and looked.parent == parent):
+            return looked.deliveries
+    return ()
+
+
+def deliveries_of(version: str) -> tuple[WatchedDelivery, ...]:
+    """The watched deliveries that a stored dataset has, as the run that stored it last says.
+
+    Args:
+        version: the whole digest.
+    """
+    from zenml.client import Client
+
+    page = Client().list_artifact_versions(
+        artifact=DATASET, run_metadata=f'digest:equals:"{version}"', sort_by="desc:created", hydrate=True
+    )
+    for artifact in page.items:
+        if artifact.producer_step_run_id is not None:
+            made = Client().get_run_step(artifact.producer_step_run_id).outputs
+            for report in made.get(REPORT, ()):
+                watched: Watched = report.load().watched
+                return tuple(each for each in watched.deliveries if each.outcome == "taken")
+    return ()
 
 
 def last_version(model_name: str) -> str | None:
@@ -231,15 +282,25 @@ def _readmission_tags(model_name: str) -> list[str]:
 
 def _accepted_runs(model_name: str) -> Iterator[PipelineRunResponse]:
     """The runs whose ``DataReport`` says passed, newest first."""
+    return (run for run, _, accepted in _reported_runs(model_name) if accepted)
+
+
+def _reports(model_name: str) -> Iterator[tuple[ArtifactVersionResponse, bool]]:
+    """Every ``DataReport``, newest first, and whether it says passed."""
+    return ((report, accepted) for _, report, accepted in _reported_runs(model_name))
+
+
+def _reported_runs(model_name: str) -> Iterator[tuple[PipelineRunResponse, ArtifactVersionResponse, bool]]:
+    """The runs with a ``DataReport``, newest first, that report, and whether it says passed."""
     from zenml.client import Client
 
     number, pages = 1, 1
     while number <= pages:
         page = Client().list_pipeline_runs(tags=f"model:{model_name}", sort_by="desc:created", page=number)
         for run in page.items:
-            report = _output(run, "validate", "data_report")
-            if report is not None and report.run_metadata.get("outcome") == "passed":
-                yield run
+            report = _output(run, "validate", REPORT)
+            if report is not None:
+                yield run, report, report.run_metadata.get("outcome") == "passed"
         number, pages = number + 1, page.total_pages
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from zenml import step
 
 from materializers.data_report import (
+    Check,
     Comparison,
     DataReport,
     Quantiles,
@@ -24,6 +25,7 @@ from materializers.image_dataset import ImageDataset
 from materializers.quarantine import Quarantine
 from materializers.report import Record
 from serving.preprocess import FIRST_TURNED_ORIENTATION
+from steps.data.checks.capture_times import capture_times
 from steps.data.checks.counts import (
     check_absent_classes,
     check_class_balance,
@@ -114,6 +116,25 @@ class ValidateSettings(Record):
 NOTHING_FOUND = Findings()
 
 
+def check_alone(
+    delivery: ImageDataset, screening: Screening, classes: Sequence[str], settings: ValidateSettings
+) -> tuple[Check, ...]:
+    """What can be judged of one of several deliveries before it joins, so that none hides behind another.
+
+    Args:
+        delivery: its usable pictures, under today's names of the classes.
+        screening: what reading it found.
+        classes: the configured classes.
+        settings: the limits.
+    """
+    index = delivery.index
+    return (
+        check_set_aside(screening, settings.set_aside),
+        check_unknown_labels(index[~index["label"].isin(list(classes))], screening, settings.unknown_labels),
+        *check_schema(index, settings.columns, settings.rules),
+    )
+
+
 def set_unknown_aside(
     delivery: ImageDataset, classes: Sequence[str]
 ) -> tuple[ImageDataset, tuple[SetAside, ...]]:
@@ -178,8 +199,11 @@ def check_delivery(
         *screening.checks,
         *findings.checks,
     )
+    refusing = [check.reason for check in checks if check.refuses]
+    times = capture_times(index).dropna()
+    watched = screening.watched
     report = DataReport(
-        outcome="refused" if any(check.refuses for check in checks) else "passed",
+        outcome="refused" if refusing else "passed",
         source_name=screening.source_name,
         data=accepted.version,
         rows=screening.rows,
@@ -193,6 +217,8 @@ def check_delivery(
         near_duplicates=findings.near_duplicates,
         suspicious_labels=findings.suspicious_labels,
         changes=None if previous is None else compare(previous, accepted, renamed or {}),
+        watched=watched.refused_together(refusing) if refusing else watched,
+        newest_captured_at=times.max().floor("us").to_pydatetime() if len(times) else None,
     )
     return accepted, report
 
@@ -262,9 +288,11 @@ def validate(
     code: str,  # the digest of the code: ZenML's cache does not see the modules that a step imports
 ) -> tuple[Annotated[ImageDataset | None, "dataset"], Annotated[DataReport, "data_report"]]:
     """Check the delivery; a refused one has a report and no dataset."""
-    known = set_unknown_aside(delivery, classes)[0]
-    clustered = with_clusters(known, previous, settings.pictures.duplicates)
-    findings = look_at(clustered, screening, settings.pictures)
+    clustered, findings = set_unknown_aside(delivery, classes)[0], NOTHING_FOUND
+    came = not screening.watched.brings_nothing  # else the pictures were looked at when they came
+    if came:
+        clustered = with_clusters(clustered, previous, settings.pictures.duplicates)
+        findings = look_at(clustered, screening, settings.pictures)
     findings = findings.model_copy(update={"quarantined": int(quarantine.readmittable.sum())})
     accepted, report = check_delivery(
         delivery,
@@ -277,5 +305,6 @@ def validate(
         sensitive=sensitive,
     )
     accepted = accepted.with_measures(clustered.index[["image_id", "cluster"]])
-    report = report.with_pictures(sheets(accepted, delivery, screening, report))
+    if came:
+        report = report.with_pictures(sheets(accepted, delivery, screening, report))
     return accepted if report.outcome == "passed" else None, report

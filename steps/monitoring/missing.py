@@ -37,10 +37,10 @@ def missing_since(schedule: Schedule, last_run: datetime | None, *, now: datetim
     begun = max((at for at in (schedule.since, last_run) if at is not None), default=None)
     if schedule.paused or begun is None:
         return None
-    fire = next_fire(schedule.cron, begun)
+    fire = next_fire(schedule.cron, begun, schedule.time_zone)
     if fire is None or fire >= now:
         return None
-    length = period(schedule.cron, fire)
+    length = period(schedule.cron, fire, schedule.time_zone)
     late = LEAST_LATE if length is None else max(LEAST_LATE, (PERIODS - 1) * length)
     return fire if now > fire + late else None
 

@@ -44,7 +44,7 @@ from materializers.shards import shard_uri
 from materializers.store_files import relative, remove_file, walk_files
 from serving.capture_layout import CAPTURES, PERSONAL
 from steps.data.erasing import erase_from_features, set_aside_copies
-from steps.data.ingest import IngestSettings, read_delivery
+from steps.data.intake import IngestSettings, read_delivery
 from steps.data.searching import search_store
 from steps.monitoring.captures import capture_parts, read_part
 from steps.monitoring.explain import Shown, strip_of

@@ -38,6 +38,8 @@ from tests.conftest import PROJECT
         ({"deploy": True, "input": "x"}, "go with --infer"),
         ({"train": True}, "take one of --source"),
         ({"train": True, "source": "x", "data": "y"}, "take one of --source"),
+        ({"train": True, "source": "x/*"}, "is a place with deliveries in it, which --continuous takes"),
+        ({"continuous": True, "source": "x/a", "photos": ("x/b",)}, r"--source 'PATH/\*'"),
         ({"deploy": True, "source": "x"}, "go with --train or --continuous"),
         ({"status": True, "data": "x"}, "go with --train or --continuous"),
         ({"status": True, "version": 1}, "--version goes with --deploy"),

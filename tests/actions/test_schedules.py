@@ -212,6 +212,21 @@ def test_what_is_refused_is_not_scheduled(shop: Shop, book: ScheduleFile) -> Non
     assert book.rows() == ()
 
 
+def test_a_watched_place_is_scheduled_where_it_is_there_though_nothing_is_in_it(
+    shop: Shop, book: ScheduleFile, tmp_path: Path
+) -> None:
+    """Deliveries come later; a place that is not there is a mistake, and would stay one every night."""
+    place = tmp_path / "incoming"
+    absent = shop.run(continuous=True, source=f"{place}/*", schedule="0 1 * * *")
+    assert (absent.exit_code, book.rows()) == (2, ())
+    assert f"There is no folder {place} to watch" in absent.said
+    place.mkdir()
+    outcome = shop.run(continuous=True, source=f"{place}/*", schedule="0 1 * * *")
+    assert outcome.exit_code == 0, outcome.stderr
+    (row,) = book.rows()
+    assert row.command[row.command.index("--source") + 1] == f"{place}/*"
+
+
 def test_an_unknown_name_is_wrong_use(shop: Shop) -> None:
     """With those that there are."""
     assert schedule(shop).exit_code == 0

@@ -68,6 +68,7 @@ from materializers.splits import Splits
 from materializers.trigger_decision import Evidence, Signal, Signals, TriggerDecision
 from materializers.tuning_report import CrossValidation, Fold, Spread, Trial, TuningReport, Value
 from materializers.verdict import Direction, EvidenceDigests, Requirement, RuleResult, Verdict, judge
+from materializers.watched import IncompleteDelivery, Watched, WatchedDelivery
 from tests.keys import ACTOR
 from tests.materializers.evaluation.examples import every_part
 
@@ -274,6 +275,36 @@ def data_report(outcome: Literal["passed", "refused"] = "passed", left: int = 3)
     ).with_pictures(
         {f"class {number:02d} {name}": png(number, 96) for number, name in enumerate(CLASSES, 1)}
         | {"near-duplicates 01": png(7, 96), "set aside": png(8, 96), "suspicious 01": png(9, 96)}
+    )
+
+
+def watched(refused: int, incomplete: int) -> Watched:
+    """What is known of a bucket's prefix: one delivery was there before, one is taken now."""
+    at = datetime(2026, 11, 29, 8, tzinfo=UTC)
+
+    def delivery(name: str, outcome: Literal["taken", "refused"], *reasons: str) -> WatchedDelivery:
+        address = f"s3://shop/incoming/{name}.zip"
+        return WatchedDelivery(
+            address=address,
+            stamp="5e" * 32,
+            files=1,
+            size=7,
+            complete_at=at,
+            outcome=outcome,
+            reasons=reasons,
+        )
+
+    bad = [delivery(f"refused-{number}", "refused", "It is no archive.") for number in range(refused)]
+    taken = delivery("taken", "taken")
+    return Watched(
+        place="s3://shop/incoming",
+        deliveries=(delivery("there", "taken"), taken, *bad),
+        taken=(taken.address,),
+        refused=tuple(each.address for each in bad),
+        incomplete=tuple(
+            IncompleteDelivery(address=f"s3://shop/incoming/late-{number}.zip", since=at, lacks="marker")
+            for number in range(incomplete)
+        ),
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from materializers.data_report import Check, Corrections, DataReport, Screening, SetAside
-from tests.materializers.examples import data_report, png, screening
+from materializers.watched import Watched
+from tests.materializers.examples import data_report, png, screening, watched
 
 FIRST_FORMAT = {
     "format_version": 1,
@@ -150,16 +151,61 @@ def test_a_report_of_the_first_format_is_read_and_keeps_its_digest() -> None:
 
 def test_a_report_of_a_later_format_is_refused() -> None:
     """What a newer version wrote is not half understood."""
-    with pytest.raises(ValidationError, match="format 3 is unknown: 1, 2 can be read"):
-        DataReport.model_validate(FIRST_FORMAT | {"format_version": 3})
+    with pytest.raises(ValidationError, match="format 4 is unknown: 1, 2, 3 can be read"):
+        DataReport.model_validate(FIRST_FORMAT | {"format_version": 4})
 
 
-def test_a_new_report_is_written_in_the_second_format() -> None:
+def test_a_new_report_is_written_in_the_third_format() -> None:
     """Its checks have a severity, and it is read back as it was."""
     written = json.loads(data_report().model_dump_json())
-    assert written["format_version"] == 2
+    assert written["format_version"] == 3
     assert {check["severity"] for check in written["checks"]} == {"refuse", "warn"}
     assert DataReport.model_validate(written).digest == data_report().digest
+
+
+def test_what_is_known_of_watched_deliveries_came_with_the_third_format() -> None:
+    """A report of the second format knows of none, and is written as it was."""
+    second = json.loads(data_report().model_dump_json()) | {"format_version": 2}
+    del second["watched"], second["newest_captured_at"]
+    read = DataReport.model_validate(second)
+    assert json.loads(read.model_dump_json()) == second
+    assert (read.watched, read.newest_captured_at) == (Watched(), None)
+    fourth = json.loads(screening().model_dump_json())
+    third = {name: value for name, value in fourth.items() if name != "watched"} | {"format_version": 3}
+    assert json.loads(Screening.model_validate(third).model_dump_json()) == third
+
+
+def test_the_page_says_what_was_taken_what_was_refused_and_what_is_not_complete() -> None:
+    """Of the first few by name; of others their number, and nothing where no place was looked at."""
+    report = data_report().model_copy(update={"watched": watched(refused=7, incomplete=6)})
+    page = report.page()
+    for said in (
+        "Taken from s3://shop/incoming: taken.zip.",
+        "Not taken, refused-4.zip: It is no archive. It is taken once it has changed, or with --set "
+        "ingest.watch.again=true.",
+        "Not taken either: refused-5.zip, refused-6.zip.",
+        "Not complete: late-0.zip has no marker since 2026-11-29 08:00 UTC; ",
+        "late-4.zip has no marker since 2026-11-29 08:00 UTC; and 1 more.",
+    ):
+        assert said in page
+    headline = report.headline()
+    assert (headline["deliveries_taken"], headline["deliveries_refused"]) == (1, 7)
+    assert headline["deliveries_incomplete"] == 6
+    assert "The watched place" not in data_report().page()
+
+
+def test_what_joined_a_dataset_that_was_refused_was_not_taken() -> None:
+    """It waits with the reasons of the dataset; what was there before is there."""
+    before = watched(refused=1, incomplete=0)
+    after = before.refused_together(["Too few."])
+    outcomes = {each.address.rpartition("/")[2]: each.outcome for each in after.deliveries}
+    assert outcomes == {
+        "there.zip": "taken",
+        "taken.zip": "refused_together",
+        "refused-0.zip": "refused",
+    }
+    assert (after.taken, len(after.refused)) == ((), 2)
+    assert "Not taken, taken.zip: Too few." in " ".join(after.said())
 
 
 def test_the_screening_counts_what_it_says_of_earlier_pictures() -> None:
@@ -173,7 +219,7 @@ def test_the_screening_says_how_many_rows_matched_since_its_third_format() -> No
     """One of the second format is read, and written as it was."""
     some = screening()
     second = json.loads(some.model_dump_json()) | {"format_version": 2}
-    del second["changes"]["asked"]
+    del second["changes"]["asked"], second["watched"]
     assert json.loads(Screening.model_validate(second).model_dump_json()) == second
     third = some.model_copy(update={"changes": Corrections(asked=9, withdrawn=2)})
     assert json.loads(third.model_dump_json())["changes"]["asked"] == 9

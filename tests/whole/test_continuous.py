@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,25 +23,69 @@ def second_delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cut_delivery(target, archive="second-delivery.zip", per_class=20)
 
 
-def test_without_new_data_nothing_is_trained_and_torch_is_not_imported(
-    open_shop: Callable[[str], Shop],
-) -> None:
-    """The same delivery again is skipped with its reason, by a process that imports nothing heavy."""
+@pytest.fixture(scope="module")
+def watching(open_shop: Callable[[str], Shop]) -> Shop:
+    """A model that learnt from the first delivery."""
     shop = open_shop("no-news")
     shop.train()
+    return shop
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A place that deliveries are put into, in which nothing is complete."""
+    place = tmp_path / "incoming"
+    (place / "half").mkdir(parents=True)
+    (place / "half" / "labels.csv").write_text("image_path,label\n")
+    return place
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_without_new_data_nothing_is_trained_and_torch_is_not_imported(
+    watching: Shop, place: Path, watched: bool
+) -> None:
+    """The same delivery, or a place with nothing new: skipped, by a process that imports nothing heavy."""
+    shop = watching
     before = shop.versions(), shop.aliases()
-    ended = shop.process(
-        *("--json", "--continuous", "--source", str(shop.delivery)), python=("-X", "importtime")
-    )
+    source = f"{place}/*" if watched else str(shop.delivery)
+    ended = shop.process(*("--json", "--continuous", "--source", source), python=("-X", "importtime"))
     assert ended.returncode == 0, ended.stderr[-2000:]
     [entry] = json.loads(ended.stdout)["results"]
     assert (entry["status"], entry["version"], entry["verdict"]) == ("skipped", None, None)
     assert "learnt from exactly this data" in entry["reasons"][0]
+    if watched:
+        assert entry["reasons"][1] == f"Nothing new is complete in {place}."
+        assert entry["reasons"][2].startswith("Not complete: half has no marker since 20")
     assert entry["decision"]["retrain"] is False
     imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if "|" in line}
     assert "steps.monitoring.decide" in imported
     assert not {"torch", "torchvision", "onnxruntime", "sklearn", "matplotlib"} & imported
     assert (shop.versions(), shop.aliases()) == before
+
+
+def test_a_watched_delivery_is_learnt_from_once_by_two_commands_at_once(
+    watching: Shop, place: Path, second_delivery: Path
+) -> None:
+    """One waits for the other and finds nothing new: one training, one version, and it is in staging."""
+    shop = watching
+    (place / "second.zip").write_bytes(second_delivery.read_bytes())
+    (place / "second.zip._COMPLETE").touch()
+    before = set(shop.versions())
+    with ThreadPoolExecutor(2) as pool:
+        flags = ("--json", "--continuous", "--source", f"{place}/*")
+        both = [pool.submit(shop.process, *flags) for _ in range(2)]
+    ended = [one.result() for one in both]
+    assert [one.returncode for one in ended] == [0, 0], [one.stderr[-2000:] for one in ended]
+    assert any("Another run is going" in one.stderr for one in ended)
+    entries = [json.loads(one.stdout)["results"][0] for one in ended]
+    skipped, done = sorted(entries, key=lambda entry: str(entry["status"]), reverse=True)
+    assert (skipped["status"], done["status"], done["verdict"]) == ("skipped", "completed", "passed")
+    assert "100 pictures are new" in " ".join(done["reasons"])
+    assert f"Taken from {place}: second.zip." in done["reasons"]
+    assert f"Nothing new is complete in {place}." in skipped["reasons"]
+    versions = shop.versions()
+    assert set(versions) - before == {done["version"]}
+    assert shop.served() == (done["version"], versions[done["version"]]["model_digest"])
 
 
 def test_new_data_are_learnt_from_and_staged(open_shop: Callable[[str], Shop], second_delivery: Path) -> None:

@@ -45,6 +45,15 @@ def test_what_lies_elsewhere_stays_there(bucket: BucketServer) -> None:
     assert bring("s3://other/prefix", s3_store(bucket.endpoint)) == "s3://other/prefix"
 
 
+def test_a_folder_of_this_machine_cannot_be_watched_by_steps_elsewhere(
+    bucket: BucketServer, tmp_path: Path
+) -> None:
+    """What lies in it now could be copied, but nothing that comes later; a place in a bucket is given on."""
+    with pytest.raises(UsageError, match=r"--source 's3://bucket/prefix/\*'"):
+        bring(f"{tmp_path}/*", s3_store(bucket.endpoint))
+    assert bring("s3://other/incoming/*", s3_store(bucket.endpoint)) == "s3://other/incoming/*"
+
+
 def test_a_store_that_refuses_is_said_as_such(bucket: BucketServer, tmp_path: Path) -> None:
     """With what to look at, and without the credentials."""
     store = s3_store(bucket.endpoint, secret="wrong")

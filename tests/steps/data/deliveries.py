@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from materializers.data_report import Screening
 from materializers.image_dataset import ImageDataset, Picture
 from steps.data.files import Source, SourceLimits
-from steps.data.ingest import IngestSettings, read_delivery
+from steps.data.intake import IngestSettings, read_delivery
 from steps.data.sources import open_source
 from tests.serving.pictures import encode, gradient
 

@@ -16,7 +16,7 @@ from materializers.errors import ServiceUnreachable, UsageError
 from steps.data import bucket as buckets
 from steps.data.bucket import S3Source
 from steps.data.files import SourceLimits, Unreadable
-from steps.data.ingest import IngestSettings, read_delivery
+from steps.data.intake import IngestSettings, read_delivery
 from tests.bucket import BUCKET, BucketServer
 from tests.steps.data.deliveries import (
     LIMITS,

@@ -18,7 +18,8 @@ from materializers.shards import SHARDS_FOLDER, shard_uri
 from serving.preprocess import DEFAULT_LIMITS, Limits
 from steps.data.checks.freshness import DeliveryInterval, FreshnessSettings
 from steps.data.class_changes import ClassChanges
-from steps.data.ingest import IngestSettings, ingest, newest_arrival
+from steps.data.ingest import ingest
+from steps.data.intake import IngestSettings, newest_arrival
 from steps.data.parent import keep_readmitted
 from steps.data.personal_data.settings import PersonalDataSettings
 from tests.steps.data.arrivals import let_age

@@ -12,7 +12,8 @@ from zenml import pipeline
 from materializers.errors import UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.splits import Splits
-from steps.data.ingest import IngestSettings, ingest
+from steps.data.ingest import ingest
+from steps.data.intake import IngestSettings
 from steps.data.parent import (
     find_dataset,
     first_stored_at,

@@ -15,7 +15,7 @@ from materializers.errors import UsageError
 from materializers.image_dataset import picture_digest
 from serving.preprocess import Limits
 from serving.strip_metadata import strip_metadata
-from steps.data.ingest import IngestSettings, read_delivery
+from steps.data.intake import IngestSettings, read_delivery
 from steps.data.screening import AT_ONCE, Delivery, in_order, mendable_under, screen_stored
 from steps.data.validate import ValidateSettings, check_delivery
 from tests.serving.pictures import bomb, encode, exif, gradient

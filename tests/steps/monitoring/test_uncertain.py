@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from materializers.errors import UsageError
-from steps.data.ingest import IngestSettings, read_delivery
+from steps.data.intake import IngestSettings, read_delivery
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import open_source
 from steps.monitoring import captures

@@ -19,7 +19,8 @@ from materializers.erasure import Forgotten, write_note
 from materializers.image_dataset import ImageDataset, picture_digest
 from materializers.shards import SHARDS_FOLDER
 from serving.strip_metadata import strip_metadata
-from steps.data.ingest import IngestSettings, ingest, read_delivery
+from steps.data.ingest import ingest
+from steps.data.intake import IngestSettings, read_delivery
 from steps.data.joining import join_delivery
 from steps.data.labels import Labels, Row
 from steps.data.parent import keep_readmitted

@@ -147,6 +147,12 @@ def _(result: Status, console: Console, command: str) -> None:
     _show_schedules(result.schedules, console)
     if result.next_run is not None:
         console.print(f"next run: {result.next_run['schedule']} at {shown(result.next_run['at'])} UTC")
+    if result.budget is not None:
+        left = result.budget
+        console.print(f"left this month: {left['runs']:g} retrainings, {left['gpu_hours']:.1f} GPU-hours")
+    for alert in result.alerts:
+        said = f"{alert['name']} ({alert['severity']}): {alert['about']}"
+        console.print(f"alert since {shown(alert['since'])} UTC: {said}")
     for each in result.waiting:
         console.print(f"waits for a person ({each.kind}): {in_full(each.reason, command)}")
     for other in result.others:

@@ -23,7 +23,10 @@ from steps.deployment.comparing import last_observation
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollout import rollouts
+from steps.monitoring.alert import open_alerts
 from steps.monitoring.history import last_reports
+from steps.monitoring.triggers.brake import brake_hold, in_vain, last_release
+from steps.monitoring.triggers.budget import spent
 from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
 from steps.registry.aliases import CHAMPION
@@ -37,7 +40,7 @@ DATA = "data_version"
 class Waiting(Record):
     """Something that goes on only when a person does something, and what."""
 
-    kind: Literal["approval", "change", "alarm"]
+    kind: Literal["approval", "change", "alarm", "brake"]
     reason: str
 
 
@@ -57,6 +60,10 @@ class Status(Record):
     """What the last look at each environment's traffic came to, and how old it is."""
     waiting: tuple[Waiting, ...] = ()
     """What waits for a person."""
+    budget: dict[str, float] | None = None
+    """What of this month's retrainings and GPU-hours is left; None where nobody knows."""
+    alerts: tuple[dict[str, Any], ...] = ()
+    """What goes on of what people were told, by name, and since when."""
     model: str = Field(exclude=True)
     decisions: dict[int, str] = Field(exclude=True, default_factory=dict)
     """What a person last decided, by version."""
@@ -90,6 +97,8 @@ def read_status(config: Config) -> Status:
         versions, notes, exit_code = [], [str(error), *notes], error.exit_code
     schedules, unfired = _schedules()
     watched = last_reports(name)
+    budget, brake = _retraining(config, versions)
+    alerts, untold = _alerts(name)
     return Status(
         stack=client.active_stack_model.name,
         models=tuple(_model(entry) for entry in versions),
@@ -99,13 +108,15 @@ def read_status(config: Config) -> Status:
         schedules=schedules,
         next_run=_next_run(schedules),
         monitoring=tuple(map(_watched, watched.values())),
-        waiting=tuple(_waiting(config, versions, watched.values())),
+        waiting=(*_waiting(config, versions, watched.values()), *brake),
+        budget=budget,
+        alerts=alerts,
         model=name,
         decisions={entry.version: entry.tag(DECISION) for entry in versions if DECISION in entry.tags},
         data={entry.version: entry.tag(DATA) for entry in versions if DATA in entry.tags},
         last_data=last_version(name),
         others=tuple(_other(release) for release in live if release.model_name != name),
-        differences=(*notes, *unfired),
+        differences=(*notes, *unfired, *untold),
         exit_code=exit_code,
     )
 
@@ -116,6 +127,45 @@ def _unlogged(model_name: str, versions: list[RegisteredVersion]) -> list[str]:
         return disagreements(model_name, versions, active_deployer().trusted_keys())
     except ShutterlineError as error:
         return [str(error)]
+
+
+def _retraining(
+    config: Config, versions: list[RegisteredVersion]
+) -> tuple[dict[str, float] | None, tuple[Waiting, ...]]:
+    """What is left of the month's budget, and the brake where it holds; nothing without a log to read."""
+    name, settings, trusted = config.product.model, config.trigger, active_deployer().trusted_keys()
+    try:
+        used = spent(name, gpus=config.running.learning_gpus, trusted=trusted, now=datetime.now(UTC))
+        brake = brake_hold(in_vain(versions, last_release(name, trusted)), settings.brake_after)
+    except ShutterlineError:  # what keeps it from being read is told with the log's
+        return None, ()
+    left = {
+        "runs": max(settings.budget.runs - used.runs, 0),
+        "gpu_hours": max(settings.budget.gpu_hours - used.gpu_hours, 0.0),
+    }
+    return left, (Waiting(kind="brake", reason=brake.reason),) if brake.holds else ()
+
+
+def _alerts(model_name: str) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """The alerts that go on, and what people were not told of yet."""
+    try:
+        found = open_alerts(model_name)
+    except ShutterlineError as error:
+        return (), (str(error),)
+    shown = tuple(
+        {
+            "name": each.alert.name,
+            "severity": each.severity,
+            "about": each.alert.about,
+            "since": each.since.isoformat(),
+        }
+        for each in found.open
+    )
+    count = len(found.untold)
+    note = (
+        f"{count} messages have not been told yet: a target is down, or it is quiet now; see docs/alerts.md"
+    )
+    return shown, (note,) if count else ()
 
 
 def _schedules() -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:

@@ -71,6 +71,8 @@ class Performance(Record):
     """Share of the answers for which a label came."""
     delay_s: float | None
     """Median, from the answer to its label."""
+    since: datetime | None = None
+    """Of the first answers that count; None in a report of before that was kept."""
     reasons: tuple[str, ...]
 
 

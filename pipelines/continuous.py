@@ -5,14 +5,10 @@ from __future__ import annotations
 from zenml import pipeline
 
 from pipelines.config import Config
-from pipelines.running import StepName
 from pipelines.training import TrainingInputs, learn, receive
 from steps.deployment.staging import staging
 from steps.monitoring.decide import decide
 from steps.monitoring.signals import signals
-
-LEARNING_STEPS: tuple[StepName, ...] = ("tune", "train")
-"""What a budget of GPU-hours is spent on."""
 
 
 @pipeline(name="continuous")
@@ -30,7 +26,7 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
         change=config.change,
         approval=config.approval,
         settings=config.trigger,
-        gpus={name: config.running.gpus_of(name) for name in LEARNING_STEPS},
+        gpus=config.running.learning_gpus,
         retrain_at=config.monitor.drift.fixed.data_drift_retrain,
     )
     decision, training_dataset = decide(dataset, found, settings=config.trigger, model_name=model_name)

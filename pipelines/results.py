@@ -199,10 +199,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         reasons += decision.reasons
     if data is not None:
         reasons += data.watched.said()
-    if watched is not None:
-        reasons += [*watched.reasons, *watched.captured.notes]
-    if reaction is not None and reaction.outcome != "nothing":
-        reasons += reaction.reasons
+    reasons += _said_of_traffic(watched, reaction)
     version = outputs.get("version")
     if version is None and release is not None and release.candidate is not None:
         version = release.candidate.version
@@ -221,6 +218,12 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         full_verdict=verdict,
         data=data.data if data is not None and not refused_data else None,
     )
+
+
+def _said_of_traffic(watched: DriftReport | None, reaction: Reaction | None) -> list[str]:
+    """What a window came to, and what followed."""
+    said = [] if watched is None else [*watched.reasons, *watched.captured.notes]
+    return said if reaction is None or reaction.outcome == "nothing" else [*said, *reaction.reasons]
 
 
 def _of_reproduction(pipeline: str, run: str, reproduction: Reproduction) -> PipelineResult:

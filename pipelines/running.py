@@ -35,9 +35,13 @@ StepName = Literal[
     "window",
     "assess",
     "tell",
+    "react",
+    "explain",
     "compare",
 ]
 """Every step that the stack is given to run."""
+LEARNING_STEPS: tuple[StepName, ...] = ("tune", "train")
+"""What a budget of GPU-hours is spent on."""
 
 
 class Retries(Record):
@@ -95,6 +99,11 @@ class RunningSettings(Record):
         own = self.steps.get(step)
         given = own.gpus if own is not None and "gpus" in own.model_fields_set else self.step.gpus
         return given or 0
+
+    @property
+    def learning_gpus(self) -> dict[str, int]:
+        """The GPUs of the steps that a budget of GPU-hours is spent on."""
+        return {name: self.gpus_of(name) for name in LEARNING_STEPS}
 
     def options(self) -> dict[str, Any]:
         """The same in ZenML's words, as its ``with_options`` takes it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from typing import TYPE_CHECKING, get_args
 
 from materializers.drift_report import DriftReport
 from materializers.errors import DamagedArtifact
@@ -17,27 +18,50 @@ PIPELINE, OUTPUT = "monitoring", "drift_report"
 PAGE_SIZE = 100
 LOOKED_THROUGH = 20
 
-Judge: TypeAlias = Callable[[DriftReport], bool | None]
-"""Whether a report is an alarm of one kind; None where it could not be told."""
+
+@dataclass(frozen=True)
+class Alarm:
+    """One kind of alarm; called with a report, it says whether that raises it, None where it cannot be told.
+
+    Args:
+        judge: that.
+        since: when the window begins that it is about.
+    """
+
+    judge: Callable[[DriftReport], bool | None]
+    since: Callable[[DriftReport], datetime]
+
+    def __call__(self, report: DriftReport) -> bool | None:
+        """Whether a report raises it."""
+        return self.judge(report)
 
 
-def drifted(report: DriftReport) -> bool | None:
-    """Whether the traffic of a window had drifted."""
+def _drifted(report: DriftReport) -> bool | None:
     return None if report.outcome == "insufficient data" else report.outcome == "drift"
 
 
-def dropped(report: DriftReport) -> bool | None:
-    """Whether the accuracy of a window had dropped."""
+def _dropped(report: DriftReport) -> bool | None:
     outcome = report.performance.outcome
     return None if outcome == "insufficient data" else outcome == "drop"
 
 
-def declined(report: DriftReport) -> bool | None:
-    """Whether what the answers of a window were worth had dropped."""
+def _declined(report: DriftReport) -> bool | None:
     business = report.business
     if business is None or business.outcome == "insufficient data":
         return None
     return business.outcome == "drop"
+
+
+def _labels_since(report: DriftReport) -> datetime:
+    return report.performance.since or report.captured.since
+
+
+drifted = Alarm(_drifted, lambda report: report.captured.since)
+"""The traffic of a window has drifted."""
+dropped = Alarm(_dropped, _labels_since)
+"""The accuracy has dropped, of the answers whose labels count."""
+declined = Alarm(_declined, _labels_since)
+"""What the same answers were worth has dropped."""
 
 
 def past_reports(model_name: str, environment: Environment, *, since: datetime) -> list[DriftReport]:
@@ -79,7 +103,7 @@ def last_reports(model_name: str) -> dict[Environment, DriftReport]:
     return found
 
 
-def confirmed(reports: Sequence[DriftReport], alarm: Judge) -> tuple[DriftReport, DriftReport] | None:
+def confirmed(reports: Sequence[DriftReport], alarm: Alarm) -> tuple[DriftReport, DriftReport] | None:
     """The two alarms that confirm each other: in a row, on windows that do not overlap.
 
     A window of which nothing could be said neither confirms nor ends a row; one without the alarm ends it,
@@ -103,7 +127,7 @@ def confirmed(reports: Sequence[DriftReport], alarm: Judge) -> tuple[DriftReport
             newest = report
         elif report.captured.model_digest != newest.captured.model_digest:
             return None
-        elif report.captured.until <= newest.captured.since:
+        elif report.captured.until <= alarm.since(newest):
             return newest, report
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pandas as pd
 
 from materializers.drift_report import Performance
@@ -11,7 +13,11 @@ from steps.monitoring.settings import PerformanceSettings
 
 
 def measure_performance(
-    rows: pd.DataFrame, baseline: float | None, settings: PerformanceSettings
+    rows: pd.DataFrame,
+    baseline: float | None,
+    settings: PerformanceSettings,
+    *,
+    since: datetime | None = None,
 ) -> Performance:
     """Compare the accuracy on labelled answers with the floor and with the baseline.
 
@@ -22,6 +28,7 @@ def measure_performance(
             where no label came) and ``delay_s``.
         baseline: the fixed accuracy that it is compared with; None where none was set yet.
         settings: the limits.
+        since: when the answers begin; a later drop confirms one whose window ended before that.
     """
     labelled = rows["correct"].notna()
     n = int(labelled.sum())
@@ -55,5 +62,6 @@ def measure_performance(
         baseline_share=settings.baseline_share,
         coverage=n / len(rows) if len(rows) else 0.0,
         delay_s=delay,
+        since=since,
         reasons=tuple(reasons),
     )

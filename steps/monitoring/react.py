@@ -21,7 +21,7 @@ from materializers.release import Release
 from materializers.signatures import require_listed
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollback import end_rollout, previous_release, put_back
-from steps.monitoring.alert import raise_alert
+from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.history import confirmed, dropped, past_reports
 from steps.monitoring.settings import PerformanceSettings
 from steps.registry.audit import PIPELINE, acting_signer
@@ -203,6 +203,7 @@ def alert_of(reaction: Reaction) -> Alert | None:
         model_name=reaction.model_name,
         environment=reaction.environment,
         reasons=reaction.reasons,
+        event=reaction.outcome == "rolled_back",
     )
 
 
@@ -213,4 +214,10 @@ def react(report: DriftReport, settings: PerformanceSettings) -> Annotated[React
     alert = alert_of(reaction)
     if alert is not None:
         raise_alert(alert)
+    if dropped(report) is False:
+        about = report.captured
+        for name in ALERTS.values():
+            clear_alert(
+                name, about.model_name, about.environment, reason="The accuracy has not dropped any more."
+            )
     return reaction

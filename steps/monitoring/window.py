@@ -166,7 +166,10 @@ def look_at(
             ),
         ),
         performance=measure_performance(
-            judged, baseline.accuracy if baseline is not None else None, settings.performance
+            judged,
+            baseline.accuracy if baseline is not None else None,
+            settings.performance,
+            since=labels_since,
         ),
         business=_business(model_name, environment, of_model, baseline, settings.business, until=until),
         abstention_threshold=metadata.abstention_threshold,

@@ -109,12 +109,14 @@ def store(shop: Shop, kind: Literal["captures", "feedback"], rows: list[dict[str
     return path
 
 
-def captured(shop: Shop, rows: list[dict[str, Any]], *, labels: bool = True) -> None:
+def captured(
+    shop: Shop, rows: list[dict[str, Any]], *, labels: bool = True, labelled_after: timedelta = AGO / 2
+) -> None:
     """What was answered, and what was right."""
     store(shop, CAPTURES, [strip(row) for row in rows])
     if labels:
         said = [
-            {"request_id": row["request_id"], "at": row["at"] + AGO / 2, "label": row["truth"]}
+            {"request_id": row["request_id"], "at": row["at"] + labelled_after, "label": row["truth"]}
             for row in rows
         ]
         store(shop, FEEDBACK, said)

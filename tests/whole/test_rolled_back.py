@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,11 @@ from tests.whole.captured import store_folder
 from tests.whole.shop import SEED_1, Outcome, Shop, altered
 from tests.whole.test_monitoring import captured, monitor, reference_of, rows_like
 
+APART_S = 20
+"""Of two windows of labels that do not overlap; each is so long."""
 AUTOMATIC = (
     "monitor.performance.rollback=automatic",
-    "monitor.window={hours: 0.0002, settling_minutes: 0}",  # runs that follow each other do not overlap
+    f"monitor.window={{settling_minutes: 0, label_days: {APART_S / 86_400}}}",
 )
 NAME = "rolled-back"
 
@@ -44,26 +48,29 @@ def two_versions(open_shop: Callable[[str], Shop], local_stack: Client, hook: We
 
 @pytest.fixture
 def second_live(two_versions: Shop, hook: Webhook) -> Iterator[Shop]:
-    """Version 2 is live in staging, 1 was before; 2 answered nothing right, and no window says so yet."""
+    """Version 2 is live in staging, 1 was before; and no window says anything of 2 yet."""
     served = two_versions.served()
     if served is None:
         two_versions.deploy(1)
     elif served[0] == 2:
         assert two_versions.run(rollback=True).exit_code == 0
     two_versions.deploy(2)
-    answer_wrongly(two_versions)
     hook.messages.clear()
     yield two_versions
     forget_traffic(two_versions)
 
 
-def answer_wrongly(shop: Shop) -> None:
-    """Answers of what is live, all of which somebody said were wrong."""
-    reference = reference_of(shop)
+def look(shop: Shop, *, again: bool = False) -> Outcome:
+    """Look at answers of this moment, all said to be wrong; again: on a window of its own."""
+    if again:
+        time.sleep(APART_S)
+    reference, now = reference_of(shop), datetime.now(UTC)
     rows = rows_like(reference, shop, 80)
     for row in rows:
+        row["at"] = now
         row["truth"] = next(name for name in reference.classes if name != row["label"])
-    captured(shop, rows)
+    captured(shop, rows, labelled_after=timedelta(0))
+    return monitor(shop, *AUTOMATIC)
 
 
 def forget_traffic(shop: Shop) -> None:
@@ -91,9 +98,9 @@ def entries(shop: Shop, *acts: str) -> list[dict[str, object]]:
 def test_the_second_drop_in_a_row_rolls_back_once_audited_and_told(second_live: Shop, hook: Webhook) -> None:
     """The release before answers again, by a pipeline, on both reports; what is live then is judged anew."""
     shop = second_live
-    assert reaction(monitor(shop, *AUTOMATIC)) == ("unconfirmed", None)
+    assert reaction(look(shop)) == ("unconfirmed", None)
     assert shop.served() == (2, shop.versions()[2]["model_digest"])
-    outcome = monitor(shop, *AUTOMATIC)
+    outcome = look(shop, again=True)
     assert reaction(outcome) == ("rolled_back", 1)
     assert "Version 1 is live in staging again, in the place of 2" in outcome.said
     assert shop.served() == (1, shop.versions()[1]["model_digest"])
@@ -107,11 +114,9 @@ def test_the_second_drop_in_a_row_rolls_back_once_audited_and_told(second_live: 
     (told,) = [message for message in hook.messages if "rolled_back" in message]
     assert "critical" in told
 
-    forget_traffic(shop)
-    answer_wrongly(shop)  # version 1, now
     hook.messages.clear()
-    assert reaction(monitor(shop, *AUTOMATIC)) == ("unconfirmed", None)
-    assert reaction(monitor(shop, *AUTOMATIC)) == ("not_possible", None)
+    assert reaction(look(shop)) == ("unconfirmed", None)
+    assert reaction(look(shop, again=True)) == ("not_possible", None)
     assert shop.served() == (1, shop.versions()[1]["model_digest"])
     assert any("rollback_not_possible" in message for message in hook.messages)
 
@@ -125,9 +130,9 @@ def test_a_release_before_that_was_altered_is_not_served(second_live: Shop, hook
     copy, stored = site / "models" / digest / "model.onnx", shop.stored(1, "model") / "model.onnx"
     other = (shop.stored(2, "model") / "model.onnx").read_bytes()
     before = shop.served(), shop.aliases(), len(entries(shop, "rollback"))
-    monitor(shop, *AUTOMATIC)
+    look(shop)
     with altered(stored, other), altered(copy, other):
-        outcome = monitor(shop, *AUTOMATIC)
+        outcome = look(shop, again=True)
     assert reaction(outcome) == ("not_possible", None)
     assert "altered" in outcome.said
     assert (shop.served(), shop.aliases(), len(entries(shop, "rollback"))) == before
@@ -143,8 +148,8 @@ def test_what_rolls_out_is_ended_in_order_first(second_live: Shop) -> None:
     begun = shop.run("deployment.staging={mode: canary, stages: [0.5]}", deploy=True, version=1)
     assert begun.exit_code == 0, begun.said
     assert active_deployer().rolling_out(shop.model, "staging") is not None
-    monitor(shop, *AUTOMATIC)
-    assert reaction(monitor(shop, *AUTOMATIC)) == ("rolled_back", 1)
+    look(shop)
+    assert reaction(look(shop, again=True)) == ("rolled_back", 1)
     assert active_deployer().rolling_out(shop.model, "staging") is None
     ended, back = entries(shop, "end-rollout", "rollback")[-2:]
     assert (ended["act"], ended["by"], back["act"], back["by"]) == (

@@ -18,7 +18,7 @@ from materializers.drift_report import DriftReport
 from materializers.evidence import RegisteredVersion, was_live_tag
 from materializers.release import Environment
 from materializers.trigger_decision import Signal, SignalName
-from steps.monitoring.history import Judge, confirmed, drifted, dropped
+from steps.monitoring.history import Alarm, confirmed, declined, drifted, dropped
 from steps.monitoring.triggers.settings import TriggerSettings
 
 NEEDED = 2
@@ -57,16 +57,17 @@ def traffic_signals(
         settings: how often a spell of alarms retrains.
         retrain_at: the population stability index from which on a fixed threshold retrains.
     """
-    judges: Mapping[SignalName, Judge] = {
-        "drift": lambda report: _drifted(report, retrain_at),
+    alarms: Mapping[SignalName, Alarm] = {
+        "drift": Alarm(lambda report: _drifted(report, retrain_at), drifted.since),
         "performance": dropped,
+        "business": declined,
     }
-    return tuple(_signal(name, judge, traffic, versions, settings) for name, judge in judges.items())
+    return tuple(_signal(name, alarm, traffic, versions, settings) for name, alarm in alarms.items())
 
 
 def _signal(
     name: SignalName,
-    judge: Judge,
+    alarm: Alarm,
     traffic: Traffic | None,
     versions: Sequence[RegisteredVersion],
     settings: TriggerSettings,
@@ -75,19 +76,19 @@ def _signal(
         return _said(name, 0, "nothing is live that could be watched")
     where = f"version {traffic.version} in {traffic.environment}"
     of_live = [each for each in traffic.reports if each.captured.model_digest == traffic.model_digest]
-    told = [report for report in of_live if judge(report) is not None]
-    if not told or not judge(told[0]):
+    told = [report for report in of_live if alarm(report) is not None]
+    if not told or not alarm(told[0]):
         nothing = f"nothing could be said of {where} lately: python run.py --monitor"
         return _said(name, 0, f"{where} raises no alarm in its newest window" if told else nothing)
-    tried = _tried(_spell(traffic.reports, judge), versions)
+    tried = _tried(_spell(traffic.reports, alarm), versions)
     answered = _answered(traffic, tried, told[0], settings)
     if answered is not None:
         return _said(name, 1, f"{where} raises an alarm, and {answered}")
-    found = confirmed([each for each in of_live if _after(each, tried)], judge)
+    found = confirmed([each for each in of_live if _after(each, tried)], alarm)
     if found is None:
         return _said(name, 1, f"{where} raises an alarm that no window before it confirms yet")
     newer, older = found
-    what = newer.reasons[0] if name == "drift" else newer.performance.reasons[0]
+    what = _why(name, newer)
     days = " and ".join(f"{each.captured.until:%Y-%m-%d %H:%M}" for each in (older, newer))
     reason = f"two alarms in a row on {where}, windows until {days} UTC: {what}"
     return _said(name, NEEDED, reason, fired=True)
@@ -127,10 +128,18 @@ def _after(report: DriftReport, tried: Sequence[RegisteredVersion]) -> bool:
     return not tried or report.captured.until > tried[0].created
 
 
-def _spell(reports: Sequence[DriftReport], judge: Judge) -> list[DriftReport]:
+def _why(name: SignalName, report: DriftReport) -> str:
+    """What an alarm measured."""
+    business = report.business
+    if name == "business" and business is not None:
+        return business.reasons[0]
+    return report.reasons[0] if name == "drift" else report.performance.reasons[0]
+
+
+def _spell(reports: Sequence[DriftReport], alarm: Alarm) -> list[DriftReport]:
     """The alarms in a row, the newest first, of whichever version was live."""
-    told = [report for report in reports if judge(report) is not None]
-    return list(takewhile(judge, told))
+    told = [report for report in reports if alarm(report) is not None]
+    return list(takewhile(alarm, told))
 
 
 def _tried(spell: Sequence[DriftReport], versions: Sequence[RegisteredVersion]) -> list[RegisteredVersion]:

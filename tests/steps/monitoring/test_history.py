@@ -64,3 +64,21 @@ def test_each_kind_of_alarm_has_a_row_of_its_own() -> None:
     assert newer.business is not None
     for business in (None, newer.business.model_copy(update={"outcome": "insufficient data"})):
         assert declined(newer.model_copy(update={"business": business})) is None
+
+
+def test_windows_of_labels_that_overlap_confirm_no_drop() -> None:
+    """Accuracy is that of the answers of a week: two days in a row are mostly the same answers."""
+    newer, older = (
+        each.model_copy(
+            update={
+                "performance": each.performance.model_copy(
+                    update={"since": each.captured.until - timedelta(days=7)}
+                )
+            }
+        )
+        for each in (report("drift", days_ago=0), report("drift", days_ago=1))
+    )
+    assert confirmed([newer, older], drifted) == (newer, older)
+    assert confirmed([newer, older], dropped) is None
+    before = report("drift", days_ago=7)
+    assert confirmed([newer, older, before], dropped) == (newer, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from pydantic import ValidationError
@@ -24,13 +24,10 @@ def _default_home() -> Path:
     return Path(state) / "shutterline" / "monitoring"
 
 
-class Failed(click.ClickException):
-    """One line and an exit code."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        # click reads it of the object, and types it as the class's.
-        vars(self)["exit_code"] = exit_code
+def _fail(message: str, exit_code: int) -> NoReturn:
+    """Say one line and end."""
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(exit_code)
 
 
 HOME = click.option("--home", type=click.Path(path_type=Path), help="Keeps all data, logs and settings.")
@@ -95,11 +92,11 @@ def up(
         site = MonitoringSite.make(home or _default_home(), options, first_port=ports_from)
         already = site.up(loaded)
     except ShutterlineError as error:
-        raise Failed(str(error), error.exit_code) from error
+        _fail(str(error), error.exit_code)
     except ValidationError as error:
-        raise Failed(_said(error), WRONG_USE) from error
+        _fail(_said(error), WRONG_USE)
     except (RuntimeError, TimeoutError) as error:
-        raise Failed(str(error), 1) from error
+        _fail(str(error), 1)
     click.echo("runs already:" if already else "started:")
     for server in reversed(site.servers):
         click.echo(f"  {server.name.removeprefix('The '):<12} {server.url}")
@@ -117,12 +114,12 @@ def down(home: Path | None) -> None:
     try:
         site = MonitoringSite.load(folder)
         ended = site.down()
-    except FileNotFoundError as error:
-        raise Failed(f"nothing was started below {folder}: give --home", WRONG_USE) from error
+    except FileNotFoundError:
+        _fail(f"nothing was started below {folder}: give --home", WRONG_USE)
     except ShutterlineError as error:
-        raise Failed(str(error), error.exit_code) from error
+        _fail(str(error), error.exit_code)
     except TimeoutError as error:
-        raise Failed(str(error), 1) from error
+        _fail(str(error), 1)
     click.echo(f"{'ended' if ended else 'nothing ran'}; rm -r {site.home} removes what was measured")
 
 
@@ -151,11 +148,11 @@ def render(
         write_rendered(to, rendered_rules(_load(config, assignments), times))
         copy_dashboards(to / "dashboards")
     except ShutterlineError as error:
-        raise Failed(str(error), error.exit_code) from error
+        _fail(str(error), error.exit_code)
     except ValidationError as error:
-        raise Failed(_said(error), WRONG_USE) from error
+        _fail(_said(error), WRONG_USE)
     except OSError as error:
-        raise Failed(f"{to} cannot be written: {error.strerror}", WRONG_USE) from error
+        _fail(f"{to} cannot be written: {error.strerror}", WRONG_USE)
     click.echo(f"written to {to}")
 
 

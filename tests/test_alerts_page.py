@@ -14,14 +14,18 @@ from run import main
 from stacks.apprise_alerter.alerter import BACK_OFF, FIRST_WAIT_S, POST_TIMEOUT_S
 from stacks.apprise_alerter.flavor import AppriseAlerterConfig
 from stacks.apprise_alerter.targets import MINIMUM
-from steps.monitoring import failure, missing, refused, tell, waiting
+from steps.monitoring import failure, missing, prometheus, react, refused, tell, waiting
 from steps.monitoring.alert import LONGEST_REASON, MOST_ATTEMPTS
 from tests.conftest import PROJECT
 from tests.pages import commands_of, rows_of, text_of
 
 PATH = "docs/alerts.md"
 PAGE = text_of(PATH)
-LISTED = {name.strip("`"): severity for name, severity, *_ in rows_of(PAGE.partition("\n## ")[0])}
+LISTED = {
+    name: severity
+    for names, severity, *_ in rows_of(PAGE.partition("\n## ")[0])
+    for name in re.findall(r"`(\w+)`", names)
+}
 RAISED_IN = ("actions", "pipelines", "steps")
 
 
@@ -53,7 +57,14 @@ def _value(node: ast.expr | None, module: str) -> str:
 
 def test_every_alert_is_listed_with_its_severity() -> None:
     """Whatever the code raises, and those of monitoring and of failed runs, which it raises by other ways."""
-    assert dict(raised()) | tell.SEVERITY | {"run_failed": failure.SEVERITY} == LISTED
+    assert (
+        dict(raised())
+        | tell.SEVERITY
+        | prometheus.SEVERITY
+        | react.SEVERITY
+        | {"run_failed": failure.SEVERITY}
+        == LISTED
+    )
     assert set(LISTED.values()) <= set(SEVERITIES)
     names = (missing.RUN_MISSING, missing.DELIVERY_MISSING, refused.MODEL_REFUSED, waiting.APPROVAL_WAITING)
     assert set(names) <= set(LISTED)

@@ -31,8 +31,9 @@ from steps.data.files import (
 )
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS
-from steps.monitoring.alert import raise_alert
+from steps.monitoring.alert import clear_alert, raise_alert
 
+INCOMPLETE = "delivery_incomplete"
 IN_ONE_FILE = (*ARCHIVE_SUFFIXES, PARQUET_SUFFIX)
 
 
@@ -186,14 +187,17 @@ def tell_incomplete(
     """Tell people of deliveries that should be complete by now: nobody else would notice them."""
     limit = timedelta(hours=settings.incomplete_hours)
     late = [each for each in incomplete if now - each.since >= limit]
-    if late:
+    if not late:
+        clear_alert(INCOMPLETE, model_name, reason="What lies there is complete, or not late.", now=now)
+    else:
         reasons = (
             *(f"{each.said}: {each.address}" for each in late),
             f"A delivery is taken once NAME{settings.marker} lies beside it, and should be complete within "
             f"{settings.incomplete_hours:g} hours: ask the supplier, or set ingest.watch.incomplete_hours.",
         )
-        alert = Alert(name="delivery_incomplete", severity="warning", model_name=model_name, reasons=reasons)
-        raise_alert(alert)
+        raise_alert(
+            Alert(name=INCOMPLETE, severity="warning", model_name=model_name, reasons=reasons), now=now
+        )
 
 
 def tell_refused(refused: Iterable[WatchedDelivery], model_name: str) -> None:
@@ -202,7 +206,11 @@ def tell_refused(refused: Iterable[WatchedDelivery], model_name: str) -> None:
     if reasons:
         mend = f"Each is taken once it has changed, or with --continuous {AGAIN}."
         alert = Alert(
-            name="delivery_refused", severity="warning", model_name=model_name, reasons=(*reasons, mend)
+            name="delivery_refused",
+            severity="warning",
+            model_name=model_name,
+            reasons=(*reasons, mend),
+            event=True,
         )
         raise_alert(alert)
 

@@ -10,11 +10,11 @@ from zenml import step
 from materializers.alert import Alert
 from materializers.image_dataset import ImageDataset
 from materializers.trigger_decision import Hold, Signal, Signals, TriggerDecision
-from steps.monitoring.alert import raise_alert
+from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.registry.audit import PIPELINE, record
 
-TOLD = ("brake", "budget_runs", "budget_gpu_hours")
+BRAKED, EXHAUSTED = "retraining_braked", "budget_exhausted"
 """What people have to hear of, where it holds a retraining back; a cooldown passes by itself."""
 
 
@@ -79,25 +79,33 @@ def lacking_for_policy(signals: Sequence[Signal], settings: TriggerSettings) -> 
     return None if counted else "no signal fired"
 
 
-def tell_held(hold: Hold, decision: TriggerDecision, model_name: str) -> None:
-    """Tell people that a retraining was asked for and does not begin before one of them acts.
+def tell_held(decision: TriggerDecision, model_name: str) -> None:
+    """Tell people that a retraining was asked for and does not begin before one of them acts; or that it may.
 
     Raises:
         UsageError: the account has no key here.
         ServiceUnreachable: the audit log cannot be written.
     """
-    wanted = [signal.reason for signal in decision.signals if signal.fired]
-    reasons = (hold.reason, *(f"asked for: {reason}" for reason in wanted))
-    if hold.name == "brake":
-        about = {"model": model_name, "row": f"{hold.value:g}", "limit": f"{hold.limit:g}"}
-        record("brake", about, by=PIPELINE, reason=hold.reason, once=True)
-        raise_alert(
-            Alert(name="retraining_braked", severity="critical", model_name=model_name, reasons=reasons)
-        )
-    else:
-        raise_alert(
-            Alert(name="budget_exhausted", severity="warning", model_name=model_name, reasons=reasons)
-        )
+    holding = {hold.name: hold for hold in decision.holds if hold.holds}
+    brake, spent = holding.get("brake"), [each for name, each in holding.items() if name.startswith("budget")]
+    if decision.held and brake is not None:
+        about = {"model": model_name, "row": f"{brake.value:g}", "limit": f"{brake.limit:g}"}
+        record("brake", about, by=PIPELINE, reason=brake.reason, once=True)
+        said = _asked_for(decision, brake)
+        raise_alert(Alert(name=BRAKED, severity="critical", model_name=model_name, reasons=said))
+    elif brake is None:
+        clear_alert(BRAKED, model_name, reason="The brake does not hold any more.")
+    if decision.held and spent:
+        said = _asked_for(decision, *spent)
+        raise_alert(Alert(name=EXHAUSTED, severity="warning", model_name=model_name, reasons=said))
+    elif not spent:
+        clear_alert(EXHAUSTED, model_name, reason="This month's budget has room.")
+
+
+def _asked_for(decision: TriggerDecision, *holds: Hold) -> tuple[str, ...]:
+    """What holds, and what asked for a retraining."""
+    asked = (f"asked for: {signal.reason}" for signal in decision.signals if signal.fired)
+    return (*(hold.reason for hold in holds), *asked)
 
 
 @step(enable_cache=False)
@@ -125,7 +133,5 @@ def decide(
         "decision_digest": decision.digest,
     }
     record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True)
-    for hold in decision.holds:
-        if hold.holds and not decision.retrain and hold.name in TOLD:
-            tell_held(hold, decision, model_name)
+    tell_held(decision, model_name)
     return decision, dataset if decision.retrain else None

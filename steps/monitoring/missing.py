@@ -123,7 +123,9 @@ def missing_delivery(model_name: str, source_name: str, reason: str) -> Alert:
 
 
 def is_of(schedule: Schedule, model_name: str) -> bool:
-    """Whether a schedule is one of a model: its name says so."""
+    """Whether a schedule is one of a model: its name says so, or the timetable that it is of."""
+    if schedule.planned is not None:
+        return schedule.planned.model == model_name
     looks = {look_name(model_name, environment) for environment in get_args(Environment)}
     return schedule.name == f"{schedule.pipeline}-{model_name}" or schedule.name in looks
 

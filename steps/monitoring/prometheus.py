@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from materializers.alert import Alert
+from materializers.alert import Alert, Severity
 from materializers.drift_report import Captured, ServiceFigures
 from materializers.redaction import one_line
 from materializers.release import Environment
@@ -21,6 +21,7 @@ from steps.monitoring.settings import PrometheusSettings
 ANSWERS_WITHIN_S = 10.0
 LONGEST_WHY = 200
 SLOW, FAILING = "high_inference_latency", "high_error_rate"
+SEVERITY: dict[str, Severity] = {SLOW: "warning", FAILING: "warning"}
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -127,7 +128,7 @@ def service_alerts(captured: Captured) -> list[Alert]:
     return [
         Alert(
             name=name,
-            severity="warning",
+            severity=SEVERITY[name],
             model_name=captured.model_name,
             environment=captured.environment,
             reasons=(reason,),

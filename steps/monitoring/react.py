@@ -13,7 +13,7 @@ from typing import Annotated
 
 from zenml import step
 
-from materializers.alert import Alert
+from materializers.alert import Alert, Severity
 from materializers.drift_report import DriftReport
 from materializers.errors import Refused, ShutterlineError
 from materializers.reaction import Policy, Reaction, ReactionOutcome
@@ -34,6 +34,7 @@ ALERTS: dict[ReactionOutcome, str] = {
     "not_possible": "rollback_not_possible",
 }
 """The alert of each outcome that people are told of."""
+SEVERITY: dict[str, Severity] = dict.fromkeys(ALERTS.values(), "critical")
 
 
 def react_to(report: DriftReport, policy: Policy) -> Reaction:
@@ -199,7 +200,7 @@ def alert_of(reaction: Reaction) -> Alert | None:
         return None
     return Alert(
         name=name,
-        severity="critical",
+        severity=SEVERITY[name],
         model_name=reaction.model_name,
         environment=reaction.environment,
         reasons=reaction.reasons,

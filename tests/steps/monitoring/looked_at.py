@@ -25,7 +25,7 @@ def beside(
     example = drift_report()
     about = example.captured.model_dump() | {
         **{"model_name": MODEL.name, "environment": environment, "model_digest": MODEL.digest},
-        **{"since": NOON - HOUR, "until": NOON + 2 * HOUR, "pictures": len(window)},
+        **{"since": NOON - HOUR, "until": NOON + 2 * HOUR, "pictures": len(window), "service": None},
         **{"measured": int(window.rows["brightness"].notna().sum())},
     }
     return CapturedWindow(

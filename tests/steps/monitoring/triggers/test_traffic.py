@@ -135,7 +135,7 @@ def test_a_new_version_does_not_begin_a_new_spell() -> None:
     reports = [report(ALARM, 0), report(ALARM, 1), *before]
     trained = version(3, 2.5, **{was_live_tag("production"): "true"})
     traffic = Traffic(environment="production", version=3, model_digest=LIVE, reports=reports)
-    signal, _ = traffic_signals(traffic, [trained], TriggerSettings(), retrain_at=0.25)
+    signal, *_ = traffic_signals(traffic, [trained], TriggerSettings(), retrain_at=0.25)
     assert not signal.fired
     assert "version 3 was trained for it already" in signal.reason
 

@@ -135,7 +135,8 @@ def membership_scores(embeddings: NDArray[np.float32], inside: NDArray[np.bool_]
 
 def _members(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The rows of one side, ``(b, m)``, in their order."""
-    return (np.flatnonzero(inside) % inside.shape[1]).reshape(len(inside), -1)
+    rows: NDArray[np.int64] = np.flatnonzero(inside) % inside.shape[1]
+    return rows.reshape(len(inside), -1)
 
 
 def _places(values: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:

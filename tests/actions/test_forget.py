@@ -506,7 +506,9 @@ def test_a_page_that_explains_drift_does_not_show_it_any_more(
 ) -> None:
     """It goes from the strip that shows it; of a strip that has it under another name all goes."""
     world = World.made(store)
-    digests = {seed: (picture_digest(photograph(seed)), f"{seed:064}") for seed in (0, GONE, 1)}
+    digests: dict[int, tuple[str, ...]] = {
+        seed: (picture_digest(photograph(seed)), f"{seed:064}") for seed in (0, GONE, 1)
+    }
     if renamed:
         digests[GONE] = ("f" * 64,)
     strips = [

@@ -224,6 +224,7 @@ def explained(outcome: Outcome) -> str | None:
     (page,) = run.steps["explain"].outputs["drift_page"]
     if page.load() is None:
         return None
+    assert page.visualizations is not None
     (shown,) = page.visualizations
     return Path(shown.uri).read_text(encoding="utf-8")
 

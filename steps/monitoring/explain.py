@@ -119,7 +119,8 @@ def _moved(name: str, captured: CapturedWindow) -> Floats:
     if name in (SHARES, SHARES_STABILITY):
         predicted, share = window.scores.argmax(axis=1), _shares(window) - _shares(reference)
         more = int(share.argmax())
-        return np.where(predicted == more, window.scores[:, more].astype(np.float64), np.nan)
+        sure: Floats = np.where(predicted == more, window.scores[:, more].astype(np.float64), np.nan)
+        return sure
     before, after = (_values(name, side, captured) for side in (reference, window))
     direction = 1.0 if np.nanmean(after) >= np.nanmean(before) else -1.0
     moved: Floats = direction * after

@@ -372,9 +372,9 @@ def explained(outcome: Outcome) -> str | None:
     """The page that the dashboard shows of a run of monitoring."""
     run = Client().get_pipeline_run(outcome.last["run"])
     (page,) = run.steps["explain"].outputs["drift_page"]
-    if not page.visualizations:
-        assert page.load() is None
+    if page.load() is None:
         return None
+    assert page.visualizations is not None
     (shown,) = page.visualizations
     return Path(shown.uri).read_text(encoding="utf-8")
 

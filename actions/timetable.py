@@ -21,7 +21,7 @@ from pipelines.config import Config, load_config
 from pipelines.results import PipelineResult
 from pipelines.scheduling import Repetition, schedule_name
 from pipelines.timetable import Scheduled, ScheduleSettings
-from steps.data.sources import find_source
+from steps.data.watching import require_source
 from steps.orchestrator import Orchestrator, active_orchestrator
 
 FLAGS: dict[Scheduled, str] = {
@@ -189,7 +189,7 @@ def _call_of(settings: ScheduleSettings, source: str | None, request: Request, *
     check_flags(once)
     for place_of_pictures in (once.source, once.input):
         if place_of_pictures is not None:
-            find_source(place_of_pictures)
+            require_source(place_of_pictures)
     return once
 
 

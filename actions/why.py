@@ -17,6 +17,7 @@ from materializers.audit_entry import Act, AuditEntry
 from materializers.data_report import DataReport
 from materializers.drift_report import DriftReport, DriftSignal
 from materializers.errors import DamagedArtifact, UsageError
+from materializers.reaction import Reaction
 from materializers.release import Release
 from materializers.report import counted
 from materializers.trigger_decision import Signal, TriggerDecision
@@ -36,7 +37,7 @@ NAMED = 5
 LOOKED_THROUGH = 500
 """The newest runs, among which a name that there is not is looked for."""
 SHOWN_DIGITS = 12
-REPORTS = ("data_report", "decision", "verdict", "release", "drift_report")
+REPORTS = ("data_report", "decision", "verdict", "release", "drift_report", "reaction")
 WENT: tuple[Act, ...] = (
     *("gate", "approve", "reject", "roll-out", "end-rollout"),
     *("release", "rollback", "withdraw"),
@@ -165,6 +166,7 @@ def _story(reports: dict[str, Any]) -> Iterator[str]:
         yield f"decided: {'retrain' if decision.retrain else 'do not retrain'}; {'; '.join(decision.reasons)}"
     if watched is not None:
         yield from _watched(watched)
+    yield from _reacted(reports.get("reaction"))
     if verdict is not None:
         why = f": {'; '.join(verdict.reasons())}" if verdict.outcome != "passed" else ""
         passed = sum(rule.outcome == "passed" for rule in verdict.rules)
@@ -173,6 +175,12 @@ def _story(reports: dict[str, Any]) -> Iterator[str]:
         version = f"version {release.candidate.version} " if release.candidate else ""
         why = f": {'; '.join(release.reasons)}" if release.reasons else ""
         yield f"in {release.environment}: {version}{release.status.replace('_', ' ')}{why}"
+
+
+def _reacted(reaction: Reaction | None) -> Iterator[str]:
+    """What followed from a drop of the accuracy; nothing where there was none."""
+    if reaction is not None and reaction.outcome != "nothing":
+        yield f"then: {reaction.outcome.replace('_', ' ')}; {'; '.join(reaction.reasons)}"
 
 
 def _signals(signals: Sequence[Signal], *, fired: bool) -> str:

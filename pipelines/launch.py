@@ -20,7 +20,6 @@ from materializers.carried_run import PROCESS_KEY, this_process
 from materializers.errors import Refused, RunGoesOn, ShutterlineError, UsageError
 from materializers.evidence import read_version, run_output
 from materializers.release import Environment
-from materializers.watched import is_watched
 from pipelines.compiling import write_compiled
 from pipelines.config import Config
 from pipelines.continuous import continuous
@@ -34,7 +33,7 @@ from pipelines.scheduling import Repetition, keep_schedule
 from pipelines.session import PROJECT, close_run, new_run_name
 from pipelines.training import TrainingInputs, training
 from steps.data.sources import find_source
-from steps.data.watching import require_place
+from steps.data.watching import require_source
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollout import log_lost_end
 from steps.deployment.schedule import look_name, stop_looking
@@ -233,10 +232,8 @@ def retrain(config: Config, *, source: str | None, data: str | None, how: How = 
 def _train(
     pipeline: Any, config: Config, *, source: str | None, data: str | None, how: How
 ) -> PipelineResult:
-    if source is not None and is_watched(source):
-        require_place(source)
-    elif source is not None:
-        find_source(source)
+    if source is not None:
+        require_source(source)
     refusal = refusal_to_train(config)
     if refusal is not None:
         return PipelineResult.of_fault(pipeline.name, refusal, Refused.exit_code)

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from materializers.alert import Alert
 from materializers.errors import UsageError
 from materializers.report import Record, json_digest
-from materializers.watched import AGAIN, EVERY_CHILD, IncompleteDelivery, WatchedDelivery
+from materializers.watched import AGAIN, EVERY_CHILD, IncompleteDelivery, WatchedDelivery, is_watched
 from steps.data.bucket import S3_SCHEME, S3Source, lacks_bucket, split_address
 from steps.data.class_folders import printable
 from steps.data.files import (
@@ -30,7 +30,7 @@ from steps.data.files import (
     counts,
 )
 from steps.data.labels import LABELS_FILE
-from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS
+from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS, find_source
 from steps.monitoring.alert import clear_alert, raise_alert
 
 INCOMPLETE = "delivery_incomplete"
@@ -93,6 +93,19 @@ class Choice:
     changed: frozenset[str]
     refused: tuple[str, ...]
     incomplete: tuple[IncompleteDelivery, ...]
+
+
+def require_source(source: str) -> None:
+    """Check that a delivery is there, or the place that is watched for them.
+
+    Raises:
+        UsageError: it is not.
+        ServiceUnreachable: the bucket cannot be asked.
+    """
+    if is_watched(source):
+        require_place(source)
+    else:
+        find_source(source)
 
 
 def require_place(address: str) -> None:

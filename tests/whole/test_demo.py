@@ -28,7 +28,7 @@ PIPELINE_FIELDS = {
 }
 STATUS_FIELDS = {
     *("stack", "models", "deployments", "rollouts", "runs", "schedules"),
-    *("next_run", "monitoring", "waiting"),
+    *("next_run", "monitoring", "waiting", "budget", "alerts"),
 }
 CLASSES = {"tops", "trousers", "dresses", "footwear", "bags"}
 

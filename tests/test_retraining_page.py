@@ -35,7 +35,7 @@ def test_the_settings_are_the_configured_values() -> None:
         return found
 
     named = re.findall(r"`((?:trigger|monitor)\.[\w.]+)` \(([\d.]+)\)", PAGE)
-    assert len(named) == 10
+    assert len(named) == 11
     for path, value in named:
         assert at(path) == float(value), path
     unset = re.findall(r"`(trigger\.\w+)`, not set", PAGE)

@@ -20,6 +20,8 @@ from benchmarks.main.bookkeeping import TRAINING_STEPS
 from benchmarks.main.home import Home, Outcome
 from tests.shrunk.delivery import cut_delivery
 
+pytestmark = pytest.mark.timeout(1500)  # the first test waits for a whole story
+
 WAITS_FOR_THE_SERVICE = "stacks.local_deployer.microservice:wait_until_it_answers"
 
 # Before a step is the same as after the one before it; `python -m benchmarks main` strikes at both.

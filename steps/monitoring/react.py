@@ -203,6 +203,7 @@ def alert_of(reaction: Reaction) -> Alert | None:
         severity=SEVERITY[name],
         model_name=reaction.model_name,
         environment=reaction.environment,
+        subject=f"version {reaction.version}",
         reasons=reaction.reasons,
         event=reaction.outcome == "rolled_back",
     )

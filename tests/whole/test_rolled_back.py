@@ -17,7 +17,7 @@ from tests.whole.captured import store_folder
 from tests.whole.shop import SEED_1, Outcome, Shop, altered
 from tests.whole.test_monitoring import captured, monitor, reference_of, rows_like
 
-APART_S = 20
+APART_S = 30
 """Of two windows of labels that do not overlap; each is so long."""
 AUTOMATIC = (
     "monitor.performance.rollback=automatic",

@@ -30,14 +30,14 @@ ACT_WITHIN_S = 60.0
 """On two cores with another session beside it; a container alone takes some ten seconds."""
 MEASURED_ANEW = {"latency_p50_ms", "latency_p99_ms", "run", "url", "started", "actor", "approval"}
 """What differs from run to run on any stack: times, addresses, who is logged in, digests that name them."""
-AGE = "model_age"
-"""The signal whose value is how long ago the last version was trained."""
+AGES = ("model_age", "cooldown")
+"""The signal and the hold whose value is how long ago the last version was trained."""
 
 
 def comparable(value: Any) -> Any:
     """A result without what is measured anew, named by chance or says where it was asked."""
     if isinstance(value, dict):
-        leave = MEASURED_ANEW | ({"value"} if value.get("name") == AGE else set())
+        leave = MEASURED_ANEW | ({"value", "reason"} if value.get("name") in AGES else set())
         return {key: comparable(one) for key, one in value.items() if key not in leave}
     if isinstance(value, list):
         return [comparable(one) for one in value]

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from serving.bad_picture import BadPicture
 from serving.preprocess import Limits
 from steps.data.examining import FEW, MOST_PROCESSES, Examined, examine, examiner, processes_for
 from tests.serving.pictures import encode, gradient
+from tests.spawned import spawned_children
 from tests.steps.data.planted import planted_jpeg
 
 LIMITS = Limits()
@@ -52,10 +52,8 @@ def test_a_process_that_is_killed_ends_the_examination_and_says_what_to_do() -> 
     """The machine's memory killer is no traceback, and nothing waits for an answer that never comes."""
     with pytest.raises(ShutterlineError, match=r"--set ingest\.processes=1"), examiner(2) as examine_some:
         examine_some([b""], LIMITS)
-        for child in psutil.Process().children():
-            with suppress(psutil.ZombieProcess):  # what another test of this process left to be read
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+        for child in spawned_children():
+            child.kill()
         for _ in range(100):
             examine_some([encode(gradient(60, 60))], LIMITS)
 

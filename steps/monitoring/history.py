@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, get_args
 
 from materializers.drift_report import DriftReport
 from materializers.errors import DamagedArtifact
 from materializers.release import Environment
+from steps.monitoring.past_runs import past_runs
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
 PIPELINE, OUTPUT = "monitoring", "drift_report"
-PAGE_SIZE = 100
 LOOKED_THROUGH = 20
 
 
@@ -74,7 +74,11 @@ def past_reports(model_name: str, environment: Environment, *, since: datetime) 
         environment: where it served.
         since: the first moment, with its time zone.
     """
-    found = [report for run in _runs(model_name, since) if (report := _report_of(run)) is not None]
+    found = [
+        report
+        for run in past_runs(model_name, PIPELINE, since=since)
+        if (report := _report_of(run)) is not None
+    ]
     wanted = [each for each in found if each.captured.environment == environment]
     return sorted(
         (each for each in wanted if each.captured.until >= since),
@@ -130,26 +134,6 @@ def confirmed(reports: Sequence[DriftReport], alarm: Alarm) -> tuple[DriftReport
         elif report.captured.until <= alarm.since(newest):
             return newest, report
     return None
-
-
-def _runs(model_name: str, since: datetime) -> list[PipelineRunResponse]:
-    from zenml.client import Client
-
-    runs: list[PipelineRunResponse] = []
-    number, pages = 1, 1
-    while number <= pages:
-        page = Client().list_pipeline_runs(
-            tags=f"model:{model_name}",
-            pipeline_name=PIPELINE,
-            created=f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-            sort_by="desc:created",
-            page=number,
-            size=PAGE_SIZE,
-            hydrate=True,
-        )
-        runs += page.items
-        number, pages = number + 1, page.total_pages
-    return runs
 
 
 def _report_of(run: PipelineRunResponse) -> DriftReport | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from materializers.audit_entry import AuditEntry
 from materializers.trigger_decision import Hold
+from steps.monitoring.past_runs import past_runs
 from steps.monitoring.triggers.settings import BudgetSettings
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from materializers.signatures import TrustedKeys
 
 PIPELINE = "continuous"
-PAGE_SIZE = 50
 HOUR_S = 3600
 
 
@@ -62,7 +62,11 @@ def spent(
 
     since = month_of(now)
     decided = sound_entries("decide", {"model": model_name, "retrain": "yes"}, trusted)
-    hours = [_gpu_hours(run, gpus, now) for run in _runs(model_name, since) if str(run.id) != but]
+    hours = [
+        _gpu_hours(run, gpus, now)
+        for run in past_runs(model_name, PIPELINE, since=since)
+        if str(run.id) != but
+    ]
     return Spent(runs=count_since(decided, since), gpu_hours=sum(hours), longest=max(hours, default=0.0))
 
 
@@ -96,23 +100,6 @@ def budget_holds(spent: Spent, settings: BudgetSettings) -> tuple[Hold, Hold]:
             reason=f"{took}: {left}" if hours else took,
         ),
     )
-
-
-def _runs(model_name: str, since: datetime) -> Iterator[PipelineRunResponse]:
-    from zenml.client import Client
-
-    number, pages = 1, 1
-    while number <= pages:
-        page = Client().list_pipeline_runs(
-            tags=f"model:{model_name}",
-            pipeline_name=PIPELINE,
-            created=f"gte:{since:%Y-%m-%d %H:%M:%S}",
-            page=number,
-            size=PAGE_SIZE,
-            hydrate=True,
-        )
-        yield from page.items
-        number, pages = number + 1, page.total_pages
 
 
 def _gpu_hours(run: PipelineRunResponse, gpus: Mapping[str, int], now: datetime) -> float:

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,8 @@ TIMEOUT_S = 10.0
 """Without an answer for so long a request has failed."""
 HEADERS = {"content-type": "application/octet-stream"}
 NO_ANSWER = (OSError, http.client.HTTPException)
+POLL_S = 0.5
+"""Between two chances of an interrupt: a signal that comes just before a wait without end would be missed."""
 FAILURES_ONLY = sys.float_info.max
 """As the time beyond which a request is slow, milliseconds: only one that failed is."""
 
@@ -189,8 +191,10 @@ def offer(
         cpu, begun = time.process_time(), time.perf_counter()
         sender = _Sender(target, pictures, begun + at, begun + float(at[-1]) + drain_s, slow_ms, most_slow)
         try:
-            for done in [pool.submit(sender.run) for _ in range(connections)]:
-                done.result()
+            for running in [pool.submit(sender.run) for _ in range(connections)]:
+                while not running.done():
+                    wait([running], POLL_S)
+                running.result()
         finally:
             sender.over.set()
         seconds, client_s = time.perf_counter() - begun, time.process_time() - cpu

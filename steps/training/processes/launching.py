@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -165,8 +164,9 @@ def _run(member: Member, arguments: tuple[Any, ...], alive: Connection, outlet: 
         distributed.destroy_process_group()
     except Exception as error:  # noqa: BLE001 - told to the caller, in a file of its folder
         get_error_handler().record_exception(error)
-        # Not raised: torch would pickle the traceback into a file of its own.
-        sys.exit(ShutterlineError.exit_code)
+        # Not raised: torch would pickle the traceback into a file of its own. And at once: on the way out
+        # Gloo's threads, which still wait for the others, can abort the process.
+        os._exit(ShutterlineError.exit_code)
     return result if rank == 0 else None
 
 
@@ -216,7 +216,8 @@ def _explained(rank: int, failure: ProcessFailure, processes: int) -> Shutterlin
     if isinstance(kind, type) and issubclass(kind, ShutterlineError):
         return kind(sentence)
     lines = [line for line in said.splitlines() if line.strip()]
-    why = f"was ended by signal {failure.signal_name()}" if failure.exitcode < 0 else f"failed ({lines[0]})"
+    killed = failure.exitcode < 0 and not isinstance(message, dict)
+    why = f"was ended by signal {failure.signal_name()}" if killed else f"failed ({lines[0]})"
     return ShutterlineError(
         f"Process {rank} of the {processes} that train together {why}, and the others were ended. Run the "
         "same command again, or with one process: --set train.processes=1"

@@ -183,7 +183,9 @@ def test_the_last_stage_of_a_rollout_can_be_repeated(
     deployer.apply(release_of(first))
     out = deployer.apply(beside(second, first))
     last = out.model_copy(update={"mode": "full", "share": 1.0, "stage": 1, "status": "proposed"})
-    promoted, pods = deployer.apply(last), stub.pods()
+    promoted = deployer.apply(last)
+    wait_for(lambda: len(stub.pods()) == 1)  # the champion's ends when it likes
+    pods = stub.pods()
     assert (promoted.status, promoted.rollout) == ("live", out.rollout)
     assert deployer.apply(last) == promoted
     assert stub.pods() == pods

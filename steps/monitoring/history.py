@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from materializers.drift_report import DriftReport
 from materializers.errors import DamagedArtifact
 from materializers.release import Environment
-from steps.monitoring.past_runs import past_runs
+from steps.past_runs import past_runs
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse

@@ -1,26 +1,31 @@
 """Find runs and deliveries that did not happen within 1.5 times their period.
 
 A scheduled run is missing when the pipeline did not run for the model, by whomever it was started, for half a
-period after the time of a fire; the period is the time from the fire before. It is over when it runs.
+period after the time of a fire; the period is the time from the fire before. It is over when it runs. Where a
+model has several schedules of one pipeline, only what a schedule started itself is a run of it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from materializers.alert import Alert
 from materializers.release import Environment
-from materializers.schedule import Schedule, next_fire, period
+from materializers.schedule import LONGEST_PERIOD, SCHEDULE_KEY, Schedule, next_fire, period
 from steps.data.parent import first_stored_at, last_version
 from steps.deployment.schedule import look_name
 from steps.monitoring.alert import clear_alert, open_subjects, raise_alert
 from steps.orchestrator import find_orchestrator
+from steps.past_runs import past_runs
 
 RUN_MISSING, DELIVERY_MISSING = "run_missing", "delivery_missing"
 PERIODS = 1.5
 """From the last time on; after that it is missing."""
 MEND = "See what is scheduled, and whether anybody fires it: python run.py --schedules"
+PERIODS_BACK = 3
+"""As far back a run is looked for among those of several schedules: one that is older is missed anyway."""
 LEAST_LATE = timedelta(hours=1)
 """Runs of one stack may wait for each other: what comes every five minutes is not missed at once."""
 
@@ -58,9 +63,11 @@ def look_for_missing_runs(model_name: str, *, now: datetime) -> list[str]:
     if orchestrator is None:
         return []
     schedules = [each for each in orchestrator.schedules() if is_of(each, model_name)]
+    of_pipeline = Counter(each.pipeline for each in schedules)
     missing: dict[str, str] = {}
     for schedule in schedules:
-        last_run = _last_run(schedule.pipeline, model_name)
+        shared = of_pipeline[schedule.pipeline] > 1
+        last_run = (_last_own_run if shared else _last_run)(schedule, model_name, now)
         fire = missing_since(schedule, last_run, now=now)
         if fire is not None:
             missing[schedule.name] = _reason(schedule, fire, last_run)
@@ -130,14 +137,23 @@ def is_of(schedule: Schedule, model_name: str) -> bool:
     return schedule.name == f"{schedule.pipeline}-{model_name}" or schedule.name in looks
 
 
-def _last_run(pipeline: str, model_name: str) -> datetime | None:
-    """When a pipeline was begun for a model last, whoever began it."""
+def _last_run(schedule: Schedule, model_name: str, now: datetime) -> datetime | None:
+    """When a schedule's pipeline was begun for a model last, whoever began it."""
     from zenml.client import Client
 
     page = Client().list_pipeline_runs(
-        pipeline_name=pipeline, tags=f"model:{model_name}", sort_by="desc:created", size=1
+        pipeline_name=schedule.pipeline, tags=f"model:{model_name}", sort_by="desc:created", size=1
     )
     return page.items[0].created.replace(tzinfo=UTC) if page.items else None
+
+
+def _last_own_run(schedule: Schedule, model_name: str, now: datetime) -> datetime | None:
+    """When a schedule fired last: by whoever fires it, and by the runs that carry its name."""
+    length = period(schedule.cron, now, schedule.time_zone) or LONGEST_PERIOD
+    runs = past_runs(model_name, schedule.pipeline, since=now - PERIODS_BACK * length)
+    own = next((run for run in runs if run.config.extra.get(SCHEDULE_KEY) == schedule.name), None)
+    began = None if own is None else own.created.replace(tzinfo=UTC)
+    return max((at for at in (began, schedule.last_fire) if at is not None), default=None)
 
 
 def _reason(schedule: Schedule, fire: datetime, last_run: datetime | None) -> str:

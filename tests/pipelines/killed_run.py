@@ -1,4 +1,7 @@
-"""A run that is killed in its only step, as ``kill -9`` would: started by test_session.py as a process."""
+"""A run that is killed in its only step, as ``kill -9`` would: started by tests as a process.
+
+Arguments: the run's name, how often its step is retried, the run's tags.
+"""
 
 import os
 import signal
@@ -26,4 +29,6 @@ def killed() -> None:
 if __name__ == "__main__":
     prepare(None)
     retry = StepRetryConfig(max_retries=int(sys.argv[2])) if sys.argv[2] != "0" else None
-    killed.with_options(run_name=sys.argv[1], retry=retry, extra={PROCESS_KEY: this_process()})()
+    killed.with_options(
+        run_name=sys.argv[1], retry=retry, extra={PROCESS_KEY: this_process()}, tags=sys.argv[3:]
+    )()

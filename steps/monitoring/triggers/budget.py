@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from materializers.audit_entry import AuditEntry
 from materializers.trigger_decision import Hold
-from steps.monitoring.past_runs import past_runs
 from steps.monitoring.triggers.settings import BudgetSettings
+from steps.past_runs import past_runs
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse

@@ -12,7 +12,7 @@ import pytest
 from zenml import pipeline, step
 from zenml.client import Client
 
-from materializers.schedule import Schedule, ScheduledCommand
+from materializers.schedule import SCHEDULE_KEY, Planned, Schedule, ScheduledCommand
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from steps.monitoring import missing
 from steps.monitoring.alert import open_alerts
@@ -128,12 +128,12 @@ def book() -> ScheduleFile:
     return found
 
 
-def put(model: str, now: datetime) -> str:
+def put(model: str, now: datetime, **about: object) -> str:
     """Schedule the tidying of a model every two hours since a day ago; its name."""
     name = f"tidying-{model}"
     row = {
         **{"name": name, "pipeline": "tidying", "cron": "0 */2 * * *", "command": ("--train",)},
-        **{"stack": "local", "directory": str(Path.cwd()), "since": now - DAY},
+        **{"stack": "local", "directory": str(Path.cwd()), "since": now - DAY, **about},
     }
     book().put(ScheduledCommand.model_validate(row))
     return name
@@ -159,6 +159,24 @@ def test_a_missing_run_is_told_once_and_that_it_came(hook: Webhook, model: str) 
     (_, over) = hook.messages
     assert over.startswith(f"run_missing is over: {model}, schedule {name}\n")
     book().remove(name)
+
+
+@pytest.mark.usefixtures("hook")
+@pytest.mark.parametrize("known_by", ["the scheduler", "the run"])
+def test_two_schedules_of_a_pipeline_do_not_stand_in_for_each_other(model: str, known_by: str) -> None:
+    """The one that did not fire is missing, whatever the other one or a person started."""
+    now = datetime.now(UTC)
+    planned, fires = Planned(model=model, content=""), now - MINUTE
+    often, seldom = f"often-{model}", f"seldom-{model}"
+    extra = {SCHEDULE_KEY: often} if known_by == "the run" else None
+    last_fire = fires if known_by == "the scheduler" else None
+    put(model, now, name=seldom, planned=planned)
+    tidying.with_options(tags=[f"model:{model}"], extra=extra)()
+    assert look_for_missing_runs(model, now=now) == []  # there is one
+    put(model, now, name=often, planned=planned, last_fire=last_fire)
+    assert look_for_missing_runs(model, now=now) == [seldom]
+    for name in (often, seldom):
+        book().remove(name)
 
 
 @pytest.mark.parametrize("act", ["pause", "remove"])

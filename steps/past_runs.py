@@ -1,0 +1,72 @@
+"""The runs of a pipeline for one model, as ZenML lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from materializers.errors import Refused
+from steps.orchestrator import find_orchestrator
+
+if TYPE_CHECKING:
+    from zenml.models import PipelineRunResponse
+
+PAGE_SIZE = 100
+FORGOTTEN_AFTER = timedelta(days=1)
+"""A run that is open for longer, and of which nobody here can say that it ended, keeps no other one back."""
+
+
+def past_runs(model_name: str, pipeline: str, *, since: datetime) -> Iterator[PipelineRunResponse]:
+    """Those that were created since then, with their steps, the newest first.
+
+    Args:
+        model_name: the registered model.
+        pipeline: its name.
+        since: the first moment, with its time zone.
+    """
+    from zenml.client import Client
+
+    number, pages = 1, 1
+    while number <= pages:
+        page = Client().list_pipeline_runs(
+            tags=f"model:{model_name}",
+            pipeline_name=pipeline,
+            created=f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            sort_by="desc:created",
+            page=number,
+            size=PAGE_SIZE,
+            hydrate=True,
+        )
+        yield from page.items
+        number, pages = number + 1, page.total_pages
+
+
+def refuse_beside_earlier(model_name: str) -> None:
+    """Let only the earliest of the runs that are going take something in: two would join the same parent.
+
+    Called by a step that joins data, for the run of its pipeline that it is part of. Runs that one machine
+    starts wait for each other before; these were started on two, or by a cluster. ZenML's store says which
+    began first, so that of two in the same second one goes on.
+
+    Raises:
+        Refused: an earlier run of this pipeline for this model is going.
+        ServiceUnreachable: whoever carries that run does not answer.
+    """
+    from zenml import get_step_context
+
+    try:
+        this = get_step_context().pipeline_run
+    except RuntimeError:  # outside of a step there is no run, and none that another one is beside
+        return
+    pipeline = this.pipeline.name if this.pipeline else ""
+    orchestrator = find_orchestrator()
+    for run in past_runs(model_name, pipeline, since=datetime.now(UTC) - FORGOTTEN_AFTER):
+        earlier = (run.created, str(run.id)) < (this.created, str(this.id))
+        if not earlier or run.status.is_finished or (orchestrator is not None and orchestrator.ended(run)):
+            continue
+        raise Refused(
+            f"Run {run.name} of pipeline {pipeline} for {model_name} began on {run.created:%Y-%m-%d %H:%M} "
+            "UTC and is going. Two at once would join the same data twice, so this one took nothing in: "
+            "what it was to take is where it was. Once the other has ended, give the same command again."
+        )

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from PIL import Image
+from PIL import Image, ImageEnhance
 from rich.console import Console
 from rich.text import Text
 from websockets.sync.client import ClientConnection, connect
@@ -49,6 +49,16 @@ REFUSED = (
 )
 """It asks for more than the demo's model gives, so that its verdict has a reason to show."""
 REFUSED_CODE = 3
+MONITORING = (
+    "python run.py --config configs/demo --monitor --environment staging "
+    "--set monitor.window.settling_minutes=0"
+)
+SERVED = "/seldon/staging/product-classifier-demo/api/v1.0/predictions"
+CAPTURED_OF_ALL = "      capture_pictures: 1.0\n      capture_rotate_s: 1.0\n"
+SHIPPED_S = 15.0
+"""By then what was answered last is in the artifact store."""
+REQUESTS, DARKENED = 300, 0.6
+"""Pictures that are sent to what is live, and how bright they are."""
 CLOTHING = PROJECT.parent / "shared" / "data" / "clothing"
 CATEGORIES = {"t-shirt": "tops", "pants": "trousers", "dress": "dresses", "shoes": "footwear"}
 SAMPLE_PHOTOGRAPHS = {"bag": "bags", "dress": "dresses", "sneaker": "footwear"}
@@ -286,20 +296,47 @@ def faulty_delivery(archive: Path) -> Path:
     return archive
 
 
+def stack_that_keeps_pictures(home: Path) -> Path:
+    """The local stack's file, but for what its services capture: each picture, and soon."""
+    local = (PROJECT / "stacks" / "local.yaml").read_text(encoding="utf-8")
+    port = "      port: ${SHUTTERLINE_PORT:-8090}\n"
+    file = home / "local.yaml"
+    file.write_text(local.replace(port, port + CAPTURED_OF_ALL), encoding="utf-8")
+    return file
+
+
+def send_darkened(url: str) -> None:
+    """Ask the service what is on pictures that a lamp too few was on."""
+    with zipfile.ZipFile(PROJECT / "data" / "second-delivery.zip") as delivery:
+        names = [name for name in sorted(delivery.namelist()) if name.endswith(".png")][:REQUESTS]
+        for name in names:
+            with Image.open(delivery.open(name)) as picture:
+                dark = ImageEnhance.Brightness(picture.convert("RGB")).enhance(DARKENED)
+            kind = {"content-type": "application/octet-stream"}
+            httpx.post(url, content=encoded(dark, "PNG"), headers=kind, trust_env=False).raise_for_status()
+    time.sleep(SHIPPED_S)
+
+
+def newest_page(artifact: Path) -> Path:
+    """The page that the dashboard shows of the newest version of an artifact."""
+    return max(artifact.rglob("*.html"), key=lambda path: path.stat().st_mtime)
+
+
 def report_pictures(page: Browser, home: Path) -> None:
-    """The pages of the newest delivery, of the tuning, and of the newest evaluation with its verdict."""
+    """The pages of the newest delivery, of the tuning, of monitoring, and of the newest evaluation."""
     artifacts = home / "zenml" / "shutterline" / "artifacts"
     for artifact, until in (
         ("validate/data_report", "Suspicious labels"),
         ("ingest/quarantine", None),
         ("tune/tuning", "Trials"),
         ("gate/verdict", "Comparison"),
+        ("assess/drift_report", "Business figure"),
         ("evaluate/evaluation", "Comparison"),
     ):
-        pages = (artifacts / artifact).rglob("page.html")
-        newest = max(pages, key=lambda path: path.stat().st_mtime)
-        page.open(newest.as_uri(), width=900, height=1100)
+        page.open(newest_page(artifacts / artifact).as_uri(), width=900, height=1100)
         page.save(f"{artifact.partition('/')[2]}.png", fit="body", until=until)
+    page.open(newest_page(artifacts / "explain/drift_page").as_uri(), width=1300, height=1100)
+    page.save("drift_page.png", fit="section")  # what stands above Evidently's part
 
 
 def demo_picture(page: Browser, home: Path, text: str) -> None:
@@ -339,12 +376,15 @@ def main() -> None:
     with ExitStack() as ending:
         home = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="shutterline-pictures-")))
         environment = isolated(home)
-        run("python", "-m", "stacks.apply", "stacks/local.yaml", environment=environment)
+        run("python", "-m", "stacks.apply", str(stack_that_keeps_pictures(home)), environment=environment)
         photos = [
             str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "data" / "photos").glob("*.png"))
         ]
         ending.callback(run, "python", "run.py", "--stop", environment=environment)
         printed = run(*DEMO.split(), *photos, *assignments, environment=environment)
+        asked = f"http://127.0.0.1:{environment['SHUTTERLINE_PORT']}{SERVED}"
+        send_darkened(asked)
+        run(*MONITORING.split(), environment=environment)
         run(*TUNING.split(), *assignments, environment=environment)
         run(*REFUSED.split(), *assignments, environment=environment, exit_code=REFUSED_CODE)
         delivery = faulty_delivery(home / "delivery.zip")

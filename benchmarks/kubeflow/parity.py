@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.claim import Claim, at_least, at_most
 from benchmarks.kubeflow.story import Chronicle, Teller, chronicle, clean_environment, register
@@ -29,7 +29,19 @@ HEAVY = frozenset(
 """Steps that use torch or speak to MLflow."""
 ACTS = ("approved", "rejected", "rolled_back", "status")
 """Chapters of the story that start no container."""
+AFTER_A_NO = frozenset({"split", "tune", "train", "evaluate", "gate", "register", "staging"})
+"""What a ``--continuous`` that does not retrain starts to do nothing."""
+LIGHT_S = 8.0
+"""CPU time of a step that imports neither torch nor MLflow."""
 COMMAND_LIMIT_S = 1500.0
+
+
+class Attempt(NamedTuple):
+    """A container that ran a step: of which run, and its CPU seconds."""
+
+    run: str
+    step: str
+    cpu_s: float
 
 
 def measure(folder: Path, *, quick: bool) -> list[Claim]:
@@ -46,9 +58,11 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
                 chronicle(local, folder / "deliveries" / "local"),
                 chronicle(remote, folder / "deliveries" / "remote"),
             )
+            kubeflow = environment["SHUTTERLINE_KUBEFLOW_URL"]
+            claims += [*_sameness(*both), *_seconds(both[1]), *_cpu(_attempts(kubeflow))]
+            claims += _a_no(local, remote, folder / "deliveries", kubeflow)
         finally:
             local.run("--stop")
-        claims += [*_sameness(*both), *_seconds(both[1]), *_cpu(environment["SHUTTERLINE_KUBEFLOW_URL"])]
     return claims if quick else [*claims, *_tests()]
 
 
@@ -115,17 +129,42 @@ def _seconds(remote: Chronicle) -> list[Claim]:
     return [at_most(f"slowest act of a person on kubeflow ({slowest[1]})", slowest[0], 30, "s")]
 
 
-def _cpu(kubeflow: str) -> list[Claim]:
+def _cpu(attempts: Iterable[Attempt]) -> list[Claim]:
     """The most CPU time that a whole step took: imports, and its work on 300 pictures."""
     spent: dict[bool, list[tuple[float, str]]] = {True: [], False: []}
-    for run in _ask(f"{kubeflow}/apis/v2beta1/runs?page_size=100")["runs"]:
-        for attempt in _ask(f"{kubeflow}/test/runs/{run['run_id']}")["attempts"]:
-            spent[attempt["task"] in HEAVY].append((attempt["cpu_s"], attempt["task"]))
+    for attempt in attempts:
+        spent[attempt.step in HEAVY].append((attempt.cpu_s, attempt.step))
     light, heavy = max(spent[False]), max(spent[True])
     return [
-        at_most(f"CPU of a step without torch and MLflow, at most ({light[1]})", light[0], 8, "s"),
+        at_most(f"CPU of a step without torch and MLflow, at most ({light[1]})", light[0], LIGHT_S, "s"),
         at_most(f"CPU of a step with torch or MLflow, at most ({heavy[1]})", heavy[0], 22, "s"),
     ]
+
+
+def _a_no(local: Teller, remote: Teller, deliveries: Path, kubeflow: str) -> list[Claim]:
+    """What a ``--continuous`` costs that decides no; on the cluster a container starts for each step."""
+    before = {attempt.run for attempt in _attempts(kubeflow)}
+    told = [
+        teller.done("--continuous", "--source", str(deliveries / name / "second"))
+        for teller, name in ((local, "local"), (remote, "remote"))
+    ]
+    retrained = sum(one.last["decision"]["retrain"] for one in told)
+    after = [one for one in _attempts(kubeflow) if one.run not in before and one.step in AFTER_A_NO]
+    cpu_s, step = max((one.cpu_s, one.step) for one in after)
+    return [
+        at_most("decisions on data that were learnt from already, to retrain", retrained, 0, ""),
+        at_most("--continuous that decides no, local", told[0].seconds, 60, "s"),
+        at_most("--continuous that decides no, kubeflow", told[1].seconds, 180, "s"),
+        at_most(f"CPU of a step after a no, of {len(after)}, at most ({step})", cpu_s, LIGHT_S, "s"),
+        at_most("CPU of all steps after a no", sum(one.cpu_s for one in after), len(after) * LIGHT_S, "s"),
+    ]
+
+
+def _attempts(kubeflow: str) -> Iterator[Attempt]:
+    """Every container that ran a step."""
+    for run in _ask(f"{kubeflow}/apis/v2beta1/runs?page_size=100")["runs"]:
+        for attempt in _ask(f"{kubeflow}/test/runs/{run['run_id']}")["attempts"]:
+            yield Attempt(run["run_id"], attempt["task"], attempt["cpu_s"])
 
 
 def _tests() -> list[Claim]:

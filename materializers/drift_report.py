@@ -158,6 +158,8 @@ class Captured(Record):
     until: datetime
     pictures: int
     """That the live version answered."""
+    repeated: int = 0
+    """Of them those that it had answered before in the window, which say nothing new of the traffic."""
     measured: int
     """Of them those whose picture was kept."""
     refused: int
@@ -193,7 +195,8 @@ class Captured(Record):
             named = ", ".join(f"{version} ({count:,})" for version, count in self.unknown_versions.items())
             said.append(f"answers of versions that the registry does not know: {named}")
         if self.unmatched_labels:
-            said.append(f"{self.unmatched_labels:,} labels are of requests that were not captured")
+            unmatched = f"{self.unmatched_labels:,} labels are of no request that was captured"
+            said.append(f"{unmatched} while labels count, or do not say which picture they mean")
         if self.conflicting_labels:
             said.append(f"{self.conflicting_labels:,} pictures were given two labels")
         if self.dated_ahead:

@@ -134,15 +134,14 @@ class Model:
         return right
 
 
-def learn(number: int, day: int, data: Pictures, tested: NDArray[np.bool_], most: int) -> Model:
-    """Train on what is not tested; the newest tested pictures are the reference.
+def learn(number: int, day: int, data: Pictures, tested: NDArray[np.bool_]) -> Model:
+    """Train on what is not tested; the tested pictures are the reference.
 
     Args:
         number: of the version.
         day: today.
         data: everything that was delivered.
         tested: ``(n,)``, whether a picture is on the test side.
-        most: pictures of the reference.
     """
     learnt = data.taken(~tested)
     features = _features(learnt.vectors)
@@ -152,13 +151,12 @@ def learn(number: int, day: int, data: Pictures, tested: NDArray[np.bool_], most
     weights: NDArray[np.float64] = np.linalg.solve(gram, features.T @ targets).astype(np.float64)
     held_out = data.taken(tested)
     scores = _probabilities(_features(held_out.vectors) @ weights)
-    newest = np.arange(len(held_out)) >= len(held_out) - most
     return Model(
         number=number,
         born=day,
         learnt_until=int(learnt.day.max()),
         weights=weights,
-        reference=answers(held_out.taken(newest), scores[newest], f"{number:064x}"),
+        reference=answers(held_out, scores, f"{number:064x}"),
         accuracy=float((scores.argmax(axis=1) == held_out.true).mean()),
     )
 

@@ -1,7 +1,8 @@
 """A year of monitoring and retraining, a day at a time by an injected clock.
 
 Each night the functions that the pipelines call are called directly: what the live model answered is compared
-with its reference (:func:`steps.monitoring.assess.assess_window`), the decision is reached
+with its reference (:func:`steps.monitoring.assess.assess_window`), in windows that begin where the product's
+do although each look comes some seconds sooner or later; the decision is reached
 (:func:`steps.monitoring.decide.decide_retraining`), and what was trained is judged by the product's policy
 beside champion and anchor, as far as it is about accuracy. A person approves the morning after, and takes new
 traffic as the reference where the decision asks for a look and late labels show no drop. The signals of age,
@@ -51,6 +52,7 @@ from steps.monitoring.signals import Situation, gather_signals
 from steps.monitoring.triggers.budget import Spent, month_of
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.monitoring.triggers.traffic import Traffic
+from steps.monitoring.window import begin_of
 
 DAYS, QUICK_DAYS = 365, 110
 BEGIN = datetime(2026, 1, 1, 2, tzinfo=UTC)
@@ -64,8 +66,9 @@ LABELLED = 0.3
 BEFORE = 3000
 """Pictures that the first model learnt from and was tested on."""
 TESTED = 0.3
-REFERENCE = 900
 LABEL_DAYS = 7
+JITTER_S = 30.0
+"""By which a look of a night comes sooner or later than that of another, standard deviation."""
 ACCEPTED_DAYS = 3
 """Of traffic that a person takes as the reference."""
 TRUTH = 4000
@@ -165,7 +168,8 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
             "days",
         ),
         at_most(
-            f"needless retrainings, of {len(ours.retrained)}; a feed is broken for {len(BROKEN)} days "
+            f"needless retrainings, of {len(ours.retrained)}; a feed is broken for {len(BROKEN)} days, and a "
+            f"person took new traffic as the reference {len(ours.rebasings)} times "
             f"({beside(lambda year: f'{year.needless} of {len(year.retrained)}')})",
             ours.needless,
             NEEDLESS,
@@ -216,7 +220,7 @@ def _begun(seed: int = 0) -> Year:
     world, draw = World(seed), np.random.default_rng(seed)
     first = world.pictures(0, BEFORE, draw)
     tested = draw.random(BEFORE) < TESTED
-    model = learn(1, 0, first, tested, REFERENCE)
+    model = learn(1, 0, first, tested)
     return Year(
         world=world,
         draw=draw,
@@ -237,27 +241,34 @@ def _deliver(year: Year, pictures: Pictures) -> None:
 def _looked_at(year: Year, asked: Pictures) -> DriftReport:
     """What monitoring says of the day that ended tonight, and of the labels that came by now."""
     scores = year.live.probabilities(asked.vectors)
-    mine = [
-        right for digest, right in year.answered[-LABEL_DAYS - DELAY : -DELAY] if digest == year.live.digest
-    ]
-    right = np.concatenate([*mine, np.zeros(0, dtype=bool)])
-    said = year.draw.random(len(right)) < LABELLED
-    rows = pd.DataFrame({"correct": pd.Series(right, dtype="boolean").where(said), "delay_s": DELAY * DAY_S})
+    recent = year.answered[-LABEL_DAYS:]
+    right, labelled = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=bool)]
+    for age, (digest, answered) in enumerate(reversed(recent)):
+        if digest == year.live.digest:
+            right.append(answered)
+            labelled.append((year.draw.random(len(answered)) < LABELLED) & (age >= DELAY))
+    correct = pd.Series(np.concatenate(right), dtype="boolean").where(np.concatenate(labelled))
+    rows = pd.DataFrame({"correct": correct, "delay_s": DELAY * DAY_S})
+    until = year.now + timedelta(seconds=float(year.draw.normal(0, JITTER_S)))
+    ended = [report.captured.until for report in year.reports]
+    since, labels_since = (begin_of(until, timedelta(days=days), ended) for days in (1, LABEL_DAYS))
     window = CapturedWindow(
         captured=Captured(
             model_name="shop",
             environment="production",
             version=year.live.number,
             model_digest=year.live.digest,
-            since=year.now - timedelta(days=1),
-            until=year.now,
+            since=since,
+            until=until,
             pictures=len(asked),
             measured=len(asked),
             refused=0,
             failed=0,
             latency_p99_ms=None,
         ),
-        performance=measure_performance(rows, year.anchor.accuracy, _CONFIG.monitor.performance),
+        performance=measure_performance(
+            rows, year.anchor.accuracy, _CONFIG.monitor.performance, since=labels_since
+        ),
         abstention_threshold=0.0,
         window=answers(asked, scores, year.live.digest),
         reference=year.rebased or year.live.reference,
@@ -312,7 +323,7 @@ def _retrain(year: Year) -> None:
     """Train on everything delivered, judge it, and leave it to a person where it passed."""
     data, tested = joined(year.data), np.concatenate(year.tested)
     number = year.versions[0].version + 1
-    model = learn(number, year.day, data, tested, REFERENCE)
+    model = learn(number, year.day, data, tested)
     verdict, gain = _judged(year, model, data.taken(tested))
     year.verdicts.append(verdict)
     year.versions.insert(0, _registered(model, {"verdict": verdict, GAIN: f"{gain:.4f}"}))

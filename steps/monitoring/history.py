@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
 
 from materializers.drift_report import DriftReport
-from materializers.errors import DamagedArtifact
+from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.release import Environment
 from steps.past_runs import past_runs
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 PIPELINE, OUTPUT = "monitoring", "drift_report"
 LOOKED_THROUGH = 20
+SETTLED = timedelta(days=1)
+"""A window ends at most so long before it is looked at."""
+
+logger = logging.getLogger("shutterline.monitoring")
 
 
 @dataclass(frozen=True)
@@ -64,24 +69,33 @@ declined = Alarm(_declined, _labels_since)
 """What the same answers were worth has dropped."""
 
 
-def past_reports(model_name: str, environment: Environment, *, since: datetime) -> list[DriftReport]:
+def past_reports(
+    model_name: str, environment: Environment, *, since: datetime, before: datetime | None = None
+) -> list[DriftReport]:
     """The reports on an environment's windows that ended since then, the newest window first.
 
-    One that cannot be read any more is left out.
+    One that is damaged or gone is left out, with a word in the log.
 
     Args:
         model_name: the registered model.
         environment: where it served.
         since: the first moment, with its time zone.
+        before: the last moment; None: now.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not give one.
     """
+    last = datetime.max.replace(tzinfo=UTC) if before is None else before
+    looked = None if before is None else before + SETTLED
     found = [
         report
         for run in past_runs(model_name, PIPELINE, since=since)
+        if looked is None or run.created.replace(tzinfo=UTC) <= looked
         if (report := _report_of(run)) is not None
     ]
     wanted = [each for each in found if each.captured.environment == environment]
     return sorted(
-        (each for each in wanted if each.captured.until >= since),
+        (each for each in wanted if since <= each.captured.until <= last),
         key=lambda each: each.captured.until,
         reverse=True,
     )
@@ -141,6 +155,12 @@ def _report_of(run: PipelineRunResponse) -> DriftReport | None:
     found = step_run.outputs.get(OUTPUT) if step_run is not None else None
     try:
         report = found[0].load() if found else None
-    except (DamagedArtifact, OSError):
+    except (DamagedArtifact, FileNotFoundError) as error:
+        # A store that refuses or does not answer is no store without the report: what it says is missed.
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+            raise ServiceUnreachable(
+                f"What monitoring said in run {run.name} is not known: {error}"
+            ) from error
+        logger.warning("What monitoring said in run %s is left out: %s", run.name, error)
         return None
     return report if isinstance(report, DriftReport) else None

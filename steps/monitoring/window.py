@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from steps.inference.champion import live_release
 from steps.monitoring.baseline import Baseline, baseline_of
 from steps.monitoring.business import fixed_figure, mean_figure, measure_business
 from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
-from steps.monitoring.history import past_reports
+from steps.monitoring.history import SETTLED, past_reports
 from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
 from steps.monitoring.prometheus import ask_prometheus
@@ -45,9 +45,41 @@ SERVER_ERROR = 500
 AHEAD = timedelta(minutes=5)
 """Clocks of machines differ by less."""
 FAR = timedelta(days=365 * 100)
-LATELY, SETTLED = timedelta(days=31), timedelta(days=1)
-"""How far back is looked first; a window ends at most so long before it is looked at."""
+LATELY = timedelta(days=31)
+"""How far back is looked first."""
+TOUCHING = 24
+"""A window that overlaps an earlier one by less than this part of it begins where that one ended."""
 WINDOW_ROWS = "window"
+
+
+def begin_of(until: datetime, length: timedelta, ended: Iterable[datetime]) -> datetime:
+    """When a window begins: so long before its end, or where an earlier one ended shortly after that.
+
+    What is due daily looks some seconds sooner or later each day. Windows that overlap by these seconds would
+    never confirm each other.
+
+    Args:
+        until: its end.
+        length: how long it is.
+        ended: the ends of earlier windows.
+    """
+    begin = until - length
+    return min((each for each in ended if begin < each <= begin + length / TOUCHING), default=begin)
+
+
+def first_of_each(answered: pd.DataFrame) -> pd.DataFrame:
+    """Each picture once, however often it was asked about: copies are no evidence of their own.
+
+    The permutations by which drift is judged suppose that any two pictures are as unlike as others are. Of
+    several answers the first stays whose picture was kept, or the first.
+
+    Args:
+        answered: captured pictures with an answer, ``COLUMNS``, in the order of their requests.
+    """
+    name = answered["image_id"].fillna(answered["input_digest"])
+    kept_first = answered.assign(name=name).sort_values("picture", key=pd.isna, kind="stable")
+    again = kept_first["name"].notna() & kept_first["name"].duplicated()
+    return answered.loc[kept_first.index[~again]].sort_index()
 
 
 def window_sample(rows: pd.DataFrame, classes: Sequence[str], model: str, dimensions: int) -> DriftReference:
@@ -111,7 +143,10 @@ def look_at(
         ServiceUnreachable: the store or the registry does not answer.
     """
     until = now - timedelta(minutes=settings.window.settling_minutes)
-    since = until - timedelta(hours=settings.window.hours)
+    since, labels_since = (
+        _begin(model_name, environment, until, length)
+        for length in (timedelta(hours=settings.window.hours), timedelta(days=settings.window.label_days))
+    )
     registered, metadata = read_versions(model_name), metadata_of(arm)
     reference, compared_with = reference_of(
         model_name, environment, arm, registered, rebased=settings.reference.use == "newest"
@@ -121,21 +156,21 @@ def look_at(
     others = rows.loc[rows["model_digest"] != arm.model_digest, "model_version"].value_counts()
     known = {str(entry.version) for entry in registered}
     answered = ours[ours["label"].notna()]
-    labels_since = until - timedelta(days=settings.window.label_days)
+    distinct = first_of_each(answered)
     of_labels = read_captures(model_name, environment, since=labels_since, until=until, columns=OF_LABELS)
     feedback = read_feedback(model_name, environment, since=labels_since, until=now)
     answers = joined(of_labels, feedback)
     of_model = answers.rows[answers.rows["model_digest"] == arm.model_digest]
     judged = of_model[of_model["label"].notna()]
     truth = judged.set_index(["request_id", "position"])["truth"]
-    keys = pd.MultiIndex.from_frame(answered[["request_id", "position"]])
+    keys = pd.MultiIndex.from_frame(distinct[["request_id", "position"]])
     baseline, began = baseline_of(model_name, registered), registered_since(arm, registered)
     ahead = read_captures(
         model_name, environment, since=now + AHEAD, until=now + FAR, columns=("model_digest",)
     )
     unreadable = sorted({*rows.attrs[UNREADABLE], *of_labels.attrs[UNREADABLE], *feedback.attrs[UNREADABLE]})
     sample = window_sample(
-        answered.assign(truth=truth[~truth.index.duplicated()].reindex(keys).to_numpy()),
+        distinct.assign(truth=truth[~truth.index.duplicated()].reindex(keys).to_numpy()),
         metadata.classes,
         arm.model_digest,
         reference.embeddings.shape[1],
@@ -148,7 +183,8 @@ def look_at(
             model_digest=arm.model_digest,
             since=since,
             until=until,
-            pictures=len(sample),
+            pictures=len(sample) + len(answered) - len(distinct),
+            repeated=len(answered) - len(distinct),
             measured=int(sample.rows["brightness"].notna().sum()),
             refused=int((ours["label"].isna() & (ours["status"] < SERVER_ERROR)).sum()),
             failed=int(ours.loc[ours["status"] >= SERVER_ERROR, "request_id"].nunique()),
@@ -196,7 +232,7 @@ def accepted_traffic(
     metadata = metadata_of(arm)
     rows = read_captures(model_name, environment, since=since, until=until, columns=COLUMNS)
     answered = rows[(rows["model_digest"] == arm.model_digest) & rows["label"].notna()]
-    taken = drawn(answered, settings.reference.most_pictures).assign(truth=None)
+    taken = drawn(first_of_each(answered), settings.reference.most_pictures).assign(truth=None)
     dimensions = own_reference(arm).embeddings.shape[1]
     return arm, len(answered), window_sample(taken, metadata.classes, arm.model_digest, dimensions)
 
@@ -211,6 +247,13 @@ def live_arm(model_name: str, environment: Environment) -> Arm:
     if live is None:
         raise UsageError(f"Nothing is live in {environment}: python run.py --deploy")
     return live
+
+
+def _begin(model_name: str, environment: Environment, until: datetime, length: timedelta) -> datetime:
+    """When a window begins that touches the earlier ones."""
+    begin = until - length
+    earlier = past_reports(model_name, environment, since=begin, before=begin + length / TOUCHING)
+    return begin_of(until, length, [report.captured.until for report in earlier])
 
 
 def _business(

@@ -66,7 +66,7 @@ def test_the_products_timetable_is_applied_once(shop: Shop, book: ScheduleFile) 
     assert [act for act, *_ in applied(shop)] == ["add"] * 3
     assert [(row.name, row.pipeline, row.cron) for row in book.rows()] == [
         (NAMES[0], "monitoring", "0 2 * * *"),
-        (NAMES[1], "continuous", "0 1 * * *"),
+        (NAMES[1], "continuous", "0 3 * * *"),
         (NAMES[2], "continuous", "0 4 * * 0"),
     ]
     check, ingestion, training = (repeated(book, name) for name in NAMES)

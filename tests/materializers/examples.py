@@ -538,7 +538,8 @@ def drift_report(outcome: DriftOutcome = "drift") -> DriftReport:
             **{"since": NOON - timedelta(days=1), "until": NOON, "pictures": 9_812, "measured": 104},
             **{"refused": 12, "failed": 3, "latency_p99_ms": 41.5, "other_versions": {"2": 20}},
             **{"unknown_versions": {"99": 3}, "unreadable": ("captures/production/part-1.parquet",)},
-            **{"unmatched_labels": 2, "conflicting_labels": 1, "dated_ahead": 4, "dated_before": 5},
+            **{"repeated": 12, "unmatched_labels": 2, "conflicting_labels": 1},
+            **{"dated_ahead": 4, "dated_before": 5},
             reference=ComparedWith(
                 **{"rebased": True, "pictures": 900, "since": NOON - timedelta(days=9)},
                 **{"reference_digest": "5e" * 32, "by": "Ada", "erased": 1},

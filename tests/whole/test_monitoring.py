@@ -234,7 +234,7 @@ def test_what_is_odd_about_the_traffic_is_named_and_stops_nothing(watched: Shop)
     for sentence in (
         "1 files of captures cannot be read",
         "versions that the registry does not know: 99 (3)",
-        "1 labels are of requests that were not captured",
+        "1 labels are of no request that was captured",
         "1 pictures were given two labels",
         "2 answers are dated later than now: a clock goes ahead",
         "80 answers are dated before their model was registered: a clock is behind",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def drift_signals(
     draw = np.random.default_rng(seed)
     was, now = (_side(side, threshold, settings.most_pictures, draw) for side in (reference, window))
     parts = (
-        _Part("input", len(was.statistics), len(now.statistics), STATISTICS),
+        _Part("input", len(was.statistics), len(now.statistics), STATISTICS, _unknown(was, now)),
         _Part("input", len(was.embeddings), len(now.embeddings), (EMBEDDINGS,)),
         _Part("prediction", len(was.scores), len(now.scores), ANSWERED),
     )
@@ -96,6 +96,9 @@ class _Part:
     n_reference: int
     n_window: int
     names: tuple[str, ...]
+
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    """Names of which nothing can be said, and why: what is not known of some pictures looks like drift."""
 
     def lacking(self, minimum: int) -> str | None:
         """What there is too little of to say anything."""
@@ -126,7 +129,7 @@ class _Part:
                     threshold=found.threshold if found else None,
                     p=found.p if found else None,
                     fixed=beside if found else None,
-                    lacking=lacking if found is None else None,
+                    lacking=(lacking or self.unknown.get(name)) if found is None else None,
                 )
             )
         return made
@@ -150,12 +153,19 @@ def _drawn(n: int, most: int, draw: np.random.Generator) -> NDArray[np.int64]:
     return np.arange(n) if n <= most else np.sort(draw.permutation(n)[:most])
 
 
+def _unknown(was: _Side, now: _Side) -> dict[str, str]:
+    """The statistics that are not known of every picture, such as the bytes of old ones, with the numbers."""
+    found = {}
+    for who, side in (("the reference", was), ("the window", now)):
+        missing = side.statistics.isna().sum()
+        for name in missing.index[missing > 0]:
+            found[str(name)] = f"not known of {missing[name]:,} of {len(side.statistics):,} pictures of {who}"
+    return found
+
+
 def _of_statistics(was: _Side, now: _Side) -> dict[str, Distance]:
-    """What is not known of every picture, such as the bytes of old ones, is compared as one value."""
-    pooled = pd.concat([was.statistics, now.statistics])
-    return {
-        name: kolmogorov_smirnov(pooled[[name]].fillna(-1.0).to_numpy(np.float64)) for name in pooled.columns
-    }
+    pooled = pd.concat([was.statistics, now.statistics]).dropna(axis="columns")
+    return {name: kolmogorov_smirnov(pooled[[name]].to_numpy(np.float64)) for name in pooled.columns}
 
 
 def _of_answers(was: _Side, now: _Side) -> dict[str, Distance]:

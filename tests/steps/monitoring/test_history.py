@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
 
 import pytest
+from zenml import pipeline, step
 
 from materializers.drift_report import DriftOutcome, DriftReport
-from steps.monitoring.history import confirmed, declined, drifted, dropped
+from materializers.errors import ServiceUnreachable
+from steps.monitoring.history import confirmed, declined, drifted, dropped, past_reports
 from tests.materializers.examples import drift_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -82,3 +88,55 @@ def test_windows_of_labels_that_overlap_confirm_no_drop() -> None:
     assert confirmed([newer, older], dropped) is None
     before = report("drift", days_ago=7)
     assert confirmed([newer, older, before], dropped) == (newer, before)
+
+
+@step(enable_cache=False)
+def assess(days_ago: float) -> Annotated[DriftReport, "drift_report"]:
+    """What a window came to that ended so long ago."""
+    return report("drift", days_ago=days_ago)
+
+
+@pipeline(name="monitoring")
+def monitoring(days_ago: float) -> None:
+    """One step."""
+    assess(days_ago)
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_a_report_that_is_gone_is_left_out_and_a_store_that_refuses_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is not read because a store fails is not taken for never having been said."""
+    model = f"reports-{uuid4().hex[:8]}"
+    files = []
+    for days_ago in (3, 2, 1):
+        run = monitoring.with_options(tags=[f"model:{model}"])(days_ago)
+        assert run is not None
+        files.append(Path(run.steps["assess"].outputs["drift_report"][0].uri) / "report.json")
+    since, environment = NOON - timedelta(days=30), report("drift", days_ago=0).captured.environment
+    ends = [each.captured.until for each in past_reports(model, environment, since=since)]
+    assert ends == [NOON - timedelta(days=days) for days in (1, 2, 3)]
+    until = NOON - timedelta(days=2)
+    assert [each.captured.until for each in past_reports(model, environment, since=until)] == ends[:2]
+    kept = files[0].read_bytes()
+    files[0].unlink()
+    with caplog.at_level(logging.WARNING, logger="shutterline"):
+        assert [each.captured.until for each in past_reports(model, environment, since=since)] == ends[:2]
+    assert "is left out" in caplog.text
+    files[0].mkdir()  # reading it fails, as a store does that gives nothing for want of a key
+    with pytest.raises(ServiceUnreachable, match=r"What monitoring said in run .* is not known"):
+        past_reports(model, environment, since=since)
+    files[0].rmdir()
+    files[0].write_bytes(kept)
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_reports_on_windows_that_ended_later_are_left_out() -> None:
+    """By the end of the window, not by when the run was."""
+    model, now = f"before-{uuid4().hex[:8]}", datetime.now(UTC)
+    days = (now - NOON) / timedelta(days=1)
+    for hours_ago in (30, 3, 1):
+        monitoring.with_options(tags=[f"model:{model}"])(hours_ago / 24 - days)
+    environment, since = report("drift", days_ago=0).captured.environment, now - timedelta(days=2)
+    found = past_reports(model, environment, since=since, before=now - timedelta(hours=2))
+    assert [round((now - each.captured.until) / timedelta(hours=1)) for each in found] == [3, 30]

@@ -113,6 +113,15 @@ def test_pictures_that_were_not_kept_are_not_looked_at() -> None:
     assert found["scores"].outcome == "no drift"
 
 
+def test_what_is_not_known_of_every_picture_is_not_taken_for_drift() -> None:
+    """Old pictures of the reference without their bytes: that signal says nothing, the others do."""
+    reference, window = answers(600, seed=0), answers(400, seed=1)
+    reference.rows.loc[:199, "byte_count"] = np.nan
+    found = {each.name: each for each in drift_signals(reference, window, threshold=0.6, settings=SETTINGS)}
+    assert found.pop("byte_count").lacking == "not known of 200 of 600 pictures of the reference"
+    assert {signal.outcome for signal in found.values()} == {"no drift"}
+
+
 def test_fixed_thresholds_stand_beside_and_decide_only_where_they_are_asked_to() -> None:
     """On 100 pictures of the same world the usual index exceeds 0.1, and the calibrated threshold not."""
     window = answers(100, seed=11)

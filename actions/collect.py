@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from actions.result import COMMAND, ActionResult
 from materializers.blobs import PART
+from materializers.captured_window import CapturedWindow
+from materializers.drift_reference import REFERENCE_FILE
 from materializers.errors import DamagedArtifact, Refused
 from materializers.feature_cache import FEATURES_FOLDER, is_part, pictures_in
 from materializers.image_dataset import ImageDataset
@@ -45,6 +47,7 @@ from steps.data.stored import (
     store_errors,
 )
 from steps.monitoring.captures import without_pictures
+from steps.monitoring.explain import DRIFT_PAGE
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -71,6 +74,8 @@ Kind = Literal[
     "captures",
     "feedback",
     "captured pictures",
+    "window",
+    "drift page",
 ]
 INDEX = re.compile(r"/index(-[0-9a-f]{64})?\.parquet$")
 UNFINISHED = re.compile(rf"/\.[^/]+\.[0-9a-f]{{32}}{re.escape(PART)}$")
@@ -202,6 +207,7 @@ def find_garbage(
         *_old_studies(found.together[STUDIES], min(oldest, now - unused)),
         *_past_their_time("captures", found.captures, captured, now=now, oldest=oldest),
         *_past_their_time("feedback", found.feedback, captured, now=now, oldest=oldest),
+        *_old_looks(artifacts, found.folders, captured, now=now),
     ]
 
 
@@ -395,6 +401,28 @@ def _past_their_time(
         elif age > kept.pictures and has_pictures(name):
             why = f"they are of {hour:%Y-%m-%d}, and kept for {kept.pictures.days:,} days"
             yield Garbage("captured pictures", file.uri, (file,), why)
+
+
+def _old_looks(
+    artifacts: list[KnownArtifact],
+    folders: Mapping[str, list[StoredFile]],
+    kept: KeptCaptures,
+    *,
+    now: datetime,
+) -> Iterator[Garbage]:
+    """The traffic that past looks of monitoring compared, and the pages that show some of it.
+
+    What a look found stays: its report, and what the window was.
+    """
+    windows = {artifact.uri for artifact in of_type(artifacts, CapturedWindow)}
+    pages = {artifact.uri for artifact in artifacts if artifact.name == DRIFT_PAGE}
+    for uri in windows | pages:
+        kind: Kind = "window" if uri in windows else "drift page"
+        time = kept.rows if uri in windows else kept.pictures
+        for file in folders.get(uri, ()):
+            if file.changed < now - time and (uri in pages or file.uri.endswith(f"/{REFERENCE_FILE}")):
+                why = f"it is of traffic until {file.changed:%Y-%m-%d}, kept for {time.days:,} days"
+                yield Garbage(kind, file.uri, (file,), why)
 
 
 def _outdated(

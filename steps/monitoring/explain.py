@@ -41,6 +41,8 @@ from steps.monitoring.drift.signals import (
 )
 from steps.monitoring.settings import MonitorSettings
 
+DRIFT_PAGE = "drift_page"
+"""The artifact's name."""
 SIGNALS, PICTURES = 4, 12
 """Strips of pictures on a page, and pictures in each."""
 SHOWN_AT = 84
@@ -269,6 +271,6 @@ def explain_window(
 @step(enable_cache=False)
 def explain(
     captured: CapturedWindow, report: DriftReport, settings: MonitorSettings
-) -> Annotated[HTMLString | None, "drift_page"]:
+) -> Annotated[HTMLString | None, DRIFT_PAGE]:
     """Make the page that explains the window, with pictures as the store has them now."""
     return explain_window(captured, report, settings)

@@ -12,6 +12,7 @@ from PIL import Image
 from zenml.artifact_stores import BaseArtifactStore
 
 from materializers.blobs import read_blob
+from materializers.captured_window import CapturedWindow, CapturedWindowMaterializer
 from materializers.image_dataset import ImageDataset, ImageDatasetMaterializer, Picture
 from materializers.quarantine import Quarantine, QuarantineMaterializer
 from materializers.rebased_reference import RebasedReference, RebasedReferenceMaterializer
@@ -49,7 +50,10 @@ class Kept:
     artifacts: list[KnownArtifact] = field(default_factory=list)
 
     def save(
-        self, data: ImageDataset | Quarantine | Report, step: str = "validate", run: UUID | None = None
+        self,
+        data: ImageDataset | Quarantine | Report | CapturedWindow,
+        step: str = "validate",
+        run: UUID | None = None,
     ) -> str:
         """Store an artifact as a step's output, and give its folder."""
         uri = f"{self.store.path}/{step}/output/{uuid4()}/{uuid4().hex[:8]}"
@@ -60,6 +64,8 @@ class Kept:
             kind = QuarantineMaterializer
         elif isinstance(data, RebasedReference):
             kind = RebasedReferenceMaterializer
+        elif isinstance(data, CapturedWindow):
+            kind = CapturedWindowMaterializer
         materializer = kind(uri, self.store)
         materializer.save(data)
         materializer.save_visualizations(data)

@@ -28,10 +28,12 @@ from materializers.store_files import relative
 from serving.capture_layout import has_pictures, schema_of, without
 from serving.captured_line import Said
 from steps.monitoring import captures
+from steps.monitoring.explain import DRIFT_PAGE
 from tests.actions.kept import Kept, dataset, photograph
 from tests.captured import MODEL, answered, said, shipped
 from tests.captured import picture as captured_picture
-from tests.materializers.examples import data_report, rebased_reference
+from tests.materializers.examples import data_report, drift_report, rebased_reference
+from tests.steps.monitoring.looked_at import synthetic
 
 GRACE = timedelta(hours=24)
 UNUSED = timedelta(days=30)
@@ -426,6 +428,23 @@ def test_what_was_captured_goes_when_its_time_is_up(disk: LocalArtifactStore, tm
     assert found(kept, now=LATER - timedelta(days=1)) == []
     assert apply(kept) == sum(each.size for each in garbage)
     assert kept.paths() == {*stays, note}
+
+
+def test_traffic_that_a_look_compared_goes_with_what_was_captured(disk: LocalArtifactStore) -> None:
+    """Its pages sooner, which have pictures; what the window was, and the look's report, stay."""
+    kept = Kept(disk)
+    window, report = relative(disk, kept.save(synthetic(), step="window")), kept.save(drift_report())
+    page = kept.save(drift_report(), step=DRIFT_PAGE)
+    stays = {path for path in kept.paths() if path.startswith(relative(disk, report))} | {
+        f"{window}/window.json"
+    }
+    begun = datetime.now(UTC)
+    assert found(kept, now=begun + CAPTURED.pictures - timedelta(days=1)) == []
+    garbage = found(kept, now=begun + CAPTURED.pictures + timedelta(days=1))
+    assert {each.kind for each in garbage} == {"drift page"}
+    assert all(each.uri.startswith(page) for each in garbage)
+    assert apply(kept, now=begun + CAPTURED.rows + timedelta(days=1)) > 0
+    assert kept.paths() == stays
 
 
 def test_captured_pictures_go_before_their_rows(

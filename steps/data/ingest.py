@@ -26,7 +26,7 @@ from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.take_watched import take_watched
 from steps.data.validate import ValidateSettings
 from steps.monitoring.late_delivery import tell_late_delivery
-from steps.past_runs import refuse_beside_earlier
+from steps.past_runs import wait_for_earlier
 
 logger = logging.getLogger("shutterline")
 
@@ -70,14 +70,14 @@ def ingest(
 
     Raises:
         UsageError: not exactly one of the two is given, or it cannot be used.
-        Refused: an earlier run is going that joins as well.
+        Refused: an earlier run that joins as well goes on for too long.
         ServiceUnreachable: the bucket does not answer.
         DamagedArtifact: the stored version, or what it is joined to, cannot be read.
     """
     if (source is None) == (data_version is None):
         raise UsageError("Give either a source or a stored version: --source PATH, or --data VERSION.")
     if join_parent:
-        refuse_beside_earlier(model_name)
+        wait_for_earlier(model_name)
     now, past = datetime.now(UTC), past_of(model_name, joined=join_parent)
     previous = past.dataset
     parent = previous if join_parent else None

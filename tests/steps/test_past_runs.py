@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 from zenml import pipeline, step
 
 from materializers.errors import Refused
-from steps.past_runs import refuse_beside_earlier
+from steps.past_runs import wait_for_earlier
 from tests.stacks.local_orchestrator.stack import make_stack
 
 if TYPE_CHECKING:
@@ -31,42 +32,61 @@ def leave_open(name: str, model: str) -> None:
 
 
 @step(enable_cache=False)
-def join(model: str, later: str) -> str:
-    """Why it may not join, perhaps after another run began; empty where it may."""
+def join(model: str, later: str, ends: str) -> str:
+    """Why it may not join, perhaps after another run began, or while one ends; empty where it may."""
     if later:
         leave_open(later, model)
+    if ends:
+        threading.Timer(1.0, end, [ends]).start()
     try:
-        refuse_beside_earlier(model)
+        wait_for_earlier(model, patience_s=60 if ends else 0)
     except Refused as refusal:
         return str(refusal)
     return ""
 
 
+def end(name: str) -> None:
+    """Close a run that is open."""
+    from zenml.client import Client
+
+    from pipelines.session import close_run
+
+    close_run(Client().get_pipeline_run(name))
+
+
 @pipeline(name="killed")
-def joining(model: str, later: str = "") -> None:
+def joining(model: str, later: str = "", ends: str = "") -> None:
     """One step."""
-    join(model, later)
+    join(model, later, ends)
 
 
-def refusal(model: str, later: str = "") -> str:
+def refusal(model: str, later: str = "", ends: str = "") -> str:
     """What a run of the same pipeline that begins now is told."""
-    run = joining.with_options(tags=[f"model:{model}"])(model, later)
+    run = joining.with_options(tags=[f"model:{model}"])(model, later, ends)
     assert run is not None
     said: str = run.steps["join"].output.load()
     return said
 
 
 @pytest.mark.usefixtures("own_stack")
-def test_an_earlier_run_that_may_be_going_is_not_joined_beside(zenml_client: Client) -> None:
-    """It is named, with its pipeline and model; another model's runs, and an ended one, keep nothing back."""
-    from pipelines.session import close_run
-
+def test_an_earlier_run_that_may_be_going_is_not_joined_beside() -> None:
+    """It is named, with its model; another model's runs, and an ended one, keep nothing back."""
     name, model = f"earlier-{os.getpid()}", f"bags-{os.getpid()}"
     leave_open(name, model)
-    assert f"Run {name} of pipeline killed for {model} began on " in refusal(model)
+    said = refusal(model)
+    assert f"Run {name} for {model} began on " in said
+    assert "took nothing in" in said
     assert refusal(f"another-{model}") == ""
-    close_run(zenml_client.get_pipeline_run(name))
+    end(name)
     assert refusal(model) == ""
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_an_earlier_run_is_waited_for() -> None:
+    """Two schedules of a cluster that overlap lose no run by it."""
+    name, model = f"ending-{os.getpid()}", f"coats-{os.getpid()}"
+    leave_open(name, model)
+    assert refusal(model, ends=name) == ""
 
 
 @pytest.mark.usefixtures("own_stack")
@@ -88,4 +108,4 @@ def test_a_run_whose_process_is_gone_keeps_nothing_back(
 
 def test_outside_of_a_run_nothing_is_kept_back() -> None:
     """A step that is called as a function joins what it is given."""
-    refuse_beside_earlier("bags")
+    wait_for_earlier("bags")

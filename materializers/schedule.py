@@ -106,12 +106,20 @@ class ScheduledCommand(Terms):
     zenml: UUID | None = None
     """The schedule that ZenML lists for it."""
 
-    def due(self) -> datetime | None:
-        """When it has to fire next, in the past where a fire was missed; None while it is paused."""
+    def due(self, now: datetime | None = None) -> datetime | None:
+        """When it has to fire next, in the past where a fire was missed; None while it is paused.
+
+        What is noted for a time to come was noted while the clock was ahead, and counts as not noted: it
+        would keep the schedule from firing until then.
+
+        Args:
+            now: the time; None: this machine's.
+        """
         if self.paused:
             return None
-        since = max(self.since, self.last_fire or self.since)
-        return self.begun or next_fire(self.cron, since, self.time_zone)
+        last = (now or datetime.now(UTC)) + MINUTE
+        noted = [at for at in (self.since, self.last_fire) if at is not None and at <= last]
+        return self.begun or next_fire(self.cron, max(noted, default=last), self.time_zone)
 
     def as_schedule(self) -> Schedule:
         """As it is listed."""

@@ -34,6 +34,7 @@ from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS, find_source
 from steps.monitoring.alert import clear_alert, raise_alert
 
 INCOMPLETE = "delivery_incomplete"
+LONGEST_HOURS = 24 * 366
 IN_ONE_FILE = (*ARCHIVE_SUFFIXES, PARQUET_SUFFIX)
 
 
@@ -42,7 +43,7 @@ class WatchSettings(Record):
 
     marker: str = Field(default="._COMPLETE", pattern=r"^\.[A-Za-z0-9_.-]*[A-Za-z0-9_]$")
     """The ending of a marker's name: beside ``NAME`` lies ``NAME._COMPLETE``."""
-    incomplete_hours: float = Field(default=24, ge=0, allow_inf_nan=False)
+    incomplete_hours: float = Field(default=24, ge=0, le=LONGEST_HOURS, allow_inf_nan=False)
     """Since the first file of a delivery was written; people are told of one that is not complete by then."""
     again: bool = False
     """Take deliveries that were refused once more, though they have not changed."""
@@ -238,7 +239,15 @@ def _written_alike(place: str) -> str:
 def _files(place: str, connections: int) -> WatchedFiles:
     if place.startswith(S3_SCHEME):
         return S3Source(place, DEFAULT_LIMITS, connections)
-    return FolderSource(place, Path(place), DEFAULT_LIMITS)
+    return _FolderOfDeliveries(place, Path(place), DEFAULT_LIMITS)
+
+
+class _FolderOfDeliveries(FolderSource):
+    """A folder of a delivery that cannot be looked into keeps no other delivery out: it is read by itself."""
+
+    def _refuse(self, error: OSError) -> None:
+        if error.filename is None or Path(error.filename) == self.root:
+            super()._refuse(error)
 
 
 def _sorted_out(place: str, files: WatchedFiles, marker: str) -> Place:

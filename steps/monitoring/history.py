@@ -20,6 +20,8 @@ PIPELINE, OUTPUT = "monitoring", "drift_report"
 LOOKED_THROUGH = 20
 SETTLED = timedelta(days=1)
 """A window ends at most so long before it is looked at."""
+AHEAD = timedelta(minutes=5)
+"""Clocks of machines differ by less."""
 
 logger = logging.getLogger("shutterline.monitoring")
 
@@ -74,7 +76,7 @@ def past_reports(
 ) -> list[DriftReport]:
     """The reports on an environment's windows that ended since then, the newest window first.
 
-    One that is damaged or gone is left out, with a word in the log.
+    One that is damaged or gone, or on a window that ends in the future, is left out, with a word in the log.
 
     Args:
         model_name: the registered model.
@@ -163,4 +165,10 @@ def _report_of(run: PipelineRunResponse) -> DriftReport | None:
             ) from error
         logger.warning("What monitoring said in run %s is left out: %s", run.name, error)
         return None
-    return report if isinstance(report, DriftReport) else None
+    if not isinstance(report, DriftReport):
+        return None
+    if report.captured.until > datetime.now(UTC) + AHEAD:
+        until = f"{report.captured.until:%Y-%m-%d %H:%M} UTC"
+        logger.warning("What monitoring said in run %s is left out: a clock was ahead, %s", run.name, until)
+        return None
+    return report

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from materializers.drift_report import Figure, ValueIs
 from materializers.reaction import Policy
+from materializers.redaction import secret_in
 from materializers.report import Record
 from steps.monitoring.drift.settings import DriftSettings
 
@@ -18,7 +19,7 @@ class WindowSettings(Record):
     """Which part of the traffic is compared."""
 
     hours: float = Field(default=24.0, gt=0, le=LONGEST_HOURS)
-    """Back from now, or from ``until``."""
+    """Back from now."""
     settling_minutes: float = Field(default=2.0, ge=0, le=24 * 60)
     """What is younger is left to the next window: it may not have been stored yet."""
     label_days: float = Field(default=7.0, gt=0, le=366)
@@ -73,9 +74,20 @@ class PrometheusSettings(Record):
 
     url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     """Of the API, as http://127.0.0.1:9090; None: it is not asked."""
-    latency_p99_ms: float = Field(default=1_000.0, gt=0)
+    latency_p99_ms: float = Field(default=1_000.0, gt=0, allow_inf_nan=False)
     error_rate: float = Field(default=0.05, gt=0, le=1)
     """Of the requests: those that failed, or found no room."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret(cls, url: str | None) -> str | None:
+        secret = None if url is None else secret_in(url)
+        if secret is not None:
+            raise ValueError(
+                f"the address has {secret} in it, and whoever may look at a run could read it: have the "
+                "Prometheus, or a proxy before it, let this machine ask without"
+            )
+        return url
 
 
 class MonitorSettings(Record):

@@ -23,7 +23,7 @@ from steps.inference.champion import live_release
 from steps.monitoring.baseline import Baseline, baseline_of
 from steps.monitoring.business import fixed_figure, mean_figure, measure_business
 from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
-from steps.monitoring.history import SETTLED, past_reports
+from steps.monitoring.history import AHEAD, SETTLED, past_reports
 from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
 from steps.monitoring.prometheus import ask_prometheus
@@ -42,8 +42,6 @@ COLUMNS = (
 )
 OF_LABELS = ("request_id", "position", "at", "model_version", "model_digest", "label")
 SERVER_ERROR = 500
-AHEAD = timedelta(minutes=5)
-"""Clocks of machines differ by less."""
 FAR = timedelta(days=365 * 100)
 LATELY = timedelta(days=31)
 """How far back is looked first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ PLACE = f"s3://{BUCKET}/{PREFIX}/*"
 def test_a_watched_prefix_is_scheduled_empty_and_each_delivery_is_taken_once(
     remote_site: Site, on_kubeflow: Callable[[str], Teller], tmp_path: Path
 ) -> None:
-    """The next run, from a machine that never ran one, finds nothing new and trains nothing."""
+    """Of two runs at once from two machines one trains on it; the other waits, and finds nothing new."""
     teller, client = on_kubeflow("watching"), remote_site.s3_client()
     teller.done("--continuous", "--source", PLACE, "--schedule", "0 1 * * *")
     teller.done("--unschedule", "continuous-watching")
@@ -27,13 +28,16 @@ def test_a_watched_prefix_is_scheduled_empty_and_each_delivery_is_taken_once(
     client.upload_file(str(cut_delivery(tmp_path / "first.zip")), BUCKET, f"{PREFIX}/first.zip")
     client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/first.zip._COMPLETE", Body=b"")
     client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/half/labels.csv", Body=b"image_path,label\n")
-    first = teller.done("--continuous", "--source", PLACE)
+    elsewhere = {"ZENML_CONFIG_PATH": str(tmp_path / "another-machine")}
+    command = ("--continuous", "--source", PLACE, "--stack", "kubeflow")
+    with ThreadPoolExecutor() as at_once:
+        begun = [at_once.submit(teller.run, *command, environment=where) for where in (None, elsewhere)]
+        told = [each.result() for each in begun]
+    assert [each.exit_code for each in told] == [0, 0], [(each.results, each.stderr) for each in told]
+    first, again = sorted(told, key=lambda each: str(each.last["status"]))
     assert (first.last["status"], first.last["version"], first.last["verdict"]) == ("completed", 1, "passed")
     assert f"Taken from s3://{BUCKET}/{PREFIX}: first.zip." in first.last["reasons"]
-
-    elsewhere = {"ZENML_CONFIG_PATH": str(tmp_path / "another-machine")}
-    again = teller.run("--continuous", "--source", PLACE, "--stack", "kubeflow", environment=elsewhere)
-    assert (again.exit_code, again.last["status"]) == (0, "skipped"), (again.results, again.stderr)
+    assert again.last["status"] == "skipped"
     assert "learnt from exactly this data" in again.said
     assert f"Nothing new is complete in s3://{BUCKET}/{PREFIX}." in again.last["reasons"]
     assert "Not complete: half has no marker since 20" in again.said

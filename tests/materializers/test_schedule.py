@@ -175,14 +175,22 @@ def row(**changes: object) -> ScheduledCommand:
 
 def test_a_new_schedule_is_due_at_its_first_time() -> None:
     """Not for what was before it."""
-    assert row().due() == datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
+    assert row().due(SATURDAY) == datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
 
 
 def test_what_was_missed_is_due_since_then() -> None:
     """The first time after the last fire, or after it was resumed."""
     fired = SATURDAY + timedelta(hours=3)
-    assert row(last_fire=fired).due() == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
-    assert row(last_fire=SATURDAY, since=fired).due() == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    assert row(last_fire=fired).due(fired) == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+    assert row(last_fire=SATURDAY, since=fired).due(fired) == datetime(2026, 11, 21, 16, 0, tzinfo=UTC)
+
+
+def test_what_was_noted_while_the_clock_was_ahead_stops_no_schedule() -> None:
+    """It fires once for what it missed, or at its next time where nothing else is known of it."""
+    ahead = SATURDAY + timedelta(days=30)
+    first = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
+    assert row(last_fire=ahead).due(SATURDAY + timedelta(hours=5)) == first
+    assert row(last_fire=ahead, since=ahead).due(SATURDAY) == first
 
 
 def test_what_was_cut_off_is_due_at_once() -> None:

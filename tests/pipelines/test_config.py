@@ -311,6 +311,23 @@ def test_a_threshold_out_of_range_is_refused_by_name() -> None:
         load_config(None, ("monitor.performance.floor=1.5",))
 
 
+@pytest.mark.parametrize(
+    "key", ["monitor.prometheus.latency_p99_ms", "ingest.watch.incomplete_hours", "monitor.window.hours"]
+)
+def test_a_limit_without_end_is_refused_by_name(key: str) -> None:
+    """It would be found out in the middle of a run, in words of a library."""
+    with pytest.raises(UsageError, match=rf"{key}: Input should be .*\(given: "):
+        load_config(None, (f"{key}=.inf",))
+
+
+@pytest.mark.parametrize("address", ["http://{login}@prometheus:9090", "https://h/?token=pLanted"])
+def test_an_address_of_prometheus_with_a_login_is_refused_without_repeating_it(address: str) -> None:
+    """Configurations stand in ZenML's store, in schedules and in what commands print."""
+    with pytest.raises(UsageError, match=r"monitor\.prometheus\.url.*let this machine ask without") as error:
+        load_config(None, (f"monitor.prometheus.url={address.format(login='reader:pLanted')}",))
+    assert "pLanted" not in str(error.value)
+
+
 @pytest.mark.parametrize("value", [".inf", "1.0e+300", "87601"])
 @pytest.mark.parametrize(
     ("key", "limit"), [("ingest.quarantine_days", "36500"), ("keeping.grace_hours", "87600")]

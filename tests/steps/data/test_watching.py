@@ -185,6 +185,20 @@ def test_a_delivery_is_not_taken_for_a_place(tmp_path: Path) -> None:
     assert f"--source {folder}" in str(refused.value)
 
 
+def test_a_delivery_that_cannot_be_looked_into_keeps_none_of_the_others_out(tmp_path: Path) -> None:
+    """Its folders lie deeper than a path can be long: whether it can be used is found when it is read."""
+    place = tmp_path / "incoming"
+    put(place, "deep")
+    put(place, "good.zip", number=1)
+    folder = os.open(place / "deep", os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=folder)
+        folder, outer = os.open("d" * 200, os.O_RDONLY, dir_fd=folder), folder
+        os.close(outer)
+    os.close(folder)
+    assert names(look(f"{place}/*", SETTINGS)) == ["deep", "good.zip"]
+
+
 def test_a_folder_that_is_not_there_is_refused_and_an_empty_one_is_not(tmp_path: Path) -> None:
     """Whoever schedules a run on a place that does not exist made a mistake; an empty one waits."""
     with pytest.raises(UsageError, match=f"There is no folder {tmp_path}/nowhere to watch"):

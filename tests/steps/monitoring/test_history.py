@@ -13,7 +13,7 @@ from zenml import pipeline, step
 
 from materializers.drift_report import DriftOutcome, DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.history import confirmed, declined, drifted, dropped, past_reports
+from steps.monitoring.history import confirmed, declined, drifted, dropped, last_reports, past_reports
 from tests.materializers.examples import drift_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -140,3 +140,18 @@ def test_reports_on_windows_that_ended_later_are_left_out() -> None:
     environment, since = report("drift", days_ago=0).captured.environment, now - timedelta(days=2)
     found = past_reports(model, environment, since=since, before=now - timedelta(hours=2))
     assert [round((now - each.captured.until) / timedelta(hours=1)) for each in found] == [3, 30]
+
+
+@pytest.mark.usefixtures("own_stack")
+def test_a_report_of_a_clock_that_was_ahead_hides_no_later_one(caplog: pytest.LogCaptureFixture) -> None:
+    """It would be the newest for as long as the clock was ahead; it is named instead."""
+    model, now = f"ahead-{uuid4().hex[:8]}", datetime.now(UTC)
+    days = (now - NOON) / timedelta(days=1)
+    for days_ago in (-40, 1):
+        monitoring.with_options(tags=[f"model:{model}"])(days_ago - days)
+    environment = report("drift", days_ago=0).captured.environment
+    with caplog.at_level(logging.WARNING, logger="shutterline"):
+        (found,) = past_reports(model, environment, since=now - timedelta(days=2))
+        assert last_reports(model) == {environment: found}
+    assert found.captured.until < now
+    assert "a clock was ahead" in caplog.text

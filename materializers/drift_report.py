@@ -236,6 +236,21 @@ class DriftReport(Report):
         return self.outcome == "drift" or self.performance.outcome == "drop" or worth or unwell
 
     @property
+    def found(self) -> str:
+        """What was found, in a few words."""
+        service, business = self.captured.service, self.business
+        said = [self.outcome.capitalize()]
+        if self.performance.outcome == "drop":
+            said.append("a drop of accuracy")
+        if business is not None and business.outcome == "drop":
+            said.append("a drop of the business figure")
+        if service is not None and service.slow:
+            said.append("a slow service")
+        if service is not None and service.failing:
+            said.append("requests that fail")
+        return ", and ".join(said)
+
+    @property
     def drift_share(self) -> float | None:
         """Share of the compared signals that drift; None where none was compared."""
         compared = [signal for signal in self.signals if signal.outcome != "insufficient data"]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import logging
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -62,11 +63,31 @@ HEAD = """
 they do not know how many pictures there are.</p>
 <ul>{reasons}</ul>
 {strips}
+<h2>What Evidently says</h2>
+<table style="border-spacing: 1.5rem 0; margin-left: -1.5rem">
+<tr style="text-align: left"><th>of</th><th>method</th><th>value</th><th>its threshold</th></tr>
+{rows}
+</table>
+<p>Its charts, below, need scripts, which ZenML's dashboard does not run: there, <em>Download</em> this page
+and open the file.</p>
 </section>
 """
-STRIP = '<h2>{name}</h2>\n<p><img alt="{alt}" height="{height}" src="data:image/png;base64,{png}"></p>'
+STRIP = (
+    '<h2>{name}</h2>\n<p><img alt="{alt}" style="max-width: 100%; height: auto" width="{width}"'
+    ' src="data:image/png;base64,{png}"></p>'
+)
+ROW = "<tr><td>{column}</td><td>{method}</td><td>{value:.3g}</td><td>{threshold:g}</td></tr>"
 
 logger = logging.getLogger("shutterline.monitoring")
+
+
+class Found(NamedTuple):
+    """What Evidently says of one column."""
+
+    column: str
+    method: str
+    value: float
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -185,8 +206,8 @@ def strip_of(pictures: Sequence[Shown]) -> bytes:
     return encode_sheet(sheet, places)
 
 
-def _head(report: DriftReport, strips: dict[str, bytes]) -> str:
-    """What stands above Evidently's part."""
+def _head(report: DriftReport, strips: dict[str, bytes], found: Sequence[Found]) -> str:
+    """What stands above Evidently's part, and is seen where no script runs."""
     about = report.captured
     return HEAD.format(
         title=html.escape(f"{about.model_name} version {about.version} in {about.environment}"),
@@ -196,12 +217,26 @@ def _head(report: DriftReport, strips: dict[str, bytes]) -> str:
             STRIP.format(
                 name=html.escape(f"Moved most by {words(name)}"),
                 alt=html.escape(f"pictures of the window that {words(name)} moved most"),
-                height=SHOWN_AT,
+                width=_width(png) * SHOWN_AT // THUMBNAIL,
                 png=base64.b64encode(png).decode(),
             )
             for name, png in strips.items()
         ),
+        rows="\n".join(
+            ROW.format(
+                column=html.escape(words(each.column)),
+                method=html.escape(each.method),
+                value=each.value,
+                threshold=each.threshold,
+            )
+            for each in found
+        ),
     )
+
+
+def _width(png: bytes) -> int:
+    with Image.open(io.BytesIO(png)) as image:
+        return image.width
 
 
 def _compared(side: DriftReference, rows: NDArray[np.int64]) -> pd.DataFrame:
@@ -211,8 +246,12 @@ def _compared(side: DriftReference, rows: NDArray[np.int64]) -> pd.DataFrame:
     return compared.iloc[rows]
 
 
-def evidently_page(captured: CapturedWindow) -> str:
-    """Evidently's comparison of window and reference, as one HTML document that loads nothing."""
+def evidently_page(captured: CapturedWindow) -> tuple[str, list[Found]]:
+    """Evidently's comparison of window and reference.
+
+    Returns:
+        One HTML document that loads nothing, and what it says of each column.
+    """
     os.environ[NO_TRACKING] = "1"  # before the import, which reads it
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
@@ -229,8 +268,15 @@ def evidently_page(captured: CapturedWindow) -> str:
     before, now = (Dataset.from_pandas(side[known], data_definition=about) for side in (reference, window))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it divides by the deviation of what is constant
-        page: str = Report([DataDriftPreset()]).run(now, before).get_html_str(as_iframe=False)
-    return page
+        made = Report([DataDriftPreset()]).run(now, before)
+        page: str = made.get_html_str(as_iframe=False)
+    said = ((each["config"], each["value"]) for each in made.dict()["metrics"])
+    found = [
+        Found(about["column"], about["method"], float(value), float(about["threshold"]))
+        for about, value in said
+        if "column" in about
+    ]
+    return page, found
 
 
 def page_of(captured: CapturedWindow, report: DriftReport) -> str:
@@ -246,8 +292,9 @@ def page_of(captured: CapturedWindow, report: DriftReport) -> str:
         for name, some in chosen.items()
         if (there := [shown[each] for each in some if each in shown])
     }
-    start, body, rest = evidently_page(captured).partition("<body>")
-    return f"{start}{body}{_head(report, strips)}{rest}"
+    page, found = evidently_page(captured)
+    start, body, rest = page.partition("<body>")
+    return f"{start}{body}{_head(report, strips, found)}{rest}"
 
 
 def explain_window(

@@ -53,7 +53,7 @@ def measure_performance(
         change = 0.0 if baseline is None or accuracy.value is None else accuracy.value - baseline
         if abs(change) > settings.reported_change:
             which = "above" if change > 0 else "below"
-            reasons.append(f"it is {percent(abs(change))} {which} the baseline's {percent(baseline)}")
+            reasons.append(f"it is {100 * abs(change):.1f} points {which} the baseline's {percent(baseline)}")
     return Performance(
         outcome=outcome,
         accuracy=accuracy,

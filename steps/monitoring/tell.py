@@ -40,8 +40,11 @@ def alarms(report: DriftReport) -> dict[str, bool | None]:
 
 def alert_of(name: str, report: DriftReport) -> Alert:
     """What people are told of a window, under the name that it is routed by."""
-    business = report.business
-    said = business.reasons if name == DECLINE and business is not None else report.reasons
+    business, said = report.business, report.reasons
+    if name == DROP:
+        said = report.performance.reasons
+    elif name == DECLINE and business is not None:
+        said = business.reasons
     return Alert(
         name=name,
         severity=SEVERITY[name],

@@ -31,7 +31,7 @@ def main() -> None:
     unwanted = explain_window(captured, drift_report(), MonitorSettings(explain="never"))
     imported = "evidently" in sys.modules
     sys.addaudithook(listen)
-    page = evidently_page(captured)
+    page = evidently_page(captured)[0]
     from evidently.telemetry import event_logger
 
     json.dump(

@@ -102,6 +102,14 @@ def test_a_page_says_what_decided_and_has_evidentlys_comparison(alone: dict[str,
         assert name in alone["page"]
 
 
+def test_what_evidently_says_is_read_where_no_script_runs(alone: dict[str, Any]) -> None:
+    """As in the dashboard: a row a column, by which method, and how to see the charts."""
+    without = re.sub(r"<script.*?</script>", "", alone["page"], flags=re.DOTALL)
+    for name in ("brightness", "top probability", "predicted class"):
+        assert re.search(rf"<td>{name}</td><td>[^<]+</td><td>[^<]+</td><td>[^<]+</td>", without), name
+    assert "<em>Download</em>" in without
+
+
 def test_nothing_is_reached_and_nobody_is_told_of_its_use(alone: dict[str, Any]) -> None:
     """Making a page opens no connection and starts no process; Evidently's reports on its use are off."""
     assert alone["tried"] == []

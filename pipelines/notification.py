@@ -16,6 +16,7 @@ from materializers.redaction import one_line
 from steps.monitoring.alert import tell_untold
 from steps.monitoring.failure import held_back, is_settled, settle, tell_of_lost_run, tell_once
 from steps.monitoring.missing import look_for_missing_delivery, look_for_missing_runs
+from steps.monitoring.react import tell_of_rollbacks
 from steps.monitoring.waiting import look_for_waiting_approvals
 from steps.orchestrator import find_orchestrator
 
@@ -52,6 +53,7 @@ def look_around(config: Config, *, registry: bool = True, now: datetime | None =
     notify_failed_runs(name, now=now)
     looks: dict[str, Callable[[], object]] = {
         "Whether people were told": lambda: tell_untold(name, now=moment),
+        "Whether a release was put back": lambda: tell_of_rollbacks(name, now=moment),
         "Whether runs are missing": lambda: look_for_missing_runs(name, now=moment),
         "Whether a delivery is missing": lambda: look_for_missing_delivery(
             name, source, hours=interval, now=moment

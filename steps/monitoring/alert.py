@@ -34,7 +34,8 @@ LONGEST_REASON = 500
 MOST_ATTEMPTS = 20
 """After so many a target that did not take what others took is given up."""
 TRACEBACK = "Traceback (most recent call last):"
-NO_NAME = ("an alerter that failed",)
+BROKEN = "an alerter that failed"
+"""The name of what did not take a message where nobody knows the targets."""
 
 
 class AlertChannel(Protocol):
@@ -45,9 +46,18 @@ class AlertChannel(Protocol):
         """When people want to be told."""
 
     def deliver(
-        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+        self,
+        message: str,
+        *,
+        severity: Severity,
+        over: bool = False,
+        taken_by: Collection[str] = (),
+        down: Collection[str] = (),
     ) -> Delivery:
-        """Send a message to every target that is told of its severity and does not have it yet."""
+        """Send a message to every target that is told of its severity, does not have it yet and is not down.
+
+        ``down`` names targets that are not asked; those that are to have it are ``left_out``.
+        """
 
 
 class Alerts(Record):
@@ -62,7 +72,7 @@ class Alerts(Record):
 def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
     """Tell people of an alert, unless they know it: it goes on, and the last message is not long ago.
 
-    An event is told each time.
+    An event is told each time, one that is known by its occurrence once.
 
     Reasons are redacted and cut; in a step, the link to its run is added. Nothing is raised.
 
@@ -131,8 +141,9 @@ def clear_alert(
 def tell_untold(model_name: str, *, now: datetime | None = None) -> set[str]:
     """Tell what was not told yet, what is critical first, and say in the log what is still not told.
 
-    Where no target takes a message, those behind it wait for the next time: whoever is asked for something
-    else waits for no channel that is down more than once. Nothing is raised.
+    A target that does not take a message is not asked again in this call, and gets this and the others the
+    next time: whoever is asked for something else waits for it once, and the targets that work wait for
+    nothing. Nothing is raised.
 
     Args:
         model_name: the registered model.
@@ -143,14 +154,15 @@ def tell_untold(model_name: str, *, now: datetime | None = None) -> set[str]:
     """
     moment = now or datetime.now(UTC)
     told: set[str] = set()
+    down: set[str] = set()
     try:
         box = AlertBox(active_store(), model_name)
         with store_errors("read what is to be told"):
             waiting = _worth_telling(box)
             channel = _channel() if waiting else None  # reading a stack imports its components
             for message in waiting:
-                if channel is None or not _tell(box, channel, message, moment, told):
-                    break
+                if channel is not None and _tell(box, channel, message, moment, down):
+                    told.add(message.id)
     except Exception as error:  # noqa: BLE001 - what was written down is told the next time
         logger.warning("Whether people were told is not known: %s", one_line(str(error)))
     return told
@@ -222,8 +234,12 @@ def _link_to_this_run() -> str | None:
 def _written_down(box: AlertBox, alert: Alert, settings: AlertSettings, now: datetime) -> Message | None:
     """Keep what an alert says; the message to be told, where it is news."""
     if alert.event:
+        if alert.occurrence and box.knows(alert):
+            return None
         message = _message(alert, now)
-        box.add(message)
+        box.add(message)  # first: killed in between, it is told, and then told again
+        if alert.occurrence:
+            box.note(alert)
         return message
     before = box.find(alert.key)
     news = before is None or before.is_news(alert, repeat_after=settings.repeat_after, now=now)
@@ -281,38 +297,48 @@ def _worth_telling(box: AlertBox) -> list[Message]:
     return sorted(kept, key=lambda each: (-SEVERITIES.index(each.severity), each.at))
 
 
-def _tell(box: AlertBox, channel: AlertChannel, message: Message, now: datetime, told: set[str]) -> bool:
-    """Tell one message, unless it is held back; whether the channel is worth trying with the next one."""
+def _tell(box: AlertBox, channel: AlertChannel, message: Message, now: datetime, down: set[str]) -> bool:
+    """Tell one message, unless it is held back; whether any target took it.
+
+    Targets that are ``down`` are not asked, which is no attempt; those that did not take it are added.
+    """
     settings = channel.alert_settings
     if settings.holds(message.severity, now):
         if message.at == now:  # written down just now: it is said once
             logger.info("Held back until %s: %s", settings.held_until, one_line(message.text))
-        return True
-    done = _delivered(channel, message)
-    if done.taken:
-        told.add(message.id)
-    if not done.failed:
+        return False
+    done = _delivered(channel, message, down, new=message.at == now)
+    down.update(done.failed)
+    taken_by = (*message.taken_by, *done.taken)
+    attempts = message.attempts + bool(done.failed)
+    if not done.failed and not done.left_out:
         box.remove(message)
-        return True
-    taken_by, attempts = (*message.taken_by, *done.taken), message.attempts + 1
-    if taken_by and attempts >= MOST_ATTEMPTS:
+    elif done.failed and not done.left_out and taken_by and attempts >= MOST_ATTEMPTS:
         logger.warning("Given up after %d attempts, others have it: %s", attempts, ", ".join(done.failed))
         box.remove(message)
-        return True
-    box.add(message.model_copy(update={"taken_by": taken_by, "attempts": attempts}))
+    elif done.taken or done.failed:
+        box.add(message.model_copy(update={"taken_by": taken_by, "attempts": attempts}))
     return bool(done.taken)
 
 
-def _delivered(channel: AlertChannel, message: Message) -> Delivery:
-    """Post a message; what nobody took stands in the log."""
+def _delivered(
+    channel: AlertChannel, message: Message, down: Collection[str] = (), *, new: bool = True
+) -> Delivery:
+    """Post a message; what nobody took stands in the log, unless it waits and nobody was asked."""
+    if BROKEN in down:
+        return Delivery(taken=(), left_out=(BROKEN,))
     try:
         done = channel.deliver(
-            message.text, severity=message.severity, over=message.over, taken_by=message.taken_by
+            message.text,
+            severity=message.severity,
+            over=message.over,
+            taken_by=message.taken_by,
+            down=down,
         )
     except Exception as error:  # noqa: BLE001 - any alerter may be in the stack, and raise anything
         logger.warning("The alerter failed: %s", one_line(f"{type(error).__name__}: {error}"))
-        done = Delivery(taken=(), failed=NO_NAME)
-    if not done.taken and not message.taken_by:
+        done = Delivery(taken=(), failed=(BROKEN,))
+    if not done.taken and not message.taken_by and (done.failed or new):
         logger.warning("Not told yet: %s", one_line(message.text))
     return done
 
@@ -331,17 +357,26 @@ class _Plain:
     """An alerter of ZenML's own, or none."""
 
     alert_settings = AlertSettings()
+    name = "the alerter"
 
     def __init__(self, alerter: BaseAlerter | None) -> None:
         self._alerter = alerter
 
     def deliver(
-        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+        self,
+        message: str,
+        *,
+        severity: Severity,
+        over: bool = False,
+        taken_by: Collection[str] = (),
+        down: Collection[str] = (),
     ) -> Delivery:
         """Post it; without an alerter it stands in the log."""
         if self._alerter is None:
             logger.warning("%s", one_line(message))
             return Delivery(taken=("the log",))
+        if self.name in down:
+            return Delivery(taken=(), left_out=(self.name,))
         if self._alerter.post(message):
-            return Delivery(taken=("the alerter",))
-        return Delivery(taken=(), failed=("the alerter",))
+            return Delivery(taken=(self.name,))
+        return Delivery(taken=(), failed=(self.name,))

@@ -83,16 +83,17 @@ def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
     Returns:
         Whether a message of it was told now.
     """
-    moment, shown = now or datetime.now(UTC), _fit_to_show(alert)
-    channel = _channel()
-    try:
-        box = AlertBox(active_store(), alert.model_name)
-        with store_errors("keep an alert"):
-            message = _written_down(box, shown, channel.alert_settings, moment)
-    except Exception as error:  # noqa: BLE001 - nobody knows then what was told: better twice than never
-        logger.warning("Whether people know of %s is not known: %s", alert.name, one_line(str(error)))
-        return not _delivered(channel, _message(shown, moment)).failed
-    return message is not None and message.id in tell_untold(alert.model_name, now=moment)
+    return _raised(alert, now or datetime.now(UTC))[1]
+
+
+def keep_alert(alert: Alert, *, now: datetime | None = None) -> bool:
+    """Raise an alert as :func:`raise_alert` does.
+
+    Returns:
+        Whether people know of it, or will: it is written down, or some target took it.
+    """
+    kept, told = _raised(alert, now or datetime.now(UTC))
+    return kept or told
 
 
 def clear_alert(
@@ -100,7 +101,7 @@ def clear_alert(
     model_name: str,
     environment: Environment | None = None,
     *,
-    subject: str | None = None,
+    subject: str | Collection[str | None] | None = None,
     reason: str = "",
     now: datetime | None = None,
 ) -> bool:
@@ -110,7 +111,7 @@ def clear_alert(
         name: the alert's.
         model_name: the registered model.
         environment: the alert's.
-        subject: the alert's; None: all of this name that are open there.
+        subject: the alert's, or those of several; None: all of this name that are open there.
         reason: a sentence on how that is known.
         now: the time, with its zone; None: the clock's.
 
@@ -118,13 +119,14 @@ def clear_alert(
         Whether one was open.
     """
     moment = now or datetime.now(UTC)
+    meant = {subject} if isinstance(subject, str) else subject
     try:
         box = AlertBox(active_store(), model_name)
         with store_errors("read its alerts"):
             ended = [
                 state
                 for state in box.open(name)
-                if state.alert.environment == environment and subject in (None, state.alert.subject)
+                if state.alert.environment == environment and (meant is None or state.alert.subject in meant)
             ]
             if not ended:
                 return False
@@ -179,14 +181,23 @@ def open_alerts(model_name: str) -> Alerts:
         return Alerts(open=tuple(box.open()), untold=tuple(box.messages()))
 
 
+def open_of(name: str, model_name: str) -> list[OpenAlert]:
+    """The open alerts of one name, the oldest first.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    with store_errors("read its alerts"):
+        return AlertBox(active_store(), model_name).open(name)
+
+
 def open_subjects(name: str, model_name: str) -> set[str | None]:
     """What the open alerts of one name are about.
 
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    with store_errors("read its alerts"):
-        return {state.alert.subject for state in AlertBox(active_store(), model_name).open(name)}
+    return {state.alert.subject for state in open_of(name, model_name)}
 
 
 def alert_settings() -> AlertSettings:
@@ -213,6 +224,19 @@ def where_to_look(run: PipelineRunResponse) -> str:
 
 
 # Writing down
+
+
+def _raised(alert: Alert, now: datetime) -> tuple[bool, bool]:
+    """Write an alert down and tell what was not told: whether the first was done, and whether it was told."""
+    shown, channel = _fit_to_show(alert), _channel()
+    try:
+        box = AlertBox(active_store(), alert.model_name)
+        with store_errors("keep an alert"):
+            message = _written_down(box, shown, channel.alert_settings, now)
+    except Exception as error:  # noqa: BLE001 - nobody knows then what was told: better twice than never
+        logger.warning("Whether people know of %s is not known: %s", alert.name, one_line(str(error)))
+        return False, bool(_delivered(channel, _message(shown, now)).taken)
+    return True, message is not None and message.id in tell_untold(alert.model_name, now=now)
 
 
 def _fit_to_show(alert: Alert) -> Alert:

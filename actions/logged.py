@@ -29,6 +29,7 @@ LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
     ),
     "set-baseline": ("set-baseline", ("version", "model_digest", "report_digest", "accuracy")),
     "schedule": ("schedule", ("name", "pipeline", "cron")),
+    "schedules --apply": ("schedule", ("name", "pipeline", "cron", "content")),
     "pause": ("pause", ("name", "paused")),
     "unschedule": ("unschedule", ("name",)),
 }

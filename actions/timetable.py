@@ -5,7 +5,7 @@ Only schedules that this made are changed or removed; they carry its mark. One t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from actions.logged import log_act, require_signer
 from actions.request import Request, check_flags
 from actions.result import COMMAND, ActionResult
 from actions.schedules import scheduler_missing
+from materializers.audit_entry import Act
 from materializers.errors import Refused, UsageError
 from materializers.report import Record, json_digest
 from materializers.schedule import Planned, Schedule, check_cron
@@ -22,7 +23,9 @@ from pipelines.results import PipelineResult
 from pipelines.scheduling import Repetition, schedule_name
 from pipelines.timetable import Scheduled, ScheduleSettings
 from steps.data.watching import require_source
+from steps.deployment.deployer import active_deployer
 from steps.orchestrator import Orchestrator, active_orchestrator
+from steps.registry.audit import sound_entries
 
 FLAGS: dict[Scheduled, str] = {
     "training": "train",
@@ -37,6 +40,11 @@ ROWS = "schedules.rows"
 SEEN = ("pipeline", "cron", "time_zone", "overlap", "missed")
 """What a schedule shows of how it was made."""
 BY_THE_CONFIGURATION = "by the configuration"
+FOUND = "found so, without an entry: what did it was cut off before it was logged, or was no command of ours"
+"""Why, of what a call that was killed changed last."""
+CHANGES_OF_SCHEDULES: tuple[Act, ...] = ("schedule", "unschedule")
+CONTENT = "content"
+"""Of an entry: the digest of what the configuration said."""
 DONE = {"add": "added", "change": "changed", "remove": "removed"}
 
 
@@ -99,7 +107,8 @@ def list_with_plan(config: Config, request: Request) -> ActionResult:
 def apply_timetable(config: Config, request: Request) -> ActionResult:
     """Add, change and remove schedules until they are as the configuration says; a second time does nothing.
 
-    All of it is looked at before anything is changed.
+    All of it is looked at before anything is changed. What an earlier call did and could not log, for it was
+    killed, say, or the log was out of reach, is logged first.
 
     Raises:
         UsageError: a row cannot be meant, or its name is another schedule's; nothing was changed.
@@ -112,19 +121,22 @@ def apply_timetable(config: Config, request: Request) -> ActionResult:
     differences = compare(list(rows.values()), list(before.values()), model=model)
     for row in rows.values():
         _refuse_training(row)
-    if differences:
+    unlogged = _unlogged(before, model)
+    if differences or unlogged:
         require_signer("schedule")
+    for name, schedule in unlogged.items():
+        _log(name, schedule, model, reason=FOUND)
     reasons: list[str] = []
     for each in differences:
         if each.act == "remove":
             orchestrator.remove(each.name)
-            _log("unschedule", before[each.name], model)
+            _log(each.name, None, model)
         else:
             kept = _keep(rows[each.name], before.get(each.name))
             if kept.exit_code:
                 reasons += [f"{rows[each.name].place}: {reason}" for reason in kept.reasons]
                 return _result(orchestrator.schedules(), differences, reasons, kept)
-            _log("schedule", _named(orchestrator, each.name), model)
+            _log(each.name, _named(orchestrator, each.name), model)
         reasons.append(f"{each.name}: {DONE[each.act]}{each.detail}")
     found = orchestrator.schedules()
     note = scheduler_missing(orchestrator, found)
@@ -287,10 +299,44 @@ def _named(orchestrator: Orchestrator, name: str) -> Schedule:
     return next(schedule for schedule in orchestrator.schedules() if schedule.name == name)
 
 
-def _log(act: str, schedule: Schedule, model: str) -> None:
-    """Write one change to the audit log, as the flag would that makes it by hand."""
-    done = ActionResult(action=act, status="done", details=schedule.model_dump(mode="json"))
-    log_act(done, model=model, by="", reason=BY_THE_CONFIGURATION)
+def _unlogged(found: Mapping[str, Schedule], model: str) -> dict[str, Schedule | None]:
+    """The schedules of a model's timetable that are not as the audit log has them; None: one that is gone.
+
+    Args:
+        found: every schedule there is, by name.
+        model: whose.
+
+    Raises:
+        UsageError: the stack names no keys that count.
+        ServiceUnreachable: the log cannot be read.
+    """
+    trusted = active_deployer().trusted_keys()
+    entries = [
+        entry for act in CHANGES_OF_SCHEDULES for entry in sound_entries(act, {"model": model}, trusted)
+    ]
+    logged = {entry.subject.get("name", ""): entry for entry in sorted(entries, key=lambda each: each.number)}
+    missing: dict[str, Schedule | None] = {}
+    for name, entry in logged.items():
+        if entry.act == "schedule" and CONTENT in entry.subject and name not in found:
+            missing[name] = None
+    for name, schedule in found.items():
+        if schedule.planned is None or schedule.planned.model != model:
+            continue
+        last = logged.get(name)
+        content = last.subject.get(CONTENT) if last is not None and last.act == "schedule" else None
+        if content != schedule.planned.content:
+            missing[name] = schedule
+    return missing
+
+
+def _log(name: str, schedule: Schedule | None, model: str, *, reason: str = BY_THE_CONFIGURATION) -> None:
+    """Write to the audit log how a schedule is now, with the digest that tells it again; None: gone."""
+    act, details = "unschedule", {"name": name}
+    if schedule is not None:
+        content = schedule.planned.content if schedule.planned is not None else ""
+        act, details = "schedules --apply", {**schedule.model_dump(mode="json"), CONTENT: content}
+    done = ActionResult(action=act, status="done", details=details)
+    log_act(done, model=model, by="", reason=reason)
 
 
 def _result(

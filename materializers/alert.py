@@ -45,6 +45,8 @@ class Alert(Record):
 
     event: bool = False
     """Whether it happened and is done with, as a rollback is: told each time, never open and never over."""
+    occurrence: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$")
+    """Which event it is, where several look for it: whoever raises it, it is told once; None: each raised."""
 
     @property
     def key(self) -> str:
@@ -114,6 +116,8 @@ class Delivery(Record):
     """The names of the targets that took it now; of one that is no address, such as the log, as well."""
     failed: tuple[str, ...] = ()
     """The names of those that are to have it and did not take it; they tell no token."""
+    left_out: tuple[str, ...] = ()
+    """The names of those that are to have it and were not asked, for they are down."""
 
 
 class QuietHours(Record):

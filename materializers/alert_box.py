@@ -4,7 +4,8 @@ Each is a file of its own: two processes that write at the same time overwrite n
 A message is removed by whoever told it and not before, so that none is lost; it is told twice where two tell
 it at the same time, or where one is killed between telling and removing it.
 
-``alerts/<model>/open/<key>.json``, ``alerts/<model>/messages/<time>-<id>.json``
+``alerts/<model>/open/<key>.json``, ``alerts/<model>/messages/<time>-<id>.json``, and
+``alerts/<model>/events/<name>-<occurrence>.json`` of events that several look for
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from materializers.alert import Message, OpenAlert
+from materializers.alert import Alert, Message, OpenAlert
 from materializers.blobs import list_folder, read_blob, write_blob
 from materializers.report import Record
 from materializers.store_files import remove_file
@@ -37,6 +38,7 @@ class AlertBox:
         self._store = store
         folder = f"{str(store.path).rstrip('/')}/{ALERTS}/{model_name}"
         self._open, self._messages = f"{folder}/open", f"{folder}/messages"
+        self._events = f"{folder}/events"
 
     def find(self, key: str) -> OpenAlert | None:
         """The open alert with this key."""
@@ -55,6 +57,17 @@ class AlertBox:
     def close(self, state: OpenAlert) -> None:
         """Forget an alert that is over."""
         remove_file(self._store, f"{self._open}/{state.alert.key}.json")
+
+    def knows(self, event: Alert) -> bool:
+        """Whether this very event was noted."""
+        return self._read(self._event(event), Alert) is not None
+
+    def note(self, event: Alert) -> None:
+        """Note an event whose message is written down."""
+        write_blob(self._store, self._event(event), _json(event))
+
+    def _event(self, event: Alert) -> str:
+        return f"{self._events}/{event.name}-{event.occurrence}.json"
 
     def messages(self) -> list[Message]:
         """What was not told yet, the oldest first."""

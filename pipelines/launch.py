@@ -39,7 +39,7 @@ from steps.deployment.rollout import log_lost_end
 from steps.deployment.schedule import look_name, stop_looking
 from steps.inference.champion import live_release
 from steps.inference.output import refuse_unwritable, write_predictions
-from steps.monitoring.failure import headline, notify_failure, settle
+from steps.monitoring.failure import OF_MODEL, notify_failure, settle, tells_of
 from steps.orchestrator import find_orchestrator
 from steps.registry.change import unapproved_change
 from steps.reproduction.recalling import recall
@@ -117,7 +117,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         run_name=run_name,
         enable_cache=how.cache,
         execution_mode=ExecutionMode.FAIL_FAST,
-        tags=[f"model:{config.product.model}"],
+        tags=[f"{OF_MODEL}{config.product.model}"],
         extra={PROCESS_KEY: this_process()},
         on_failure=notify_failure,
         **_options(config),
@@ -126,7 +126,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         return write_compiled(configured, arguments, how.compile_to)
     if how.repetition is not None:
         return keep_schedule(configured, arguments, model=config.product.model, repetition=how.repetition)
-    with _told_by_the_result(name, run_name):
+    with _told_by_the_result(run_name):
         return _run(configured, arguments, config, run_name)
 
 
@@ -151,15 +151,14 @@ def _run(configured: Any, arguments: dict[str, Any], config: Config, run_name: s
 
 
 @contextmanager
-def _told_by_the_result(name: str, run_name: str) -> Iterator[None]:
+def _told_by_the_result(run_name: str) -> Iterator[None]:
     """Keep this process's log from saying that this run failed, and why: its result says it.
 
     An alerter without targets writes into the log; those that have some are told all the same.
     """
-    said = headline(name, run_name)
 
     def is_other(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(said)
+        return not tells_of(record.getMessage(), run_name)
 
     logger.addFilter(is_other)
     try:

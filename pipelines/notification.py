@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING
 
 from materializers.redaction import one_line
 from steps.monitoring.alert import tell_untold
-from steps.monitoring.failure import held_back, is_settled, settle, tell_of_lost_run, tell_once
+from steps.monitoring.failure import (
+    OF_MODEL,
+    is_settled,
+    look_for_recovery,
+    report_failure,
+    report_lost_run,
+    settle,
+)
 from steps.monitoring.missing import look_for_missing_delivery, look_for_missing_runs
+from steps.monitoring.react import tell_of_rollbacks
 from steps.monitoring.waiting import look_for_waiting_approvals
 from steps.orchestrator import find_orchestrator
 
 if TYPE_CHECKING:
-    from zenml.alerter.base_alerter import BaseAlerter
     from zenml.models import PipelineRunResponse
 
     from pipelines.config import Config
@@ -52,6 +59,8 @@ def look_around(config: Config, *, registry: bool = True, now: datetime | None =
     notify_failed_runs(name, now=now)
     looks: dict[str, Callable[[], object]] = {
         "Whether people were told": lambda: tell_untold(name, now=moment),
+        "Whether runs end well again": lambda: look_for_recovery(name, now=moment),
+        "Whether a release was put back": lambda: tell_of_rollbacks(name, now=moment),
         "Whether runs are missing": lambda: look_for_missing_runs(name, now=moment),
         "Whether a delivery is missing": lambda: look_for_missing_delivery(
             name, source, hours=interval, now=moment
@@ -69,36 +78,32 @@ def look_around(config: Config, *, registry: bool = True, now: datetime | None =
 
 
 def notify_failed_runs(model_name: str, *, now: datetime | None = None) -> list[str]:
-    """Post one message for each failed run of this model that nobody was told of yet.
+    """Report each failed run of this model that nobody reported yet: one alert for what fails alike.
 
     Only the newest 20 failed runs of the last seven days are looked at. When all of them are settled it costs
     one list call.
 
-    Runs of any schedule that ZenML knows nothing of are told, too. In quiet hours none is. What keeps it from
-    telling is logged: it never keeps a command from what it was asked.
+    Runs of any schedule that ZenML knows nothing of are told, too. What keeps it from telling is logged: it
+    never keeps a command from what it was asked.
 
     Returns:
-        The names of the runs that this call told of; none where the stack has no alerter.
+        The names of the runs that this call reported; none where the stack has no alerter.
     """
     try:
         moment = now or datetime.now(UTC)
-        return [*_tell_of_failed(model_name, moment), *_tell_of_lost(moment)]
+        return [*_tell_of_failed(model_name, moment), *_tell_of_lost(model_name, moment)]
     except Exception as error:  # noqa: BLE001 - whatever it is, the command's own work is what counts
         logger.warning("Whether anybody was told of failed runs is not known: %s", one_line(str(error)))
         return []
 
 
-def _tell_of_lost(now: datetime) -> list[str]:
+def _tell_of_lost(model_name: str, now: datetime) -> list[str]:
     from zenml.client import Client
 
     orchestrator = find_orchestrator()
     lost = [] if orchestrator is None else orchestrator.unseen_failures(now - SINCE)
     alerter = Client().active_stack.alerter if lost else None
-    return (
-        []
-        if alerter is None or held_back(now)
-        else [run.name for run in lost if tell_of_lost_run(alerter, run)]
-    )
+    return [] if alerter is None else [run.name for run in lost if report_lost_run(run, model_name, now=now)]
 
 
 def _tell_of_failed(model_name: str, now: datetime) -> list[str]:
@@ -106,7 +111,7 @@ def _tell_of_failed(model_name: str, now: datetime) -> list[str]:
 
     client = Client()
     page = client.list_pipeline_runs(
-        tags=f"model:{model_name}",
+        tags=f"{OF_MODEL}{model_name}",
         status="failed",
         created=f"gte:{now - SINCE:%Y-%m-%d %H:%M:%S}",
         sort_by="desc:created",
@@ -114,12 +119,13 @@ def _tell_of_failed(model_name: str, now: datetime) -> list[str]:
     )
     untold = [run for run in page if not is_settled(run)]
     alerter = client.active_stack.alerter if untold else None  # reading a stack imports its components
-    if alerter is None or held_back(now):
+    if alerter is None:
         return []
-    return [run.name for run in untold if _tell(alerter, client.get_pipeline_run(run.id))]
+    # The oldest first: people are told of that with which it began.
+    return [run.name for run in reversed(untold) if _tell(client.get_pipeline_run(run.id), now)]
 
 
-def _tell(alerter: BaseAlerter, run: PipelineRunResponse) -> bool:
+def _tell(run: PipelineRunResponse, now: datetime) -> bool:
     """Tell of one failed run, with the reason that ZenML recorded or what its steps let guess."""
     for step_run in run.steps.values():
         info = step_run.exception_info
@@ -129,8 +135,8 @@ def _tell(alerter: BaseAlerter, run: PipelineRunResponse) -> bool:
         if info is not None:
             kind = (info.source or "").rpartition(".")[2]
             reason = info.message or ""
-            return tell_once(alerter, run, step=step_run.name, kind=kind or None, reason=reason)
+            return report_failure(run, step=step_run.name, kind=kind or None, reason=reason, now=now)
     for step_run in run.steps.values():
         if not step_run.status.is_successful:
-            return tell_once(alerter, run, step=step_run.name, kind=None, reason=NO_REASON)
-    return tell_once(alerter, run, step=None, kind=None, reason=NO_PYTHON)
+            return report_failure(run, step=step_run.name, kind=None, reason=NO_REASON, now=now)
+    return report_failure(run, step=None, kind=None, reason=NO_PYTHON, now=now)

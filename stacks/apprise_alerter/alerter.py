@@ -23,6 +23,8 @@ FIRST_WAIT_S, BACK_OFF = 0.5, 3.0
 """Before a target is tried again, and by how much longer before each time after that."""
 LOG = "the log"
 """The name of what has a message where it has no target."""
+UNKNOWN_TARGETS = "a secret that is not there"
+"""The name of what fails where nobody knows the targets."""
 KINDS: dict[Severity, str] = {"info": "info", "warning": "warning", "critical": "failure"}
 """What Apprise calls a severity: targets colour and rank a message by it."""
 
@@ -41,7 +43,13 @@ class AppriseAlerter(BaseAlerter):
         return self.config.alert_settings
 
     def deliver(
-        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+        self,
+        message: str,
+        *,
+        severity: Severity,
+        over: bool = False,
+        taken_by: Collection[str] = (),
+        down: Collection[str] = (),
     ) -> Delivery:
         """Send a message to every target that is told of its severity, within ``POST_TIMEOUT_S``.
 
@@ -53,7 +61,10 @@ class AppriseAlerter(BaseAlerter):
             severity: of what it tells.
             over: whether it tells that something is over.
             taken_by: the names of targets that have it already.
+            down: the names of targets that are not asked, for they did not take another message just now.
         """
+        if UNKNOWN_TARGETS in down:
+            return Delivery(taken=(), left_out=(UNKNOWN_TARGETS,))
         try:
             targets = targets_of({name: getattr(self.config, name) for name in MINIMUM})
         except KeyError:  # ZenML looks secrets up when they are read
@@ -63,25 +74,30 @@ class AppriseAlerter(BaseAlerter):
                 "zenml secret create NAME --KEY=…",
                 secrets,
             )
-            return Delivery(taken=(), failed=("a secret that is not there",))
+            return Delivery(taken=(), failed=(UNKNOWN_TARGETS,))
         wanted = [target for target in targets if at_least(severity, target.minimum)]
         if not wanted:
             logger.warning(" · ".join(line.strip() for line in message.splitlines() if line.strip()))
             return Delivery(taken=(LOG,))
-        left = [target for target in wanted if target.name not in taken_by]
+        lacking = [target for target in wanted if target.name not in taken_by]
+        left = [target for target in lacking if target.name not in down]
+        left_out = tuple(target.name for target in lacking if target.name in down)
+        if not left:
+            return Delivery(taken=(), left_out=left_out)
         failed, wrong = _send(left, message, "success" if over else KINDS[severity], self.config.retries)
         if failed or wrong:
             logger.warning(
                 "The message was not taken by: %s (%d others took it); "
                 "python -m stacks.apply FILE --check looks at the addresses",
                 ", ".join([*sorted(each.kind for each in failed), *(each.wrong for each in wrong)]),
-                len(wanted) - len(failed) - len(wrong),
+                len(wanted) - len(failed) - len(wrong) - len(left_out),
             )
         lost = {each.name for each in (*failed, *wrong)}
         return Delivery(
             taken=tuple(each.name for each in left if each.name not in lost),
             # One that Apprise does not know never takes a message: nobody waits for it.
-            failed=tuple(each.name for each in failed) or _only_wrong(left, wrong),
+            failed=tuple(each.name for each in failed) or _only_wrong(wanted, wrong),
+            left_out=left_out,
         )
 
     def post(self, message: str, params: BaseAlerterStepParameters | None = None) -> bool:
@@ -109,9 +125,9 @@ class AppriseAlerter(BaseAlerter):
         )
 
 
-def _only_wrong(left: Sequence[Target], wrong: Sequence[Target]) -> tuple[str, ...]:
+def _only_wrong(wanted: Sequence[Target], wrong: Sequence[Target]) -> tuple[str, ...]:
     """The targets that nobody knows, where there is no other: then the message waits for the addresses."""
-    return tuple(each.name for each in wrong) if len(wrong) == len(left) else ()
+    return tuple(each.name for each in wrong) if len(wrong) == len(wanted) else ()
 
 
 def _send(

@@ -144,7 +144,7 @@ def take_watched(address: str, intake: Intake, checks: ValidateSettings, *, now:
     settings = intake.settings
     place = look(address, settings.watch, connections=settings.connections)
     choice = choose(place, intake.past.deliveries, again=settings.watch.again)
-    tell_incomplete(choice.incomplete, intake.model_name, settings.watch, now=now)
+    tell_incomplete(choice.incomplete, place.address, intake.model_name, settings.watch, now=now)
     joining = Joining(intake, checks)
     for delivery in choice.waiting:
         joining.add(delivery)

@@ -31,7 +31,7 @@ from steps.data.files import (
 )
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS, find_source
-from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.alert import clear_alert, raise_alert, short_line
 
 INCOMPLETE = "delivery_incomplete"
 LONGEST_HOURS = 24 * 366
@@ -196,13 +196,28 @@ def choose(place: Place, known: Sequence[WatchedDelivery], *, again: bool = Fals
 
 
 def tell_incomplete(
-    incomplete: Iterable[IncompleteDelivery], model_name: str, settings: WatchSettings, *, now: datetime
+    incomplete: Iterable[IncompleteDelivery],
+    place: str,
+    model_name: str,
+    settings: WatchSettings,
+    *,
+    now: datetime,
 ) -> None:
-    """Tell people of deliveries that should be complete by now: nobody else would notice them."""
+    """Tell people of deliveries that should be complete by now: nobody else would notice them.
+
+    Args:
+        incomplete: what is not complete.
+        place: the address of the one watched place that it all lies in; another has an alert of its own.
+        model_name: the registered model.
+        settings: since when it is late.
+        now: the time, with its zone.
+    """
+    subject = short_line(printable(place))
     limit = timedelta(hours=settings.incomplete_hours)
     late = [each for each in incomplete if now - each.since >= limit]
     if not late:
-        clear_alert(INCOMPLETE, model_name, reason="What lies there is complete, or not late.", now=now)
+        reason = "What lies there is complete, or not late."
+        clear_alert(INCOMPLETE, model_name, subject=subject, reason=reason, now=now)
     else:
         reasons = (
             *(f"{each.said}: {each.address}" for each in late),
@@ -210,7 +225,14 @@ def tell_incomplete(
             f"{settings.incomplete_hours:g} hours: ask the supplier, or set ingest.watch.incomplete_hours.",
         )
         raise_alert(
-            Alert(name=INCOMPLETE, severity="warning", model_name=model_name, reasons=reasons), now=now
+            Alert(
+                name=INCOMPLETE,
+                severity="warning",
+                model_name=model_name,
+                subject=subject,
+                reasons=reasons,
+            ),
+            now=now,
         )
 
 

@@ -34,7 +34,8 @@ LONGEST_REASON = 500
 MOST_ATTEMPTS = 20
 """After so many a target that did not take what others took is given up."""
 TRACEBACK = "Traceback (most recent call last):"
-NO_NAME = ("an alerter that failed",)
+BROKEN = "an alerter that failed"
+"""The name of what did not take a message where nobody knows the targets."""
 
 
 class AlertChannel(Protocol):
@@ -45,9 +46,18 @@ class AlertChannel(Protocol):
         """When people want to be told."""
 
     def deliver(
-        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+        self,
+        message: str,
+        *,
+        severity: Severity,
+        over: bool = False,
+        taken_by: Collection[str] = (),
+        down: Collection[str] = (),
     ) -> Delivery:
-        """Send a message to every target that is told of its severity and does not have it yet."""
+        """Send a message to every target that is told of its severity, does not have it yet and is not down.
+
+        ``down`` names targets that are not asked; those that are to have it are ``left_out``.
+        """
 
 
 class Alerts(Record):
@@ -62,7 +72,7 @@ class Alerts(Record):
 def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
     """Tell people of an alert, unless they know it: it goes on, and the last message is not long ago.
 
-    An event is told each time.
+    An event is told each time, one that is known by its occurrence once.
 
     Reasons are redacted and cut; in a step, the link to its run is added. Nothing is raised.
 
@@ -73,16 +83,17 @@ def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
     Returns:
         Whether a message of it was told now.
     """
-    moment, shown = now or datetime.now(UTC), _fit_to_show(alert)
-    channel = _channel()
-    try:
-        box = AlertBox(active_store(), alert.model_name)
-        with store_errors("keep an alert"):
-            message = _written_down(box, shown, channel.alert_settings, moment)
-    except Exception as error:  # noqa: BLE001 - nobody knows then what was told: better twice than never
-        logger.warning("Whether people know of %s is not known: %s", alert.name, one_line(str(error)))
-        return not _delivered(channel, _message(shown, moment)).failed
-    return message is not None and message.id in tell_untold(alert.model_name, now=moment)
+    return _raised(alert, now or datetime.now(UTC))[1]
+
+
+def keep_alert(alert: Alert, *, now: datetime | None = None) -> bool:
+    """Raise an alert as :func:`raise_alert` does.
+
+    Returns:
+        Whether people know of it, or will: it is written down, or some target took it.
+    """
+    kept, told = _raised(alert, now or datetime.now(UTC))
+    return kept or told
 
 
 def clear_alert(
@@ -90,7 +101,7 @@ def clear_alert(
     model_name: str,
     environment: Environment | None = None,
     *,
-    subject: str | None = None,
+    subject: str | Collection[str | None] | None = None,
     reason: str = "",
     now: datetime | None = None,
 ) -> bool:
@@ -100,7 +111,7 @@ def clear_alert(
         name: the alert's.
         model_name: the registered model.
         environment: the alert's.
-        subject: the alert's; None: all of this name that are open there.
+        subject: the alert's, or those of several; None: all of this name that are open there.
         reason: a sentence on how that is known.
         now: the time, with its zone; None: the clock's.
 
@@ -108,13 +119,14 @@ def clear_alert(
         Whether one was open.
     """
     moment = now or datetime.now(UTC)
+    meant = {subject} if isinstance(subject, str) else subject
     try:
         box = AlertBox(active_store(), model_name)
         with store_errors("read its alerts"):
             ended = [
                 state
                 for state in box.open(name)
-                if state.alert.environment == environment and subject in (None, state.alert.subject)
+                if state.alert.environment == environment and (meant is None or state.alert.subject in meant)
             ]
             if not ended:
                 return False
@@ -131,8 +143,9 @@ def clear_alert(
 def tell_untold(model_name: str, *, now: datetime | None = None) -> set[str]:
     """Tell what was not told yet, what is critical first, and say in the log what is still not told.
 
-    Where no target takes a message, those behind it wait for the next time: whoever is asked for something
-    else waits for no channel that is down more than once. Nothing is raised.
+    A target that does not take a message is not asked again in this call, and gets this and the others the
+    next time: whoever is asked for something else waits for it once, and the targets that work wait for
+    nothing. Nothing is raised.
 
     Args:
         model_name: the registered model.
@@ -143,14 +156,15 @@ def tell_untold(model_name: str, *, now: datetime | None = None) -> set[str]:
     """
     moment = now or datetime.now(UTC)
     told: set[str] = set()
+    down: set[str] = set()
     try:
         box = AlertBox(active_store(), model_name)
         with store_errors("read what is to be told"):
             waiting = _worth_telling(box)
             channel = _channel() if waiting else None  # reading a stack imports its components
             for message in waiting:
-                if channel is None or not _tell(box, channel, message, moment, told):
-                    break
+                if channel is not None and _tell(box, channel, message, moment, down):
+                    told.add(message.id)
     except Exception as error:  # noqa: BLE001 - what was written down is told the next time
         logger.warning("Whether people were told is not known: %s", one_line(str(error)))
     return told
@@ -167,14 +181,23 @@ def open_alerts(model_name: str) -> Alerts:
         return Alerts(open=tuple(box.open()), untold=tuple(box.messages()))
 
 
+def open_of(name: str, model_name: str) -> list[OpenAlert]:
+    """The open alerts of one name, the oldest first.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    with store_errors("read its alerts"):
+        return AlertBox(active_store(), model_name).open(name)
+
+
 def open_subjects(name: str, model_name: str) -> set[str | None]:
     """What the open alerts of one name are about.
 
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    with store_errors("read its alerts"):
-        return {state.alert.subject for state in AlertBox(active_store(), model_name).open(name)}
+    return {state.alert.subject for state in open_of(name, model_name)}
 
 
 def alert_settings() -> AlertSettings:
@@ -203,6 +226,19 @@ def where_to_look(run: PipelineRunResponse) -> str:
 # Writing down
 
 
+def _raised(alert: Alert, now: datetime) -> tuple[bool, bool]:
+    """Write an alert down and tell what was not told: whether the first was done, and whether it was told."""
+    shown, channel = _fit_to_show(alert), _channel()
+    try:
+        box = AlertBox(active_store(), alert.model_name)
+        with store_errors("keep an alert"):
+            message = _written_down(box, shown, channel.alert_settings, now)
+    except Exception as error:  # noqa: BLE001 - nobody knows then what was told: better twice than never
+        logger.warning("Whether people know of %s is not known: %s", alert.name, one_line(str(error)))
+        return False, bool(_delivered(channel, _message(shown, now)).taken)
+    return True, message is not None and message.id in tell_untold(alert.model_name, now=now)
+
+
 def _fit_to_show(alert: Alert) -> Alert:
     reasons = tuple(short_line(reason) for reason in alert.reasons)
     link = one_line(alert.link) if alert.link else _link_to_this_run()
@@ -222,8 +258,12 @@ def _link_to_this_run() -> str | None:
 def _written_down(box: AlertBox, alert: Alert, settings: AlertSettings, now: datetime) -> Message | None:
     """Keep what an alert says; the message to be told, where it is news."""
     if alert.event:
+        if alert.occurrence and box.knows(alert):
+            return None
         message = _message(alert, now)
-        box.add(message)
+        box.add(message)  # first: killed in between, it is told, and then told again
+        if alert.occurrence:
+            box.note(alert)
         return message
     before = box.find(alert.key)
     news = before is None or before.is_news(alert, repeat_after=settings.repeat_after, now=now)
@@ -281,38 +321,48 @@ def _worth_telling(box: AlertBox) -> list[Message]:
     return sorted(kept, key=lambda each: (-SEVERITIES.index(each.severity), each.at))
 
 
-def _tell(box: AlertBox, channel: AlertChannel, message: Message, now: datetime, told: set[str]) -> bool:
-    """Tell one message, unless it is held back; whether the channel is worth trying with the next one."""
+def _tell(box: AlertBox, channel: AlertChannel, message: Message, now: datetime, down: set[str]) -> bool:
+    """Tell one message, unless it is held back; whether any target took it.
+
+    Targets that are ``down`` are not asked, which is no attempt; those that did not take it are added.
+    """
     settings = channel.alert_settings
     if settings.holds(message.severity, now):
         if message.at == now:  # written down just now: it is said once
             logger.info("Held back until %s: %s", settings.held_until, one_line(message.text))
-        return True
-    done = _delivered(channel, message)
-    if done.taken:
-        told.add(message.id)
-    if not done.failed:
+        return False
+    done = _delivered(channel, message, down, new=message.at == now)
+    down.update(done.failed)
+    taken_by = (*message.taken_by, *done.taken)
+    attempts = message.attempts + bool(done.failed)
+    if not done.failed and not done.left_out:
         box.remove(message)
-        return True
-    taken_by, attempts = (*message.taken_by, *done.taken), message.attempts + 1
-    if taken_by and attempts >= MOST_ATTEMPTS:
+    elif done.failed and not done.left_out and taken_by and attempts >= MOST_ATTEMPTS:
         logger.warning("Given up after %d attempts, others have it: %s", attempts, ", ".join(done.failed))
         box.remove(message)
-        return True
-    box.add(message.model_copy(update={"taken_by": taken_by, "attempts": attempts}))
+    elif done.taken or done.failed:
+        box.add(message.model_copy(update={"taken_by": taken_by, "attempts": attempts}))
     return bool(done.taken)
 
 
-def _delivered(channel: AlertChannel, message: Message) -> Delivery:
-    """Post a message; what nobody took stands in the log."""
+def _delivered(
+    channel: AlertChannel, message: Message, down: Collection[str] = (), *, new: bool = True
+) -> Delivery:
+    """Post a message; what nobody took stands in the log, unless it waits and nobody was asked."""
+    if BROKEN in down:
+        return Delivery(taken=(), left_out=(BROKEN,))
     try:
         done = channel.deliver(
-            message.text, severity=message.severity, over=message.over, taken_by=message.taken_by
+            message.text,
+            severity=message.severity,
+            over=message.over,
+            taken_by=message.taken_by,
+            down=down,
         )
     except Exception as error:  # noqa: BLE001 - any alerter may be in the stack, and raise anything
         logger.warning("The alerter failed: %s", one_line(f"{type(error).__name__}: {error}"))
-        done = Delivery(taken=(), failed=NO_NAME)
-    if not done.taken and not message.taken_by:
+        done = Delivery(taken=(), failed=(BROKEN,))
+    if not done.taken and not message.taken_by and (done.failed or new):
         logger.warning("Not told yet: %s", one_line(message.text))
     return done
 
@@ -331,17 +381,26 @@ class _Plain:
     """An alerter of ZenML's own, or none."""
 
     alert_settings = AlertSettings()
+    name = "the alerter"
 
     def __init__(self, alerter: BaseAlerter | None) -> None:
         self._alerter = alerter
 
     def deliver(
-        self, message: str, *, severity: Severity, over: bool = False, taken_by: Collection[str] = ()
+        self,
+        message: str,
+        *,
+        severity: Severity,
+        over: bool = False,
+        taken_by: Collection[str] = (),
+        down: Collection[str] = (),
     ) -> Delivery:
         """Post it; without an alerter it stands in the log."""
         if self._alerter is None:
             logger.warning("%s", one_line(message))
             return Delivery(taken=("the log",))
+        if self.name in down:
+            return Delivery(taken=(), left_out=(self.name,))
         if self._alerter.post(message):
-            return Delivery(taken=("the alerter",))
-        return Delivery(taken=(), failed=("the alerter",))
+            return Delivery(taken=(self.name,))
+        return Delivery(taken=(), failed=(self.name,))

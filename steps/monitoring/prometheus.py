@@ -21,7 +21,8 @@ from steps.monitoring.settings import PrometheusSettings
 ANSWERS_WITHIN_S = 10.0
 LONGEST_WHY = 200
 SLOW, FAILING = "high_inference_latency", "high_error_rate"
-SEVERITY: dict[str, Severity] = {SLOW: "warning", FAILING: "warning"}
+SEVERITY: dict[str, Severity] = {SLOW: "warning", FAILING: "critical"}
+"""As observability/rules has them: who is slow answers, who fails does not."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 

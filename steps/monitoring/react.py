@@ -7,17 +7,19 @@ refuses to restore is never served: then what is live stays, and people are told
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, get_args
 
 from zenml import step
 
 from materializers.alert import Alert, Severity
 from materializers.drift_report import DriftReport
-from materializers.errors import Refused, ShutterlineError
+from materializers.errors import Refused, ShutterlineError, UsageError
 from materializers.reaction import Policy, Reaction, ReactionOutcome
-from materializers.release import Release
+from materializers.release import Environment, Release
+from materializers.report import json_digest
 from materializers.signatures import require_listed
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollback import end_rollout, previous_release, put_back
@@ -25,6 +27,8 @@ from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.history import confirmed, dropped, past_reports
 from steps.monitoring.settings import PerformanceSettings
 from steps.registry.audit import PIPELINE, acting_signer
+
+logger = logging.getLogger("shutterline")
 
 LOOKED_BACK, WINDOWS = timedelta(days=31), 4
 """A drop of before confirms none of now; where windows are long, one of before so many of them."""
@@ -34,6 +38,8 @@ ALERTS: dict[ReactionOutcome, str] = {
     "not_possible": "rollback_not_possible",
 }
 """The alert of each outcome that people are told of."""
+CONFIRMED = "a confirmed drop"
+"""How the deployer's record begins to say why a release was put back for one."""
 SEVERITY: dict[str, Severity] = dict.fromkeys(ALERTS.values(), "critical")
 
 
@@ -138,7 +144,7 @@ def _rolled_back(report: DriftReport, before: Release, evidence: tuple[str, ...]
         ShutterlineError: it cannot be done.
     """
     deployer, about = active_deployer(), report.captured
-    why = f"a confirmed drop: {' '.join(report.performance.reasons)} (reports {', '.join(evidence)})"
+    why = f"{CONFIRMED}: {' '.join(report.performance.reasons)} (reports {', '.join(evidence)})"
     require_listed(acting_signer(), deployer.trusted_keys())  # what is changed has to be logged
     # Asked after the release before was read: what that is, is of this one.
     if not _is_of(report, deployer.current(about.model_name, about.environment)):
@@ -194,9 +200,9 @@ def _reaction(
 
 
 def alert_of(reaction: Reaction) -> Alert | None:
-    """What people are told of it; None where there is nothing to tell."""
+    """What people are told of it; None where there is nothing to tell, or :func:`tell_of_rollbacks` does."""
     name = ALERTS.get(reaction.outcome)
-    if name is None:
+    if name is None or reaction.outcome == "rolled_back":
         return None
     return Alert(
         name=name,
@@ -205,7 +211,51 @@ def alert_of(reaction: Reaction) -> Alert | None:
         environment=reaction.environment,
         subject=f"version {reaction.version}",
         reasons=reaction.reasons,
-        event=reaction.outcome == "rolled_back",
+    )
+
+
+def tell_of_rollbacks(model_name: str, *, now: datetime | None = None) -> None:
+    """Tell people what a confirmed drop put back, each once, by what the deployer says is live.
+
+    So whoever looks first tells it: the step that put it back, or, where that was cut off, the same step
+    again or the next command. Where nothing serves, nothing is told.
+
+    Args:
+        model_name: the registered model.
+        now: the time, with its zone; None: the clock's.
+
+    Raises:
+        ServiceUnreachable: what is live cannot be read.
+    """
+    try:
+        deployer = active_deployer()
+    except UsageError:
+        return
+    for environment in get_args(Environment):
+        live = deployer.current(model_name, environment)
+        alert = None if live is None else rollback_alert(live)
+        if alert is not None:
+            raise_alert(alert, now=now)
+
+
+def rollback_alert(live: Release) -> Alert | None:
+    """What people are told of a release that is live; None where no confirmed drop put it back."""
+    now, left = live.candidate, live.champion
+    if not live.restored or now is None or left is None or not live.why.startswith(CONFIRMED):
+        return None
+    replaced, name = left.version, ALERTS["rolled_back"]
+    back = f"Version {now.version} is live in {live.environment} again, in the place of {replaced}."
+    pending = () if live.recorded else ("The registry does not know yet; the next command records it.",)
+    return Alert(
+        name=name,
+        severity=SEVERITY[name],
+        model_name=live.model_name,
+        environment=live.environment,
+        subject=f"version {replaced}",
+        reasons=(back, *pending, f"Why: {live.why}"),
+        event=True,
+        # Why names the two reports, which lead to one rollback alone.
+        occurrence=json_digest([live.environment, now.model_digest, left.model_digest, live.why]),
     )
 
 
@@ -216,8 +266,12 @@ def react(report: DriftReport, settings: PerformanceSettings) -> Annotated[React
     alert = alert_of(reaction)
     if alert is not None:
         raise_alert(alert)
+    about = report.captured
+    try:
+        tell_of_rollbacks(about.model_name)
+    except ShutterlineError as error:  # the next look tells it
+        logger.warning("Whether a release was put back is not known: %s", error)
     if dropped(report) is False:
-        about = report.captured
         for name in ALERTS.values():
             clear_alert(
                 name, about.model_name, about.environment, reason="The accuracy has not dropped any more."

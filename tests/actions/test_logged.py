@@ -31,6 +31,7 @@ DETAILS: dict[str, dict[str, Any]] = {
         **{"version": 3, "model_digest": "d" * 64, "report_digest": "f" * 64, "accuracy": 0.93},
     },
     "schedule": {"name": "weekly", "pipeline": "continuous", "cron": "0 2 * * 1"},
+    "schedules --apply": {"name": "w", "pipeline": "training", "cron": "0 2 * * 1", "content": "c" * 64},
     "pause": {"name": "weekly", "paused": True},
     "unschedule": {"name": "weekly"},
 }

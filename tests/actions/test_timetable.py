@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actions.request import Request, check_flags
+from actions.timetable import FOUND
 from pipelines.config import CONFIGS
 from run import main
 from stacks.local_orchestrator.schedule_file import ScheduleFile
@@ -133,22 +134,69 @@ def test_what_a_person_paused_stays_paused(shop: Shop, book: ScheduleFile) -> No
     assert ("add", NAMES[1], []) in applied(shop, "schedules.rows.daily-check.cron=30 3 * * *")
 
 
+def logged(shop: Shop) -> list[tuple[str, str, str]]:
+    """Each change of the timetable's schedules as the audit log has it, the oldest first."""
+    entries = shop.run(audit=True).last["details"]["entries"]
+    mine = [entry for entry in entries if entry["subject"].get("name") in NAMES]
+    return [(entry["act"], entry["subject"]["name"], entry["reason"]) for entry in mine]
+
+
 def test_each_change_stands_in_the_audit_log(shop: Shop) -> None:
     """Who scheduled what, as by hand; a call that changes nothing writes nothing."""
-
-    def logged() -> list[tuple[str, str, str]]:
-        entries = shop.run(audit=True).last["details"]["entries"]
-        mine = [entry for entry in entries if entry["subject"].get("name") in NAMES]
-        return [(entry["act"], entry["subject"]["name"], entry["reason"]) for entry in mine]
-
-    before = len(logged())
+    before = len(logged(shop))
     applied(shop)
     applied(shop)
     applied(shop, "schedules.rows.daily-check.enabled=false")
     said = "by the configuration"
-    assert sorted(logged()[before:]) == sorted(
+    assert sorted(logged(shop)[before:]) == sorted(
         [("schedule", name, said) for name in NAMES] + [("unschedule", NAMES[0], said)]
     )
+
+
+def test_what_a_killed_call_did_is_logged_by_the_next_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a schedule was added, changed or removed and before that was logged; nothing twice."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def cut_off(*assignments: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("actions.timetable.log_act", killed)
+            assert apply(shop, *assignments).exit_code == 130
+
+    daily = "schedules.rows.daily-check"
+    rows = ["daily-ingestion", "weekly-training"]
+    alone = tuple(f"schedules.rows.{row}.enabled=false" for row in rows)
+    before = len(logged(shop))
+    for change in ((), (f"{daily}.cron=30 3 * * *",), (f"{daily}.enabled=false",)):
+        cut_off(*alone, *change)
+        assert applied(shop, *alone, *change) == []
+        assert applied(shop, *alone, *change) == []
+    assert logged(shop)[before:] == [
+        ("schedule", NAMES[0], FOUND),
+        ("schedule", NAMES[0], FOUND),
+        ("unschedule", NAMES[0], FOUND),
+    ]
+
+
+def test_what_a_killed_call_did_is_logged_before_what_comes_after(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the configuration says something else by then."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    alone = tuple(f"schedules.rows.{row}.enabled=false" for row in ("daily-ingestion", "weekly-training"))
+    before = len(logged(shop))
+    with monkeypatch.context() as patch:
+        patch.setattr("actions.timetable.log_act", killed)
+        assert apply(shop, *alone).exit_code == 130
+    ((act, *_),) = applied(shop, *alone, "schedules.rows.daily-check.cron=30 3 * * *")
+    assert act == "change"
+    assert [reason for *_, reason in logged(shop)[before:]] == [FOUND, "by the configuration"]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,19 @@ def test_messages_come_in_the_order_of_their_time(store: BaseArtifactStore) -> N
     assert box.messages() == [partly, message(3)]
 
 
+def test_an_event_that_was_noted_is_known(store: BaseArtifactStore) -> None:
+    """By its name and occurrence, for its model; it is neither open nor a message."""
+    box = AlertBox(store, "shop")
+    event = state("rolled_back", event=True, occurrence="a1").alert
+    assert not box.knows(event)
+    for _ in range(2):
+        box.note(event)
+    assert AlertBox(store, "shop").knows(event)
+    assert not box.knows(event.model_copy(update={"occurrence": "b2"}))
+    assert not AlertBox(store, "another").knows(event)
+    assert (box.open(), box.messages()) == ([], [])
+
+
 def test_what_cannot_be_understood_is_passed_over_and_named(
     store: BaseArtifactStore, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,7 @@ from observability.rendering import (
     write_rendered,
 )
 from pipelines.config import load_config
+from steps.monitoring import prometheus, react, tell
 
 UNIT_TESTS = Path(__file__).parent / "rules_test.yml"
 ADDRESSES = Addresses(
@@ -127,6 +128,16 @@ def test_the_limits_are_those_of_the_configuration(tmp_path: Path) -> None:
         assert by_name["high_inference_latency"].endswith(f"p99 > {p99}")
         assert by_name["stale_model"].endswith(f"> {days} * 86400")
         assert by_name["high_error_rate"].endswith(f"ratio > {errors}")
+
+
+def test_an_alert_of_the_same_name_has_the_severity_that_monitoring_tells_it_with(tmp_path: Path) -> None:
+    """Whoever reads both channels is not told that the same thing is critical and is not."""
+    ours = tell.SEVERITY | prometheus.SEVERITY | react.SEVERITY
+    found = (rule for rule in rules(rendered(tmp_path)) if "alert" in rule)
+    theirs = {rule["alert"]: rule["labels"]["severity"] for rule in found}
+    both = ours.keys() & theirs.keys()
+    assert {name: ours[name] for name in both} == {name: theirs[name] for name in both}
+    assert both >= {"high_error_rate", "high_inference_latency", "data_drift_detected", "model_accuracy_drop"}
 
 
 def test_without_a_webhook_alerts_are_only_shown(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pipelines.config import load_config
 from pipelines.notification import notify_failed_runs
 from pipelines.session import close_run
 from stacks.local_orchestrator.orchestrator import ShutterlineLocalOrchestrator
-from steps.monitoring.failure import headline, is_settled
+from steps.monitoring.failure import is_settled, said_of, tells_of
 
 
 def test_a_run_that_cannot_be_closed_hides_nothing(
@@ -104,12 +104,12 @@ def test_a_fault_is_told_by_the_result_and_not_by_the_log_as_well(
     config = load_config(None, ("running.retries.count=0",))
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         result = launch.start(failing, config, {})
-        logging.getLogger("shutterline").warning("%s as said later", headline("failing", result.run or ""))
+        logging.getLogger("shutterline").warning("Later: %s", said_of(result.run or ""))
     assert result.reasons == ("There is no such source",)
     # A set: after other tests ZenML's logging may hand a line to pytest twice.
-    assert {line for line in caplog.messages if "failed: run" in line} == {
-        f"run_failed (warning): pipeline failing failed: run {result.run} as said later"
-    }
+    said = {line for line in caplog.messages if said_of(result.run or "") in line}
+    assert said == {f"Later: {said_of(result.run or '')}"}
+    assert tells_of(f"run_failed (warning): shop, pipeline failing {said_of('failing-1')} …", "failing-1")
     assert is_settled(local_stack.get_pipeline_run(result.run or ""))
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,7 +24,7 @@ from pipelines.config import load_config
 from pipelines.notification import look_around, notify_failed_runs
 from pipelines.session import close_run
 from stacks.kubeflow_orchestrator.recurring import describe
-from steps.monitoring.alert import raise_alert
+from steps.monitoring.alert import raise_alert, tell_untold
 from steps.monitoring.failure import notify_failure
 from steps.monitoring.missing import missing_delivery
 from tests.stacks.answers import Answer, answering
@@ -59,6 +59,23 @@ def failing() -> None:
     fails()
 
 
+broken: set[str] = set()
+"""The models whose runs of ``sometimes`` fail."""
+
+
+@step(enable_cache=False)
+def breaks(model: str) -> None:
+    """Fail while it is broken."""
+    if model in broken:
+        raise OSError("no such bucket")
+
+
+@pipeline
+def sometimes(model: str) -> None:
+    """One step that fails until it is mended."""
+    breaks(model)
+
+
 @pipeline
 def succeeding() -> None:
     """One step that does nothing."""
@@ -91,11 +108,12 @@ def model() -> str:
     return f"model-{uuid4().hex[:8]}"
 
 
-def run_to_its_end(what: object, model: str, **options: object) -> str:
-    """The name of the run, whatever became of it."""
-    name = f"{model}-{uuid4().hex[:6]}"
+def run_to_its_end(what: object, of: str, *, on_failure: object = None, **arguments: str) -> str:
+    """The name of the run on a model, whatever became of it."""
+    name = f"{of}-{uuid4().hex[:6]}"
+    hooks = {} if on_failure is None else {"on_failure": on_failure}
     with suppress(Exception, KeyboardInterrupt):
-        what.with_options(run_name=name, tags=[f"model:{model}"], **options)()  # type: ignore[attr-defined]
+        what.with_options(run_name=name, tags=[f"model:{of}"], **hooks)(**arguments)  # type: ignore[attr-defined]
     return name
 
 
@@ -107,7 +125,11 @@ def test_a_failed_run_is_told_once(zenml_client: Client, hook: Webhook, model: s
     assert notify_failed_runs(model) == [name]
     assert notify_failed_runs(model) == []
     (message,) = hook.messages
-    assert f"run {name}, step fails\nValueError: no such bucket\n" in message
+    assert message.splitlines()[:3] == [
+        f"run_failed (warning): {model}, pipeline failing, step fails, ValueError",
+        f"Run {name} failed",
+        "ValueError: no such bucket",
+    ]
 
 
 def test_what_the_hook_told_is_not_told_again(zenml_client: Client, hook: Webhook, model: str) -> None:
@@ -120,13 +142,35 @@ def test_what_the_hook_told_is_not_told_again(zenml_client: Client, hook: Webhoo
 def test_what_the_hook_could_not_deliver_is_told_by_the_next_command(
     zenml_client: Client, hook: Webhook, model: str
 ) -> None:
-    """A chat that was down for a while loses no failure; while it is down, nothing is marked as told."""
+    """A chat that was down for a while loses no failure."""
+    config = load_config(None, (f"product.model={model}",))
     hook.status = 500
     name = run_to_its_end(failing, model, on_failure=notify_failure)
-    assert notify_failed_runs(model) == []
+    look_around(config, registry=False)
     hook.status = 200
-    assert notify_failed_runs(model) == [name]
+    for _ in range(2):
+        look_around(config, registry=False)
+    (message,) = hook.messages
+    assert f"Run {name} failed" in message
+
+
+def test_a_look_tells_that_runs_end_well_again(zenml_client: Client, hook: Webhook, model: str) -> None:
+    """Once, whoever started the run; until then one message stands for all that fail alike."""
+    config = load_config(None, (f"product.model={model}",))
+    broken.add(model)
+    names = [run_to_its_end(sometimes, model, model=model) for _ in range(3)]
+    run_to_its_end(succeeding, model)
+    for _ in range(2):
+        look_around(config, registry=False)
     assert len(hook.messages) == 1
+    assert f"Run {names[0]} failed" in hook.messages[0]
+    broken.remove(model)
+    good = run_to_its_end(sometimes, model, model=model)
+    for _ in range(2):
+        look_around(config, registry=False)
+    (_, over) = hook.messages
+    assert over.startswith(f"run_failed is over: {model}, pipeline sometimes, step breaks, OSError\n")
+    assert f"\nRun {good} ended well.\n" in over
 
 
 def test_finders_at_once_send_one_message(zenml_client: Client, hook: Webhook, model: str) -> None:
@@ -161,7 +205,7 @@ def test_a_container_that_died_before_python_is_said_so(
     close_run(zenml_client.get_pipeline_run(name))
     assert set(zenml_client.get_pipeline_run(name).steps) == {"succeeds"}
     assert notify_failed_runs(model) == [name]
-    assert f"run {name}\nthe container ended before Python started" in hook.messages[0]
+    assert f"pipeline half_done\nRun {name} failed\nthe container ended before Python" in hook.messages[0]
 
 
 def test_a_step_that_left_no_exception_is_named(
@@ -175,7 +219,7 @@ def test_a_step_that_left_no_exception_is_named(
     monkeypatch.setattr(StepRunner, "run", broken)
     name = run_to_its_end(succeeding, model)
     assert notify_failed_runs(model) == [name]
-    assert f"run {name}, step succeeds\nit ended without saying why" in hook.messages[0]
+    assert f"step succeeds\nRun {name} failed\nit ended without saying why" in hook.messages[0]
 
 
 def test_an_interrupted_run_is_told_to_nobody(zenml_client: Client, hook: Webhook, model: str) -> None:
@@ -257,35 +301,33 @@ def kubeflow(zenml_client: Client, hook: Webhook, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_lost_run_of_a_schedule_is_told_once(kubeflow: str, hook: Webhook, model: str) -> None:
-    """Whatever model the command is for: nobody knows whose run it was."""
+    """Among the alerts of the model that the command is for: nobody knows whose run it was."""
     assert notify_failed_runs(model) == [kubeflow]
     assert notify_failed_runs("another-model") == []
     (message,) = hook.messages
-    assert message.startswith(
-        f"run_failed (warning): pipeline training failed: run {kubeflow} of its schedule\n"
-    )
+    assert message.startswith(f"run_failed (warning): {model}, pipeline training, ")
+    assert f"\nRun {kubeflow} failed, of its schedule\n" in message
 
 
 def test_a_lost_run_is_told_once_the_chat_is_back(kubeflow: str, hook: Webhook, model: str) -> None:
-    """While it is down, nothing is marked as told."""
+    """While it is down, the message waits."""
     hook.status = 500
-    assert notify_failed_runs(model) == []
-    hook.status = 200
     assert notify_failed_runs(model) == [kubeflow]
+    hook.status = 200
+    tell_untold(model)
     assert len(hook.messages) == 1
 
 
 def test_quiet_hours_leave_failed_runs_to_the_first_look_after_them(zenml_client: Client, model: str) -> None:
-    """The hook posts nothing, nor does whoever finds them; nothing is marked as told."""
-    with (
-        webhook_server() as server,
-        stack_with_alerter(zenml_client, server.url, quiet_hours="00:00-23:59"),
-    ):
-        now = datetime.now(UTC)
-        name = run_to_its_end(failing, model, on_failure=notify_failure)
-        assert notify_failed_runs(model, now=now.replace(hour=12)) == []
+    """The hook posts nothing, nor does whoever finds them; whatever time it is when this is tried."""
+    config = load_config(None, (f"product.model={model}",))
+    now = datetime.now(UTC)
+    hours = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=2):%H:%M}"
+    with webhook_server() as server, stack_with_alerter(zenml_client, server.url, quiet_hours=hours):
+        run_to_its_end(failing, model, on_failure=notify_failure)
+        look_around(config, registry=False, now=now + timedelta(hours=1))
         assert server.messages == []
-        assert notify_failed_runs(model, now=now.replace(hour=23, minute=59, second=59)) == [name]
+        look_around(config, registry=False, now=now + timedelta(hours=3))
         assert len(server.messages) == 1
 
 
@@ -324,8 +366,8 @@ def test_a_command_looks_around(
     raise_alert(Alert(name="rolled_back", severity="warning", model_name=model, reasons=("so",)))
     hook.status = 200
     config = load_config(None, (f"product.model={model}",))
-    with suppress(Exception):  # a stack without a deployer: what comes after is not what is tried here
-        _put_in_order(
-            config, always_allowed=True, without_deployer=True, registry=False, say=lambda text: None
-        )
+    said: list[str] = []
+    done = _put_in_order(config, always_allowed=True, without_deployer=True, registry=False, say=said.append)
     assert len(hook.messages) == 1
+    assert done == []
+    assert [line for line in said if "model deployer" not in line] == []

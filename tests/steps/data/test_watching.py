@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.watched import WatchedDelivery, is_watched
 from steps.data.watching import Place, WatchSettings, choose, look, require_place, tell_incomplete
+from steps.monitoring.alert import open_alerts
 from tests.bucket import BUCKET, BucketServer
 from tests.steps.data.deliveries import good_delivery, zipped
 
@@ -232,12 +233,34 @@ def test_a_delivery_that_is_incomplete_for_too_long_is_told(
     put(place, "b.zip", number=3, complete=False)
     incomplete = look(f"{place}/*", SETTINGS).incomplete.values()
     now = datetime.now(UTC)
-    tell_incomplete(incomplete, "shop", SETTINGS, now=now)
+    tell_incomplete(incomplete, str(place), "shop", SETTINGS, now=now)
     assert "delivery_incomplete" not in caplog.text
-    tell_incomplete(incomplete, "shop", SETTINGS, now=now + timedelta(hours=24))
+    tell_incomplete(incomplete, str(place), "shop", SETTINGS, now=now + timedelta(hours=24))
     [line] = [line for line in caplog.text.splitlines() if "delivery_incomplete" in line]
     for said in ("shop", f"a.zip has no marker since {now:%Y-%m-%d}", f"{place}/b.zip", "within 24 hours"):
         assert said in line
+
+
+def test_two_watched_places_are_told_apart(
+    own_stack: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That all is well in one neither ends nor repeats what is told of the other; no alert tells a token."""
+    model, late = f"shop-{tmp_path.name}".lower().replace("_", "-"), datetime.now(UTC) + timedelta(hours=25)
+    good, bad = tmp_path / "good", tmp_path / "bad_token=pLanted"
+    put(good, "a.zip")
+    put(bad, "b.zip", complete=False)
+    for _ in range(2):
+        for place in (bad, good):
+            seen = look(f"{place}/*", SETTINGS)
+            tell_incomplete(seen.incomplete.values(), seen.address, model, SETTINGS, now=late)
+    lines = [line for line in caplog.text.splitlines() if "delivery_incomplete" in line]
+    assert len(lines) == 1
+    (state,) = open_alerts(model).open
+    assert state.alert.subject == f"{tmp_path}/bad_token=***"
+    assert "pLanted" not in state.model_dump_json() + lines[0]
+    mark(bad, "b.zip")
+    tell_incomplete((), str(bad), model, SETTINGS, now=late)
+    assert open_alerts(model).open == ()
 
 
 def test_a_thousand_deliveries_are_seen_in_seconds(tmp_path: Path) -> None:

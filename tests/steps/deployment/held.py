@@ -62,6 +62,11 @@ class HeldDeployer:
         self.rolling = release.model_copy(update=update)
         return self.rolling
 
+    def restore(self, release: Release) -> Release:
+        """Hold it again."""
+        self.champion = release.model_copy(update={"status": "live", "since": datetime.now(UTC)})
+        return self.champion
+
     def current(self, model_name: str, environment: Environment) -> Release | None:
         """What is live."""
         return self.champion

@@ -121,6 +121,19 @@ def test_an_event_is_told_each_time(hook: Webhook, model: str) -> None:
     assert len(hook.messages) == 2
 
 
+def test_an_event_that_several_look_for_is_told_once(hook: Webhook, model: str) -> None:
+    """Whoever finds it, also where it waits and long after it was told; another one is another."""
+    found = alert(model, name="rolled_back", event=True, occurrence="first")
+    hook.status = 500
+    for minutes in range(2):
+        raise_alert(found, now=NOON + minutes * MINUTE)
+    hook.status = 200
+    assert len(tell_untold(model, now=NOON + HOUR)) == 1
+    assert not raise_alert(found, now=NOON + 48 * HOUR)
+    assert raise_alert(found.model_copy(update={"occurrence": "second"}), now=NOON + 48 * HOUR)
+    assert len(hook.messages) == 2
+
+
 def test_a_clock_that_was_set_back_silences_nothing(hook: Webhook, model: str) -> None:
     """It had been a year ahead when the alert was told."""
     raise_alert(alert(model), now=NOON + timedelta(days=365))
@@ -283,6 +296,72 @@ def test_a_target_that_was_down_gets_what_the_others_have_and_they_get_it_once(
         tell_untold(model, now=NOON + MINUTE)
         assert (len(chat.messages), len(pager.messages)) == (1, 1)
         assert open_alerts(model).untold == ()
+
+
+def test_one_dead_target_keeps_nothing_from_those_that_work(zenml_client: Client, model: str) -> None:
+    """They get everything at once; it is asked once a call, and gets what it missed once it is back."""
+    numbers = [str(number) for number in range(4)]
+
+    def told_of(hook: Webhook) -> list[str]:
+        return [message.splitlines()[0].rpartition(", ")[2] for message in hook.messages]
+
+    with (
+        webhook_server() as chat,
+        webhook_server() as mail,
+        stack_with_alerter(zenml_client, f"{mail.url} {chat.url}"),
+    ):
+        mail.status = 500
+        for number in numbers:
+            assert raise_alert(alert(model, subject=number), now=NOON + int(number) * MINUTE)
+        assert (told_of(chat), mail.asked) == (numbers, 4)
+        chat.status = 500
+        assert not raise_alert(alert(model, subject="night"), now=NOON + 5 * MINUTE)
+        chat.status, mail.asked = 200, 0
+        assert len(tell_untold(model, now=NOON + HOUR)) == 1
+        assert (told_of(chat), mail.asked) == ([*numbers, "night"], 1)
+        mail.status = 200
+        for hours in (2, 3):
+            tell_untold(model, now=NOON + hours * HOUR)
+        assert (told_of(chat), told_of(mail)) == ([*numbers, "night"], [*numbers, "night"])
+        assert open_alerts(model).untold == ()
+
+
+def test_a_target_that_is_not_asked_has_not_failed(zenml_client: Client, model: str) -> None:
+    """What waits behind another message is not given up with it: it was never tried."""
+    with (
+        webhook_server() as chat,
+        webhook_server() as mail,
+        stack_with_alerter(zenml_client, chat.url, warning_urls=mail.url),
+    ):
+        mail.status = 500
+        raise_alert(alert(model, "critical", subject="first"), now=NOON)
+        raise_alert(alert(model, subject="second"), now=NOON)
+        for minutes in range(2, MOST_ATTEMPTS):
+            tell_untold(model, now=NOON + minutes * MINUTE)
+        (left,) = open_alerts(model).untold
+        assert (left.text.splitlines()[0].rpartition(", ")[2], left.attempts) == ("second", 0)
+        mail.status = 200
+        tell_untold(model, now=NOON + HOUR)
+        assert (len(chat.messages), len(mail.messages)) == (2, 1)
+
+
+def test_an_alerter_that_breaks_is_tried_once_a_call(
+    hook: Webhook, log: pytest.LogCaptureFixture, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many messages wait; nothing of them is lost."""
+    hook.status = 500
+    for number in range(3):
+        raise_alert(alert(model, subject=str(number)), now=NOON)
+    log.clear()
+
+    def broken(*_: object, **__: object) -> bool:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stacks.apprise_alerter.alerter.AppriseAlerter.deliver", broken)
+        tell_untold(model, now=NOON + MINUTE)
+    assert [line for line in told(log) if "failed" in line] == ["The alerter failed: RuntimeError: no memory"]
+    assert len(open_alerts(model).untold) == 3
 
 
 def test_a_target_that_never_takes_anything_is_given_up(

@@ -110,15 +110,16 @@ def test_the_window_of_exactly_one_version_is_asked_for() -> None:
         assert 'model_name="shop",environment="production",model_version="3"}[86400s]' in query["query"][0]
 
 
-def test_a_slow_service_is_told_as_a_warning() -> None:
-    """By the product's name of it; errors beyond their limit, too; what is within limits is not."""
+def test_a_slow_service_is_a_warning_and_one_that_fails_is_critical() -> None:
+    """By the product's names of them; what is within limits is not told."""
     limits = {"url": "http://a", "latency_limit_ms": 1000.0, "error_limit": 0.05}
     slow = captured(ServiceFigures(**limits, requests=10, latency_p99_ms=1300, error_rate=0.05))
     (alert,) = service_alerts(slow)
     assert (alert.name, alert.severity) == ("high_inference_latency", "warning")
     assert "p99 1,300 ms, above 1,000 ms (version 3" in alert.text
     failing = captured(ServiceFigures(**limits, requests=10, latency_p99_ms=1000, error_rate=0.06))
-    assert [alert.name for alert in service_alerts(failing)] == ["high_error_rate"]
+    told = [(alert.name, alert.severity) for alert in service_alerts(failing)]
+    assert told == [("high_error_rate", "critical")]
     assert service_figures(slow) == {"service_latency_p99_ms": 1300, "service_error_rate": 0.05}
 
 

@@ -10,9 +10,13 @@ import pytest
 from materializers.drift_report import DriftReport
 from materializers.reaction import Policy, Reaction
 from materializers.release import Release
+from pipelines.config import load_config
+from pipelines.notification import look_around
+from steps.deployment.conclude import restore_release
 from steps.monitoring import react
 from steps.registry.audit import record
 from tests.materializers.examples import NOON, arm, drift_report, release
+from tests.stacks.apprise_alerter.webhook import Webhook
 from tests.steps.deployment.conftest import held, signing
 from tests.steps.deployment.held import HeldDeployer
 
@@ -114,6 +118,46 @@ def test_the_drop_of_what_is_not_live_any_more_leads_to_nothing(
 def found_report() -> DriftReport:
     """A drop, of whatever."""
     return drift_report()
+
+
+def test_a_rollback_that_was_cut_off_is_told_by_the_next_look_once(
+    watched: HeldDeployer, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed once it was put back: nobody was told, whoever looks next tells it, and nobody else does."""
+
+    def killed(before: Release, *, by: str, why: str) -> None:
+        restore_release(before, by=by, why=why)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(react, "put_back", killed)
+    assert watched.champion is not None
+    model = watched.champion.model_name
+    newest, older = report(watched, 0), report(watched, 1)
+    with pytest.raises(KeyboardInterrupt):
+        reacted(monkeypatch, newest, older, policy="automatic")
+    assert watched.champion.candidate is not None and watched.champion.candidate.version == 2
+    assert hook.messages == []
+    config = load_config(None, (f"product.model={model}",))
+    for _ in range(2):
+        look_around(config, registry=False)
+    (told,) = hook.messages
+    head, back, pending, why = told.splitlines()
+    assert head == f"rolled_back (critical): {model} in production, version 3"
+    assert back == "Version 2 is live in production again, in the place of 3."
+    assert "does not know yet" in pending
+    assert newest.digest in why and older.digest in why
+    watched.champion = watched.champion.model_copy(update={"recorded": True})
+    look_around(config, registry=False)
+    assert len(hook.messages) == 1
+
+
+def test_what_a_person_put_back_is_told_to_nobody(watched: HeldDeployer, hook: Webhook) -> None:
+    """Whoever did it knows; so does who made a release whose service did not come up."""
+    assert watched.before is not None
+    for why in ("the bags look wrong", "what replaced it was taken out: it answered no picture"):
+        restore_release(watched.before, by="Ada", why=why)
+        react.tell_of_rollbacks(watched.before.model_name)
+    assert hook.messages == []
 
 
 def test_off_tells_of_the_drop_alone(watched: HeldDeployer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,9 @@ def look(zenml_client: Client, own_stack: str) -> Iterator[Callable[..., str]]:
 
     def once(environment: Environment, until: datetime, share: float = 0.5) -> str:
         tags = [f"model:{model}", f"environment:{environment}"]
-        runs.append(monitoring.with_options(tags=tags)(environment, until.isoformat(), share))
+        run = monitoring.with_options(tags=tags)(environment, until.isoformat(), share)
+        assert run is not None
+        runs.append(run)
         return model
 
     yield once

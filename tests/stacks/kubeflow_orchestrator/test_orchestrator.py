@@ -212,7 +212,7 @@ def test_a_schedule_counts_from_when_it_was_made_or_resumed(
         pipeline_id=None,
     )
     known = zenml_client.zen_store.create_schedule(request)
-    times = {"created_at": made, "updated_at": fired}
+    times: dict[str, Any] = {"created_at": made, "updated_at": fired}
     fires, resumed = listed([recurring("a", uuid4(), **times), recurring("b", known.id, **times)], run)
     assert fires.since == datetime(2026, 6, 1, 2, tzinfo=UTC)
     assert resumed.since == known.updated.replace(tzinfo=UTC)

@@ -27,6 +27,7 @@ from steps.monitoring.alert import open_alerts
 from steps.monitoring.history import last_reports
 from steps.monitoring.triggers.brake import brake_hold, in_vain, last_release
 from steps.monitoring.triggers.budget import spent
+from steps.monitoring.waiting import waiting_version
 from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
 from steps.registry.aliases import CHAMPION
@@ -303,18 +304,13 @@ def _watched(report: DriftReport) -> dict[str, Any]:
 def _waiting(
     config: Config, versions: list[RegisteredVersion], watched: Iterable[DriftReport]
 ) -> Iterator[Waiting]:
-    """What goes on only when a person does something.
-
-    Of versions that passed since production's it is the newest, which learnt from what the others did.
-    """
-    champion = next((entry.version for entry in versions if CHAMPION in entry.aliases), 0)
-    newer = [entry for entry in versions if entry.version > champion]
-    passed = [entry for entry in newer if entry.tags.get("verdict") == "passed"]
-    if passed and DECISION not in passed[0].tags:
-        number = passed[0].version
+    """What goes on only when a person does something."""
+    passed = waiting_version(versions)
+    if passed is not None:
+        number = passed.version
         said = f"Version {number} passed, and production needs a person who approves it: python run.py"
         yield Waiting(kind="approval", reason=f'{said} --approve {number} --by WHO --reason "…"')
-    if champion:
+    if any(CHAMPION in entry.aliases for entry in versions):
         try:
             refusal = unapproved_change(config.product.model, config.change, config.approval)
         except ShutterlineError as error:

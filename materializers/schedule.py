@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field
 
 from materializers.errors import UsageError
+from materializers.release import Environment
 from materializers.report import Record
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Planned(Record):
 
 
 class Terms(Record):
-    """How a schedule is fired, and who made it."""
+    """How a schedule is fired, what it is about, and who made it."""
 
     time_zone: str = DEFAULT_ZONE
     """IANA's name of the zone in which its cron expression is read."""
@@ -63,6 +64,8 @@ class Terms(Record):
     missed: Missed = "once"
     """What was due while nobody fired it is made up for, once, or not at all."""
     paused: bool = False
+    environment: Environment | None = None
+    """Which one its runs look at or change; None: its pipeline has none, or nobody knows."""
     planned: Planned | None = None
     """None: a person's command made it."""
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
     from materializers.drift_report import DriftReport
+    from materializers.release import Environment
+    from materializers.schedule import Schedule
 
 PIPELINES = ("training", "deployment", "continuous", "inference", "monitoring")
 REPORTS_OF = timedelta(days=35)
@@ -75,7 +77,7 @@ class MonitoringReports:
 
     def __init__(self) -> None:
         self._seen: Any = None
-        self._families: Families = []
+        self._reports: list[DriftReport] = []
 
     def read(self, model_name: str) -> Families:
         """Drift by signal, accuracy and coverage of the last window of each environment."""
@@ -86,22 +88,12 @@ class MonitoringReports:
         )
         seen = [(run.id, run.status) for run in runs.items]
         if seen != self._seen:
-            self._families = list(_of_reports(_last_reports(model_name)))
+            from steps.monitoring.history import last_reports
+
+            self._reports = list(last_reports(model_name).values())
             self._seen = seen
-        return self._families
-
-
-def _last_reports(model_name: str) -> list[DriftReport]:
-    from materializers.release import Environment
-    from steps.monitoring.history import past_reports
-
-    environments: tuple[Environment, ...] = ("staging", "production")
-    since = datetime.now(UTC) - REPORTS_OF
-    return [
-        report
-        for environment in environments
-        for report in past_reports(model_name, environment, since=since)[:1]
-    ]
+        since = datetime.now(UTC) - REPORTS_OF
+        return list(_of_reports([each for each in self._reports if each.captured.until >= since]))
 
 
 def _of_reports(reports: list[DriftReport]) -> Iterable[GaugeMetricFamily]:
@@ -149,24 +141,18 @@ def _of_reports(reports: list[DriftReport]) -> Iterable[GaugeMetricFamily]:
 
 
 def read_registry(model_name: str) -> Families:
-    """How old what is live is, and how many versions wait for a person."""
-    from materializers.evidence import DECISION, read_versions
+    """How old what is live is, and whether a version waits for a person."""
+    from materializers.evidence import read_versions
     from steps.deployment.deployer import active_deployer
+    from steps.monitoring.waiting import waiting_version
 
-    versions = {entry.version: entry for entry in read_versions(model_name)}
+    known = read_versions(model_name)
+    versions = {entry.version: entry for entry in known}
     live = {
         release.environment: release.candidate.version
         for release in active_deployer().live()
         if release.model_name == model_name and release.candidate is not None
     }
-    in_production = live.get("production", 0)
-    waiting = [
-        entry
-        for entry in versions.values()
-        if entry.version > in_production
-        and entry.tags.get("verdict") == "passed"
-        and DECISION not in entry.tags
-    ]
     return [
         gauge(
             "live_version_registered_timestamp_seconds",
@@ -185,15 +171,19 @@ def read_registry(model_name: str) -> Families:
         ),
         gauge(
             "versions_waiting_for_approval",
-            "Versions that passed, newer than production's, of which nobody decided",
-            [({"model_name": model_name}, len(waiting))],
+            "1 where the newest version that passed since production's waits for a person, else 0",
+            [({"model_name": model_name}, int(waiting_version(known) is not None))],
         ),
         gauge("versions", "Registered versions", [({"model_name": model_name}, len(versions))]),
     ]
 
 
-def read_schedules(_: str) -> Families:
-    """What is scheduled, and whether a process fires it; nothing where the stack keeps no schedules."""
+def read_schedules(model_name: str) -> Families:
+    """What is scheduled, and whether a process fires it; nothing where the stack keeps no schedules.
+
+    Of the model's own: how often each environment is to be looked at, by the schedule that does it most
+    often.
+    """
     from steps.orchestrator import find_orchestrator
 
     orchestrator = find_orchestrator()
@@ -211,7 +201,51 @@ def read_schedules(_: str) -> Families:
             "When a schedule fires next",
             [({"schedule": schedule.name}, _moment(schedule.next_fire)) for schedule in active],
         ),
+        *_of_looks(model_name, active, datetime.now(UTC)),
     ]
+
+
+def _of_looks(model_name: str, active: list[Schedule], now: datetime) -> Families:
+    """How often each environment is to be looked at, and since when."""
+    from steps.monitoring.missing import is_of
+
+    looks: dict[Environment, tuple[float, float | None]] = {}
+    for schedule in active:
+        if schedule.pipeline != "monitoring" or not is_of(schedule, model_name):
+            continue
+        length = between_fires(schedule, now)
+        if schedule.environment is None or length is None:
+            continue
+        look = (length, _moment(schedule.since))
+        looks[schedule.environment] = min(
+            look, looks.get(schedule.environment, look), key=lambda each: each[0]
+        )
+    about = {each: {"environment": each, "model_name": model_name} for each in looks}
+    return [
+        gauge(
+            "monitoring_period_seconds",
+            "How far apart the looks at an environment are, by its schedule",
+            [(about[each], length) for each, (length, _) in looks.items()],
+        ),
+        gauge(
+            "monitoring_scheduled_timestamp_seconds",
+            "From when on that schedule fires as it does",
+            [(about[each], since) for each, (_, since) in looks.items()],
+        ),
+    ]
+
+
+def between_fires(schedule: Schedule, now: datetime) -> float | None:
+    """Seconds between two fires: the longer of the times before the last and before the next one.
+
+    What fires on working days alone was not to look over a weekend that has just ended.
+    """
+    from materializers.schedule import period, previous_fire
+
+    last = previous_fire(schedule.cron, now, schedule.time_zone)
+    fires = [fire for fire in (last, schedule.next_fire) if fire is not None]
+    lengths = [period(schedule.cron, fire, schedule.time_zone) for fire in fires]
+    return max((length.total_seconds() for length in lengths if length is not None), default=None)
 
 
 def _about(report: DriftReport) -> dict[str, str]:

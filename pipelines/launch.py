@@ -117,7 +117,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         run_name=run_name,
         enable_cache=how.cache,
         execution_mode=ExecutionMode.FAIL_FAST,
-        tags=[f"{OF_MODEL}{config.product.model}"],
+        tags=[f"{OF_MODEL}{config.product.model}", *_of_environment(arguments)],
         extra={PROCESS_KEY: this_process()},
         on_failure=notify_failure,
         **_options(config),
@@ -128,6 +128,11 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         return keep_schedule(configured, arguments, model=config.product.model, repetition=how.repetition)
     with _told_by_the_result(run_name):
         return _run(configured, arguments, config, run_name)
+
+
+def _of_environment(arguments: dict[str, Any]) -> list[str]:
+    """The tag of a run that is about one environment, by which what it said is found."""
+    return [f"environment:{arguments['environment']}"] if "environment" in arguments else []
 
 
 def _run(configured: Any, arguments: dict[str, Any], config: Config, run_name: str) -> PipelineResult:

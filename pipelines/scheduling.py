@@ -40,15 +40,16 @@ def keep_schedule(
 
     Args:
         pipeline: the ZenML pipeline with all its options.
-        arguments: the pipeline's own.
+        arguments: the pipeline's own; ``environment``, where it has one, is kept with the schedule.
         model: the registered model that it is about.
         repetition: when, and what.
 
     Raises:
         UsageError: the cron expression is none, or the stack keeps no schedules, or none like this.
     """
+    terms = repetition.terms.model_copy(update={"environment": arguments.get("environment")})
     check_cron(repetition.cron, repetition.time_zone)
-    active_orchestrator().check_terms(repetition.terms)
+    active_orchestrator().check_terms(terms)
     name = repetition.name or schedule_name(pipeline.name, model)
     # ZenML takes a name once: under its own the new one stands beside the old one until it is in its place.
     registered = f"{name}-{uuid4().hex[:8]}"
@@ -58,7 +59,7 @@ def keep_schedule(
         extra={
             COMMAND_KEY: list(repetition.command),
             SCHEDULE_KEY: name,
-            TERMS_KEY: repetition.terms.model_dump(mode="json"),
+            TERMS_KEY: terms.model_dump(mode="json"),
         },
     )
     try:

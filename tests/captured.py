@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
 
 import numpy as np
 
+from materializers.drift_reference import DriftReference
 from serving.capture import Recorder
+from serving.capture_layout import CAPTURES, FEEDBACK, folder_of, folder_of_hour, part_name, to_parquet
 from serving.capture_options import CaptureSettings
 from serving.captured_line import Said
 from serving.part_store import open_store
@@ -111,6 +116,60 @@ def shipped(
     shipper = Shipper(spool, open_store(str(store)))
     shipper.ship()
     return shipper
+
+
+def answers_like(
+    reference: DriftReference, n: int, *, model_name: str, version: int, at: datetime, **changed: Any
+) -> list[dict[str, Any]]:
+    """Captured answers like a reference's own, each with its ``truth``, which is not captured."""
+    draw = np.random.default_rng(0)
+    embedded = reference.rows["embedded"].to_numpy().nonzero()[0]
+    rows = []
+    for number in draw.choice(len(embedded), n):
+        scores = reference.scores[embedded[number]]
+        rows.append(
+            {
+                **{"request_id": uuid4().hex, "position": 0, "at": at, "latency_ms": 5.0, "status": 200},
+                **{"model_name": model_name, "model_version": str(version)},
+                **{"model_digest": reference.model, "classes": list(reference.classes)},
+                **{"input_digest": uuid4().hex, "scores": scores.tolist(), "abstained": False},
+                **{"label": reference.classes[int(scores.argmax())], "probability": float(scores.max())},
+                "embedding": reference.embeddings[number].tolist(),
+                "truth": str(reference.rows["label"].iloc[embedded[number]]),
+                **changed,
+            }
+        )
+    return rows
+
+
+def strip(row: dict[str, Any]) -> dict[str, Any]:
+    """A captured row without what only the tests know of it."""
+    return {key: value for key, value in row.items() if key != "truth"}
+
+
+def lay(
+    root: Path, kind: Literal["captures", "feedback"], model_name: str, rows: list[dict[str, Any]]
+) -> Path:
+    """Lay rows of staging into an artifact store as the shipper does."""
+    content = to_parquet(kind, rows)
+    folder = root / folder_of(kind, "staging", model_name) / folder_of_hour(rows[0]["at"])
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / part_name(hashlib.sha256(content).hexdigest(), pictures=False)
+    path.write_bytes(content)
+    return path
+
+
+def lay_answers(
+    root: Path, model_name: str, rows: list[dict[str, Any]], *, labelled_after: timedelta | None
+) -> None:
+    """Lay answers into an artifact store, and so much later what was right; None: nobody said."""
+    lay(root, CAPTURES, model_name, [strip(row) for row in rows])
+    if labelled_after is not None:
+        said = [
+            {"request_id": row["request_id"], "at": row["at"] + labelled_after, "label": row["truth"]}
+            for row in rows
+        ]
+        lay(root, FEEDBACK, model_name, said)
 
 
 def wait_for(condition: Callable[[], object], *, timeout_s: float = 30.0) -> None:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -44,8 +45,6 @@ from stacks.retries import attempt
 from stacks.tracking import prepare_tracker
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import kfp
     from kfp_server_api.exceptions import ApiException
     from zenml.config.step_configurations import Step
@@ -171,7 +170,13 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
             client.create_recurring_run(
                 experiment_id=experiment.experiment_id,
                 job_name=name,
-                description=describe(pipeline.name, schedule.cron_expression, schedule.id, terms.planned),
+                description=describe(
+                    pipeline.name,
+                    schedule.cron_expression,
+                    schedule.id,
+                    planned=terms.planned,
+                    environment=terms.environment,
+                ),
                 cron_expression=with_seconds(schedule.cron_expression),
                 max_concurrency=1,
                 no_catchup=True,
@@ -218,11 +223,15 @@ class ShutterlineKubeflowOrchestrator(KubeflowOrchestrator):
     def schedules(self) -> list[Schedule]:
         """The schedules of this project, as Kubeflow has them.
 
+        Kubeflow does not tell one that was resumed from one that fired: of that ZenML knows.
+
         Raises:
             ServiceUnreachable: Kubeflow does not answer.
         """
         with self._kubeflow("list its schedules") as client:
-            return [one.schedule for one in recurring_runs(client, self._namespace)]
+            found = list(recurring_runs(client, self._namespace))
+        changed = _last_changes(self.id) if found else {}
+        return [_counted_from(one.schedule, changed.get(one.zenml_id)) for one in found]
 
     def pause(self, name: str, paused: bool = True) -> None:
         """Pause a schedule, or let it go on.
@@ -482,6 +491,20 @@ def _ask_once(client: kfp.Client, sleep_duration: int = 0) -> Any:
     pause 5 s after each, and write five tracebacks.
     """
     return client._healthz_api.healthz_service_get_healthz()
+
+
+def _last_changes(orchestrator: UUID) -> dict[UUID, datetime]:
+    """When each of ZenML's schedules of an orchestrator was made, paused or resumed last, by its id."""
+    from zenml.utils.pagination_utils import depaginate
+
+    schedules = depaginate(Client().list_schedules, orchestrator_id=orchestrator)
+    return {each.id: each.updated.replace(tzinfo=UTC) for each in schedules}
+
+
+def _counted_from(schedule: Schedule, changed: datetime | None) -> Schedule:
+    """A schedule with the later of when Kubeflow got it and when ZenML noted that it was changed."""
+    since = max((at for at in (schedule.since, changed) if at is not None), default=None)
+    return schedule.model_copy(update={"since": since})
 
 
 def _says_absent(error: ApiException, run_id: str) -> bool:

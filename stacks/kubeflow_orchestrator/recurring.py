@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from uuid import UUID
 
 from materializers.errors import UsageError
+from materializers.release import Environment
 from materializers.schedule import DEFAULT_ZONE, Planned, Schedule, Terms, next_fire, no_such_schedule
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 OURS = re.compile(
     r"Shutterline: (?P<pipeline>\S+) at (?P<cron>.+) UTC; in ZenML (?P<zenml>[0-9a-f-]{36})"
     r"(?:; by the configuration of (?P<model>\S+), (?P<content>[0-9a-f]{64}))?"
+    rf"(?:; of (?P<environment>{'|'.join(get_args(Environment))}))?"
 )
 PAGE = 100
 
@@ -29,10 +31,17 @@ class Recurring(NamedTuple):
     schedule: Schedule
 
 
-def describe(pipeline: str, cron: str, zenml_id: UUID, planned: Planned | None = None) -> str:
+def describe(
+    pipeline: str,
+    cron: str,
+    zenml_id: UUID,
+    planned: Planned | None = None,
+    environment: Environment | None = None,
+) -> str:
     """The description that a recurring run of ours has."""
     made = f"; by the configuration of {planned.model}, {planned.content}" if planned else ""
-    return f"Shutterline: {pipeline} at {cron} UTC; in ZenML {zenml_id}{made}"
+    about = f"; of {environment}" if environment else ""
+    return f"Shutterline: {pipeline} at {cron} UTC; in ZenML {zenml_id}{made}{about}"
 
 
 def check_terms(terms: Terms) -> None:
@@ -89,6 +98,7 @@ def _schedule(entry: Any, said: re.Match[str]) -> Schedule:
         cron=cron,
         paused=paused,
         planned=Planned(model=said["model"], content=content) if content else None,
+        environment=said["environment"],
         next_fire=None if paused else next_fire(cron, datetime.now(UTC)),
-        since=max((at for at in (entry.created_at, entry.updated_at) if at is not None), default=None),
+        since=entry.created_at,  # Kubeflow's ``updated_at`` is that of each fire, too
     )

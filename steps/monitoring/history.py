@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
 PIPELINE, OUTPUT = "monitoring", "drift_report"
-LOOKED_THROUGH = 20
+LOOKED_THROUGH = 10
 SETTLED = timedelta(days=1)
 """A window ends at most so long before it is looked at."""
 AHEAD = timedelta(minutes=5)
@@ -104,22 +104,25 @@ def past_reports(
 
 
 def last_reports(model_name: str) -> dict[Environment, DriftReport]:
-    """The report of the newest look at each environment, of the last :data:`LOOKED_THROUGH` looks."""
+    """The report of the newest look at each environment, of its last :data:`LOOKED_THROUGH` looks.
+
+    However often the other environment is looked at.
+    """
     from zenml.client import Client
 
-    runs = Client().list_pipeline_runs(
-        tags=f"model:{model_name}",
-        pipeline_name=PIPELINE,
-        sort_by="desc:created",
-        size=LOOKED_THROUGH,
-        hydrate=True,
-    )
     found: dict[Environment, DriftReport] = {}
-    for run in runs:
-        if found.keys() == set(get_args(Environment)):
-            break
-        if (report := _report_of(run)) is not None:
-            found.setdefault(report.captured.environment, report)
+    for environment in get_args(Environment):
+        runs = Client().list_pipeline_runs(
+            tags=[f"model:{model_name}", f"environment:{environment}"],
+            pipeline_name=PIPELINE,
+            sort_by="desc:created",
+            size=LOOKED_THROUGH,
+            hydrate=True,
+        )
+        reports = (_report_of(run) for run in runs)
+        newest = next((report for report in reports if report is not None), None)
+        if newest is not None:
+            found[environment] = newest
     return found
 
 

@@ -1,8 +1,10 @@
 """Find runs and deliveries that did not happen within 1.5 times their period.
 
-A scheduled run is missing when the pipeline did not run for the model, by whomever it was started, for half a
-period after the time of a fire; the period is the time from the fire before. It is over when it runs. Where a
-model has several schedules of one pipeline, only what a schedule started itself is a run of it.
+A scheduled run is missing when for half a period after the time of a fire the pipeline did not run for the
+model, by whomever it was started, nor its schedule was fired; the period is the time from the fire before. It
+is over when either happens: a fire that ended before a run began, as nothing is live to be looked at, is a
+check that was made. Where a model has several schedules of one pipeline, only what a schedule started itself
+is a run of it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def missing_since(schedule: Schedule, last_run: datetime | None, *, now: datetim
     Args:
         schedule: one that fires; nobody misses the runs of one that is paused, or of which nobody knows when
             it was made and that never ran.
-        last_run: when its pipeline began to run last.
+        last_run: when its pipeline began to run, or it was fired, last.
         now: the time, with its zone.
     """
     begun = max((at for at in (schedule.since, last_run) if at is not None), default=None)
@@ -67,7 +69,8 @@ def look_for_missing_runs(model_name: str, *, now: datetime) -> list[str]:
     missing: dict[str, str] = {}
     for schedule in schedules:
         shared = of_pipeline[schedule.pipeline] > 1
-        last_run = (_last_own_run if shared else _last_run)(schedule, model_name, now)
+        began = (_last_own_run if shared else _last_run)(schedule, model_name, now)
+        last_run = max((at for at in (began, schedule.last_fire) if at is not None), default=None)
         fire = missing_since(schedule, last_run, now=now)
         if fire is not None:
             missing[schedule.name] = _reason(schedule, fire, last_run)
@@ -148,16 +151,15 @@ def _last_run(schedule: Schedule, model_name: str, now: datetime) -> datetime | 
 
 
 def _last_own_run(schedule: Schedule, model_name: str, now: datetime) -> datetime | None:
-    """When a schedule fired last: by whoever fires it, and by the runs that carry its name."""
+    """When a run was begun last that carries a schedule's name."""
     length = period(schedule.cron, now, schedule.time_zone) or LONGEST_PERIOD
     runs = past_runs(model_name, schedule.pipeline, since=now - PERIODS_BACK * length)
     own = next((run for run in runs if run.config.extra.get(SCHEDULE_KEY) == schedule.name), None)
-    began = None if own is None else own.created.replace(tzinfo=UTC)
-    return max((at for at in (began, schedule.last_fire) if at is not None), default=None)
+    return None if own is None else own.created.replace(tzinfo=UTC)
 
 
 def _reason(schedule: Schedule, fire: datetime, last_run: datetime | None) -> str:
-    before = f"its last run began on {last_run:%Y-%m-%d %H:%M} UTC" if last_run else "it never ran"
+    before = f"it ran, or was fired, last on {last_run:%Y-%m-%d %H:%M} UTC" if last_run else "it never ran"
     return (
         f"Pipeline {schedule.pipeline} was to run on {fire:%Y-%m-%d %H:%M} UTC ({schedule.cron}) and did "
         f"not; {before}."

@@ -1,4 +1,4 @@
-"""Tell people of a version that passed its gate and waits for their approval for long."""
+"""Which version waits for a person's approval; tell people of one that has waited for long."""
 
 from __future__ import annotations
 
@@ -9,38 +9,35 @@ from materializers.alert import Alert
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions, was_live_tag
 from steps.monitoring.alert import alert_settings, clear_alert, open_subjects, raise_alert
-from steps.registry.aliases import CHALLENGER
+from steps.registry.aliases import CHAMPION
 
 APPROVAL_WAITING = "approval_waiting"
 
 
-def waiting_version(
-    versions: Sequence[RegisteredVersion], *, patience: timedelta, now: datetime
-) -> RegisteredVersion | None:
-    """The challenger, where it passed, nobody decided on it, and it was registered long ago; else None.
+def waiting_version(versions: Sequence[RegisteredVersion]) -> RegisteredVersion | None:
+    """The version that goes to production only when a person approves it; None where none waits.
 
-    One that was live in production was approved for it.
+    Of the versions since production's that passed their gate it is the newest, which learnt from what the
+    others did; once a person decided on it, none waits. One that was live in production was approved for it.
 
     Args:
-        versions: of the registered model.
-        patience: how long it may wait.
-        now: the time, with its zone.
+        versions: of the registered model, the newest first.
     """
-    for each in versions:
-        undecided = DECISION not in each.tags and was_live_tag("production") not in each.tags
-        passed = CHALLENGER in each.aliases and each.tags.get("verdict") == "passed"
-        if passed and undecided and now - each.created > patience:
-            return each
-    return None
+    champion = next((entry.version for entry in versions if CHAMPION in entry.aliases), 0)
+    passed = (entry for entry in versions if entry.tags.get("verdict") == "passed")
+    newest = next((entry for entry in passed if entry.version > champion), None)
+    if newest is None or DECISION in newest.tags or was_live_tag("production") in newest.tags:
+        return None
+    return newest
 
 
 def look_for_waiting_approvals(model_name: str, *, now: datetime) -> int | None:
-    """Raise an alert for the version that waits, and end that of one which does not any more.
+    """Raise an alert for the version that has waited for long, and end that of one which waits no more.
 
     Where there is no registry, or none that answers, nothing is looked for: whoever needs it says so.
 
     Returns:
-        The version that waits.
+        The version that has waited for longer than the alerter's ``approval_hours``.
 
     Raises:
         ServiceUnreachable: the alerts cannot be read.
@@ -49,7 +46,9 @@ def look_for_waiting_approvals(model_name: str, *, now: datetime) -> int | None:
         versions = read_versions(model_name)
     except (ServiceUnreachable, UsageError):
         return None
-    waiting = waiting_version(versions, patience=timedelta(hours=alert_settings().approval_hours), now=now)
+    waiting, patience = waiting_version(versions), timedelta(hours=alert_settings().approval_hours)
+    if waiting is not None and now - waiting.created <= patience:
+        waiting = None
     subject = None if waiting is None else f"version {waiting.version}"
     if waiting is not None:
         reasons = (
@@ -68,6 +67,6 @@ def look_for_waiting_approvals(model_name: str, *, now: datetime) -> int | None:
             now=now,
         )
     for other in open_subjects(APPROVAL_WAITING, model_name) - {subject}:
-        reason = "It was decided on, or another version is the challenger."
+        reason = "It was decided on, or a newer version passed."
         clear_alert(APPROVAL_WAITING, model_name, subject=other, reason=reason, now=now)
     return None if waiting is None else waiting.version

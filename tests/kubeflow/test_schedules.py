@@ -141,6 +141,8 @@ def test_the_timetable_becomes_recurring_runs(remote_site: Site, scheduled: Tell
     assert len(told.last["details"]["differences"]) == 3
     (weekly,) = in_kubeflow(remote_site, name)
     assert weekly["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * sun"
+    (daily,) = in_kubeflow(remote_site, "daily-check-scheduled")
+    assert daily["description"].endswith("; of production")
     assert scheduled.done(*own).last["details"]["differences"] == []
     scheduled.done("--pause", name)
     changed = scheduled.done("--set", "train.seed=7", *own).last["details"]["differences"]

@@ -59,11 +59,6 @@ class Watching:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
-    @property
-    def exporter_url(self) -> str:
-        """Where the exporter answers."""
-        return f"http://127.0.0.1:{self.first_port + 2}/metrics"
-
 
 @contextlib.contextmanager
 def watching(home: Path, *arguments: str) -> Iterator[Watching]:

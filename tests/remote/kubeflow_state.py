@@ -176,6 +176,7 @@ class Kubeflow:
         new = {
             "recurring_run_id": str(uuid.uuid4()),
             "created_at": now(),
+            "updated_at": now(),
             "status": "ENABLED" if enabled else "DISABLED",
             "fired": 0,
         }
@@ -189,7 +190,8 @@ class Kubeflow:
         with self._lock:
             record = self.record("recurringruns", name)
             mode = status.removesuffix("D")
-            self._set_due(self._write("recurringruns", record | {"status": status, "mode": mode}))
+            changed = {"status": status, "mode": mode, "updated_at": now()}
+            self._set_due(self._write("recurringruns", record | changed))
         return {}
 
     def delete_recurring_run(self, name: str) -> Record:
@@ -202,11 +204,11 @@ class Kubeflow:
         return {}
 
     def fire(self, name: str) -> Record:
-        """Begin a run of a recurring run now, with a name of its own."""
+        """Begin a run of a recurring run now, with a name of its own; that updates the recurring run."""
         with self._lock:
             record = self.record("recurringruns", name)
             count = record["fired"] + 1
-            self._write("recurringruns", record | {"fired": count})
+            self._write("recurringruns", record | {"fired": count, "updated_at": now()})
         keys = ("experiment_id", "pipeline_spec", "runtime_config", "service_account")
         run = {key: record[key] for key in keys if key in record}
         title = f"{record['display_name']}-{count}-{secrets.token_hex(4)}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
-import numpy as np
 import pytest
 from zenml.client import Client
 from zenml.enums import StackComponentType as Kind
@@ -17,8 +14,9 @@ from zenml.enums import StackComponentType as Kind
 from materializers.drift_reference import DriftReference
 from materializers.drift_report import DriftReport
 from materializers.evidence import run_output
-from serving.capture_layout import CAPTURES, FEEDBACK, folder_of, folder_of_hour, part_name, to_parquet
+from serving.capture_layout import CAPTURES, FEEDBACK, folder_of
 from steps.monitoring.window import live_arm
+from tests.captured import answers_like, lay, lay_answers, strip
 from tests.stacks.apprise_alerter.webhook import Webhook, webhook_server
 from tests.whole.captured import store_folder
 from tests.whole.shop import IMPOSSIBLE, REFUSED, Outcome, Shop, altered
@@ -78,48 +76,21 @@ def reference_of(shop: Shop) -> DriftReference:
 
 def rows_like(reference: DriftReference, shop: Shop, n: int, **changed: Any) -> list[dict[str, Any]]:
     """Captured answers like the reference's own."""
-    draw = np.random.default_rng(0)
-    at, version = datetime.now(UTC) - AGO, live_arm(shop.model, "staging").version
-    embedded = reference.rows["embedded"].to_numpy().nonzero()[0]
-    rows = []
-    for number in draw.choice(len(embedded), n):
-        scores = reference.scores[embedded[number]]
-        rows.append(
-            {
-                **{"request_id": uuid4().hex, "position": 0, "at": at, "latency_ms": 5.0, "status": 200},
-                **{"model_name": shop.model, "model_version": str(version)},
-                **{"model_digest": reference.model, "classes": list(reference.classes)},
-                **{"input_digest": uuid4().hex, "scores": scores.tolist(), "abstained": False},
-                **{"label": reference.classes[int(scores.argmax())], "probability": float(scores.max())},
-                "embedding": reference.embeddings[number].tolist(),
-                "truth": str(reference.rows["label"].iloc[embedded[number]]),
-                **changed,
-            }
-        )
-    return rows
+    version, at = live_arm(shop.model, "staging").version, datetime.now(UTC) - AGO
+    about = {"model_name": shop.model, "version": version, "at": at}
+    return answers_like(reference, n, **{**about, **changed})
 
 
 def store(shop: Shop, kind: Literal["captures", "feedback"], rows: list[dict[str, Any]]) -> Path:
     """Lay rows into the artifact store as the shipper does."""
-    content = to_parquet(kind, rows)
-    folder = store_folder() / folder_of(kind, "staging", shop.model) / folder_of_hour(rows[0]["at"])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / part_name(hashlib.sha256(content).hexdigest(), pictures=False)
-    path.write_bytes(content)
-    return path
+    return lay(store_folder(), kind, shop.model, rows)
 
 
 def captured(
     shop: Shop, rows: list[dict[str, Any]], *, labels: bool = True, labelled_after: timedelta = AGO / 2
 ) -> None:
     """What was answered, and what was right."""
-    store(shop, CAPTURES, [strip(row) for row in rows])
-    if labels:
-        said = [
-            {"request_id": row["request_id"], "at": row["at"] + labelled_after, "label": row["truth"]}
-            for row in rows
-        ]
-        store(shop, FEEDBACK, said)
+    lay_answers(store_folder(), shop.model, rows, labelled_after=labelled_after if labels else None)
 
 
 def monitor(shop: Shop, *assignments: str) -> Outcome:
@@ -361,11 +332,6 @@ def report_of(outcome: Outcome) -> DriftReport:
     """The report of a run of monitoring."""
     report: DriftReport = run_output(outcome.last["run"], "drift_report")
     return report
-
-
-def strip(row: dict[str, Any]) -> dict[str, Any]:
-    """A captured row without what only the tests know of it."""
-    return {key: value for key, value in row.items() if key != "truth"}
 
 
 def explained(outcome: Outcome) -> str | None:

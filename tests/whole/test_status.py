@@ -89,8 +89,11 @@ def test_the_next_run_is_the_schedule_that_is_due_first(shop: Shop) -> None:
     name = f"monitoring-{shop.model}"
     assert shop.run(monitor=True, schedule="* * * * *").exit_code == 0
     try:
-        due = shop.run(status=True).last["next_run"]
+        status = shop.run(status=True).last
+        due = status["next_run"]
         assert (due["schedule"], due["pipeline"]) == (name, "monitoring")
+        (listed,) = (each for each in status["schedules"] if each["name"] == name)
+        assert listed["environment"] == "staging"
         assert shop.run(pause=name).exit_code == 0
         paused = shop.run(status=True).last["next_run"]
         assert paused is None or paused["schedule"] != name

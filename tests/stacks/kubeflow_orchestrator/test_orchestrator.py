@@ -12,11 +12,12 @@ import pytest
 import requests
 from zenml import pipeline, step
 from zenml.enums import StackComponentType
+from zenml.models import ScheduleRequest, ScheduleUpdate
 
 from benchmarks.main.home import free_port
 from materializers.carried_run import LostRun
 from materializers.errors import ServiceUnreachable, UsageError
-from materializers.schedule import Planned, Terms
+from materializers.schedule import Planned, Schedule, Terms
 from stacks.kubeflow_orchestrator.flavor import ShutterlineKubeflowOrchestratorConfig
 from stacks.kubeflow_orchestrator.orchestrator import ShutterlineKubeflowOrchestrator
 from stacks.kubeflow_orchestrator.recurring import describe
@@ -162,21 +163,64 @@ def test_a_full_disk_is_not_kubeflows_fault(
     assert server.asked == []
 
 
-def recurring(name: str, zenml_id: UUID, planned: Planned | None = None) -> dict[str, Any]:
+def recurring(name: str, zenml_id: UUID, planned: Planned | None = None, **about: Any) -> dict[str, Any]:
     """One of our schedules, as Kubeflow has it."""
-    description = describe("training", "0 2 * * 1", zenml_id, planned)
-    return {"recurring_run_id": name, "display_name": name, "description": description, "status": "ENABLED"}
+    description = describe("training", "0 2 * * 1", zenml_id, planned, about.pop("environment", None))
+    given = {"recurring_run_id": name, "display_name": name, "description": description, "status": "ENABLED"}
+    return {**given, **about}
+
+
+def listed(entries: list[dict[str, Any]], carried: PipelineRunResponse | None = None) -> list[Schedule]:
+    """The schedules of an orchestrator whose Kubeflow has these recurring runs."""
+    with answering({**HEALTHY, f"{API}/recurringruns": Answer(body={"recurringRuns": entries})}) as server:
+        return orchestrator(server.url, carried).schedules()
 
 
 def test_who_made_a_schedule_is_read_back() -> None:
     """The timetable of a model, with the digest of what it said; or a person, whose schedule has no mark."""
     mark = Planned(model="shop", content="0a" * 32)
     entries = [recurring("weekly-shop", uuid4(), mark), recurring("training-shop", uuid4())]
-    with answering({**HEALTHY, f"{API}/recurringruns": Answer(body={"recurringRuns": entries})}) as server:
-        weekly, training = orchestrator(server.url).schedules()
+    weekly, training = listed(entries)
     assert (weekly.name, weekly.pipeline, weekly.planned) == ("weekly-shop", "training", mark)
     assert (weekly.cron, weekly.time_zone) == ("0 2 * * 1", "UTC")
     assert (training.name, training.planned) == ("training-shop", None)
+
+
+def test_the_environment_of_a_schedule_is_read_back() -> None:
+    """Of a check of production, by whomever it was scheduled; None where its runs have none."""
+    mark = Planned(model="shop", content="0a" * 32)
+    entries = [
+        recurring("daily-shop", uuid4(), mark, environment="production"),
+        recurring("by-hand", uuid4(), environment="staging"),
+        recurring("training", uuid4(), mark),
+    ]
+    assert [each.environment for each in listed(entries)] == ["production", "staging", None]
+
+
+def test_a_schedule_counts_from_when_it_was_made_or_resumed(
+    zenml_client: Client, run: PipelineRunResponse
+) -> None:
+    """Not from its last fire, which changes Kubeflow's ``updated_at``, too: no run would ever be missing."""
+    made, fired = "2026-06-01T02:00:00Z", "2026-06-08T02:00:00Z"
+    assert run.stack is not None
+    request = ScheduleRequest(
+        project=zenml_client.active_project.id,
+        name=f"nightly-{uuid4().hex[:8]}",
+        active=True,
+        cron_expression="0 2 * * 1",
+        orchestrator_id=run.stack.components[StackComponentType.ORCHESTRATOR][0].id,
+        pipeline_id=None,
+    )
+    known = zenml_client.zen_store.create_schedule(request)
+    times: dict[str, Any] = {"created_at": made, "updated_at": fired}
+    fires, resumed = listed([recurring("a", uuid4(), **times), recurring("b", known.id, **times)], run)
+    assert fires.since == datetime(2026, 6, 1, 2, tzinfo=UTC)
+    assert resumed.since == known.updated.replace(tzinfo=UTC)
+    later = zenml_client.zen_store.update_schedule(known.id, ScheduleUpdate(active=True))
+    assert later.updated > known.updated
+    (again,) = listed([recurring("b", known.id, **times)], run)
+    assert again.since == later.updated.replace(tzinfo=UTC)
+    zenml_client.zen_store.delete_schedule(known.id, soft=False)
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,9 @@ def test_a_page_says_what_decided_and_has_evidentlys_comparison(alone: dict[str,
         assert name in alone["page"]
 
 
-def test_what_evidently_says_is_read_where_no_script_runs(alone: dict[str, Any]) -> None:
+def test_what_evidently_says_is_read_where_no_script_runs(brighter: CapturedWindow) -> None:
     """As in the dashboard: a row a column, by which method, and how to see the charts."""
-    without = re.sub(r"<script.*?</script>", "", alone["page"], flags=re.DOTALL)
+    without = re.sub(r"<script.*?</script>", "", explained(brighter) or "", flags=re.DOTALL)
     for name in ("brightness", "top probability", "predicted class"):
         assert re.search(rf"<td>{name}</td><td>[^<]+</td><td>[^<]+</td><td>[^<]+</td>", without), name
     assert "<em>Download</em>" in without

@@ -147,9 +147,10 @@ def test_a_report_of_a_clock_that_was_ahead_hides_no_later_one(caplog: pytest.Lo
     """It would be the newest for as long as the clock was ahead; it is named instead."""
     model, now = f"ahead-{uuid4().hex[:8]}", datetime.now(UTC)
     days = (now - NOON) / timedelta(days=1)
-    for days_ago in (-40, 1):
-        monitoring.with_options(tags=[f"model:{model}"])(days_ago - days)
     environment = report("drift", days_ago=0).captured.environment
+    for days_ago in (-40, 1):
+        tags = [f"model:{model}", f"environment:{environment}"]
+        monitoring.with_options(tags=tags)(days_ago - days)
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         (found,) = past_reports(model, environment, since=now - timedelta(days=2))
         assert last_reports(model) == {environment: found}

@@ -161,6 +161,17 @@ def test_a_missing_run_is_told_once_and_that_it_came(hook: Webhook, model: str) 
     book().remove(name)
 
 
+def test_a_fire_that_makes_no_run_is_a_look(hook: Webhook, model: str) -> None:
+    """As of a check where nothing is live yet: the scheduler fired it, and it ended before a run began."""
+    now = datetime.now(UTC)
+    name = put(model, now, last_fire=now - MINUTE)
+    assert look_for_missing_runs(model, now=now) == []
+    assert hook.messages == []
+    assert look_for_missing_runs(model, now=now + 6 * HOUR) == [name]  # fired no more
+    assert "it ran, or was fired, last on " in hook.messages[0]
+    book().remove(name)
+
+
 @pytest.mark.usefixtures("hook")
 @pytest.mark.parametrize("known_by", ["the scheduler", "the run"])
 def test_two_schedules_of_a_pipeline_do_not_stand_in_for_each_other(model: str, known_by: str) -> None:

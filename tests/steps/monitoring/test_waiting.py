@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from zenml.client import Client
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
 
 
-def version(number: int = 3, *, aliases: tuple[str, ...] = ("challenger",), **tags: str) -> RegisteredVersion:
+def version(number: int = 3, *, aliases: tuple[str, ...] = (), **tags: str) -> RegisteredVersion:
     """One that was registered at noon."""
     known = {"verdict": "passed", **tags}
     return RegisteredVersion(model_name="shop", version=number, created=NOON, aliases=aliases, tags=known)
@@ -33,26 +32,28 @@ def decided(tag: str, value: str) -> RegisteredVersion:
     return version().model_copy(update={"tags": {"verdict": "passed", tag: value}})
 
 
-def test_a_challenger_that_nobody_decided_on_waits() -> None:
-    """From when it was registered."""
-    assert waiting_version([version()], patience=DAY, now=NOON + DAY) is None
-    assert waiting_version([version()], patience=DAY, now=NOON + 1.1 * DAY) == version()
+def test_the_newest_version_that_passed_since_productions_waits() -> None:
+    """Whatever alias it has; one that the gate refused since is not in its way."""
+    champion = version(2, aliases=("champion",))
+    assert waiting_version([]) is None
+    assert waiting_version([version(1)]) == version(1)
+    assert waiting_version([version(5, verdict="refused"), version(4), version(3), champion]) == version(4)
 
 
 @pytest.mark.parametrize(
-    "other",
+    "versions",
     [
-        version(aliases=()),
-        version(verdict="refused"),
-        decided(DECISION, "approved by Ada: good"),
-        decided(DECISION, "rejected by Ada: bad"),
-        decided(was_live_tag("production"), "yes"),
+        [version(verdict="refused")],
+        [decided(DECISION, "approved by Ada: good")],
+        [decided(DECISION, "rejected by Ada: bad"), version(2)],
+        [decided(was_live_tag("production"), "yes")],
+        [version(aliases=("champion",)), version(2, aliases=("challenger",))],
     ],
-    ids=["older", "refused", "approved", "rejected", "was live"],
+    ids=["refused", "approved", "an older one than was rejected", "was live", "older than production's"],
 )
-def test_no_other_version_waits(other: RegisteredVersion) -> None:
+def test_no_other_version_waits(versions: list[RegisteredVersion]) -> None:
     """Nobody has to do anything about it."""
-    assert waiting_version([other], patience=DAY, now=NOON + 9 * DAY) is None
+    assert waiting_version(versions) is None
 
 
 @pytest.fixture
@@ -63,7 +64,6 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"model-{uuid4().hex[:8]}"
     client.create_registered_model(name)
     client.create_model_version(name, source="store/model", tags={"identity": "one", "verdict": "passed"})
-    client.set_registered_model_alias(name, "challenger", "1")
     return name
 
 

@@ -85,7 +85,8 @@ def record(
         by: the person's name as it was given; for a run's own act, the pipeline's.
         reason: why.
         once: append nothing where this account signed an entry of the same act and subject, as after a retry.
-        since: for ``once``: before this time there was none; None: the whole log is looked through.
+        since: for ``once``: before this time there was none, by ZenML's clock; None: the whole log is looked
+            through.
         head: tell the tracker, too; False where it is known to be down and nobody should wait for it.
 
     Returns:
@@ -97,7 +98,8 @@ def record(
     """
     who = acting_signer()
     own = TrustedKeys(gate=who.key.public_pem, actors={who.account: who.key.public_pem})
-    if once and sound_entries(act, subject, own, since=since):
+    no_earlier = None if since is None else since - CLOCKS_APART
+    if once and sound_entries(act, subject, own, since=no_earlier):
         return None
     for _ in range(ATTEMPTS):
         last = _last()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_wrong_labels_end_at_the_brake_and_the_champion_stays(runaway: Shop, tmp
     assert (wished.exit_code, wished.last["status"]) == (0, "skipped"), wished.said
 
     other = ("approval.approvers=[ada@example.com]",)
-    act = {"release_brake": True, "by": "Ada", "reason": "to be sure"}
+    act: dict[str, Any] = {"release_brake": True, "by": "Ada", "reason": "to be sure"}
     assert runaway.run(*LIMITS, *other, **act).exit_code == REFUSED
     released = runaway.run(*LIMITS, release_brake=True, by="Ada", reason="the supplier mends the labels")
     assert released.exit_code == 0, released.said

@@ -263,7 +263,7 @@ def test_what_later_windows_are_compared_with_moves_by_who_may_approve(
 ) -> None:
     """Who may not could hide that a model got worse; nothing is logged."""
     captured(watched, rows_like(reference_of(watched), watched, 90), labels=False)
-    by = {"by": "Ada", "reason": "because"}
+    by: dict[str, Any] = {"by": "Ada", "reason": "because"}
     outcome = watched.run(SOME, "approval.approvers=[ada@example.com]", **act, **by)
     assert outcome.exit_code == REFUSED
     assert "'default' may not approve; configured are: ada@example.com" in outcome.said

@@ -40,7 +40,7 @@ RACERS, ENTRIES = 4, 3
 SUBJECT = {"model": "shop", "version": "3"}
 
 
-def released(version: int, **known: bool) -> int | None:
+def released(version: int, **known: Any) -> int | None:
     """Append that a version was released; the entry's number."""
     entry = record("release", SUBJECT | {"version": str(version)}, by="Ada", reason="it passed", **known)
     return None if entry is None else entry.number
@@ -105,6 +105,14 @@ def test_a_retry_records_nothing_twice(artifacts: Path, tracker: MlflowClient) -
     """With ``once`` the same act on the same subject has one entry; without, each time one."""
     assert [released(1, once=True), released(1, once=True), released(2, once=True)] == [1, None, 2]
     assert released(1) == 3
+
+
+def test_a_retry_is_looked_for_since_its_run_began_alone(artifacts: Path, tracker: MlflowClient) -> None:
+    """By clocks that differ by hours; what was long before cannot be of the same run."""
+    now = datetime.now(UTC)
+    assert [released(1, once=True), released(1, once=True, since=now + timedelta(hours=3))] == [1, None]
+    created(1, now - timedelta(days=40))
+    assert released(1, once=True, since=now) == 2
 
 
 def test_a_number_that_another_took_meanwhile_is_not_taken(

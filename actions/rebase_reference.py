@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from zenml import save_artifact
+from zenml.client import Client
 
 from actions.result import ActionResult
 from materializers.errors import Refused
@@ -13,22 +14,25 @@ from materializers.release import Environment
 from pipelines.config import Config
 from steps.monitoring.reference import reference_name
 from steps.monitoring.window import accepted_traffic
+from steps.registry.approvers import require_approver
 
 
 def rebase_reference(config: Config, environment: Environment, *, by: str, reason: str) -> ActionResult:
     """Make a reference of the captured answers of the live version, which counts once it is in the log.
 
     Args:
-        config: names the model, and says how much traffic is taken.
+        config: names the model, and says who may and how much traffic is taken.
         environment: where it serves.
         by: who accepts it.
         reason: why.
 
     Raises:
         UsageError: nothing is live there.
-        Refused: there are too few answers; nothing was changed.
+        Refused: the account that is logged in may not approve, or there are too few answers; nothing was
+            changed.
         ServiceUnreachable: the store does not answer.
     """
+    require_approver(config.approval, Client().active_user.name)
     name, settings, now = config.product.model, config.monitor, datetime.now(UTC)
     arm, answered, table = accepted_traffic(name, environment, settings=settings, now=now)
     until = now - timedelta(minutes=settings.window.settling_minutes)

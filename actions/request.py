@@ -222,10 +222,8 @@ def _check_decision(request: Request) -> None:
         raise UsageError(f"A decision is a named person's: give {' and '.join(missing)}")
     told = MAY_BE_SIGNED.intersection(request.wanted)
     if not told and (request.by is not None or request.reason is not None):
-        raise UsageError(
-            "--by and --reason go with --approve, --reject, --approve-change, --forget, --rebase-reference, "
-            "--set-baseline, --rollback or --stop"
-        )
+        *flags, last = (f"--{name}" for name in sorted(MAY_BE_SIGNED))
+        raise UsageError(f"--by and --reason go with {', '.join(flags)} or {last}")
 
 
 def _check_photos(request: Request) -> None:

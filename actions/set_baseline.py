@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zenml.client import Client
+
 from actions.result import ActionResult
 from materializers.errors import Refused
 from materializers.evaluation_report import EvaluationReport
@@ -11,6 +13,7 @@ from pipelines.config import Config
 from serving.model_directory import model_digest
 from steps.deployment.candidate import gather_arm
 from steps.deployment.deployer import active_deployer
+from steps.registry.approvers import require_approver
 from steps.registry.decisions import require_gated
 
 
@@ -18,14 +21,16 @@ def set_baseline(config: Config, *, version: int) -> ActionResult:
     """Take a version's accuracy on its own test pictures as the baseline, once that is in the log.
 
     Args:
-        config: names the model.
+        config: names the model, and says who may.
         version: whose accuracy.
 
     Raises:
         UsageError: there is no such version.
-        Refused: its verdict did not pass, or its evidence was altered; the baseline stays.
+        Refused: the account that is logged in may not approve; its verdict did not pass, or its evidence was
+            altered. The baseline stays.
         ServiceUnreachable: the registry or the store cannot be read.
     """
+    require_approver(config.approval, Client().active_user.name)
     name, trusted = config.product.model, active_deployer().trusted_keys()
     entry = read_version(name, version)
     arm = gather_arm(entry, policy_digest=entry.tag("policy_digest"))  # of its time: it is not released here

@@ -136,7 +136,7 @@ def _retraining(
     """What is left of the month's budget, and the brake where it holds; nothing without a log to read."""
     name, settings, trusted = config.product.model, config.trigger, active_deployer().trusted_keys()
     try:
-        used = spent(name, gpus=config.running.learning_gpus, trusted=trusted, now=datetime.now(UTC))
+        used = spent(name, learning=config.running.learning, trusted=trusted, now=datetime.now(UTC))
         brake = brake_hold(in_vain(versions, last_release(name, trusted)), settings.brake_after)
     except ShutterlineError:  # what keeps it from being read is told with the log's
         return None, ()

@@ -41,6 +41,8 @@ class Hold(Record):
     limit: float
     holds: bool
     reason: str
+    version: int | None = None
+    """Of the brake: the newest of the retrainings that came to nothing."""
 
 
 class Evidence(Record):
@@ -82,15 +84,12 @@ class TriggerDecision(Report):
     retrain: bool
     signals: tuple[Signal, ...]
     holds: tuple[Hold, ...] = ()
+    held_by: tuple[HoldName, ...] = ()
+    """What alone kept a retraining that was asked for from beginning; empty where none was asked for."""
     reasons: tuple[str, ...]
     data: str
     finish_version: int | None = None
     """A version that an interrupted run on the same data left passed but not staged."""
-
-    @property
-    def held(self) -> bool:
-        """Whether signals asked for a retraining that something held back."""
-        return not self.retrain and any(hold.holds for hold in self.holds)
 
     def headline(self) -> dict[str, MetadataType]:
         """The decision and its reasons."""

@@ -26,7 +26,7 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
         change=config.change,
         approval=config.approval,
         settings=config.trigger,
-        gpus=config.running.learning_gpus,
+        learning=config.running.learning,
         retrain_at=config.monitor.drift.fixed.data_drift_retrain,
     )
     decision, training_dataset = decide(dataset, found, settings=config.trigger, model_name=model_name)

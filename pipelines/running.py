@@ -12,6 +12,7 @@ from zenml.config.retry_config import StepRetryConfig
 
 from materializers.report import Record
 from materializers.resources import QUANTITY
+from steps.monitoring.triggers.settings import LearningSteps
 
 StepName = Literal[
     "ingest",
@@ -94,16 +95,19 @@ class RunningSettings(Record):
     """What every step is given, unless ``steps`` says otherwise."""
     steps: dict[StepName, StepResources] = {"tune": LEARNING, "train": LEARNING}  # noqa: RUF012 - pydantic copies it
 
-    def gpus_of(self, step: StepName) -> int:
-        """The GPUs that a step is given."""
+    def resources_of(self, step: StepName) -> StepResources:
+        """What a step is given."""
         own = self.steps.get(step)
-        given = own.gpus if own is not None and "gpus" in own.model_fields_set else self.step.gpus
-        return given or 0
+        return self.step if own is None else self.step.model_copy(update=_given(own))
 
     @property
-    def learning_gpus(self) -> dict[str, int]:
-        """The GPUs of the steps that a budget of GPU-hours is spent on."""
-        return {name: self.gpus_of(name) for name in LEARNING_STEPS}
+    def learning(self) -> LearningSteps:
+        """The GPUs of the steps that a budget of GPU-hours is spent on, and when each is ended."""
+        given = {name: self.resources_of(name) for name in LEARNING_STEPS}
+        return LearningSteps(
+            gpus={name: each.gpus or 0 for name, each in given.items()},
+            timeouts_s={name: each.step_timeout_s for name, each in given.items() if each.step_timeout_s},
+        )
 
     def options(self) -> dict[str, Any]:
         """The same in ZenML's words, as its ``with_options`` takes it."""

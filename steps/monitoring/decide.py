@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import Annotated
 
-from zenml import step
+from zenml import get_step_context, step
 
 from materializers.alert import Alert
 from materializers.image_dataset import ImageDataset
-from materializers.trigger_decision import Hold, Signal, Signals, TriggerDecision
+from materializers.trigger_decision import Hold, HoldName, Signal, Signals, TriggerDecision
 from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.registry.audit import PIPELINE, record
@@ -20,6 +21,9 @@ BRAKED, EXHAUSTED = "retraining_braked", "budget_exhausted"
 
 def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -> TriggerDecision:
     """Retrain when enough signals fired, unless the data was learnt from already or something holds it back.
+
+    The first version asks neither for signals nor for a policy, but is held back like any other: a training
+    that crashes every time goes past no budget.
 
     A version that an interrupted ``--continuous`` trained on exactly this data, and that passed but never
     reached staging, is named in ``finish_version`` instead of being trained again; one that a person rolled
@@ -33,31 +37,37 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
     fired = [signal.reason for signal in found.signals if signal.fired]
     last = found.last
 
-    def decision(retrain: bool, reasons: Iterable[str], finish_version: int | None = None) -> TriggerDecision:
+    def decision(
+        retrain: bool,
+        reasons: Iterable[str],
+        *,
+        held_by: Iterable[HoldName] = (),
+        finish_version: int | None = None,
+    ) -> TriggerDecision:
         return TriggerDecision(
             retrain=retrain,
             signals=found.signals,
             holds=found.holds,
+            held_by=tuple(held_by),
             reasons=tuple(reasons),
             data=data,
             finish_version=finish_version,
         )
 
-    if last is None:
-        return decision(True, fired)
-    if last.data == data and not settings.manual:
+    if last is not None and last.data == data and not settings.manual:
         passed = last.origin == "continuous" and last.verdict == "passed"
         unfinished = passed and not last.released and not last.rejected
         reason = f"version {last.version} learnt from exactly this data"
         if unfinished:
             reason += "; it passed and was not staged yet, so it is staged now"
-        return decision(False, (reason,), last.version if unfinished else None)
-    lacking = lacking_for_policy(found.signals, settings)
+        return decision(False, (reason,), finish_version=last.version if unfinished else None)
+    lacking = None if last is None else lacking_for_policy(found.signals, settings)
     if lacking is not None:
         said = fired or [signal.reason for signal in found.signals if signal.name in settings.signals]
         return decision(False, (lacking, *said))
-    held = [hold.reason for hold in found.holds if hold.holds]
-    return decision(not held, (*held, *fired))
+    holding = [hold for hold in found.holds if hold.holds]
+    reasons = (*(hold.reason for hold in holding), *fired)
+    return decision(not holding, reasons, held_by=[hold.name for hold in holding])
 
 
 def lacking_for_policy(signals: Sequence[Signal], settings: TriggerSettings) -> str | None:
@@ -82,20 +92,28 @@ def lacking_for_policy(signals: Sequence[Signal], settings: TriggerSettings) -> 
 def tell_held(decision: TriggerDecision, model_name: str) -> None:
     """Tell people that a retraining was asked for and does not begin before one of them acts; or that it may.
 
+    That the brake holds is logged once for the newest version of its row: after a release the next row is
+    another one.
+
     Raises:
         UsageError: the account has no key here.
         ServiceUnreachable: the audit log cannot be written.
     """
     holding = {hold.name: hold for hold in decision.holds if hold.holds}
     brake, spent = holding.get("brake"), [each for name, each in holding.items() if name.startswith("budget")]
-    if decision.held and brake is not None:
-        about = {"model": model_name, "row": f"{brake.value:g}", "limit": f"{brake.limit:g}"}
+    if "brake" in decision.held_by and brake is not None:
+        about = {
+            "model": model_name,
+            "version": str(brake.version),
+            "row": f"{brake.value:g}",
+            "limit": f"{brake.limit:g}",
+        }
         record("brake", about, by=PIPELINE, reason=brake.reason, once=True)
         said = _asked_for(decision, brake)
         raise_alert(Alert(name=BRAKED, severity="critical", model_name=model_name, reasons=said))
     elif brake is None:
         clear_alert(BRAKED, model_name, reason="The brake does not hold any more.")
-    if decision.held and spent:
+    if decision.held_by and spent:
         said = _asked_for(decision, *spent)
         raise_alert(Alert(name=EXHAUSTED, severity="warning", model_name=model_name, reasons=said))
     elif not spent:
@@ -126,12 +144,16 @@ def decide(
     if dataset is None or found is None:
         return None, None
     decision = decide_retraining(found, data=dataset.version, settings=settings)
+    run = get_step_context().pipeline_run
     about = {
         "model": model_name,
+        "run": run.name,
         "data_version": dataset.version,
         "retrain": "yes" if decision.retrain else "no",
         "decision_digest": decision.digest,
     }
-    record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True)
+    # Each run's decision counts against the budget, also one like another's; a retry's is the same.
+    begun = run.created.replace(tzinfo=UTC)
+    record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True, since=begun)
     tell_held(decision, model_name)
     return decision, dataset if decision.retrain else None

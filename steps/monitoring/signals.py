@@ -29,7 +29,7 @@ from steps.monitoring.triggers.data import (
     new_data,
     newest_picture,
 )
-from steps.monitoring.triggers.settings import TriggerSettings
+from steps.monitoring.triggers.settings import LearningSteps, TriggerSettings
 from steps.monitoring.triggers.traffic import Traffic, traffic_signals
 from steps.registry.aliases import CHAMPION, STAGING
 from steps.registry.approvers import ApprovalSettings
@@ -170,7 +170,7 @@ def signals(
     change: Change,
     approval: ApprovalSettings,
     settings: TriggerSettings,
-    gpus: dict[str, int],
+    learning: LearningSteps,
     retrain_at: float,
 ) -> Annotated[Signals | None, "signals"]:
     """Ask registry, audit log, monitoring and the clock what speaks for a retraining on this dataset.
@@ -198,7 +198,7 @@ def signals(
         damage=damage,
         versions=versions,
         traffic=watched_traffic(model_name, days=settings.alarm_days, now=now),
-        spent=spent(model_name, gpus=gpus, trusted=trusted, now=now, but=str(run.id)),
+        spent=spent(model_name, learning=learning, trusted=trusted, now=now, but=str(run.id)),
         brake_released=last_release(model_name, trusted),
         retrain_at=retrain_at,
     )

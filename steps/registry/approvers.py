@@ -11,7 +11,7 @@ from materializers.report import Record
 
 
 class ApprovalSettings(Record):
-    """Who may approve a version for production, or a change of kind."""
+    """Who may approve a version for production, or a change of kind, and move what monitoring goes by."""
 
     approvers: tuple[str, ...] = ()
     """Accounts of ZenML; empty: every account."""

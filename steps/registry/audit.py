@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -42,6 +42,9 @@ HEAD = "audit_head"
 tag, so that two who write it at the same time leave the one or the other."""
 PIPELINE = "a pipeline"
 """Who acted, where no person did."""
+CLOCKS_APART = timedelta(days=1)
+"""An entry says when it was written by the clock of its writer, and is found by that of ZenML's store, which
+may differ by so much."""
 NONE = "unknown"
 """What an entry follows where ZenML recorded no digest of the one before it."""
 
@@ -65,7 +68,14 @@ def acting_signer() -> Signer:
 
 
 def record(
-    act: Act, subject: dict[str, str], *, by: str, reason: str, once: bool = False, head: bool = True
+    act: Act,
+    subject: dict[str, str],
+    *,
+    by: str,
+    reason: str,
+    once: bool = False,
+    since: datetime | None = None,
+    head: bool = True,
 ) -> AuditEntry | None:
     """Append a signed entry to the log.
 
@@ -75,6 +85,8 @@ def record(
         by: the person's name as it was given; for a run's own act, the pipeline's.
         reason: why.
         once: append nothing where this account signed an entry of the same act and subject, as after a retry.
+        since: for ``once``: before this time there was none, by ZenML's clock; None: the whole log is looked
+            through.
         head: tell the tracker, too; False where it is known to be down and nobody should wait for it.
 
     Returns:
@@ -86,7 +98,8 @@ def record(
     """
     who = acting_signer()
     own = TrustedKeys(gate=who.key.public_pem, actors={who.account: who.key.public_pem})
-    if once and has_entry(act, subject, own):
+    no_earlier = None if since is None else since - CLOCKS_APART
+    if once and sound_entries(act, subject, own, since=no_earlier):
         return None
     for _ in range(ATTEMPTS):
         last = _last()
@@ -110,16 +123,17 @@ def record(
     )
 
 
-def read_log(act: Act | None = None) -> list[LoggedEntry]:
+def read_log(act: Act | None = None, *, created_since: datetime | None = None) -> list[LoggedEntry]:
     """Every version of the log with what is stored there now, the oldest first.
 
     Args:
         act: leave out the entries of all others; as they were recorded, so that it proves nothing by itself.
+        created_since: leave out, unread, what ZenML's store took before; that proves as little.
 
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    store, stored = active_store(), list(_versions(act))
+    store, stored = active_store(), list(_versions(act, created_since))
     with store_errors("read the audit log"), ThreadPoolExecutor(READERS) as readers:
         return list(readers.map(lambda version: _read(store, version), stored))
 
@@ -154,14 +168,24 @@ def has_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
     return bool(sound_entries(act, subject, trusted))
 
 
-def sound_entries(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> list[AuditEntry]:
+def sound_entries(
+    act: Act, subject: dict[str, str], trusted: TrustedKeys, *, since: datetime | None = None
+) -> list[AuditEntry]:
     """The entries of an act, the oldest first, sound and signed, whose subject says at least this.
+
+    Args:
+        act: what was done.
+        subject: to what; an entry may say more.
+        trusted: the public keys that count.
+        since: of this time or later, by the entries themselves; earlier ones are not even read, by ZenML's
+            word. Not for what somebody gains by hiding it.
 
     Raises:
         ServiceUnreachable: the artifact store does not answer.
     """
-    logged = read_log(act)
-    return [each.entry for each in logged if each.entry and _is_sound(each, act, subject, trusted)]
+    logged = read_log(act, created_since=None if since is None else since - CLOCKS_APART)
+    sound = [each.entry for each in logged if each.entry and _is_sound(each, act, subject, trusted)]
+    return [entry for entry in sound if since is None or entry.at >= since]
 
 
 def _is_sound(logged: LoggedEntry, act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
@@ -212,16 +236,18 @@ def verify_log(trusted: TrustedKeys) -> tuple[list[AuditEntry], list[str]]:
     return [each.entry for each in logged if each.entry is not None], findings
 
 
-def _versions(act: Act | None) -> Iterator[ArtifactVersionResponse]:
-    """Every version of the log, or of its entries of one act, the oldest first."""
+def _versions(act: Act | None, since: datetime | None) -> Iterator[ArtifactVersionResponse]:
+    """Every version of the log, or of its entries of one act or since a time, the oldest first."""
     from zenml.client import Client
 
     of_act = None if act is None else f'act:equals:"{act}"'
+    created = None if since is None else f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     number, pages = 1, 1
     while number <= pages:
         page = Client().list_artifact_versions(
             artifact=log_name(),
             run_metadata=of_act,
+            created=created,
             sort_by="asc:version_number",
             page=number,
             size=PAGE_SIZE,

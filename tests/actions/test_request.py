@@ -32,6 +32,10 @@ from tests.conftest import PROJECT
             "--schedule goes with exactly one",
         ),
         ({"status": True, "by": "Ada"}, "--by and --reason go with --approve"),
+        (
+            {"continuous": True, "data": "x", "by": "Ada"},
+            "--release-brake, --rollback, --set-baseline or --stop",
+        ),
         ({"train": True, "source": "x", "reason": "why"}, "--by and --reason go with --approve"),
         ({"infer": True, "input": "x"}, "--infer takes"),
         ({"status": True, "output": "x.parquet"}, "go with --infer"),

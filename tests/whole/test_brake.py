@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_wrong_labels_end_at_the_brake_and_the_champion_stays(runaway: Shop, tmp
     assert held == {"cooldown": False, "budget_runs": False, "budget_gpu_hours": False, "brake": True}
     assert len(runaway.versions()) == 3
     assert (runaway.served(), runaway.aliases()) == (served, aliases)
-    assert [about["row"] for about in acts_of("brake", runaway.model)] == ["2"]
+    assert [(about["row"], about["version"]) for about in acts_of("brake", runaway.model)] == [("2", "3")]
     assert "retraining_braked (critical)" in braked.stderr
 
     # A wish in a schedule's command does not pass the brake.
@@ -69,6 +70,9 @@ def test_wrong_labels_end_at_the_brake_and_the_champion_stays(runaway: Shop, tmp
     wished = runaway.run(*LIMITS, "trigger.manual=true", continuous=True, data=data)
     assert (wished.exit_code, wished.last["status"]) == (0, "skipped"), wished.said
 
+    other = ("approval.approvers=[ada@example.com]",)
+    act: dict[str, Any] = {"release_brake": True, "by": "Ada", "reason": "to be sure"}
+    assert runaway.run(*LIMITS, *other, **act).exit_code == REFUSED
     released = runaway.run(*LIMITS, release_brake=True, by="Ada", reason="the supplier mends the labels")
     assert released.exit_code == 0, released.said
     (about,) = acts_of("release-brake", runaway.model)

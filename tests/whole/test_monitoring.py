@@ -228,6 +228,21 @@ def test_a_reference_of_too_little_traffic_is_refused_with_the_numbers(watched: 
     assert monitor(watched).last["monitoring"]["compared_with"]["rebased"] is False
 
 
+@pytest.mark.parametrize("act", [{"rebase_reference": True}, {"set_baseline": 1}], ids=str)
+def test_what_later_windows_are_compared_with_moves_by_who_may_approve(
+    watched: Shop, act: dict[str, Any]
+) -> None:
+    """Who may not could hide that a model got worse; nothing is logged."""
+    captured(watched, rows_like(reference_of(watched), watched, 90), labels=False)
+    by: dict[str, Any] = {"by": "Ada", "reason": "because"}
+    outcome = watched.run(SOME, "approval.approvers=[ada@example.com]", **act, **by)
+    assert outcome.exit_code == REFUSED
+    assert "'default' may not approve; configured are: ada@example.com" in outcome.said
+    entries = watched.run(audit=True).last["details"]["entries"]
+    logged = {entry["act"] for entry in entries if entry["subject"].get("model") == watched.model}
+    assert not logged & {"rebase-reference", "set-baseline"}
+
+
 def test_nothing_is_accepted_where_nothing_is_live(open_shop: Callable[[str], Shop]) -> None:
     """There is no model whose traffic it would be."""
     outcome = open_shop("never-live").run(**ACCEPTED)

@@ -59,7 +59,7 @@ def brake_hold(row: Sequence[RegisteredVersion], brake_after: int) -> Hold:
     """Whether so many retrainings in a row came to nothing that a person is asked first.
 
     Args:
-        row: of :func:`in_vain`.
+        row: of :func:`in_vain`, the newest first.
         brake_after: how many.
     """
     braked = len(row) >= brake_after
@@ -69,4 +69,11 @@ def brake_hold(row: Sequence[RegisteredVersion], brake_after: int) -> Hold:
         said += (
             f" (versions {named}): look at why, then: python run.py --release-brake --by WHO --reason TEXT"
         )
-    return Hold(name="brake", value=len(row), limit=brake_after, holds=braked, reason=said)
+    return Hold(
+        name="brake",
+        value=len(row),
+        limit=brake_after,
+        holds=braked,
+        reason=said,
+        version=row[0].version if row else None,
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from materializers.audit_entry import AuditEntry
+from zenml.enums import ExecutionStatus
+
 from materializers.trigger_decision import Hold
-from steps.monitoring.triggers.settings import BudgetSettings
+from steps.monitoring.triggers.settings import BudgetSettings, LearningSteps
 from steps.past_runs import past_runs
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PIPELINE = "continuous"
 HOUR_S = 3600
+REMEMBERED = timedelta(days=62)
+"""How far back the longest retraining is looked for: on the first day of a month, too, one is known."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Spent:
     Args:
         runs: retrainings that were decided on.
         gpu_hours: that their steps took.
-        longest: GPU-hours of the one that took most of them: what the next may take.
+        longest: GPU-hours of the one that took most of them lately, also before the month: what the next may
+            take.
     """
 
     runs: int
@@ -42,7 +45,12 @@ def month_of(now: datetime) -> datetime:
 
 
 def spent(
-    model_name: str, *, gpus: Mapping[str, int], trusted: TrustedKeys, now: datetime, but: str | None = None
+    model_name: str,
+    *,
+    learning: LearningSteps,
+    trusted: TrustedKeys,
+    now: datetime,
+    but: str | None = None,
 ) -> Spent:
     """What the retrainings of this month came to.
 
@@ -50,7 +58,7 @@ def spent(
 
     Args:
         model_name: the registered model.
-        gpus: the GPUs that a step is given, by its name; steps with none are not counted.
+        learning: the steps that GPU-hours are spent on; those that are given no GPU are not counted.
         trusted: the public keys that count.
         now: the time.
         but: the id of a run that is not counted: the one that asks.
@@ -60,19 +68,20 @@ def spent(
     """
     from steps.registry.audit import sound_entries
 
-    since = month_of(now)
-    decided = sound_entries("decide", {"model": model_name, "retrain": "yes"}, trusted)
-    hours = [
-        _gpu_hours(run, gpus, now)
-        for run in past_runs(model_name, PIPELINE, since=since)
+    month, about = month_of(now), {"model": model_name, "retrain": "yes"}
+    runs = len(sound_entries("decide", about, trusted, since=month))
+    if not any(learning.gpus.values()):
+        return Spent(runs=runs, gpu_hours=0.0, longest=0.0)
+    took = [
+        (run.created.replace(tzinfo=UTC) >= month, _gpu_hours(run, learning, now))
+        for run in past_runs(model_name, PIPELINE, since=min(month, now - REMEMBERED))
         if str(run.id) != but
     ]
-    return Spent(runs=count_since(decided, since), gpu_hours=sum(hours), longest=max(hours, default=0.0))
-
-
-def count_since(decided: Sequence[AuditEntry], since: datetime) -> int:
-    """How many decisions were reached since then."""
-    return sum(entry.at >= since for entry in decided)
+    return Spent(
+        runs=runs,
+        gpu_hours=sum(hours for of_month, hours in took if of_month),
+        longest=max((hours for _, hours in took), default=0.0),
+    )
 
 
 def budget_holds(spent: Spent, settings: BudgetSettings) -> tuple[Hold, Hold]:
@@ -102,16 +111,29 @@ def budget_holds(spent: Spent, settings: BudgetSettings) -> tuple[Hold, Hold]:
     )
 
 
-def _gpu_hours(run: PipelineRunResponse, gpus: Mapping[str, int], now: datetime) -> float:
-    """The hours that a run's steps took, times their GPUs; of a step that is going, up to now."""
+def _gpu_hours(run: PipelineRunResponse, learning: LearningSteps, now: datetime) -> float:
+    """The hours that a run's steps took, times their GPUs, each attempt: ``run.steps`` has the last ones."""
+    from zenml.client import Client
+    from zenml.utils.pagination_utils import depaginate
+
+    attempts = depaginate(Client().list_run_steps, pipeline_run_id=run.id, exclude_retried=False)
     return sum(
-        _hours(step_run, now) * gpus[name] for name, step_run in run.steps.items() if gpus.get(name, 0)
+        _hours(attempt, now, learning.timeouts_s.get(attempt.name)) * learning.gpus[attempt.name]
+        for attempt in attempts
+        if learning.gpus.get(attempt.name)
     )
 
 
-def _hours(step_run: StepRunResponse, now: datetime) -> float:
-    if step_run.start_time is None or str(step_run.status) == "cached":
+def _hours(attempt: StepRunResponse, now: datetime, timeout_s: float | None) -> float:
+    """How long an attempt took: one that did not complete, its timeout at most.
+
+    One that was killed is open until somebody closes it, which may be days later, or never.
+    """
+    if attempt.start_time is None or attempt.status == ExecutionStatus.CACHED:
         return 0.0
-    begun = step_run.start_time.replace(tzinfo=UTC)
-    ended = now if step_run.end_time is None else step_run.end_time.replace(tzinfo=UTC)
-    return max((ended - begun).total_seconds(), 0.0) / HOUR_S
+    begun = attempt.start_time.replace(tzinfo=UTC)
+    ended = now if attempt.end_time is None else attempt.end_time.replace(tzinfo=UTC)
+    took_s = max((ended - begun).total_seconds(), 0.0)
+    if attempt.status != ExecutionStatus.COMPLETED and timeout_s is not None:
+        took_s = min(took_s, timeout_s)
+    return took_s / HOUR_S

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from materializers.report import percent
-from materializers.trigger_decision import Signal
+from materializers.report import number, percent
+from materializers.trigger_decision import Signal, SignalName
 from steps.monitoring.triggers.settings import TriggerSettings
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from materializers.image_dataset import ImageDataset
 
 DAY_S = 86_400
-NOT_ASKED = "it is not asked: trigger.{setting} is not set"
 
 
 def count_changes(joined: ImageDataset, trained_on: ImageDataset | None) -> int:
@@ -63,19 +62,14 @@ def data_volume(changes: int, learnt: int | None, settings: TriggerSettings) -> 
         learnt: pictures that the last version learnt from; None where that is not known.
         settings: the limit.
     """
-    limit = settings.new_share
-    share = changes / learnt if learnt else None
-    if limit is None:
-        reason = NOT_ASKED.format(setting="new_share")
-    elif share is None:
-        reason = "what the last version learnt from is not known"
-    else:
-        reason = (
+    share, limit = changes / learnt if learnt else None, settings.new_share
+    said = "what the last version learnt from is not known"
+    if share is not None:
+        said = (
             f"{changes:,} new or relabelled pictures are {percent(share)} of the {learnt:,} that the last "
             f"version learnt from, the limit is {percent(limit)}"
         )
-    fired = limit is not None and share is not None and share >= limit
-    return Signal(name="data_volume", value=share, limit=limit, fired=fired, reason=reason)
+    return _at_limit("data_volume", share, limit, said, setting="new_share")
 
 
 def freshness(newest: datetime | None, learnt: datetime | None, settings: TriggerSettings) -> Signal:
@@ -88,14 +82,20 @@ def freshness(newest: datetime | None, learnt: datetime | None, settings: Trigge
     """
     limit = settings.newer_days
     newer = None if newest is None or learnt is None else (newest - learnt).total_seconds() / DAY_S
-    if limit is None:
-        reason = NOT_ASKED.format(setting="newer_days")
-    elif newer is None:
-        reason = "the pictures do not say when they were taken"
-    else:
-        reason = (
+    said = "the pictures do not say when they were taken"
+    if newer is not None:
+        said = (
             f"the newest picture is {newer:.1f} days newer than the newest that the last version learnt "
-            f"from, the limit is {limit:g}"
+            f"from, the limit is {number(limit)}"
         )
-    fired = limit is not None and newer is not None and newer >= limit
-    return Signal(name="freshness", value=newer, limit=limit, fired=fired, reason=reason)
+    return _at_limit("freshness", newer, limit, said, setting="newer_days")
+
+
+def _at_limit(
+    name: SignalName, value: float | None, limit: float | None, said: str, *, setting: str
+) -> Signal:
+    """A signal that fires from its limit on, where that is set and the value is known."""
+    if limit is None:
+        said = f"it is not asked: trigger.{setting} is not set"
+    fired = limit is not None and value is not None and value >= limit
+    return Signal(name=name, value=value, limit=limit, fired=fired, reason=said)

@@ -20,6 +20,15 @@ class BudgetSettings(Record):
     """Of the steps that learn: the hours that they took, times the GPUs that each is given."""
 
 
+class LearningSteps(Record):
+    """The steps that a budget of GPU-hours is spent on, by their names."""
+
+    gpus: dict[str, int]
+    """That each is given."""
+    timeouts_s: dict[str, int] = Field(default_factory=dict)
+    """Seconds after which each attempt is ended; a step without has no such limit."""
+
+
 class TriggerSettings(Record):
     """When to retrain."""
 

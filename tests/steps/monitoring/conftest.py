@@ -16,10 +16,12 @@ from steps.monitoring.captures import read_captures, read_feedback
 from tests.captured import MODEL, NOON, shipped
 from tests.materializers.stores import disk_store
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
+from tests.steps.registry.conftest import artifacts, tracker
 
 if TYPE_CHECKING:
     from zenml.client import Client
 
+__all__ = ["artifacts", "tracker"]
 PLANTED = "pLanted-s3cret"
 HOUR = timedelta(hours=1)
 

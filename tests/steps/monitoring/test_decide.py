@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Annotated
+from uuid import uuid4
 
+import pytest
+from zenml import pipeline, step
+
+from materializers.image_dataset import ImageDataset
 from materializers.trigger_decision import Evidence, Hold, HoldName, Signal, Signals
-from steps.monitoring.decide import decide_retraining
+from steps.monitoring.alert import open_alerts
+from steps.monitoring.decide import BRAKED, EXHAUSTED, decide, decide_retraining, tell_held
 from steps.monitoring.triggers.settings import TriggerSettings
+from steps.registry.audit import sound_entries
+from tests.keys import TRUSTED
+from tests.materializers.examples import dataset
 
 SETTINGS = TriggerSettings(new_rows=10, max_age_days=30, cooldown_hours=24)
+HOLDS: tuple[HoldName, ...] = ("cooldown", "budget_runs", "budget_gpu_hours", "brake")
 
 
-def found(*, fired: bool, last: Evidence | None, held: HoldName | None = None) -> Signals:
+def found(
+    *, fired: bool, last: Evidence | None, held: HoldName | None = None, version: int | None = None
+) -> Signals:
     signal = Signal(name="new_data", value=11, limit=10, fired=fired, reason="11 pictures are new")
-    hold = (Hold(name=held, value=1, limit=1, holds=True, reason=f"{held} holds"),) if held else ()
-    return Signals(signals=(signal,), last=last, holds=hold)
+    holds = tuple(
+        Hold(name=name, value=3, limit=3, holds=name == held, reason=f"{name} holds", version=version)
+        for name in HOLDS
+    )
+    return Signals(signals=(signal,), last=last, holds=holds if held else ())
 
 
 def fired(*names: str) -> Signals:
@@ -38,11 +53,20 @@ def evidence(**changes: object) -> Evidence:
     return Evidence.model_validate(values | changes)
 
 
-def test_the_first_model_is_always_trained() -> None:
-    """Without any version there is a reason to train."""
-    decision = decide_retraining(found(fired=True, last=None), data="new", settings=SETTINGS)
+def test_the_first_model_is_trained_whatever_the_policy() -> None:
+    """Without any version there is a reason to train, also where one signal of two fired."""
+    settings = TriggerSettings(policy="all", signals=("new_data", "drift"))
+    decision = decide_retraining(found(fired=True, last=None), data="new", settings=settings)
     assert decision.retrain
     assert decision.reasons == ("11 pictures are new",)
+
+
+@pytest.mark.parametrize("name", ["budget_runs", "budget_gpu_hours", "brake"])
+def test_the_first_model_is_held_back_like_any_other(name: HoldName) -> None:
+    """A first training that crashes each time is not begun without end."""
+    decision = decide_retraining(found(fired=True, last=None, held=name), data="new", settings=SETTINGS)
+    assert (decision.retrain, decision.held_by) == (False, (name,))
+    assert decision.reasons == (f"{name} holds", "11 pictures are new")
 
 
 def test_a_fired_signal_retrains_after_the_cooldown() -> None:
@@ -57,13 +81,103 @@ def test_no_signal_means_no_and_says_why() -> None:
     assert "11 pictures are new" in decision.reasons
 
 
-@pytest.mark.parametrize("name", ["cooldown", "budget_runs", "budget_gpu_hours", "brake"])
+@pytest.mark.parametrize("name", HOLDS)
 def test_what_holds_keeps_a_fired_signal_from_retraining(name: HoldName) -> None:
     """The reason comes first, then what asked for it; a decision that was held back says so."""
     decision = decide_retraining(found(fired=True, last=evidence(), held=name), data="new", settings=SETTINGS)
     assert not decision.retrain
-    assert decision.held
+    assert decision.held_by == (name,)
     assert decision.reasons == (f"{name} holds", "11 pictures are new")
+
+
+NOT_ASKED_FOR = [
+    (found(fired=False, last=evidence(), held="brake", version=7), "new"),
+    (found(fired=True, last=evidence(), held="brake", version=7), "old"),
+]
+
+
+@pytest.mark.parametrize(("signals", "data"), NOT_ASKED_FOR, ids=["no signal", "learnt from already"])
+def test_what_nothing_asked_for_is_not_held_back(signals: Signals, data: str) -> None:
+    """The hold holds all the same, and is shown."""
+    decision = decide_retraining(signals, data=data, settings=SETTINGS)
+    assert (decision.retrain, decision.held_by) == (False, ())
+    assert [hold.name for hold in decision.holds if hold.holds] == ["brake"]
+
+
+@pytest.fixture
+def model(artifacts: object, tracker: object, log: object) -> str:
+    """A model that no other test has, in a store whose audit log is empty."""
+    return f"model-{uuid4().hex[:8]}"
+
+
+def alerts(model: str) -> dict[str, str]:
+    """Those that go on, with their severity."""
+    return {each.alert.name: each.severity for each in open_alerts(model).open}
+
+
+def brakings(model: str) -> list[str]:
+    """The newest version of each row that the brake held for, by the audit log."""
+    return [entry.subject["version"] for entry in sound_entries("brake", {"model": model}, TRUSTED)]
+
+
+def held_at(model: str, held: HoldName | None, version: int | None = None) -> None:
+    """People are told of what a fired signal came to."""
+    asked = found(fired=True, last=evidence(), held=held, version=version)
+    tell_held(decide_retraining(asked, data="new", settings=SETTINGS), model)
+
+
+@pytest.mark.parametrize(("signals", "data"), NOT_ASKED_FOR, ids=["no signal", "learnt from already"])
+def test_people_are_told_of_no_retraining_that_nothing_asked_for(
+    model: str, signals: Signals, data: str
+) -> None:
+    """A night without anything new raises nothing critical; what was told before goes on while it holds."""
+    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model)
+    assert (alerts(model), brakings(model)) == ({}, [])
+    held_at(model, "brake", 7)
+    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model)
+    assert alerts(model) == {BRAKED: "critical"}
+
+
+def test_people_are_told_of_a_budget_that_holds_and_of_its_end(model: str) -> None:
+    """For either part of it; a cooldown passes by itself."""
+    held_at(model, "cooldown")
+    assert alerts(model) == {}
+    for name in ("budget_runs", "budget_gpu_hours"):
+        held_at(model, name)
+        assert alerts(model) == {EXHAUSTED: "warning"}
+        held_at(model, None)
+        assert alerts(model) == {}
+
+
+def test_each_braking_is_logged_once(model: str) -> None:
+    """The next row of as many, after a release, is another one; the same row each night is not."""
+    held_at(model, "brake", 3)
+    held_at(model, "brake", 3)
+    assert brakings(model) == ["3"]
+    held_at(model, None)
+    held_at(model, "brake", 6)
+    assert brakings(model) == ["3", "6"]
+
+
+@step(enable_cache=False)
+def gather() -> tuple[Annotated[ImageDataset, "dataset"], Annotated[Signals, "found"]]:
+    """What a first training of always the same pictures is decided on."""
+    return dataset(1, 2), found(fired=True, last=None)
+
+
+@pipeline(enable_cache=False)
+def deciding(model: str) -> None:
+    """The end of what comes before the training steps."""
+    joined, signals = gather()
+    decide(joined, signals, settings=SETTINGS, model_name=model)
+
+
+def test_each_runs_decision_is_logged_also_one_like_another(model: str) -> None:
+    """Otherwise the same first training, begun anew each night, would count once against the budget."""
+    names = [run.name for run in (deciding(model), deciding(model)) if run is not None]
+    logged = sound_entries("decide", {"model": model, "retrain": "yes"}, TRUSTED)
+    assert [entry.subject["run"] for entry in logged] == names
+    assert len({entry.subject["decision_digest"] for entry in logged}) == 1
 
 
 def test_the_brake_and_the_budget_hold_a_persons_wish_too() -> None:

@@ -8,28 +8,39 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlmodel import Session, col, update
 from zenml import save_artifact
 from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
+from zenml.zen_stores.schemas import ArtifactVersionSchema
 
 from benchmarks.warm import PROJECT
 from materializers.audit_entry import Head, LoggedEntry, verify_chain
 from materializers.errors import Refused, UsageError
 from materializers.signatures import ACTOR_KEY, PrivateKey, make_key_pair
 from steps.registry import audit
-from steps.registry.audit import log_name, read_head, read_log, record, require_entry, verify_log
+from steps.registry.audit import (
+    log_name,
+    read_head,
+    read_log,
+    record,
+    require_entry,
+    sound_entries,
+    verify_log,
+)
 from tests.keys import ACTOR, TRUSTED
 
 RACERS, ENTRIES = 4, 3
 SUBJECT = {"model": "shop", "version": "3"}
 
 
-def released(version: int, **known: bool) -> int | None:
+def released(version: int, **known: Any) -> int | None:
     """Append that a version was released; the entry's number."""
     entry = record("release", SUBJECT | {"version": str(version)}, by="Ada", reason="it passed", **known)
     return None if entry is None else entry.number
@@ -44,6 +55,15 @@ def delete(number: int) -> None:
     """Remove an entry from ZenML's database, as who can write to it could."""
     page = Client().list_artifact_versions(artifact=log_name(), version=str(number))
     Client().zen_store.delete_artifact_version(page.items[0].id)
+
+
+def created(number: int, at: datetime) -> None:
+    """Have ZenML's store say that it took an entry then."""
+    with Session(Client().zen_store.engine) as session:  # type: ignore[attr-defined]
+        statement = update(ArtifactVersionSchema).where(col(ArtifactVersionSchema.version) == str(number))
+        of_log = col(ArtifactVersionSchema.artifact_id) == Client().get_artifact(log_name()).id
+        session.execute(statement.where(of_log).values(created=at.replace(tzinfo=None)))
+        session.commit()
 
 
 def test_what_is_recorded_is_read_back_whole(artifacts: Path, tracker: MlflowClient) -> None:
@@ -85,6 +105,14 @@ def test_a_retry_records_nothing_twice(artifacts: Path, tracker: MlflowClient) -
     """With ``once`` the same act on the same subject has one entry; without, each time one."""
     assert [released(1, once=True), released(1, once=True), released(2, once=True)] == [1, None, 2]
     assert released(1) == 3
+
+
+def test_a_retry_is_looked_for_since_its_run_began_alone(artifacts: Path, tracker: MlflowClient) -> None:
+    """By clocks that differ by hours; what was long before cannot be of the same run."""
+    now = datetime.now(UTC)
+    assert [released(1, once=True), released(1, once=True, since=now + timedelta(hours=3))] == [1, None]
+    created(1, now - timedelta(days=40))
+    assert released(1, once=True, since=now) == 2
 
 
 def test_a_number_that_another_took_meanwhile_is_not_taken(
@@ -276,6 +304,31 @@ def test_an_act_that_stands_in_the_log_is_found_by_part_of_its_subject(
     for act, version in (("rollback", "3"), ("release", "4")):
         with pytest.raises(Refused, match=f"no sound entry of the act '{act}' on version {version}: .*again"):
             require_entry(act, {"version": version}, TRUSTED, mend="again")  # type: ignore[arg-type]
+
+
+def test_entries_before_a_time_are_left_out(artifacts: Path, tracker: MlflowClient) -> None:
+    """By what they say themselves, however near; the rest is as without it."""
+    released(1)
+    time.sleep(0.01)
+    since = datetime.now(UTC)
+    released(2)
+    assert [entry.subject["version"] for entry in sound_entries("release", {}, TRUSTED)] == ["1", "2"]
+    later = sound_entries("release", {}, TRUSTED, since=since)
+    assert [entry.subject["version"] for entry in later] == ["2"]
+    assert sound_entries("release", {"version": "1"}, TRUSTED, since=since) == []
+
+
+def test_old_entries_are_not_even_read(artifacts: Path, tracker: MlflowClient) -> None:
+    """Of a log of years only the part that is asked for; clocks that differ by hours lose nothing."""
+    for version in (1, 2, 3):
+        released(version)
+    now = datetime.now(UTC)
+    created(1, now - timedelta(days=40))
+    created(2, now - timedelta(hours=12))
+    logged = read_log("release", created_since=now - timedelta(days=1))
+    assert [each.version for each in logged] == ["2", "3"]
+    found = sound_entries("release", {}, TRUSTED, since=now - timedelta(minutes=10))
+    assert [entry.number for entry in found] == [2, 3]
 
 
 @pytest.mark.parametrize("what", ["removed", "altered", "gone", "signed with another key"])

@@ -76,6 +76,7 @@ def test_the_brake_holds_from_its_limit_on(n: int, holds: bool) -> None:
     """And names the versions, and the command that releases it."""
     hold = brake_hold([version(number, **REFUSED) for number in range(n, 0, -1)], 3)
     assert (hold.holds, hold.value, hold.limit) == (holds, n, 3)
+    assert hold.version == (n or None)
     if holds:
         assert "(versions 1, 2, 3" in hold.reason
         assert "--release-brake --by WHO --reason" in hold.reason

@@ -133,6 +133,13 @@ def _write_record(release: Release) -> None:
         client = registry_client()
         client.set_model_version_tag(name, str(version), was_live_tag(release.environment), "true")
         client.set_registered_model_alias(name, live_alias(release.environment), str(version))
+        if release.restored and release.champion is not None:
+            # What was rolled back is no challenger: a release that names no version would bring it back.
+            rolled_back = {entry.version: entry for entry in read_versions(name)}.get(
+                release.champion.version
+            )
+            if rolled_back is not None and CHALLENGER in rolled_back.aliases:
+                client.delete_registered_model_alias(name, CHALLENGER)
         if release.environment == "production":
             if CHALLENGER in entry.aliases:
                 client.delete_registered_model_alias(name, CHALLENGER)

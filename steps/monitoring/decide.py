@@ -10,7 +10,7 @@ from zenml import get_step_context, step
 
 from materializers.alert import Alert
 from materializers.image_dataset import ImageDataset
-from materializers.trigger_decision import Hold, HoldName, Signal, Signals, TriggerDecision
+from materializers.trigger_decision import HoldName, Signal, Signals, TriggerDecision
 from steps.monitoring.alert import clear_alert, raise_alert
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.registry.audit import PIPELINE, record
@@ -34,8 +34,7 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
         data: version of the dataset that a retraining would use.
         settings: the policy, and whether a person asked.
     """
-    fired = [signal.reason for signal in found.signals if signal.fired]
-    last = found.last
+    fired, last = asked_for(found.signals, settings), found.last
 
     def decision(
         retrain: bool,
@@ -63,7 +62,8 @@ def decide_retraining(found: Signals, *, data: str, settings: TriggerSettings) -
         return decision(False, (reason,), finish_version=last.version if unfinished else None)
     lacking = None if last is None else lacking_for_policy(found.signals, settings)
     if lacking is not None:
-        said = fired or [signal.reason for signal in found.signals if signal.name in settings.signals]
+        shown = [signal.reason for signal in found.signals if signal.fired]
+        said = shown or [signal.reason for signal in found.signals if signal.name in settings.signals]
         return decision(False, (lacking, *said))
     holding = [hold for hold in found.holds if hold.holds]
     reasons = (*(hold.reason for hold in holding), *fired)
@@ -86,10 +86,18 @@ def lacking_for_policy(signals: Sequence[Signal], settings: TriggerSettings) -> 
     if settings.policy == "all":
         silent = [name for name in settings.signals if name not in names]
         return f"the policy asks for all of them; silent: {', '.join(silent)}" if silent else None
-    return None if counted else "no signal fired"
+    if counted:
+        return None
+    return "no signal that counts fired (trigger.signals)" if names else "no signal fired"
 
 
-def tell_held(decision: TriggerDecision, model_name: str) -> None:
+def asked_for(signals: Sequence[Signal], settings: TriggerSettings) -> list[str]:
+    """The reasons of the signals that fired and count; a person's wish always does."""
+    counted = {*settings.signals, "manual"}
+    return [signal.reason for signal in signals if signal.fired and signal.name in counted]
+
+
+def tell_held(decision: TriggerDecision, model_name: str, settings: TriggerSettings) -> None:
     """Tell people that a retraining was asked for and does not begin before one of them acts; or that it may.
 
     That the brake holds is logged once for the newest version of its row: after a release the next row is
@@ -100,6 +108,7 @@ def tell_held(decision: TriggerDecision, model_name: str) -> None:
         ServiceUnreachable: the audit log cannot be written.
     """
     holding = {hold.name: hold for hold in decision.holds if hold.holds}
+    asked = [f"asked for: {reason}" for reason in asked_for(decision.signals, settings)]
     brake, spent = holding.get("brake"), [each for name, each in holding.items() if name.startswith("budget")]
     if "brake" in decision.held_by and brake is not None:
         about = {
@@ -109,21 +118,15 @@ def tell_held(decision: TriggerDecision, model_name: str) -> None:
             "limit": f"{brake.limit:g}",
         }
         record("brake", about, by=PIPELINE, reason=brake.reason, once=True)
-        said = _asked_for(decision, brake)
+        said = (brake.reason, *asked)
         raise_alert(Alert(name=BRAKED, severity="critical", model_name=model_name, reasons=said))
     elif brake is None:
         clear_alert(BRAKED, model_name, reason="The brake does not hold any more.")
     if decision.held_by and spent:
-        said = _asked_for(decision, *spent)
+        said = (*(hold.reason for hold in spent), *asked)
         raise_alert(Alert(name=EXHAUSTED, severity="warning", model_name=model_name, reasons=said))
     elif not spent:
         clear_alert(EXHAUSTED, model_name, reason="This month's budget has room.")
-
-
-def _asked_for(decision: TriggerDecision, *holds: Hold) -> tuple[str, ...]:
-    """What holds, and what asked for a retraining."""
-    asked = (f"asked for: {signal.reason}" for signal in decision.signals if signal.fired)
-    return (*(hold.reason for hold in holds), *asked)
 
 
 @step(enable_cache=False)
@@ -149,11 +152,12 @@ def decide(
         "model": model_name,
         "run": run.name,
         "data_version": dataset.version,
+        "after": str(found.last.version if found.last is not None else 0),
         "retrain": "yes" if decision.retrain else "no",
         "decision_digest": decision.digest,
     }
-    # Each run's decision counts against the budget, also one like another's; a retry's is the same.
+    # Of each run one entry, also where it is like another's; a retry's is the same.
     begun = run.created.replace(tzinfo=UTC)
     record("decide", about, by=PIPELINE, reason="; ".join(decision.reasons), once=True, since=begun)
-    tell_held(decision, model_name)
+    tell_held(decision, model_name, settings)
     return decision, dataset if decision.retrain else None

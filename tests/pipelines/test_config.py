@@ -312,7 +312,11 @@ def test_a_threshold_out_of_range_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["monitor.prometheus.latency_p99_ms", "ingest.watch.incomplete_hours", "monitor.window.hours"]
+    "key",
+    [
+        *("monitor.prometheus.latency_p99_ms", "ingest.watch.incomplete_hours", "monitor.window.hours"),
+        *("trigger.max_age_days", "trigger.cooldown_hours", "trigger.alarm_wait_days"),
+    ],
 )
 def test_a_limit_without_end_is_refused_by_name(key: str) -> None:
     """It would be found out in the middle of a run, in words of a library."""

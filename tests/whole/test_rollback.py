@@ -55,6 +55,9 @@ def test_staging_goes_back(second_live: Shop) -> None:
     assert (outcome.last["details"]["version"], outcome.last["details"]["from_version"]) == (1, 2)
     assert second_live.served() == (1, second_live.versions()[1]["model_digest"])
     assert second_live.aliases()["staging"] == 1
+    assert "challenger" not in second_live.aliases()  # a scheduled deployment would bring it back
+    assert second_live.run(deploy=True).exit_code == 0
+    assert second_live.served() == (1, second_live.versions()[1]["model_digest"])
 
 
 @pytest.mark.parametrize("tracker", ["up", "down"])

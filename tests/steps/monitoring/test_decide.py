@@ -123,7 +123,7 @@ def brakings(model: str) -> list[str]:
 def held_at(model: str, held: HoldName | None, version: int | None = None) -> None:
     """People are told of what a fired signal came to."""
     asked = found(fired=True, last=evidence(), held=held, version=version)
-    tell_held(decide_retraining(asked, data="new", settings=SETTINGS), model)
+    tell_held(decide_retraining(asked, data="new", settings=SETTINGS), model, SETTINGS)
 
 
 @pytest.mark.parametrize(("signals", "data"), NOT_ASKED_FOR, ids=["no signal", "learnt from already"])
@@ -131,10 +131,10 @@ def test_people_are_told_of_no_retraining_that_nothing_asked_for(
     model: str, signals: Signals, data: str
 ) -> None:
     """A night without anything new raises nothing critical; what was told before goes on while it holds."""
-    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model)
+    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model, SETTINGS)
     assert (alerts(model), brakings(model)) == ({}, [])
     held_at(model, "brake", 7)
-    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model)
+    tell_held(decide_retraining(signals, data=data, settings=SETTINGS), model, SETTINGS)
     assert alerts(model) == {BRAKED: "critical"}
 
 
@@ -213,6 +213,15 @@ def test_the_policy_says_how_many_have_to_fire(
     assert len(decision.signals) == 4
     if names and not retrain:
         assert f"{names[0]} said so" in decision.reasons
+
+
+def test_what_does_not_count_is_no_reason_to_retrain() -> None:
+    """It is shown among the signals; where nothing else fired, it is said that it does not count."""
+    settings = TriggerSettings(signals=("drift",))
+    yes = decide_retraining(fired("new_data", "drift"), data="new", settings=settings)
+    assert (yes.retrain, yes.reasons) == (True, ("drift said so",))
+    no = decide_retraining(fired("new_data"), data="new", settings=settings)
+    assert no.reasons == ("no signal that counts fired (trigger.signals)", "new_data said so")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from zenml.config.retry_config import StepRetryConfig
 from zenml.enums import ExecutionStatus
 from zenml.models import StepRunUpdate
 
+from materializers.audit_entry import AuditEntry
 from materializers.trigger_decision import Hold
 from pipelines.config import load_config
 from steps.monitoring.triggers import budget
@@ -95,14 +96,45 @@ def used(model: str, now: datetime, but: UUID | None = None, **gpus: int) -> Spe
 
 
 def test_the_retrainings_of_the_month_are_counted_by_the_log(model: str) -> None:
-    """Those that were decided on, of this model; next month none of them."""
+    """Those that were decided on, of this model; one that was cut off and begun again once; then none."""
     now = datetime.now(UTC)
-    decided = [(model, "yes"), (model, "no"), ("other", "yes"), (model, "yes")]
-    for number, (name, retrain) in enumerate(decided):
+    decided = [(model, "yes", "1"), (model, "no", "1"), ("other", "yes", "1"), (model, "yes", "2")]
+    for number, (name, retrain, after) in enumerate([*decided, (model, "yes", "2")]):
         subject = {"model": name, "retrain": retrain, "run": str(number)}
+        subject |= {"data_version": "d1", "after": after}
         record("decide", subject, by="a pipeline", reason="11 pictures are new")
     assert used(model, now) == Spent(runs=2, gpu_hours=0.0, longest=0.0)
     assert used(model, month_of(now) + 32 * DAY).runs == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "about", "counted"),
+    [
+        ((0, 0.1, 3), ("d1", "1"), 1),  # killed, and begun again
+        ((0, 23.99, 47.9), ("d1", "1"), 3),  # it crashes every night
+        ((0, 1), ("d2", "1"), 2),
+        ((0, 1), ("d1", "2"), 2),
+    ],
+)
+def test_a_retraining_that_goes_on_counts_once(
+    hours: tuple[float, ...], about: tuple[str, str], counted: int
+) -> None:
+    """By its data and the version before it; the next night, other data or another version is another one."""
+    begun = datetime(2026, 3, 2, tzinfo=UTC)
+    entries = [
+        AuditEntry(
+            number=1,
+            act="decide",
+            actor="anna",
+            at=begun + number * HOUR,
+            by="a pipeline",
+            reason="",
+            subject={"data_version": data, "after": after},
+            previous=None,
+        )
+        for number, (data, after) in zip(hours, [("d1", "1"), *[about] * (len(hours) - 1)], strict=True)
+    ]
+    assert budget.retrainings(entries) == counted
 
 
 @step(enable_cache=False)

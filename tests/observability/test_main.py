@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -52,6 +54,15 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
         observability("up", "--ports-from", port),
     ):
         assert (done.exit_code, done.stderr.count("is not in the range")) == (2, 1), done.stderr
+
+
+def test_a_question_that_is_answered_404_is_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """ZenML has INFO shown, on which httpx says each request: it looks as if something failed."""
+    logging.getLogger("httpx").setLevel(logging.NOTSET)
+    observability("up", "--home", str(tmp_path / "site"), PATH=str(tmp_path))
+    with caplog.at_level(logging.INFO):
+        httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(404))).get("http://service/")
+    assert "HTTP Request" not in caplog.text
 
 
 def test_nothing_to_end_is_said(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -53,7 +54,11 @@ def main() -> None:
 @PATIENCE
 @SILENCE
 @click.option("--stack", metavar="NAME", help="Use this ZenML stack.")
-@click.option("--ports-from", type=int, help="The first of 3 ports of a new site; without it, free ones.")
+@click.option(
+    "--ports-from",
+    type=click.IntRange(1, 65533),
+    help="The first of 3 ports of a new site; without it, free ones.",
+)
 @click.option("--webhook", metavar="URL", help="Gets every alert.")
 @click.option("--critical-webhook", metavar="URL", help="Gets the critical ones in its place.")
 @click.option("--targets", type=click.Path(path_type=Path), help="A file_sd list instead of the deployer's.")
@@ -74,6 +79,8 @@ def up(
     """Start what does not run yet, anew what runs with other settings, and print the addresses."""
     from observability.site import PACKAGES, MonitoringSite, Options, program
 
+    # A service that is down answers 404 to the question who it is, which is no fault of this command.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         for package in PACKAGES:
             program(package)
@@ -100,6 +107,10 @@ def up(
     click.echo("runs already:" if already else "started:")
     for server in reversed(site.servers):
         click.echo(f"  {server.name.removeprefix('The '):<12} {server.url}")
+    click.echo(
+        f"  pages        {site.prometheus.url}/classic/alerts and {site.prometheus.url}/classic/targets"
+    )
+    click.echo(f"Alertmanager has no page: amtool alert --alertmanager.url={site.alertmanager.url}")
     click.echo(f"In reports of --monitor too: --set monitor.prometheus.url={site.prometheus.url}")
     click.echo("make monitoring-down ends it all")
 

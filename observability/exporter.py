@@ -112,7 +112,7 @@ def serve(figures: KeptFigures, port: int, *, every_s: float, stop: threading.Ev
 
 
 @click.command()
-@click.option("--port", type=int, required=True, help="Of loopback.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Of loopback.")
 @click.option("--every", "every_s", type=click.FloatRange(min=0.1), default=EVERY_S, show_default=True)
 @click.option("--config", type=click.Path(path_type=Path), help="As of run.py.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As of run.py.")

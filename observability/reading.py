@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from prometheus_client.core import GaugeMetricFamily
+
+from materializers.release import Environment
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
 
     from materializers.drift_report import DriftReport
-    from materializers.release import Environment
     from materializers.schedule import Schedule
 
 PIPELINES = ("training", "deployment", "continuous", "inference", "monitoring")
 REPORTS_OF = timedelta(days=35)
 """A report that is older says nothing of today."""
+RUNS_FOR = timedelta(hours=6)
+"""A look that began so long before the last reading may have ended since."""
+
+DRIFT, DROP = "drift", "drop"
 
 Families: TypeAlias = list[GaugeMetricFamily]
 Labels: TypeAlias = Mapping[str, str]
@@ -73,11 +78,17 @@ def read_runs(model_name: str) -> Families:
 
 
 class MonitoringReports:
-    """The last report on each environment; it is loaded again only when there is another run."""
+    """The last report on each environment; it is loaded again only when there is another run.
+
+    Of drift and of a drop of the accuracy the last one that could tell: a window with too few pictures or
+    labels is no end of either.
+    """
 
     def __init__(self) -> None:
         self._seen: Any = None
+        self._read_at: datetime | None = None
         self._reports: list[DriftReport] = []
+        self._told: dict[tuple[Environment, str], DriftReport] = {}
 
     def read(self, model_name: str) -> Families:
         """Drift by signal, accuracy and coverage of the last window of each environment."""
@@ -87,21 +98,36 @@ class MonitoringReports:
             tags=f"model:{model_name}", pipeline_name="monitoring", sort_by="desc:created", size=1
         )
         seen = [(run.id, run.status) for run in runs.items]
+        now = datetime.now(UTC)
+        since = now - REPORTS_OF
         if seen != self._seen:
-            from steps.monitoring.history import last_reports
+            self._load(model_name, since if self._read_at is None else max(since, self._read_at - RUNS_FOR))
+            self._seen, self._read_at = seen, now
+        recent = [each for each in self._reports if each.captured.until >= since]
+        told = {about: each for about, each in self._told.items() if each.captured.until >= since}
+        return list(_of_reports(recent, told))
 
-            self._reports = list(last_reports(model_name).values())
-            self._seen = seen
-        since = datetime.now(UTC) - REPORTS_OF
-        return list(_of_reports([each for each in self._reports if each.captured.until >= since]))
+    def _load(self, model_name: str, since: datetime) -> None:
+        from steps.monitoring.history import drifted, dropped, last_reports, newest_told
+
+        newest, alarms = last_reports(model_name), {DRIFT: drifted, DROP: dropped}
+        for environment in get_args(Environment):
+            told = newest_told(model_name, environment, alarms, since=since)
+            self._told |= {(environment, name): report for name, report in told.items()}
+        self._reports = list(newest.values())
 
 
-def _of_reports(reports: list[DriftReport]) -> Iterable[GaugeMetricFamily]:
+def _of_reports(
+    reports: list[DriftReport], told: Mapping[tuple[Environment, str], DriftReport]
+) -> Iterable[GaugeMetricFamily]:
+    """The figures of the newest reports; of an alarm those of the newest that could tell, where one could."""
+
     def one(name: str, says: str, value: Callable[[DriftReport], float | None]) -> GaugeMetricFamily:
         return gauge(f"monitoring_{name}", says, [(_about(report), value(report)) for report in reports])
 
-    def stated(name: str, says: str, value: Callable[[DriftReport], str]) -> GaugeMetricFamily:
-        rows = [({**_about(report), "outcome": value(report)}, 1) for report in reports]
+    def stated(name: str, says: str, alarm: str, value: Callable[[DriftReport], str]) -> GaugeMetricFamily:
+        judged = [told.get((report.captured.environment, alarm), report) for report in reports]
+        rows = [({**_about(report), "outcome": value(report)}, 1) for report in judged]
         return gauge(f"monitoring_{name}", says, rows)
 
     def signals(name: str, says: str, field: str) -> GaugeMetricFamily:
@@ -112,10 +138,16 @@ def _of_reports(reports: list[DriftReport]) -> Iterable[GaugeMetricFamily]:
         ]
         return gauge(f"drift_signal_{name}", says, rows)
 
-    yield stated("outcome", "1, with the outcome of the last window", lambda report: report.outcome)
+    yield stated(
+        "outcome",
+        "1, with the outcome of the last window that could be judged",
+        DRIFT,
+        lambda report: report.outcome,
+    )
     yield stated(
         "performance",
-        "1, with what the labels of the last window came to",
+        "1, with what the labels of the last window with enough of them came to",
+        DROP,
         lambda report: report.performance.outcome,
     )
     yield one("accuracy", "On labels that came", lambda report: report.performance.accuracy.value)

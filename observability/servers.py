@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
+
+from materializers.blobs import write_file
 
 PROJECT = Path(__file__).resolve().parents[1]
 ADDRESS = "127.0.0.1"
@@ -23,6 +27,8 @@ STARTS_WITHIN_S = 300.0
 """MLflow and ZenML import for many seconds of CPU; on a busy machine several times as long."""
 KILLED_WITHIN_S = 20.0
 POLL_S = 0.1
+
+logger = logging.getLogger("shutterline.servers")
 
 
 def answers(url: str) -> bool:
@@ -74,7 +80,7 @@ class Server:
                 start_new_session=True,
             )
         started_at = psutil.Process(started.pid).create_time()
-        self._record.write_text(json.dumps({"pid": started.pid, "started_at": started_at}))
+        self._keep(started.pid, started_at)
         # It outlives this object; who ends it waits for it by its id.
         started.returncode = 0
 
@@ -92,11 +98,20 @@ class Server:
             time.sleep(POLL_S)
 
     def process(self) -> psutil.Process | None:
-        """The process that was started last, if it still runs and is the same one."""
-        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
+        """The process that was started last, if it still runs and is the same one.
+
+        Where the record of it is damaged, whose port it is says so, and the record is written anew.
+        """
+        try:
             record = json.loads(self._record.read_text())
-            process = psutil.Process(record["pid"])
-            if process.create_time() == record["started_at"] and _runs(process):
+            pid, started_at = int(record["pid"]), float(record["started_at"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, LookupError, TypeError):
+            return self._known_by_port()
+        with contextlib.suppress(psutil.NoSuchProcess, OverflowError):
+            process = psutil.Process(pid)
+            if process.create_time() == started_at and _runs(process):
                 return process
         return None
 
@@ -123,6 +138,32 @@ class Server:
             raise TimeoutError(f"{self.name}: process {left[0].pid} does not end, not even by SIGKILL")
         with contextlib.suppress(ChildProcessError):  # another process started it
             os.waitpid(leader.pid, os.WNOHANG)
+
+    def _keep(self, pid: int, started_at: float) -> None:
+        write_file(self._record, json.dumps({"pid": pid, "started_at": started_at}).encode())
+
+    def _known_by_port(self) -> psutil.Process | None:
+        """The process of this user that listens on the server's port and was told that port."""
+        port = str(urlsplit(self.url).port)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                listens = any(
+                    each.status == psutil.CONN_LISTEN and str(each.laddr.port) == port
+                    for each in process.net_connections("tcp")
+                )
+                if listens and any(argument.endswith(port) for argument in process.cmdline()):
+                    self._keep(process.pid, process.create_time())
+                    logger.warning(
+                        "%s is damaged: process %d, which has port %s, is taken for %s",
+                        self._record,
+                        process.pid,
+                        port,
+                        self.name,
+                    )
+                    return process
+        self._record.unlink(missing_ok=True)
+        logger.warning("%s is damaged, and nothing of it has port %s: taken for ended", self._record, port)
+        return None
 
     @property
     def _record(self) -> Path:

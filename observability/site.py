@@ -27,7 +27,7 @@ from observability.rendering import (
     write_rendered,
 )
 from observability.servers import ADDRESS, PROJECT, Server, answers
-from serving.launching import free_ports
+from serving.launching import free_port
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -50,10 +50,10 @@ class Ports(Record):
         """Three in a row; free ones where none is given."""
         if first is not None:
             return cls(prometheus=first, alertmanager=first + 1, exporter=first + 2)
-        # Two calls may give the same port: nothing listens on it yet.
-        two = free_ports(ADDRESS)
-        third = next(port for _ in range(100) for port in free_ports(ADDRESS) if port not in two)
-        return cls(prometheus=two[0], alertmanager=two[1], exporter=third)
+        found: set[int] = set()
+        while len(found) < len(cls.model_fields):  # nothing listens on any yet: one may be given twice
+            found.add(free_port(ADDRESS))
+        return cls(**dict(zip(cls.model_fields, found, strict=True)))
 
 
 class Options(Record):
@@ -203,12 +203,15 @@ class MonitoringSite:
     def down(self) -> bool:
         """End what runs, by its own process ids; whether anything did. What was measured stays.
 
+        One whose record is damaged is known by its port.
+
         Raises:
             TimeoutError: a process does not end.
         """
         found = False
         for name in ("prometheus", "alertmanager", "exporter"):
-            server = Server(name, self.home / name, "", (), {}, lambda: True)
+            url = f"http://{ADDRESS}:{getattr(self.ports, name)}"
+            server = Server(name, self.home / name, url, (), {}, lambda: True)
             found = found or server.process() is not None
             server.stop()
         return found

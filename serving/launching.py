@@ -3,8 +3,10 @@
 Both deployers and the measurement of what serving costs start it; this says what they have in common.
 """
 
+import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -24,6 +26,11 @@ DEFAULT_QUEUE = 32
 """Requests that wait for one of a service's workers before the next gets a 429; an ingress before it that
 bounds requests itself lets in no more than these and the workers together."""
 DEFAULT_QUEUE_WAIT_S = 2.0
+PORTS = range(12_000, 32_000)
+"""Below those that Linux gives to clients (from 32,768 on): a connection of somebody else's would take one of
+those between the question whether it is free and the start of the server that is to listen there, or while
+that is down.
+"""
 LAST_LINES = 12
 POLL_S = 0.05
 """Between two questions whether it is ready: the start-up is measured to about as much."""
@@ -85,6 +92,16 @@ def launcher_arguments(
 def passed_on() -> dict[str, str]:
     """What a server gets of this process's environment."""
     return {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+
+
+def free_port(host: str) -> int:
+    """A TCP port of this machine that nothing listens on now, of :data:`PORTS`."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return port
 
 
 def free_ports(host: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from materializers.errors import Refused
+from materializers.release import Environment
 from steps.orchestrator import find_orchestrator
 
 if TYPE_CHECKING:
@@ -23,20 +24,24 @@ TURN_S, LOOK_S = 1800.0, 10.0
 logger = logging.getLogger("shutterline")
 
 
-def past_runs(model_name: str, pipeline: str, *, since: datetime) -> Iterator[PipelineRunResponse]:
+def past_runs(
+    model_name: str, pipeline: str, *, since: datetime, environment: Environment | None = None
+) -> Iterator[PipelineRunResponse]:
     """Those that were created since then, with their steps, the newest first.
 
     Args:
         model_name: the registered model.
         pipeline: its name.
         since: the first moment, with its time zone.
+        environment: the one that they are tagged with; None: whichever.
     """
     from zenml.client import Client
 
+    tags = [f"model:{model_name}", *([f"environment:{environment}"] if environment else [])]
     number, pages = 1, 1
     while number <= pages:
         page = Client().list_pipeline_runs(
-            tags=f"model:{model_name}",
+            tags=tags,
             pipeline_name=pipeline,
             created=f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             sort_by="desc:created",

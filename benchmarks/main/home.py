@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-import socket
 import sys
 import zipfile
 from collections import Counter
@@ -18,6 +16,7 @@ import psutil
 
 from benchmarks.commands import Strike, WarmCommands
 from benchmarks.warm import PROJECT
+from serving import launching
 from stacks.local_deployer import processes
 
 SHRUNK_CONFIG = PROJECT / "tests" / "shrunk" / "config.yaml"
@@ -25,20 +24,11 @@ SHRUNK_MODEL = "shrunk"
 """Trains in two seconds; its limits are met by such a model."""
 DELIVERY = PROJECT / "data" / "second-delivery.zip"
 """600 pictures."""
-PORTS = range(12_000, 32_000)
-"""Below those that Linux gives to clients (from 32,768 on): a connection of somebody else's would take one of
-those between the question whether it is free and the start of the server that is to listen there.
-"""
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on now, of :data:`PORTS`."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
+    """A TCP port of the loopback address that nothing listens on now, and that no client is given."""
+    return launching.free_port("127.0.0.1")
 
 
 def own_variables(folder: Path, *, python: Path = Path(sys.executable)) -> dict[str, str]:

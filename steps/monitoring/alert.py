@@ -11,6 +11,8 @@ When people want to be told is a setting of the stack's alerter, which every pro
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, cast
@@ -34,6 +36,8 @@ LONGEST_REASON = 500
 MOST_ATTEMPTS = 20
 """After so many a target that did not take what others took is given up."""
 TRACEBACK = "Traceback (most recent call last):"
+COMMAND = re.compile(r"\bpython run\.py(?! --(?:config|set product\.model=))")
+"""One that does not say yet which model it is about."""
 BROKEN = "an alerter that failed"
 """The name of what did not take a message where nobody knows the targets."""
 
@@ -74,7 +78,8 @@ def raise_alert(alert: Alert, *, now: datetime | None = None) -> bool:
 
     An event is told each time, one that is known by its occurrence once.
 
-    Reasons are redacted and cut; in a step, the link to its run is added. Nothing is raised.
+    Reasons are redacted and cut, and their commands name the model; in a step, the link to its run is added.
+    Nothing is raised.
 
     Args:
         alert: what people are told.
@@ -215,6 +220,11 @@ def short_line(text: str) -> str:
     return f"{said[:LONGEST_REASON]}…" if len(said) > LONGEST_REASON else said
 
 
+def name_model(text: str, model_name: str) -> str:
+    """A text whose commands name the model: who reads it elsewhere has no ``--config`` of the run."""
+    return COMMAND.sub(lambda found: f"{found[0]} --set product.model={shlex.quote(model_name)}", text)
+
+
 def where_to_look(run: PipelineRunResponse) -> str:
     """The line of a message that leads to a run."""
     from zenml.utils.dashboard_utils import get_run_url
@@ -240,7 +250,7 @@ def _raised(alert: Alert, now: datetime) -> tuple[bool, bool]:
 
 
 def _fit_to_show(alert: Alert) -> Alert:
-    reasons = tuple(short_line(reason) for reason in alert.reasons)
+    reasons = tuple(short_line(name_model(reason, alert.model_name)) for reason in alert.reasons)
     link = one_line(alert.link) if alert.link else _link_to_this_run()
     return alert.model_copy(update={"reasons": reasons, "link": link})
 
@@ -293,7 +303,7 @@ def _end_of(ended: list[OpenAlert], reason: str, now: datetime) -> Message:
     """What is told when alerts of one name are over, and what was the matter: it may never have been told."""
     name = ended[0].alert.name
     lines = [f"{name} is over: {'; '.join(state.alert.about for state in ended)}"]
-    lines += [short_line(reason)] if reason else []
+    lines += [short_line(name_model(reason, ended[0].alert.model_name))] if reason else []
     for state in ended:
         lines.append(f"It began on {state.since:%Y-%m-%d %H:%M} UTC ({state.severity}):")
         lines += state.alert.reasons

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, get_args
@@ -123,6 +123,31 @@ def last_reports(model_name: str) -> dict[Environment, DriftReport]:
         newest = next((report for report in reports if report is not None), None)
         if newest is not None:
             found[environment] = newest
+    return found
+
+
+def newest_told(
+    model_name: str, environment: Environment, alarms: Mapping[str, Alarm], *, since: datetime
+) -> dict[str, DriftReport]:
+    """The report of the newest look at an environment that could tell whether an alarm is raised, by alarm.
+
+    Args:
+        model_name: the registered model.
+        environment: where it served.
+        alarms: which, by name.
+        since: looks before that are left out, as is an alarm that none since then could tell of.
+
+    Raises:
+        ServiceUnreachable: the artifact store does not give one.
+    """
+    found: dict[str, DriftReport] = {}
+    for run in past_runs(model_name, PIPELINE, since=since, environment=environment):
+        report = _report_of(run)
+        if report is not None:
+            told = [name for name, alarm in alarms.items() if alarm(report) is not None]
+            found |= {name: report for name in told if name not in found}
+        if len(found) == len(alarms):
+            break
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -117,6 +118,13 @@ def test_up_twice_is_up_once_and_down_ends_it(tmp_path: Path) -> None:
         first = pids()
         for port in range(site.first_port, site.first_port + 3):
             assert f"http://127.0.0.1:{port}" in site.said
+        prometheus, alertmanager = (f"http://127.0.0.1:{site.first_port + each}" for each in (0, 1))
+        for page in ("alerts", "targets"):
+            assert f"{prometheus}/classic/{page}" in site.said
+            assert httpx.get(f"{prometheus}/classic/{page}", trust_env=False).status_code == httpx.codes.OK
+        shown = f"amtool alert --alertmanager.url={alertmanager}"
+        assert shown in site.said
+        subprocess.run(shown.split(), check=True, timeout=60)
         for process in map(psutil.Process, first.values()):
             listening = [each.laddr.ip for each in process.net_connections() if each.status == "LISTEN"]
             assert set(listening) == {"127.0.0.1"}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import httpx
 import pytest
+from click.testing import CliRunner
 
+from observability.exporter import main as exporter
+from observability.site import Ports
 from tests.observability.conftest import observability
 
 
@@ -41,6 +46,25 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, arguments: tuple[str, .
     assert not (tmp_path / "rules").exists()
 
 
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_a_port_that_is_none_is_refused(port: str) -> None:
+    """By exporter and site alike, with the range, before anything starts."""
+    for done in (
+        CliRunner().invoke(exporter, ["--port", port]),
+        observability("up", "--ports-from", port),
+    ):
+        assert (done.exit_code, done.stderr.count("is not in the range")) == (2, 1), done.stderr
+
+
+def test_a_question_that_is_answered_404_is_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """ZenML has INFO shown, on which httpx says each request: it looks as if something failed."""
+    logging.getLogger("httpx").setLevel(logging.NOTSET)
+    observability("up", "--home", str(tmp_path / "site"), PATH=str(tmp_path))
+    with caplog.at_level(logging.INFO):
+        httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(404))).get("http://service/")
+    assert "HTTP Request" not in caplog.text
+
+
 def test_nothing_to_end_is_said(tmp_path: Path) -> None:
     """Of a folder in which nothing was started."""
     done = observability("down", "--home", str(tmp_path))
@@ -48,3 +72,10 @@ def test_nothing_to_end_is_said(tmp_path: Path) -> None:
         2,
         f"Error: nothing was started below {tmp_path}: give --home\n",
     )
+
+
+def test_default_ports_are_none_that_clients_are_given() -> None:
+    """Three, each below Linux's 32,768: a connection of somebody else's would keep a server from its port."""
+    ports = Ports.from_first(None).model_dump().values()
+    assert len(set(ports)) == 3
+    assert all(1024 < port < 32_768 for port in ports)

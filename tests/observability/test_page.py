@@ -87,7 +87,7 @@ def test_every_metric_of_the_exporter_is_explained(monkeypatch: pytest.MonkeyPat
 
     def collected() -> Iterator[GaugeMetricFamily]:
         yield from KeptFigures("shop", {}).collect()
-        yield from reading._of_reports([drift_report()])
+        yield from reading._of_reports([drift_report()], {})
 
     source = Path(reading.__file__).read_text(encoding="utf-8")
     made = {family.name for family in collected()}

@@ -97,19 +97,22 @@ def test_the_period_is_the_longer_one_around_now(cron: str, after: timedelta, ho
 
 
 @step(enable_cache=False)
-def assess(environment: Environment, until: str, share: float) -> Annotated[DriftReport, "drift_report"]:
+def assess(
+    environment: Environment, until: str, share: float, drift: str, drop: str
+) -> Annotated[DriftReport, "drift_report"]:
     """A report on a window that ended then, of whose pictures so many have a label."""
     example, ended = drift_report(), datetime.fromisoformat(until)
     about = {"environment": environment, "model_name": "shop", "until": ended, "since": ended - DAY}
-    performance = example.performance.model_copy(update={"coverage": share})
+    performance = example.performance.model_copy(update={"coverage": share, "outcome": drop})
     captured = example.captured.model_copy(update=about)
-    return example.model_copy(update={"captured": captured, "performance": performance})
+    said = {"captured": captured, "performance": performance, "outcome": drift}
+    return example.model_copy(update=said)
 
 
 @pipeline(name="monitoring")
-def monitoring(environment: Environment, until: str, share: float) -> None:
+def monitoring(environment: Environment, until: str, share: float, drift: str, drop: str) -> None:
     """One look."""
-    assess(environment, until, share)
+    assess(environment, until, share, drift, drop)
 
 
 @pytest.fixture
@@ -117,9 +120,16 @@ def look(zenml_client: Client, own_stack: str) -> Iterator[Callable[..., str]]:
     """Looks at an environment of a model of this test's own, whose name it gives."""
     model, runs = f"model-{uuid4().hex[:8]}", []
 
-    def once(environment: Environment, until: datetime, share: float = 0.5) -> str:
+    def once(
+        environment: Environment,
+        until: datetime,
+        share: float = 0.5,
+        *,
+        drift: str = "no drift",
+        drop: str = "no drop",
+    ) -> str:
         tags = [f"model:{model}", f"environment:{environment}"]
-        run = monitoring.with_options(tags=tags)(environment, until.isoformat(), share)
+        run = monitoring.with_options(tags=tags)(environment, until.isoformat(), share, drift, drop)
         assert run is not None
         runs.append(run)
         return model
@@ -142,3 +152,29 @@ def test_the_last_report_of_each_environment_counts(look: Callable[..., str]) ->
     look("staging", now, 0.25)
     found = figures(reports.read(model), "monitoring_label_coverage")
     assert {where[0]: value for where, value in found.items()} == {"production": 0.75, "staging": 0.25}
+
+
+def outcomes(families: Families, name: str) -> dict[str, str]:
+    """What is said of each environment."""
+    return {labels[0]: labels[-1] for labels in figures(families, f"monitoring_{name}")}
+
+
+def test_a_window_of_which_nothing_can_be_said_ends_no_alarm(look: Callable[..., str]) -> None:
+    """Its own figures are told; drift and drop stay, each until a window says otherwise, or for 35 days."""
+    now, reports, nothing = datetime.now(UTC), MonitoringReports(), "insufficient data"
+    look("staging", now - REPORTS_OF - HOUR, drift="drift", drop="drop")
+    look("staging", now - 4 * HOUR, drift=nothing, drop=nothing)
+    model = look("production", now - 3 * HOUR, drift="drift", drop="drop")
+    reports.read(model)
+    look("production", now - 2 * HOUR, 0.25, drift=nothing, drop=nothing)
+    for reading in (reports, MonitoringReports()):  # one that goes on, and one that was started anew
+        found = reading.read(model)
+        assert outcomes(found, "outcome") == {"production": "drift", "staging": nothing}
+        assert outcomes(found, "performance") == {"production": "drop", "staging": nothing}
+        assert 0.25 in figures(found, "monitoring_label_coverage").values()
+    look("production", now - HOUR, drift="no drift", drop=nothing)
+    found = reports.read(model)
+    assert (outcomes(found, "outcome")["production"], outcomes(found, "performance")["production"]) == (
+        "no drift",
+        "drop",
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from serving.launching import (
     LAUNCHER,
+    free_port,
     free_ports,
     last_lines,
     launcher_arguments,
@@ -51,6 +52,11 @@ def test_the_launcher_takes_what_it_is_told(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr.splitlines()[-1]
+
+
+def test_a_port_that_stays_is_none_that_clients_are_given() -> None:
+    """Linux gives them those from 32,768 on."""
+    assert all(1024 < free_port("127.0.0.1") < 32_768 for _ in range(20))
 
 
 def test_free_ports_can_be_listened_on() -> None:

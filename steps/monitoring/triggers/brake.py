@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from materializers.signatures import TrustedKeys
 
 ORIGIN = "continuous"
+
+logger = logging.getLogger("shutterline.monitoring")
 
 
 def in_vain(versions: Sequence[RegisteredVersion], released: int = 0) -> list[RegisteredVersion]:
@@ -39,8 +42,22 @@ def in_vain(versions: Sequence[RegisteredVersion], released: int = 0) -> list[Re
 def _is_better(version: RegisteredVersion) -> bool:
     if was_live_tag("production") in version.tags:
         return True
+    return version.tags.get("verdict") == "passed" and _gained(version)
+
+
+def _gained(version: RegisteredVersion) -> bool:
+    """Whether it was more accurate than the champion, or had none beside it; no number is no gain."""
     gain = version.tags.get(GAIN)
-    return version.tags.get("verdict") == "passed" and (gain is None or float(gain) > 0)
+    try:
+        return gain is None or float(gain) > 0
+    except ValueError:
+        logger.warning(
+            "Version %d counts as no better: its tag %s is %r, which is no number",
+            version.version,
+            GAIN,
+            gain,
+        )
+        return False
 
 
 def last_release(model_name: str, trusted: TrustedKeys) -> int:

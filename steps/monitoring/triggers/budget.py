@@ -112,7 +112,9 @@ def retrainings(decided: Iterable[AuditEntry]) -> int:
 def budget_holds(spent: Spent, settings: BudgetSettings) -> tuple[Hold, Hold]:
     """Whether one more retraining goes past the month's budget; of GPU-hours one that takes the longest."""
     needed = spent.gpu_hours + spent.longest
-    left = "it begins anew with the month; in urgent cases a person trains: python run.py --train"
+    left = (
+        "it begins anew with the month; in urgent cases a person trains: python run.py --train --source PATH"
+    )
     runs, hours = spent.runs >= settings.runs, needed > settings.gpu_hours
     said = f"{spent.runs} of {settings.runs} retrainings of this month are used"
     took = f"{spent.gpu_hours:.1f} of this month's {settings.gpu_hours:g} GPU-hours are used"

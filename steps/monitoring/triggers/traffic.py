@@ -78,7 +78,8 @@ def _signal(
     of_live = [each for each in traffic.reports if each.captured.model_digest == traffic.model_digest]
     told = [report for report in of_live if alarm(report) is not None]
     if not told or not alarm(told[0]):
-        nothing = f"nothing could be said of {where} lately: python run.py --monitor"
+        look = f"python run.py --monitor --environment {traffic.environment}"
+        nothing = f"nothing could be said of {where} lately: {look}"
         return _said(name, 0, f"{where} raises no alarm in its newest window" if told else nothing)
     tried = _tried(_spell(traffic.reports, alarm), versions)
     answered = _answered(traffic, tried, told[0], settings)

@@ -110,6 +110,23 @@ def test_alerts_on_different_things_are_told_each(hook: Webhook, model: str) -> 
     assert len(hook.messages) == 5
 
 
+def test_a_command_names_the_model(hook: Webhook, model: str) -> None:
+    """Who reads it in a chat knows no ``--config``; one that says already what it is about stays as it is."""
+    reasons = (
+        "braked: python run.py --release-brake --by WHO, or python run.py --status",
+        f"python run.py --set product.model={model} --audit",
+        "python run.py --config shop --audit",
+    )
+    raise_alert(alert(model, "warning", *reasons), now=NOON)
+    clear_alert(NAME, model, "staging", reason="See python run.py --status", now=NOON)
+    named = f"python run.py --set product.model={model}"
+    first = f"braked: {named} --release-brake --by WHO, or {named} --status"
+    assert hook.messages[0].splitlines()[1:] == [first, *reasons[1:]]
+    over = hook.messages[1].splitlines()
+    assert over[1] == f"See {named} --status"
+    assert over[-3:] == [first, *reasons[1:]]
+
+
 def test_an_event_is_told_each_time(hook: Webhook, model: str) -> None:
     """Two rollbacks of an hour are two; nothing stays open, and none stands for the other that waits."""
     hook.status = 500

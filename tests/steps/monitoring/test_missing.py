@@ -152,7 +152,7 @@ def test_a_missing_run_is_told_once_and_that_it_came(hook: Webhook, model: str) 
     assert head == f"run_missing (warning): {model}, schedule {name}"
     assert reason.startswith("Pipeline tidying was to run on 20")
     assert reason.endswith("UTC (0 */2 * * *) and did not; it never ran.")
-    assert mend.endswith("python run.py --schedules")
+    assert mend.endswith(f"python run.py --set product.model={model} --schedules")
     tidying.with_options(tags=[f"model:{model}"])()
     assert look_for_missing_runs(model, now=now + 4 * MINUTE) == []
     assert look_for_missing_runs(model, now=now + 5 * MINUTE) == []

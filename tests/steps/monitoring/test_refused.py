@@ -36,7 +36,8 @@ def test_a_refusal_names_version_and_reasons(hook: Webhook, model: str) -> None:
     head, said, *reasons = message.splitlines()
     assert head == f"model_refused (warning): {model}, version 4"
     assert said == "Version 4 was refused by its gate; what is live is unchanged:"
-    assert reasons == ["accuracy: 0.71, limit >= 0.85", "python run.py --lineage 4 says what it learnt from"]
+    lineage = f"python run.py --set product.model={model} --lineage 4 says what it learnt from"
+    assert reasons == ["accuracy: 0.71, limit >= 0.85", lineage]
 
 
 def test_what_could_not_be_assessed_is_told_too(hook: Webhook, model: str) -> None:

@@ -82,7 +82,7 @@ def test_who_waits_long_is_told_with_the_command(zenml_client: Client, model: st
         head, why, what = hook.messages[0].splitlines()
         assert head == f"approval_waiting (info): {model}, version 1"
         assert why.startswith("Version 1 passed its gate, was registered on ")
-        assert what.startswith("python run.py --approve 1 --by WHO")
+        assert what.startswith(f"python run.py --set product.model={model} --approve 1 --by WHO")
         decide(model)
         assert look_for_waiting_approvals(model, now=now + timedelta(hours=3)) is None
         assert [message.splitlines()[0] for message in hook.messages[1:]] == [

@@ -53,6 +53,12 @@ def test_one_that_nothing_was_beside_counts_as_better() -> None:
     assert numbers([alone, version(1, **REFUSED)]) == []
 
 
+def test_a_gain_that_is_no_number_is_none_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever edited the tag neither stops what asks for the row nor ends it."""
+    assert numbers([version(2, **{GAIN: "abc"}), version(1, **REFUSED)]) == [2, 1]
+    assert "Version 2 counts as no better: its tag gain is 'abc'" in caplog.text
+
+
 def test_better_numbers_of_a_refused_version_are_no_success() -> None:
     """The gate decides first."""
     assert numbers([version(1, **REFUSED, **BETTER)]) == [1]

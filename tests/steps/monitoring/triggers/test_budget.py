@@ -45,6 +45,7 @@ def test_runs_are_held_once_they_are_used(runs: int, holds: bool) -> None:
     hold = held(runs, 0, 0)["budget_runs"]
     assert (hold.holds, hold.value, hold.limit) == (holds, runs, 4)
     assert f"{runs} of 4 retrainings of this month are used" in hold.reason
+    assert ("python run.py --train --source PATH" in hold.reason) == hold.holds
     assert ("--train" in hold.reason) is holds
 
 

@@ -65,7 +65,7 @@ def test_two_alarms_in_a_row_fire_and_name_their_windows(name: str) -> None:
 @pytest.mark.parametrize(
     ("reports", "said"),
     [
-        ([], "nothing could be said"),
+        ([], "lately: python run.py --monitor --environment production"),
         ([report(NOTHING, 0)], "nothing could be said"),
         ([report(CLEAN, 0), report(ALARM, 1), report(ALARM, 2)], "no alarm in its newest window"),
         ([report(ALARM, 0)], "confirms yet"),

@@ -110,12 +110,9 @@ class Registration:
     def _configuration(self, kind: str, component: Component, flavor: Flavor) -> dict[str, Any]:
         """Give the settings as ZenML stores them."""
         keys = ("components", kind, "configuration")
-        for key in self.stack.written(*keys):
-            if key not in flavor.config_class.model_fields:
-                hint = nearest(key, flavor.config_class.model_fields)
-                raise UsageError(
-                    f"{self.stack.where(*keys, key)}: {flavor.name} has no setting {key!r}: {hint}"
-                )
+        if unknown := self.stack.unknown_setting(kind, flavor.config_class.model_fields):
+            key, hint = unknown
+            raise UsageError(f"{self.stack.where(*keys, key)}: {flavor.name} has no setting {key!r}: {hint}")
         try:
             config = flavor.config_class(**component.configuration)
         except ValidationError as error:

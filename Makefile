@@ -27,7 +27,7 @@ stack: setup     ## make ZenML's local stack agree with stacks/local.yaml
 registered: setup
 	python -m stacks.apply stacks/local.yaml --if-absent
 
-demo: registered      ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
+demo: registered ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
 	python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict data/photos/*.png
 
 test: setup      ## run every test, but those of the remote stack

@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup stack demo test test-kubeflow check dashboard mlflow kubeflow-up kubeflow-down monitoring-up monitoring-down own-store images bench lock clean
+.PHONY: help setup stack registered demo test test-kubeflow check dashboard mlflow kubeflow-up kubeflow-down monitoring-up monitoring-down own-store images bench lock clean
 
 help:       ## list the targets
 	@sed -n 's/^\([a-z-]*\): .*## /make \1\t/p' Makefile | expand -t 24
@@ -23,7 +23,11 @@ setup:      ## build .venv, .venv-serving and .venv-mlserver from their lock fil
 stack: setup     ## make ZenML's local stack agree with stacks/local.yaml
 	python -m stacks.apply stacks/local.yaml
 
-demo: stack      ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
+# What a stack was registered with, such as whom to tell, stays as it is: only `make stack` changes it.
+registered: setup
+	python -m stacks.apply stacks/local.yaml --if-absent
+
+demo: registered ## train on 3,000 product pictures, evaluate, gate, register, deploy, classify
 	python run.py --config configs/demo --source data/first-delivery.zip --train --deploy --predict data/photos/*.png
 
 test: setup      ## run every test, but those of the remote stack
@@ -38,7 +42,7 @@ check: setup     ## lint with security rules, format, types, import direction, s
 	mypy .
 	python -m pytest -q tests/test_imports.py tests/test_secrets.py
 
-dashboard: own-store stack ## start ZenML's dashboard on loopback and print its address
+dashboard: own-store registered ## start ZenML's dashboard on loopback and print its address
 	ZENML_DAEMON_SERVER_TIMEOUT=300 zenml login --local
 
 kubeflow-up: setup ## start the remote stack on this machine, on loopback; print how to use it
@@ -56,7 +60,7 @@ monitoring-down: setup ## end them
 images: setup    ## build the images of steps and of the service: `make images ARGS=--push`
 	python -m stacks.images build $(ARGS)
 
-mlflow: own-store stack ## show what the local stack's trainings left in MLflow, on loopback: `make mlflow ARGS="--port 5001"`
+mlflow: own-store registered ## show what the local stack's trainings left in MLflow, on loopback: `make mlflow ARGS="--port 5001"`
 	mlflow server --host 127.0.0.1 --backend-store-uri "$$(python -m stacks.tracking)" $(ARGS)
 
 own-store:

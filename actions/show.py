@@ -305,7 +305,7 @@ def _short(value: str) -> str:
 
 
 def _show_schedules(schedules: Sequence[dict[str, Any]], console: Console) -> None:
-    columns = ("schedule", "pipeline", "cron (UTC)", "state", "last fire (UTC)", "next fire (UTC)")
+    columns = ("schedule", "pipeline", "cron", "state", "last fire (UTC)", "next fire (UTC)")
     rows = [
         (
             schedule["name"],

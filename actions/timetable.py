@@ -121,6 +121,9 @@ def apply_timetable(config: Config, request: Request) -> ActionResult:
     differences = compare(list(rows.values()), list(before.values()), model=model)
     for row in rows.values():
         _refuse_training(row)
+    for each in differences:
+        if each.act != "remove":
+            _refuse_call(rows[each.name])
     unlogged = _unlogged(before, model)
     if differences or unlogged:
         require_signer("schedule")
@@ -164,9 +167,11 @@ def rows_of(config: Config, request: Request) -> list[Row]:
             repetition = _repetition(settings, config.schedules.time_zone, once)
             orchestrator.check_terms(repetition.terms)
             own = load_config(once.config, once.assignments)
+            _refuse_other_model(own.product.model, config.product.model)
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from error
-        name, model = schedule_name(key, own.product.model), own.product.model
+        model = own.product.model
+        name = schedule_name(key, model)
         content = {"pipeline": settings.pipeline, **repetition.model_dump(mode="json")}
         if orchestrator.book() is None:
             # Who fires by itself fires what it was given: the configuration and the code of that moment.
@@ -203,6 +208,19 @@ def _call_of(settings: ScheduleSettings, source: str | None, request: Request, *
         if place_of_pictures is not None:
             require_source(place_of_pictures)
     return once
+
+
+def _refuse_other_model(own: str, model: str) -> None:
+    """Refuse a row whose settings name another model: the timetable would not know its schedule again.
+
+    Raises:
+        UsageError: it does.
+    """
+    if own != model:
+        raise UsageError(
+            f"its settings set product.model to {own}, and this is the timetable of {model}: give {own} a "
+            "timetable in a configuration of its own"
+        )
 
 
 def _of_runs(assignment: str) -> bool:
@@ -276,6 +294,29 @@ def _refuse_training(row: Row) -> None:
         raise UsageError(f"{row.place}: {error}") from error
     if refusal is not None:
         raise Refused(f"{row.place}: {refusal}")
+
+
+def _refuse_call(row: Row) -> None:
+    """Refuse what its pipeline would refuse to be scheduled with.
+
+    Raises:
+        UsageError: there is no such version, nothing that could classify, or the output cannot be written.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    once = row.request
+    try:
+        if once.deploy:
+            launch.check_deployment(row.config, once.version)
+        if once.infer:
+            launch.check_inference(
+                row.config,
+                once.environment,
+                source=once.input or "",
+                output=once.output or "",
+                unattended=True,
+            )
+    except UsageError as error:
+        raise UsageError(f"{row.place}: {error}") from error
 
 
 def _keep(row: Row, before: Schedule | None) -> PipelineResult:

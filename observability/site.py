@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from materializers.blobs import write_file
 from materializers.errors import ShutterlineError, UsageError
 from materializers.report import Record
+from materializers.web_address import WebAddress
 from observability.rendering import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -60,8 +61,8 @@ class Options(Record):
     """How a site is started; what differs from before ends what runs and starts it anew."""
 
     times: Times = Times()
-    webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
-    critical_webhook: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    webhook: WebAddress | None = None
+    critical_webhook: WebAddress | None = None
     targets: Path | None = None
     """The list of what serves; None: that of the active stack's deployer."""
     exporter: tuple[str, ...] = ()

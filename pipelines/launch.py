@@ -274,11 +274,21 @@ def deploy(config: Config, *, environment: Any, version: int | None, how: How = 
     Raises:
         UsageError: there is no such version.
     """
-    if version is not None:
-        read_version(config.product.model, version)
+    check_deployment(config, version)
     arguments = _deployment(config, environment, version=version, only_look=False)
     with _looked_at(config, environment, how):
         return start(deployment, config, arguments, how=how)
+
+
+def check_deployment(config: Config, version: int | None) -> None:
+    """Refuse before a run, or a schedule, to release what was never registered.
+
+    Raises:
+        UsageError: there is no such version.
+        ServiceUnreachable: the registry cannot be read.
+    """
+    if version is not None:
+        read_version(config.product.model, version)
 
 
 def observe(config: Config, *, environment: Any, how: How = NOW) -> PipelineResult:
@@ -352,11 +362,7 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
     Raises:
         UsageError: there is no such folder, nothing is live, or the output cannot be written.
     """
-    find_source(source)
-    refuse_unwritable(output)
-    if how.repetition is not None:
-        _refuse_unattended(output)
-    live_release(config.product.model, environment)
+    check_inference(config, environment, source=source, output=output, unattended=how.repetition is not None)
     arguments = {
         "model_name": config.product.model,
         "environment": environment,
@@ -370,6 +376,22 @@ def infer(config: Config, *, environment: Any, source: str, output: str, how: Ho
         # Whoever asked writes to their own disk: where the steps ran, it may not be there.
         write_predictions(run_output(result.run, "predictions"), output)
     return result
+
+
+def check_inference(
+    config: Config, environment: Environment, *, source: str, output: str, unattended: bool
+) -> None:
+    """Refuse before a run, or a schedule, what could classify nothing or write nothing.
+
+    Raises:
+        UsageError: there is no such folder, nothing is live, or the output cannot be written; where it is
+            ``unattended``, also because nobody would be there to write it.
+    """
+    find_source(source)
+    refuse_unwritable(output)
+    if unattended:
+        _refuse_unattended(output)
+    live_release(config.product.model, environment)
 
 
 def monitor(config: Config, *, environment: Any, how: How = NOW) -> PipelineResult:

@@ -3,6 +3,7 @@
     python -m stacks.apply stacks/local.yaml             show the difference, check, write it
     python -m stacks.apply stacks/local.yaml --dry-run   show the difference, write nothing
     python -m stacks.apply stacks/local.yaml --check     check what the file points to, write nothing
+    python -m stacks.apply stacks/local.yaml --if-absent write it where no stack has its name, else leave it
 
 Running it again changes nothing. The stack becomes the project's active one where none was chosen yet
 (ZenML's own ``default`` is active); after that `zenml stack set NAME` switches.
@@ -15,14 +16,19 @@ import argparse
 import fcntl
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from materializers.errors import ServiceUnreachable, ShutterlineError
 from stacks.checks import Finding, check_connection, check_stack
 from stacks.rules import check_rules
 from stacks.stack_file import StackFile, load_stack_file
 from stacks.zenml_server import connection
+
+if TYPE_CHECKING:
+    from stacks.difference import Change
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -38,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_rules(stack, server=connection().address)
         if options.check:
             return _report(check_stack(stack))
+        if options.if_absent and _is_registered(stack, options.file):
+            return 0
         return _apply(stack, options.file, dry_run=options.dry_run)
     except ShutterlineError as error:
         sys.stderr.write(f"{error}\n")
@@ -58,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     act = parser.add_mutually_exclusive_group()
     act.add_argument("--check", action="store_true", help="check what the file points to, write nothing")
     act.add_argument("--dry-run", action="store_true", help="show the difference, write nothing")
+    act.add_argument(
+        "--if-absent", action="store_true", help="leave a stack that is registered as it is, checked or not"
+    )
     return parser
 
 
@@ -74,37 +85,74 @@ def _apply(stack: StackFile, file: Path, *, dry_run: bool) -> int:
     if wrong:
         sys.stderr.writelines(f"{error}\n" for error in wrong)
         return max(error.exit_code for error in wrong)
-    from sqlalchemy.exc import SQLAlchemyError
-    from zenml.exceptions import ZenMLBaseException
-
     from stacks.difference import Registration
     from stacks.key_pairs import make_keys, missing_keys
 
     keys = Path(stack.demo_keys).expanduser() if stack.demo_keys else None
-    with file.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # a second registrar waits, and then finds nothing to do
+    with _alone(file):
         made = missing_keys(keys) if keys else []
         for name in made:
             sys.stdout.write(f"demo key pair {name}: (none) → {keys}/{name}.pem\n")
             if keys is not None and not dry_run:
                 make_keys(keys, name)
-        try:
+        with _store_errors():
             changes = Registration(stack, repository(), source_root=PROJECT).changes()
-            for change in changes:
-                sys.stdout.write(f"{change.line}\n")
-                if not dry_run:
-                    change.write()
-        except (OSError, RuntimeError, SQLAlchemyError, ZenMLBaseException) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ServiceUnreachable(
-                f"ZenML's store cannot be read or written ({reason}): `zenml status` names it; "
-                "run the same command when it answers"
-            ) from error
+            _write(changes, dry_run=dry_run)
     if not changes and not made:
         sys.stdout.write(f"{stack.name}: no change\n")
     elif dry_run:
         sys.stdout.write(f"{stack.name}: nothing written: run it without --dry-run\n")
     return 0
+
+
+def _is_registered(stack: StackFile, file: Path) -> bool:
+    """Whether a stack has this name already; this folder then knows it, too, and it is left as it is."""
+    from stacks.difference import Registration
+
+    with _alone(file), _store_errors():
+        registration = Registration(stack, repository(), source_root=PROJECT)
+        if registration.registered is None:
+            return False
+        _write(registration.repository_changes(), dry_run=False)
+    sys.stdout.write(
+        f"{stack.name}: registered, and left as it is: python -m stacks.apply {file} changes it\n"
+    )
+    return True
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Keep a second registrar waiting, which then finds nothing to do."""
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Say of ZenML's store that it is out of reach, in one line.
+
+    Raises:
+        ServiceUnreachable: it is.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+    from zenml.exceptions import ZenMLBaseException
+
+    try:
+        yield
+    except (OSError, RuntimeError, SQLAlchemyError, ZenMLBaseException) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ServiceUnreachable(
+            f"ZenML's store cannot be read or written ({reason}): `zenml status` names it; "
+            "run the same command when it answers"
+        ) from error
+
+
+def _write(changes: Sequence[Change], *, dry_run: bool) -> None:
+    for change in changes:
+        sys.stdout.write(f"{change.line}\n")
+        if not dry_run:
+            change.write()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,14 @@ UNCHECKED = {"image_builder": "images are built by `make images`"}
 """Why there is nothing to check, where it is not the flavor."""
 
 
+class WrongSetting(UsageError):
+    """A setting that the component's flavor does not take, by its name."""
+
+    def __init__(self, message: str, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
 class Finding(NamedTuple):
     """What the check of one component found; ``error`` is None where nothing is wrong."""
 
@@ -75,7 +83,8 @@ def _check(stack: StackFile, kind: str, secrets: Secrets | None) -> Finding:
         settings = looked_up(settings, {} if secrets is None else secrets)
         good = check(stack, settings) if check else None
     except ShutterlineError as error:
-        message = f"{error} ({stack.where('components', kind)})"
+        setting = ("configuration", error.setting) if isinstance(error, WrongSetting) else ()
+        message = f"{error} ({stack.where('components', kind, *setting)})"
         return Finding(kind, f"WRONG: {message}", type(error)(f"{kind}: {message}"))
     unchecked = UNCHECKED.get(kind, f"flavor {component.flavor}")
     return Finding(kind, f"ok: {good}" if good else f"not checked: {unchecked}", None)
@@ -200,22 +209,31 @@ def _check_cluster_deployer(stack: StackFile, configuration: Configuration) -> s
     from stacks.kubernetes_check import check_cluster
     from stacks.seldon_deployer.flavor import SeldonClusterModelDeployerConfig
 
-    return check_cluster(_validated(SeldonClusterModelDeployerConfig, configuration).model_dump())
+    return check_cluster(_deployer(stack, SeldonClusterModelDeployerConfig, configuration).model_dump())
 
 
-def _validated(config_class: type[Config], configuration: Configuration) -> Config:
+def _deployer(stack: StackFile, config_class: type[Config], configuration: Configuration) -> Config:
+    """The model deployer's settings as its flavor takes them.
+
+    Raises:
+        WrongSetting: it has no such setting, or not with this value.
+    """
+    if unknown := stack.unknown_setting("model_deployer", config_class.model_fields):
+        setting, hint = unknown
+        raise WrongSetting(f"no setting {setting!r}: {hint}", setting)
     try:
         return config_class(**configuration)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        path = [str(part) for part in first["loc"]]
+        raise WrongSetting(f"{'.'.join(path)}: {first['msg']}", "".join(path[:1])) from error
 
 
 def _check_local_deployer(stack: StackFile, configuration: Configuration) -> str:
     from stacks.local_deployer import processes
     from stacks.local_deployer.flavor import SeldonLocalModelDeployerConfig
 
-    config = _validated(SeldonLocalModelDeployerConfig, configuration)
+    config = _deployer(stack, SeldonLocalModelDeployerConfig, configuration)
     check_folder(str(config.site))
     if not config.serving_python.exists():
         raise UsageError(f"{config.serving_python} is not there: `make setup` builds the serving environment")

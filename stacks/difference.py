@@ -32,6 +32,13 @@ PAGE = 1000
 """How much one question to the store lists: a server answers each in its own time."""
 LABEL = "stack_file"  # marks a component as made from the stack file of this name
 
+ALERT_TARGETS = {
+    "urls": "SHUTTERLINE_ALERT_URLS",
+    "warning_urls": "SHUTTERLINE_WARNING_URLS",
+    "critical_urls": "SHUTTERLINE_CRITICAL_URLS",
+}
+"""The settings of an alerter that name people, and the variables that our stack files take them from."""
+
 
 class Change(NamedTuple):
     """One thing that differs: how to say it, and how to write it."""
@@ -75,7 +82,7 @@ class Registration:
             wanted = self._configuration(kind, component, flavor)
             changes += self._flavor_changes(type_, component, flavor)
             changes += self._component_changes(type_, component, flavor, wanted)
-        return [*changes, *self._stack_changes(), *self._leftovers(), *self._repository_changes()]
+        return [*changes, *self._stack_changes(), *self._leftovers(), *self.repository_changes()]
 
     def _flavor(self, type_: StackComponentType, component: Component) -> Flavor:
         """Load the flavor, from its class or from those that ZenML knows."""
@@ -103,12 +110,9 @@ class Registration:
     def _configuration(self, kind: str, component: Component, flavor: Flavor) -> dict[str, Any]:
         """Give the settings as ZenML stores them."""
         keys = ("components", kind, "configuration")
-        for key in self.stack.written(*keys):
-            if key not in flavor.config_class.model_fields:
-                hint = nearest(key, flavor.config_class.model_fields)
-                raise UsageError(
-                    f"{self.stack.where(*keys, key)}: {flavor.name} has no setting {key!r}: {hint}"
-                )
+        if unknown := self.stack.unknown_setting(kind, flavor.config_class.model_fields):
+            key, hint = unknown
+            raise UsageError(f"{self.stack.where(*keys, key)}: {flavor.name} has no setting {key!r}: {hint}")
         try:
             config = flavor.config_class(**component.configuration)
         except ValidationError as error:
@@ -181,6 +185,7 @@ class Registration:
         lines = _setting_lines(title, present.configuration, wanted, secret)
         if not lines:
             return []
+        lines += self._untold(type_, present.configuration, wanted)
 
         def update() -> None:
             removed = dict.fromkeys(present.configuration.keys() - wanted.keys())
@@ -224,19 +229,34 @@ class Registration:
                 Change(f"stack {name}: (none) → {listed}", lambda: self.client.create_stack(name, wanted))
             ]
         stack_id = self.registered.id
-        present = {
-            type_: [component.name for component in components]
-            for type_, components in self.registered.components.items()
-            if components
-        }
+        components = {type_: parts for type_, parts in self.registered.components.items() if parts}
+        present = {type_: [part.name for part in parts] for type_, parts in components.items()}
         changes = []
         for type_ in {**wanted, **present}:
             old, new = present.get(type_, []), [wanted[type_]] if type_ in wanted else []
             if old == new:
                 continue
             line = f"stack {name}: {type_.value}: {', '.join(old) or '(none)'} → {', '.join(new) or '(none)'}"
-            changes.append(Change(line, self._stack_update(stack_id, type_, new)))
+            lost = [
+                self._untold(type_, one.configuration, {}) for one in components.get(type_, []) if not new
+            ]
+            lines = [line, *(warning for warnings in lost for warning in warnings)]
+            changes.append(Change("\n".join(lines), self._stack_update(stack_id, type_, new)))
         return changes
+
+    def _untold(self, type_: StackComponentType, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+        """Say aloud which targets an alerter loses: nobody would notice that they are told of nothing."""
+        lost = [key for key in ALERT_TARGETS if old.get(key) and not new.get(key)]
+        if type_ != StackComponentType.ALERTER or not lost:
+            return []
+        left = any(new.get(key) for key in ALERT_TARGETS)
+        who = f"whom {' and '.join(lost)} named are" if left else "people are"
+        exports = " and ".join(ALERT_TARGETS[key] for key in lost)
+        where = self.stack.where("components", "alerter", "configuration")
+        return [
+            f"WARNING: alerter: {who} told of nothing any more: export {exports}, or set "
+            f"{' and '.join(lost)} ({where}), and run the command again"
+        ]
 
     def _stack_update(
         self, stack_id: UUID, type_: StackComponentType, names: list[str]
@@ -264,7 +284,7 @@ class Registration:
         stacks = depaginate(self.client.list_stacks, component_id=component_id)
         return [stack.name for stack in stacks if stack.name != self.stack.name]
 
-    def _repository_changes(self) -> list[Change]:
+    def repository_changes(self) -> list[Change]:
         """Make the project a ZenML repository, and this its stack where none was chosen.
 
         The ``zenml`` command imports our flavors from the folder that holds ``.zen``.

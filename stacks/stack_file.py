@@ -88,6 +88,12 @@ class StackFile(BaseModel):
         """Name the keys that the file has under ``keys``, also those that placeholders left empty."""
         return [path[-1] for path in self._lines if path[:-1] == keys]
 
+    def unknown_setting(self, kind: str, known: Iterable[str]) -> tuple[str, str] | None:
+        """Give the first setting of a component that its flavor does not have, and say which is meant."""
+        known = list(known)
+        unknown = (key for key in self.written("components", kind, "configuration") if key not in known)
+        return next(((key, nearest(key, known)) for key in unknown), None)
+
     def where(self, *keys: str) -> str:
         """Give ``file:line`` of a key, or of the nearest key above it that the file has."""
         return place(self._path, self._lines, keys)

@@ -10,6 +10,7 @@ from materializers.drift_report import Figure, ValueIs
 from materializers.reaction import Policy
 from materializers.redaction import secret_in
 from materializers.report import Record
+from materializers.web_address import WebAddress
 from steps.monitoring.drift.settings import DriftSettings
 
 LONGEST_HOURS = 24 * 366
@@ -72,7 +73,7 @@ class ReferenceSettings(Record):
 class PrometheusSettings(Record):
     """Where latency and errors of the service are known, and what is too much of them."""
 
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    url: WebAddress | None = None
     """Of the API, as http://127.0.0.1:9090; None: it is not asked."""
     latency_p99_ms: float = Field(default=1_000.0, gt=0, allow_inf_nan=False)
     error_rate: float = Field(default=0.05, gt=0, le=1)

@@ -34,7 +34,7 @@ STACK = MODEL = "scheduled"
 PATIENCE_S = 240.0
 SAID = (
     ("--schedule ", "continuous-scheduled: 0 2 * * 1 (UTC), next "),
-    ("--schedules", "continuous-scheduled  continuous  0 2 * * 1   active"),
+    ("--schedules", "continuous-scheduled  continuous  0 2 * * 1  active"),
     ("--schedules", "daily-check-scheduled: to add"),
     ("--apply", "daily-check-scheduled      monitoring  30 5 * * 1-5 in Europe/Berlin  active"),
     ("--pause", "is paused; the same command resumes it"),

@@ -423,6 +423,19 @@ def test_a_status_names_runs_and_schedules_whole_on_a_narrow_terminal(
     assert "next fire (UTC): 2026-11-30 02:00" in lines[-1]
 
 
+def test_a_cron_expression_in_a_time_zone_stands_below_no_other_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The column says no zone: each expression that is not in UTC says its own."""
+    common = {"pipeline": "monitoring", "paused": False, "last_fire": None, "next_fire": None}
+    rows = [
+        {"name": "a", "cron": "0 2 * * 1", "time_zone": "UTC", **common},
+        {"name": "b", "cron": "30 5 * * 1-5", "time_zone": "Europe/Berlin", **common},
+    ]
+    act = ActionResult(action="schedules", status="done", details={"schedules": rows, "differences": []})
+    said = shown(act, monkeypatch)
+    assert "cron (UTC)" not in said
+    assert "30 5 * * 1-5 in Europe/Berlin" in said
+
+
 def test_an_entry_names_the_account_where_the_name_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, where they are the same; without a reason none is said."""
     entry = {"number": 1, "at": "2026-11-29T08:30:11+00:00", "act": "stop", "subject": {"model": "m"}}

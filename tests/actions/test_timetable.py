@@ -223,6 +223,10 @@ def test_what_a_killed_call_did_is_logged_before_what_comes_after(
             "schedules.rows.weekly-training.settings=[trigger.age=1]",
             "weekly-training: configuration: unknown",
         ),
+        (
+            "schedules.rows.weekly-training.settings=[product.model=kb]",
+            "weekly-training: its settings set product.model to kb, and this is the timetable of timetabled",
+        ),
         ("schedules.rows.weekly-training.source=none.zip", "weekly-training: There is no source none.zip"),
         (
             "schedules.source=null",
@@ -240,6 +244,38 @@ def test_a_row_that_cannot_be_meant_is_named_and_nothing_is_applied(
     assert outcome.exit_code == 2
     assert said in outcome.said
     assert book.rows() == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            "pipeline: deployment, version: 99",
+            f"schedules.rows.late: {MODEL} has no version 99 (there is: none)",
+        ),
+        (
+            "pipeline: inference, input: {input}, output: late.parquet",
+            f"schedules.rows.late: Nothing of {MODEL} is live in staging",
+        ),
+        ("pipeline: inference, input: {input}, output: /nowhere/late.parquet", "schedules.rows.late: "),
+    ],
+)
+def test_a_row_that_its_pipeline_refuses_changes_no_other(
+    shop: Shop, book: ScheduleFile, tmp_path: Path, row: str, said: str
+) -> None:
+    """Exit code 2 before anything is added, changed or removed, though other rows are to be."""
+    applied(shop)
+    before = book.path.read_bytes()
+    (tmp_path / "pictures").mkdir()
+    outcome = apply(
+        shop,
+        "schedules.rows.daily-check.enabled=false",
+        "schedules.rows.daily-ingestion.cron=30 3 * * *",
+        f"schedules.rows.late={{cron: 0 5 * * *, {row.replace('{input}', str(tmp_path / 'pictures'))}}}",
+    )
+    assert outcome.exit_code == 2
+    assert said in outcome.said
+    assert book.path.read_bytes() == before
 
 
 def test_two_rows_of_one_name_are_refused(shop: Shop, book: ScheduleFile, tmp_path: Path) -> None:

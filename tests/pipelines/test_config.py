@@ -324,6 +324,14 @@ def test_a_limit_without_end_is_refused_by_name(key: str) -> None:
         load_config(None, (f"{key}=.inf",))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9090", "ftp://prometheus", "http://a b", "https://"])
+def test_an_address_of_prometheus_that_is_none_is_told_how_one_begins(address: str) -> None:
+    """In words, not as a pattern."""
+    said = r"monitor\.prometheus\.url: it begins with http:// or https://, such as http://127\.0\.0\.1:9090"
+    with pytest.raises(UsageError, match=said):
+        load_config(None, (f"monitor.prometheus.url={address}",))
+
+
 @pytest.mark.parametrize("address", ["http://{login}@prometheus:9090", "https://h/?token=pLanted"])
 def test_an_address_of_prometheus_with_a_login_is_refused_without_repeating_it(address: str) -> None:
     """Configurations stand in ZenML's store, in schedules and in what commands print."""

@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.main.home import free_port
 from tests.keys import ACTOR_PUBLIC, GATE_PUBLIC
-from tests.pages import commands_of
+from tests.pages import commands_of, make_recipe
 
 PROJECT = Path(__file__).resolve().parents[2]
 STACK = """\
@@ -132,6 +132,29 @@ class Picky(BaseExperimentTrackerFlavor):
     implementation_class = BaseExperimentTracker
 ''')
 """
+TOLD = (
+    STACK
+    + """\
+  alerter:
+    flavor: apprise
+    source: stacks.apprise_alerter.flavor.AppriseAlerterFlavor
+    configuration:
+      urls: ${SHUTTERLINE_ALERT_URLS:-}
+      critical_urls: ${SHUTTERLINE_CRITICAL_URLS:-}
+"""
+)
+EXPORTED = """
+import os
+os.environ["SHUTTERLINE_ALERT_URLS"] = os.environ["SHUTTERLINE_CRITICAL_URLS"] = "json://127.0.0.1:9/alerts"
+"""
+ANOTHER_SHELL = """
+import os
+del os.environ["SHUTTERLINE_ALERT_URLS"], os.environ["SHUTTERLINE_CRITICAL_URLS"]
+"""
+A_THIRD_SHELL = """
+import os
+os.environ["SHUTTERLINE_CRITICAL_URLS"] = "json://127.0.0.1:9/alerts"
+"""
 ACTS: dict[str, dict[str, Any]] = {
     "dry run": {"file": STACK, "options": ["--dry-run"]},
     "first": {"file": STACK, "options": []},
@@ -183,6 +206,12 @@ ACTS: dict[str, dict[str, Any]] = {
         "file": STACK.replace("orchestrator:\n    flavor: local", "orchestrator:\n    flavor: local_docker"),
         "options": [],
     },
+    "told": {"file": TOLD, "options": [], "before": EXPORTED},
+    "told if absent": {"file": TOLD, "options": ["--if-absent"], "before": ANOTHER_SHELL},
+    "not told dry": {"file": TOLD, "options": ["--dry-run"]},
+    "alerter gone dry": {"file": STACK, "options": ["--dry-run"]},
+    "not told of some": {"file": TOLD, "options": [], "before": A_THIRD_SHELL},
+    "absent": {"file": STACK.replace("name: small", "name: other"), "options": ["--if-absent"]},
 }
 
 TRACKED = """
@@ -389,6 +418,60 @@ def test_a_component_that_another_stack_uses_is_not_replaced(answers: dict[str, 
     assert shared["code"] == 2
     assert "'mine' uses" in shared["err"] and "`name:` of its own" in shared["err"]
     assert shared["small"]["orchestrator"] == ["small", "local"]
+
+
+def test_if_absent_registers_a_stack_once_and_then_leaves_it(answers: dict[str, Any]) -> None:
+    """Also from a shell that exports other things: what it was registered with stays, whom to tell too."""
+    told, kept = answers["told"], answers["told if absent"]
+    assert set(told["settings"]["alerter"]) == {"urls", "critical_urls"}
+    assert (
+        kept["out"] == "small: registered, and left as it is: python -m stacks.apply small.yaml changes it\n"
+    )
+    assert (kept["code"], kept["settings"]) == (0, told["settings"])
+    absent = answers["absent"]
+    assert absent["code"] == 0
+    assert "other" in absent["stacks"] and "other" not in kept["stacks"]
+
+
+def test_a_change_that_takes_alert_targets_away_is_said_aloud(answers: dict[str, Any]) -> None:
+    """All of them or some, the alerter itself too; with the variables that bring them back."""
+    dry = answers["not told dry"]["out"]
+    assert (
+        "WARNING: alerter: people are told of nothing any more: export SHUTTERLINE_ALERT_URLS and "
+        "SHUTTERLINE_CRITICAL_URLS, or set urls and critical_urls (small.yaml:20), and run the command"
+    ) in dry
+    assert "WARNING: alerter: people are told of nothing any more: " in answers["alerter gone dry"]["out"]
+    some = answers["not told of some"]
+    assert (
+        "WARNING: alerter: whom urls named are told of nothing any more: export SHUTTERLINE_ALER"
+        in some["out"]
+    )
+    assert set(some["settings"]["alerter"]) == {"critical_urls"}
+    assert "WARNING" not in answers["told"]["out"]
+
+
+def test_what_begins_with_a_stack_leaves_one_that_is_there(project: Project) -> None:
+    """`make dashboard`, `make demo` and `make mlflow` ask for one, and leave every byte of it."""
+    for target in ("dashboard", "demo", "mlflow"):
+        printed = subprocess.run(
+            ["make", "-n", target], cwd=PROJECT, capture_output=True, text=True, check=True
+        ).stdout
+        registrar = [line for line in printed.splitlines() if "stacks.apply" in line]
+        assert registrar == [make_recipe("registered")], target
+    before = project.digest()
+    kept = project.apply("--if-absent")
+    assert (kept.returncode, kept.stderr) == (0, "")
+    assert kept.stdout.startswith("local: registered, and left as it is")
+    assert project.digest() == before
+
+
+def test_another_checkout_uses_a_stack_that_is_there(project: Project) -> None:
+    """It is made a ZenML repository with this stack as its own, though nothing of the stack changes."""
+    shutil.rmtree(project.root / ".zen")
+    kept = project.apply("--if-absent")
+    assert kept.returncode == 0, kept.stderr
+    assert f"active stack of {project.root}: default → local" in kept.stdout
+    assert (project.root / ".zen" / "config.yaml").is_file()
 
 
 def test_applying_the_local_stack_again_leaves_every_byte(project: Project) -> None:

@@ -49,6 +49,25 @@ def drop_root() -> None:
         os.setuid(65534)
 
 
+def test_a_setting_that_a_deployer_does_not_have_is_named_with_its_line(tmp_path: Path) -> None:
+    """And with the one that is meant, as by the registrar; one with a wrong value has its line, too."""
+    deployer, _, _ = DEPLOYER.partition("configuration: {state_directory")
+    content = (
+        f"{deployer}configuration:\n      state_directory: ${{FOLDER}}/deployer\n      capture_picture: 0.5\n"
+    )
+    message, code = found(tmp_path, "model_deployer", content)
+    assert (code, message) == (
+        2,
+        "WRONG: no setting 'capture_picture': did you mean 'capture_pictures'? "
+        f"({tmp_path / 'stack.yaml'}:10)",
+    )
+    wrong = content.replace("capture_picture: 0.5", "capture_pictures: many")
+    message, code = found(tmp_path, "model_deployer", wrong)
+    assert code == 2
+    assert message.startswith("WRONG: capture_pictures: Input should be a valid number")
+    assert message.endswith("stack.yaml:10)")
+
+
 def test_a_folder_that_is_not_there_yet_is_good_and_stays_unmade(tmp_path: Path) -> None:
     """A check creates nothing."""
     assert check_folder(f"{tmp_path}/a/b") == f"{tmp_path}/a/b"

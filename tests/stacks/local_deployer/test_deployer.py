@@ -22,6 +22,8 @@ from tests.stacks.local_deployer.conftest import (
     Registry,
     answering_version,
     change_a_byte,
+    end,
+    make_deployer,
     make_verdict,
     release_of,
     rollout_of,
@@ -171,6 +173,33 @@ def test_stop_leaves_nothing_and_says_what_it_stopped(deployer: SeldonLocalModel
     again = deployer.apply(release_of(first))
     assert answering_version(again) == str(first.version)
     assert deployer.previous(MODEL_NAME, "staging") is None
+
+
+def share_of_pictures(deployer: SeldonLocalModelDeployer) -> set[str]:
+    """The share of the requests whose pictures are kept, as the services were started with it."""
+    commands = [psutil.Process(pid).cmdline() for found in serving(deployer).values() for pid in found]
+    return {
+        command[command.index("--capture-pictures") + 1]
+        for command in commands
+        if "--capture-pictures" in command
+    }
+
+
+def test_what_is_live_keeps_the_settings_that_it_was_started_with(
+    zenml_stack: Path, tmp_path: Path, first: Arm
+) -> None:
+    """A change counts for what is started after it: after a stop, not where the same version is released."""
+    before = make_deployer(tmp_path / "site", capture=True, capture_pictures=0.25)
+    try:
+        before.apply(release_of(first))
+        after = make_deployer(tmp_path / "site", capture=True, capture_pictures=0.5, port=before.config.port)
+        after.apply(release_of(first))
+        assert share_of_pictures(after) == {"0.25"}
+        after.stop()
+        after.apply(release_of(first))
+        assert share_of_pictures(after) == {"0.5"}
+    finally:
+        end(before)
 
 
 @pytest.mark.parametrize("damage", ["not JSON", "gone"])

@@ -27,7 +27,7 @@ def test_the_settings_are_the_configured_values() -> None:
     """Each that is named with its value has that value."""
     config = load_config(None, ())
     named = re.findall(r"`monitor\.([\w.]+)` \(([\d.]+)\)", PAGE)
-    assert len(named) == 14
+    assert len(named) == 15
     for path, value in named:
         found: object = config.monitor
         for part in path.split("."):

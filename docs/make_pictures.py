@@ -65,8 +65,8 @@ SAMPLE_PHOTOGRAPHS = {"bag": "bags", "dress": "dresses", "sneaker": "footwear"}
 PHOTOGRAPH_SIDE = 280
 COLUMNS = 124
 WAIT_S = 120.0
-COLOURS = 256
-"""Pages have few; a picture of so many weighs a third."""
+COLOURS = 64
+"""Pages have few; a picture of so many weighs a fourth."""
 MAX_BYTES = 250_000
 PAGE = """<!doctype html><meta charset="utf-8"><style>{stylesheet}
 body {{ margin: 0; background: #fbfbf9; }}
@@ -330,13 +330,12 @@ def report_pictures(page: Browser, home: Path) -> None:
         ("ingest/quarantine", None),
         ("tune/tuning", "Trials"),
         ("gate/verdict", "Comparison"),
-        ("assess/drift_report", "Business figure"),
         ("evaluate/evaluation", "Comparison"),
     ):
         page.open(newest_page(artifacts / artifact).as_uri(), width=900, height=1100)
         page.save(f"{artifact.partition('/')[2]}.png", fit="body", until=until)
     page.open(newest_page(artifacts / "explain/drift_page").as_uri(), width=1300, height=1100)
-    page.save("drift_page.png", fit="section")  # what stands above Evidently's part
+    page.save("drift_page.png", fit="section", until="Moved most by sharpness")
 
 
 def demo_picture(page: Browser, home: Path, text: str) -> None:

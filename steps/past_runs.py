@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 FORGOTTEN_AFTER = timedelta(days=1)
 """A run that is open for longer, and of which nobody here can say that it ended, keeps no other one back."""
-TURN_S, LOOK_S = 1800.0, 10.0
-"""How long an earlier run is waited for, half of what a step may take on a cluster; and between two looks."""
+LOOK_S = 10.0
+"""Between two looks at an earlier run that is waited for."""
 
 logger = logging.getLogger("shutterline")
 
@@ -53,7 +53,7 @@ def past_runs(
         number, pages = number + 1, page.total_pages
 
 
-def wait_for_earlier(model_name: str, *, patience_s: float = TURN_S) -> None:
+def wait_for_earlier(model_name: str, *, patience_s: float) -> None:
     """Let only the earliest of the runs that are going take something in: two would join the same parent.
 
     Called by a step that joins data, for the run of its pipeline that it is part of. Runs that one machine

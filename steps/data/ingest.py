@@ -77,7 +77,7 @@ def ingest(
     if (source is None) == (data_version is None):
         raise UsageError("Give either a source or a stored version: --source PATH, or --data VERSION.")
     if join_parent:
-        wait_for_earlier(model_name)
+        wait_for_earlier(model_name, patience_s=settings.earlier_run_s)
     now, past = datetime.now(UTC), past_of(model_name, joined=join_parent)
     previous = past.dataset
     parent = previous if join_parent else None

@@ -56,6 +56,8 @@ class IngestSettings(Record):
     """Requests to a bucket at the same time: there, waiting costs more than decoding."""
     watch: WatchSettings = WatchSettings()
     """Of a place that deliveries are put into."""
+    earlier_run_s: float = Field(default=600.0, ge=0, le=86_400, allow_inf_nan=False)
+    """How long a run that joins waits for an earlier one that does; less than its step may take."""
     quarantine_days: float = Field(default=KEPT_DAYS, ge=1, le=MOST_DAYS, allow_inf_nan=False)
     """How long the bytes of what is set aside are kept."""
 

@@ -57,7 +57,7 @@ HARMLESS = str.maketrans({"<": "‹", ">": "›"})
 """Evidently writes names of classes into a script as they are, and they are what a delivery called them."""
 PICTURE_COLUMNS = ("image_id", "input_digest", "picture", "orientation")
 HEAD = """
-<section style="font-family: system-ui, sans-serif; margin: 1.5rem; max-width: 76rem">
+<section style="font-family: system-ui, sans-serif; padding: 1.5rem; max-width: 76rem">
 <h1>{title}</h1>
 <p>{decided} Evidently's own thresholds, below, decide nothing:
 they do not know how many pictures there are.</p>

@@ -20,7 +20,7 @@ PLACE = f"s3://{BUCKET}/{PREFIX}/*"
 def test_a_watched_prefix_is_scheduled_empty_and_each_delivery_is_taken_once(
     remote_site: Site, on_kubeflow: Callable[[str], Teller], tmp_path: Path
 ) -> None:
-    """Of two runs at once from two machines one trains on it; the other waits, and finds nothing new."""
+    """Of two runs at once from two machines one trains on it, and none the next time."""
     teller, client = on_kubeflow("watching"), remote_site.s3_client()
     teller.done("--continuous", "--source", PLACE, "--schedule", "0 1 * * *")
     teller.done("--unschedule", "continuous-watching")
@@ -30,14 +30,19 @@ def test_a_watched_prefix_is_scheduled_empty_and_each_delivery_is_taken_once(
     client.put_object(Bucket=BUCKET, Key=f"{PREFIX}/half/labels.csv", Body=b"image_path,label\n")
     elsewhere = {"ZENML_CONFIG_PATH": str(tmp_path / "another-machine")}
     command = ("--continuous", "--source", PLACE, "--stack", "kubeflow")
-    with ThreadPoolExecutor() as at_once:
-        begun = [at_once.submit(teller.run, *command, environment=where) for where in (None, elsewhere)]
-        told = [each.result() for each in begun]
-    assert [each.exit_code for each in told] == [0, 0], [(each.results, each.stderr) for each in told]
-    first, again = sorted(told, key=lambda each: str(each.last["status"]))
+    at_once = (*command, "--set", "ingest.earlier_run_s=0")
+    with ThreadPoolExecutor() as machines:
+        begun = [machines.submit(teller.run, *at_once, environment=where) for where in (None, elsewhere)]
+        told = sorted((each.result() for each in begun), key=lambda each: each.exit_code)
+    first, second = told
+    assert [each.exit_code for each in told] == [0, 3], [(each.results, each.stderr) for each in told]
     assert (first.last["status"], first.last["version"], first.last["verdict"]) == ("completed", 1, "passed")
     assert f"Taken from s3://{BUCKET}/{PREFIX}: first.zip." in first.last["reasons"]
-    assert again.last["status"] == "skipped"
+    assert f"Run {first.last['run']} for watching began on " in second.said
+    assert "this one took nothing in" in second.said
+
+    again = teller.run(*command, environment=elsewhere)
+    assert (again.exit_code, again.last["status"]) == (0, "skipped"), (again.results, again.stderr)
     assert "learnt from exactly this data" in again.said
     assert f"Nothing new is complete in s3://{BUCKET}/{PREFIX}." in again.last["reasons"]
     assert "Not complete: half has no marker since 20" in again.said

@@ -108,4 +108,4 @@ def test_a_run_whose_process_is_gone_keeps_nothing_back(
 
 def test_outside_of_a_run_nothing_is_kept_back() -> None:
     """A step that is called as a function joins what it is given."""
-    wait_for_earlier("bags")
+    wait_for_earlier("bags", patience_s=60)

@@ -304,7 +304,7 @@ def test_a_killed_rollback_goes_back_once(training: Story) -> None:
     assert [live["version"] for live in state["live"]] == [1]
     assert {version["version"]: version["aliases"] for version in state["versions"]} == {
         1: ["staging"],
-        2: ["challenger"],
+        2: [],
     }
     assert state["processes"] == ["envoy", "shipper", "staging-v1"]
 

@@ -83,7 +83,10 @@ def joined(captures: pd.DataFrame, feedback: pd.DataFrame) -> Joined:
     of_a_request = said["label"].isna() & said["request_id"].isin(rows["request_id"])
     matched = of_a_request | said["number"].isin(labels["number"])
     conflicts = labels.groupby(PICTURE)["label"].nunique().gt(1)
-    return Joined(rows, unmatched=int((~matched).sum()), conflicts=int(conflicts.sum()))
+    # What one message says of a request beside its label lies in a row of its own, and counts with that.
+    unmatched = said.loc[~matched].sort_values("label", na_position="last", kind="stable")
+    beside = unmatched["label"].isna() & unmatched.duplicated(["request_id", "posted"])
+    return Joined(rows, unmatched=int((~beside).sum()), conflicts=int(conflicts.sum()))
 
 
 def _first(given: pd.DataFrame, name: str) -> pd.DataFrame:

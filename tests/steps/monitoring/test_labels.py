@@ -58,7 +58,10 @@ def test_the_first_of_two_labels_counts_and_a_conflict_is_counted(root: Path, tm
 
 
 def test_feedback_that_means_no_picture_is_unmatched(root: Path, tmp_path: Path) -> None:
-    """An unknown request, a position that it had not, and one label for a request of two pictures."""
+    """An unknown request, a position that it had not, and one label for a request of two pictures.
+
+    What one message says beside its label counts with it.
+    """
     shipped(root, tmp_path / "1", [answered("two", picture(), picture())])
     feedback = feedback_of(
         root,
@@ -68,7 +71,7 @@ def test_feedback_that_means_no_picture_is_unmatched(root: Path, tmp_path: Path)
         said("two", Said(label="bags")),
     )
     result = joined(read(), feedback)
-    assert result.unmatched == 4
+    assert result.unmatched == 3
     assert result.rows["truth"].isna().all()
     assert len(result.rows) == 2
 

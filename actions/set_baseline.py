@@ -47,6 +47,8 @@ def set_baseline(config: Config, *, version: int) -> ActionResult:
         reasons=(
             f"The accuracy of later windows is compared with that of version {version} on its own "
             f"{report.accuracy.n:,} test pictures, {accuracy:.1%}, from now on.",
+            "The business figure is compared with a new baseline, too: its first window with enough figures "
+            "from now on.",
         ),
         details={
             "version": version,

@@ -184,7 +184,8 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     refused_release = release is not None and release.status in ("refused", "rolled_back")
     reasons: list[str] = []
     if data is not None and refused_data:
-        reasons += data.reasons()
+        # Where nothing was there to take, that is why; what checks say of no pictures follows from it.
+        reasons += [*data.watched.said(), *data.reasons()]
     if splits is not None and refused_splits:
         reasons += splits.reasons()
     if verdict is not None and refused_model:
@@ -197,7 +198,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
     skipped = decision is not None and not decision.retrain and release is None and not refused
     if decision is not None and not refused:
         reasons += decision.reasons
-    if data is not None:
+    if data is not None and not refused_data:
         reasons += data.watched.said()
     reasons += _said_of_traffic(watched, reaction)
     version = outputs.get("version")

@@ -131,6 +131,15 @@ def version_in(shop: Shop, environment: str) -> int | None:
     return served[0] if served else None
 
 
+def is_tested(shop: Shop, version: int) -> bool:
+    """Whether a version's end-to-end test in staging stands in the log: it comes after it is live there."""
+    from steps.deployment.deployer import active_deployer
+    from steps.registry.audit import sound_entries
+
+    about = {"model": shop.model, "version": str(version)}
+    return bool(sound_entries("end-to-end", about, active_deployer().trusted_keys()))
+
+
 def test_drift_leads_to_a_better_model_in_production_after_one_approval(
     open_shop: Callable[[str], Shop],
     scheduler: Callable[[Shop], subprocess.Popen[bytes]],
@@ -176,7 +185,7 @@ def test_drift_leads_to_a_better_model_in_production_after_one_approval(
 
     assert shop.run(approve=2, by="Ada", reason="it knows the new camera").exit_code == 0
     rolled = shop.run(*CANARY, deploy=True, version=2, environment="production")
-    assert rolled.last["release"]["status"] == "rolling_out", (rolled.results, rolled.stderr)
+    assert rolled.last["release"]["status"] == "rolling_out", rolled.said
     traffic = Traffic(shop, "production", users.pictures[::7])
     assert set(traffic.send(ENOUGH)) == {"1", "2"}
     since = began(shop)

@@ -125,7 +125,7 @@ class ServiceFigures(Record):
     """What Prometheus has of the service in the window, beside what people are told above."""
 
     url: str
-    """That was asked, without user and password."""
+    """That was asked."""
     requests: float | None = None
     error_rate: float | None = None
     """Share of the requests that failed, or were refused for lack of room."""

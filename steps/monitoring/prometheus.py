@@ -79,7 +79,7 @@ def ask_prometheus(
     labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in matched.items())
     asked = queries(labels, max(1, round((until - since).total_seconds())))
     limits = {
-        "url": _without_login(settings.url),
+        "url": settings.url,
         "latency_limit_ms": settings.latency_p99_ms,
         "error_limit": settings.error_rate,
     }
@@ -160,11 +160,9 @@ def _answers(url: str, asked: Mapping[str, str], at: datetime) -> dict[str, floa
         with httpx.Client(timeout=ANSWERS_WITHIN_S, trust_env=away) as client:
             return {name: _number(client, url, query, at) for name, query in asked.items()}
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise NoFigures(
-            f"Prometheus at {_without_login(url)} does not answer ({type(error).__name__})"
-        ) from error
+        raise NoFigures(f"Prometheus at {url} does not answer ({type(error).__name__})") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise NoFigures(f"what answers at {_without_login(url)} is no Prometheus") from error
+        raise NoFigures(f"what answers at {url} is no Prometheus") from error
 
 
 def _number(client: Any, url: str, query: str, at: datetime) -> float | None:
@@ -172,7 +170,7 @@ def _number(client: Any, url: str, query: str, at: datetime) -> float | None:
     content = answer.json()
     if content["status"] != "success":
         why = one_line(str(content.get("error", "no reason given")))[:LONGEST_WHY]
-        raise NoFigures(f"Prometheus at {_without_login(url)} refused the query: {why}")
+        raise NoFigures(f"Prometheus at {url} refused the query: {why}")
     result = content["data"]["result"]
     value = float(result[0]["value"][1]) if result else math.nan
     return value if math.isfinite(value) else None
@@ -180,8 +178,3 @@ def _number(client: Any, url: str, query: str, at: datetime) -> float | None:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _without_login(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

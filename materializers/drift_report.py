@@ -185,6 +185,14 @@ class Captured(Record):
     """None: no Prometheus was asked."""
 
     @property
+    def sentence(self) -> str:
+        """Which window it is, for a person."""
+        return (
+            f"version {self.version} in {self.environment}, {self.since:%Y-%m-%d %H:%M} to "
+            f"{self.until:%Y-%m-%d %H:%M} UTC, {self.pictures:,} pictures"
+        )
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is odd about it, a sentence each."""
         said = []

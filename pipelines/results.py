@@ -226,14 +226,9 @@ def _said_of_traffic(watched: DriftReport | None, reaction: Reaction | None) -> 
     if watched is None:
         return []
     about = watched.captured
-    until = f"{about.until:%Y-%m-%d %H:%M} UTC"
-    said = [
-        f"{watched.found}: version {about.version} in {about.environment}, {about.since:%Y-%m-%d %H:%M} to "
-        f"{until}, {about.pictures:,} pictures",
-        *watched.reasons,
-        *about.notes,
-    ]
+    said = [f"{watched.found}: {about.sentence}", *watched.reasons, *about.notes]
     if not about.pictures:
+        until = f"{about.until:%Y-%m-%d %H:%M} UTC"
         said.append(f"what was answered after {until} is for the next look: monitor.window.settling_minutes")
     return said if reaction is None or reaction.outcome == "nothing" else [*said, *reaction.reasons]
 

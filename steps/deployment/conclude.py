@@ -27,6 +27,7 @@ from materializers.evidence import (
     registry_client,
     registry_errors,
     verify_return,
+    version_with_alias,
     was_live_tag,
 )
 from materializers.observation import Observation
@@ -135,10 +136,8 @@ def _write_record(release: Release) -> None:
         client.set_registered_model_alias(name, live_alias(release.environment), str(version))
         if release.restored and release.champion is not None:
             # What was rolled back is no challenger: a release that names no version would bring it back.
-            rolled_back = {entry.version: entry for entry in read_versions(name)}.get(
-                release.champion.version
-            )
-            if rolled_back is not None and CHALLENGER in rolled_back.aliases:
+            challenger = version_with_alias(name, CHALLENGER)
+            if challenger is not None and challenger.version == release.champion.version:
                 client.delete_registered_model_alias(name, CHALLENGER)
         if release.environment == "production":
             if CHALLENGER in entry.aliases:

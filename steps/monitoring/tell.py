@@ -60,11 +60,7 @@ def window_alerts(report: DriftReport) -> list[Alert]:
 
 
 def _window(report: DriftReport) -> str:
-    about = report.captured
-    return (
-        f"{about.model_name} version {about.version} in {about.environment}, {about.since:%Y-%m-%d %H:%M} to "
-        f"{about.until:%Y-%m-%d %H:%M} UTC, {about.pictures:,} pictures"
-    )
+    return f"{report.captured.model_name} {report.captured.sentence}"
 
 
 def _track(figures: dict[str, float]) -> None:

@@ -39,10 +39,11 @@ from steps.deployment.rollout import log_lost_end
 from steps.deployment.schedule import look_name, stop_looking
 from steps.inference.champion import live_release
 from steps.inference.output import refuse_unwritable, write_predictions
-from steps.monitoring.failure import OF_MODEL, notify_failure, settle, tells_of
+from steps.monitoring.failure import notify_failure, settle, tells_of
 from steps.orchestrator import find_orchestrator
 from steps.registry.change import unapproved_change
 from steps.reproduction.recalling import recall
+from steps.run_tags import environment_tag, model_tag
 from steps.training.settings import check_trainable
 from steps.training.tuning.search import check_searchable
 
@@ -117,7 +118,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
         run_name=run_name,
         enable_cache=how.cache,
         execution_mode=ExecutionMode.FAIL_FAST,
-        tags=[f"{OF_MODEL}{config.product.model}", *_of_environment(arguments)],
+        tags=[model_tag(config.product.model), *_of_environment(arguments)],
         extra={PROCESS_KEY: this_process()},
         on_failure=notify_failure,
         **_options(config),
@@ -132,7 +133,7 @@ def start(pipeline: Any, config: Config, arguments: dict[str, Any], *, how: How 
 
 def _of_environment(arguments: dict[str, Any]) -> list[str]:
     """The tag of a run that is about one environment, by which what it said is found."""
-    return [f"environment:{arguments['environment']}"] if "environment" in arguments else []
+    return [environment_tag(arguments["environment"])] if "environment" in arguments else []
 
 
 def _run(configured: Any, arguments: dict[str, Any], config: Config, run_name: str) -> PipelineResult:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from materializers.redaction import one_line
 from steps.monitoring.alert import tell_untold
 from steps.monitoring.failure import (
-    OF_MODEL,
     is_settled,
     look_for_recovery,
     report_failure,
@@ -26,6 +25,7 @@ from steps.monitoring.missing import look_for_missing_delivery, look_for_missing
 from steps.monitoring.react import tell_of_rollbacks
 from steps.monitoring.waiting import look_for_waiting_approvals
 from steps.orchestrator import find_orchestrator
+from steps.run_tags import model_tag
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -111,7 +111,7 @@ def _tell_of_failed(model_name: str, now: datetime) -> list[str]:
 
     client = Client()
     page = client.list_pipeline_runs(
-        tags=f"{OF_MODEL}{model_name}",
+        tags=model_tag(model_name),
         status="failed",
         created=f"gte:{now - SINCE:%Y-%m-%d %H:%M:%S}",
         sort_by="desc:created",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from materializers.errors import Refused
 from materializers.release import Environment
 from steps.orchestrator import find_orchestrator
+from steps.run_tags import environment_tag, model_tag
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -37,7 +38,7 @@ def past_runs(
     """
     from zenml.client import Client
 
-    tags = [f"model:{model_name}", *([f"environment:{environment}"] if environment else [])]
+    tags = [model_tag(model_name), *([environment_tag(environment)] if environment else [])]
     number, pages = 1, 1
     while number <= pages:
         page = Client().list_pipeline_runs(

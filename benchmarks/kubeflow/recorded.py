@@ -16,12 +16,13 @@ from typing import Any
 from zenml.client import Client
 
 from pipelines.session import prepare
+from steps.run_tags import model_tag
 
 
 def describe(model: str) -> dict[str, Any]:
     """Runs by name, newest last: their steps, the types of the artifacts, verdicts and digests of weights."""
     prepare(stack=None)
-    runs = Client().list_pipeline_runs(tags=f"model:{model}", sort_by="asc:created", size=100, hydrate=True)
+    runs = Client().list_pipeline_runs(tags=model_tag(model), sort_by="asc:created", size=100, hydrate=True)
     return {
         "stack": Client().active_stack_model.name,
         "runs": [_run(run) for run in runs.items],

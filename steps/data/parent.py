@@ -19,6 +19,7 @@ from materializers.image_manifest import check_shards
 from materializers.splits import Splits
 from materializers.watched import Watched, WatchedDelivery
 from steps.data.stored import active_store, store_errors
+from steps.run_tags import model_tag, models_of
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse, PipelineRunResponse
@@ -296,7 +297,7 @@ def _reported_runs(model_name: str) -> Iterator[tuple[PipelineRunResponse, Artif
 
     number, pages = 1, 1
     while number <= pages:
-        page = Client().list_pipeline_runs(tags=f"model:{model_name}", sort_by="desc:created", page=number)
+        page = Client().list_pipeline_runs(tags=model_tag(model_name), sort_by="desc:created", page=number)
         for run in page.items:
             report = _output(run, "validate", REPORT)
             if report is not None:
@@ -367,10 +368,11 @@ def _about(artifact: ArtifactVersionResponse) -> str:
     """Of which model a dataset is, what stored it, when, and how many pictures it has."""
     from zenml.client import Client
 
-    tags, stored_by = [tag.name for tag in artifact.tags], "readmitted"
+    readmitted = (tag.name for tag in artifact.tags if tag.name.startswith(READMITTED))
+    models, stored_by = [name.removeprefix(READMITTED) for name in readmitted], "readmitted"
     if artifact.producer_pipeline_run_id is not None:
         run = Client().get_pipeline_run(artifact.producer_pipeline_run_id)
-        tags, stored_by = [tag.name for tag in run.tags], run.pipeline.name if run.pipeline else run.name
-    models = [name.partition(":")[2] for name in tags if name.startswith(("model:", READMITTED))]
+        models = models_of(tag.name for tag in run.tags)
+        stored_by = run.pipeline.name if run.pipeline else run.name
     pictures = f"{artifact.run_metadata['pictures']:,} pictures"
     return ", ".join([*models, stored_by, f"{artifact.created:%Y-%m-%d %H:%M} UTC", pictures])

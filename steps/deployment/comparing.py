@@ -15,6 +15,7 @@ from materializers.release import Arm, Release
 from materializers.shadow_report import ShadowReport
 from steps.deployment.observing.outcomes import CAPTURED
 from steps.deployment.settings import DeploymentSettings
+from steps.run_tags import model_tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +94,7 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
 def last_observation(rolling: Release) -> Observation | None:
     """What the last look at this rollout, at its present share, came to; None where there was none yet."""
     runs = Client().list_pipeline_runs(
-        tags=f"model:{rolling.model_name}", sort_by="desc:created", size=LOOKED_THROUGH, hydrate=True
+        tags=model_tag(rolling.model_name), sort_by="desc:created", size=LOOKED_THROUGH, hydrate=True
     )
     for run in runs:
         step_run = run.steps.get("observe")

@@ -24,6 +24,7 @@ from uuid import UUID
 from materializers.alert import Alert, Severity
 from materializers.redaction import one_line
 from steps.monitoring.alert import clear_alert, keep_alert, open_of, where_to_look
+from steps.run_tags import model_tag, models_of
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse, TagResponse
@@ -37,8 +38,6 @@ CLAIM_LAPSES_AFTER = timedelta(minutes=10)
 RUN_FAILED = "run_failed"
 SEVERITY: Severity = "warning"
 """Of a failed run: who is asleep is not woken by it."""
-OF_MODEL = "model:"
-"""How the tag begins that names the model of a run."""
 NO_CONTAINER = "no container started Python"
 """How a run failed that ZenML does not know."""
 
@@ -174,7 +173,7 @@ def _ended_well(pipeline: str, model_name: str, *, since: datetime) -> str | Non
 
     page = Client().list_pipeline_runs(
         pipeline_name=pipeline,
-        tags=f"{OF_MODEL}{model_name}",
+        tags=model_tag(model_name),
         status="completed",
         sort_by="desc:created",
         size=1,
@@ -228,8 +227,7 @@ def _of(pipeline: str) -> str:
 
 def _model_of(run: PipelineRunResponse) -> str:
     """The model that a run is about, by its tag."""
-    tags = (tag.name for tag in run.tags)
-    return next((tag.removeprefix(OF_MODEL) for tag in tags if tag.startswith(OF_MODEL)), "no-model")
+    return next(iter(models_of(tag.name for tag in run.tags)), "no-model")
 
 
 def _tag_name(run_id: UUID | str) -> str:

@@ -12,6 +12,7 @@ from materializers.drift_report import DriftReport
 from materializers.errors import DamagedArtifact, ServiceUnreachable
 from materializers.release import Environment
 from steps.past_runs import past_runs
+from steps.run_tags import environment_tag, model_tag
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -113,7 +114,7 @@ def last_reports(model_name: str) -> dict[Environment, DriftReport]:
     found: dict[Environment, DriftReport] = {}
     for environment in get_args(Environment):
         runs = Client().list_pipeline_runs(
-            tags=[f"model:{model_name}", f"environment:{environment}"],
+            tags=[model_tag(model_name), environment_tag(environment)],
             pipeline_name=PIPELINE,
             sort_by="desc:created",
             size=LOOKED_THROUGH,

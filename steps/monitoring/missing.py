@@ -21,6 +21,7 @@ from steps.deployment.schedule import look_name
 from steps.monitoring.alert import clear_alert, open_subjects, raise_alert
 from steps.orchestrator import find_orchestrator
 from steps.past_runs import past_runs
+from steps.run_tags import model_tag
 
 RUN_MISSING, DELIVERY_MISSING = "run_missing", "delivery_missing"
 PERIODS = 1.5
@@ -145,7 +146,7 @@ def _last_run(schedule: Schedule, model_name: str, now: datetime) -> datetime | 
     from zenml.client import Client
 
     page = Client().list_pipeline_runs(
-        pipeline_name=schedule.pipeline, tags=f"model:{model_name}", sort_by="desc:created", size=1
+        pipeline_name=schedule.pipeline, tags=model_tag(model_name), sort_by="desc:created", size=1
     )
     return page.items[0].created.replace(tzinfo=UTC) if page.items else None
 

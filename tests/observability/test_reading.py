@@ -17,6 +17,7 @@ from materializers.schedule import Planned, Schedule, ScheduledCommand
 from observability.reading import REPORTS_OF, Families, MonitoringReports, between_fires, read_schedules
 from stacks.local_orchestrator.schedule_file import ScheduleFile
 from steps.monitoring.history import LOOKED_THROUGH
+from steps.run_tags import environment_tag, model_tag
 from tests.materializers.examples import drift_report
 from tests.stacks.local_orchestrator.stack import make_stack
 
@@ -128,7 +129,7 @@ def look(zenml_client: Client, own_stack: str) -> Iterator[Callable[..., str]]:
         drift: str = "no drift",
         drop: str = "no drop",
     ) -> str:
-        tags = [f"model:{model}", f"environment:{environment}"]
+        tags = [model_tag(model), environment_tag(environment)]
         run = monitoring.with_options(tags=tags)(environment, until.isoformat(), share, drift, drop)
         assert run is not None
         runs.append(run)

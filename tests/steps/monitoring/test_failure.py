@@ -16,13 +16,13 @@ from materializers.carried_run import LostRun
 from steps.monitoring import failure
 from steps.monitoring.alert import LONGEST_REASON, open_alerts, tell_untold
 from steps.monitoring.failure import (
-    OF_MODEL,
     is_settled,
     look_for_recovery,
     notify_failure,
     report_failure,
     report_lost_run,
 )
+from steps.run_tags import model_tag
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 from tests.steps.monitoring.conftest import PLANTED
 
@@ -92,7 +92,7 @@ def run_to_its_end(
 ) -> PipelineRunResponse:
     """The run on a model, which failed or did not."""
     name = f"failing-{uuid4().hex[:8]}"
-    options = {"run_name": name, "tags": [f"{OF_MODEL}{of}"]}
+    options = {"run_name": name, "tags": [model_tag(of)]}
     with suppress(Exception, KeyboardInterrupt):
         what.with_options(**options)(**arguments)  # type: ignore[attr-defined]
     run = client.get_pipeline_run(name)

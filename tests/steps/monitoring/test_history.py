@@ -14,6 +14,7 @@ from zenml import pipeline, step
 from materializers.drift_report import DriftOutcome, DriftReport
 from materializers.errors import ServiceUnreachable
 from steps.monitoring.history import confirmed, declined, drifted, dropped, last_reports, past_reports
+from steps.run_tags import environment_tag, model_tag
 from tests.materializers.examples import drift_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -149,7 +150,7 @@ def test_a_report_of_a_clock_that_was_ahead_hides_no_later_one(caplog: pytest.Lo
     days = (now - NOON) / timedelta(days=1)
     environment = report("drift", days_ago=0).captured.environment
     for days_ago in (-40, 1):
-        tags = [f"model:{model}", f"environment:{environment}"]
+        tags = [model_tag(model), environment_tag(environment)]
         monitoring.with_options(tags=tags)(days_ago - days)
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         (found,) = past_reports(model, environment, since=now - timedelta(days=2))

@@ -46,8 +46,8 @@ from steps.data.stored import (
     of_type,
     store_errors,
 )
-from steps.monitoring.captures import without_pictures
 from steps.monitoring.explain import DRIFT_PAGE
+from steps.monitoring.traffic.captures import without_pictures
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore

@@ -8,7 +8,7 @@ from pathlib import Path
 from actions.result import COMMAND, ActionResult
 from materializers.release import Environment
 from pipelines.config import Config
-from steps.monitoring.uncertain import uncertain_pictures, write_for_labelling
+from steps.monitoring.traffic.uncertain import uncertain_pictures, write_for_labelling
 
 
 def export_uncertain(config: Config, target: str, environment: Environment) -> ActionResult:

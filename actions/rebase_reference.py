@@ -12,8 +12,8 @@ from materializers.errors import Refused
 from materializers.rebased_reference import RebasedReference
 from materializers.release import Environment
 from pipelines.config import Config
-from steps.monitoring.reference import reference_name
-from steps.monitoring.window import accepted_traffic
+from steps.monitoring.traffic.reference import reference_name
+from steps.monitoring.traffic.window import accepted_traffic
 from steps.registry.approvers import require_approver
 
 

@@ -28,7 +28,7 @@ from materializers.errors import ShutterlineError
 from materializers.redaction import one_line
 from materializers.schedule import ScheduledCommand, next_fire
 from pipelines.session import PROJECT
-from steps.monitoring.refused import SCHEDULED
+from steps.monitoring.alerts.refused import SCHEDULED
 from steps.orchestrator import ScheduleBook, active_orchestrator
 
 if TYPE_CHECKING:

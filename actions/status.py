@@ -23,11 +23,11 @@ from steps.deployment.comparing import last_observation
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollout import rollouts
-from steps.monitoring.alert import open_alerts
+from steps.monitoring.alerts.alert import open_alerts
+from steps.monitoring.alerts.waiting import waiting_version
 from steps.monitoring.history import last_reports
 from steps.monitoring.triggers.brake import brake_hold, in_vain, last_release
 from steps.monitoring.triggers.budget import spent
-from steps.monitoring.waiting import waiting_version
 from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
 from steps.registry.aliases import CHAMPION

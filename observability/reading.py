@@ -176,7 +176,7 @@ def read_registry(model_name: str) -> Families:
     """How old what is live is, and whether a version waits for a person."""
     from materializers.evidence import read_versions
     from steps.deployment.deployer import active_deployer
-    from steps.monitoring.waiting import waiting_version
+    from steps.monitoring.alerts.waiting import waiting_version
 
     known = read_versions(model_name)
     versions = {entry.version: entry for entry in known}
@@ -239,7 +239,7 @@ def read_schedules(model_name: str) -> Families:
 
 def _of_looks(model_name: str, active: list[Schedule], now: datetime) -> Families:
     """How often each environment is to be looked at, and since when."""
-    from steps.monitoring.missing import is_of
+    from steps.monitoring.alerts.missing import is_of
 
     looks: dict[Environment, tuple[float, float | None]] = {}
     for schedule in active:

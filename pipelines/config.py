@@ -32,8 +32,8 @@ from steps.evaluation.policy import Policy
 from steps.evaluation.settings import EvaluateSettings
 from steps.inference.settings import InferenceSettings
 from steps.monitoring.settings import MonitorSettings
+from steps.monitoring.traffic.uncertain import LabellingSettings
 from steps.monitoring.triggers.settings import TriggerSettings
-from steps.monitoring.uncertain import LabellingSettings
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.presupposed import Presupposed
 from steps.training.calibration.calibration import CalibrateSettings

@@ -39,7 +39,7 @@ from steps.deployment.rollout import log_lost_end
 from steps.deployment.schedule import look_name, stop_looking
 from steps.inference.champion import live_release
 from steps.inference.output import refuse_unwritable, write_predictions
-from steps.monitoring.failure import notify_failure, settle, tells_of
+from steps.monitoring.alerts.failure import notify_failure, settle, tells_of
 from steps.orchestrator import find_orchestrator
 from steps.registry.change import unapproved_change
 from steps.reproduction.recalling import recall

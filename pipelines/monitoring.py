@@ -10,7 +10,7 @@ from steps.monitoring.explain import explain
 from steps.monitoring.react import react
 from steps.monitoring.settings import MonitorSettings
 from steps.monitoring.tell import tell
-from steps.monitoring.window import window
+from steps.monitoring.traffic.window import window
 
 
 @pipeline(name="monitoring")

@@ -13,17 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from materializers.redaction import one_line
-from steps.monitoring.alert import tell_untold
-from steps.monitoring.failure import (
+from steps.monitoring.alerts.alert import tell_untold
+from steps.monitoring.alerts.failure import (
     is_settled,
     look_for_recovery,
     report_failure,
     report_lost_run,
     settle,
 )
-from steps.monitoring.missing import look_for_missing_delivery, look_for_missing_runs
+from steps.monitoring.alerts.missing import look_for_missing_delivery, look_for_missing_runs
+from steps.monitoring.alerts.waiting import look_for_waiting_approvals
 from steps.monitoring.react import tell_of_rollbacks
-from steps.monitoring.waiting import look_for_waiting_approvals
 from steps.orchestrator import find_orchestrator
 from steps.run_tags import model_tag
 

@@ -14,8 +14,10 @@ from run import main
 from stacks.apprise_alerter.alerter import BACK_OFF, FIRST_WAIT_S, POST_TIMEOUT_S
 from stacks.apprise_alerter.flavor import AppriseAlerterConfig
 from stacks.apprise_alerter.targets import MINIMUM
-from steps.monitoring import failure, missing, prometheus, react, refused, tell, waiting
-from steps.monitoring.alert import LONGEST_REASON, MOST_ATTEMPTS
+from steps.monitoring import react, tell
+from steps.monitoring.alerts import failure, missing, refused, waiting
+from steps.monitoring.alerts.alert import LONGEST_REASON, MOST_ATTEMPTS
+from steps.monitoring.traffic import prometheus
 from tests.conftest import PROJECT
 from tests.pages import commands_of, rows_of, text_of
 

@@ -49,10 +49,10 @@ from steps.monitoring.assess import assess_window
 from steps.monitoring.decide import decide_retraining
 from steps.monitoring.performance import measure_performance
 from steps.monitoring.signals import Situation, gather_signals
+from steps.monitoring.traffic.window import begin_of
 from steps.monitoring.triggers.budget import Spent, month_of
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.monitoring.triggers.traffic import Traffic
-from steps.monitoring.window import begin_of
 
 DAYS, QUICK_DAYS = 365, 110
 BEGIN = datetime(2026, 1, 1, 2, tzinfo=UTC)

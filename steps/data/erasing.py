@@ -28,7 +28,7 @@ from materializers.store_files import DELIVERIES, relative, remove_file, stored_
 from materializers.traces import INLINE, finds, says, shows
 from serving.capture_layout import CAPTURES, PERSONAL, has_pictures, schema_of, table_to_parquet
 from steps.data.searching import is_one_of, shard_at
-from steps.monitoring.captures import capture_parts, known_pictures, read_part
+from steps.monitoring.traffic.captures import capture_parts, known_pictures, read_part
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore

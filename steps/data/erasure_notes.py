@@ -23,7 +23,7 @@ from serving.capture_layout import CAPTURES, PICTURE
 from steps.data.delivered_paths import ids_at_paths
 from steps.data.erasing import shard_files, shard_pictures
 from steps.data.searching import known_as, shard_at
-from steps.monitoring.captures import NAMES, capture_parts, read_part
+from steps.monitoring.traffic.captures import NAMES, capture_parts, read_part
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore

@@ -25,7 +25,7 @@ from steps.data.parent import Past, first_stored_at, past_of
 from steps.data.personal_data.settings import PersonalDataSettings
 from steps.data.take_watched import take_watched
 from steps.data.validate import ValidateSettings
-from steps.monitoring.late_delivery import tell_late_delivery
+from steps.monitoring.alerts.late_delivery import tell_late_delivery
 from steps.past_runs import wait_for_earlier
 
 logger = logging.getLogger("shutterline")

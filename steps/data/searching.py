@@ -30,7 +30,7 @@ from steps.data.archives import ArchiveSource
 from steps.data.files import PARQUET_SUFFIX, Source, SourceLimits, Unreadable
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, open_source
-from steps.monitoring.captures import known_pictures
+from steps.monitoring.traffic.captures import known_pictures
 from steps.progress import progress
 
 if TYPE_CHECKING:

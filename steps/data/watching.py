@@ -31,7 +31,7 @@ from steps.data.files import (
 )
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import ARCHIVE_SUFFIXES, CONNECTIONS, find_source
-from steps.monitoring.alert import clear_alert, raise_alert, short_line
+from steps.monitoring.alerts.alert import clear_alert, raise_alert, short_line
 
 INCOMPLETE = "delivery_incomplete"
 LONGEST_HOURS = 24 * 366

@@ -62,7 +62,7 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
     from steps.deployment.observing.observation import observe_rollout
     from steps.deployment.observing.pictures import rollout_pictures
     from steps.deployment.observing.shadow import observe_shadow
-    from steps.monitoring.captures import read_captures, read_feedback
+    from steps.monitoring.traffic.captures import read_captures, read_feedback
 
     name, where, since = rolling.model_name, rolling.environment, rolling.stage_since
     champion, candidate = rolling.champion, rolling.candidate

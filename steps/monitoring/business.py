@@ -19,8 +19,8 @@ def mean_figure(rows: pd.DataFrame, settings: BusinessSettings) -> Metric:
     """The mean of what was posted of requests, with an interval of 95 %.
 
     Args:
-        rows: one a picture, of :func:`steps.monitoring.labels.joined`; what is said of a request stands in
-            each of its rows.
+        rows: one a picture, of :func:`steps.monitoring.traffic.labels.joined`; what is said of a request
+            stands in each of its rows.
         settings: name the figure.
     """
     said = rows.drop_duplicates("request_id")[settings.figure].dropna().to_numpy(np.float64)

@@ -11,7 +11,7 @@ from zenml import get_step_context, step
 from materializers.alert import Alert
 from materializers.image_dataset import ImageDataset
 from materializers.trigger_decision import HoldName, Signal, Signals, TriggerDecision
-from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.alerts.alert import clear_alert, raise_alert
 from steps.monitoring.triggers.settings import TriggerSettings
 from steps.registry.audit import PIPELINE, record
 

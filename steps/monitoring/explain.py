@@ -30,7 +30,6 @@ from materializers.picture_sheet import Box, encode_sheet
 from materializers.redaction import one_line
 from materializers.report import words
 from materializers.thumbnails import THUMBNAIL, thumbnail
-from steps.monitoring.captures import read_captures
 from steps.monitoring.drift.distances import Floats, membership_scores
 from steps.monitoring.drift.signals import (
     EMBEDDINGS,
@@ -41,6 +40,7 @@ from steps.monitoring.drift.signals import (
     TOP_PROBABILITY,
 )
 from steps.monitoring.settings import MonitorSettings
+from steps.monitoring.traffic.captures import read_captures
 
 DRIFT_PAGE = "drift_page"
 """The artifact's name."""

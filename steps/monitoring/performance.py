@@ -24,8 +24,8 @@ def measure_performance(
     It is a drop where the whole interval of 95 % lies below a limit: one bad day of few labels is none.
 
     Args:
-        rows: one an answered picture, of :func:`steps.monitoring.labels.joined`: ``correct`` (boolean, NA
-            where no label came) and ``delay_s``.
+        rows: one an answered picture, of :func:`steps.monitoring.traffic.labels.joined`: ``correct``
+            (boolean, NA where no label came) and ``delay_s``.
         baseline: the fixed accuracy that it is compared with; None where none was set yet.
         settings: the limits.
         since: when the answers begin; a later drop confirms one whose window ended before that.

@@ -23,7 +23,7 @@ from materializers.report import json_digest
 from materializers.signatures import require_listed
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollback import end_rollout, previous_release, put_back
-from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.alerts.alert import clear_alert, raise_alert
 from steps.monitoring.history import confirmed, dropped, past_reports
 from steps.monitoring.settings import PerformanceSettings
 from steps.registry.audit import PIPELINE, acting_signer

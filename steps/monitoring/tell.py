@@ -9,9 +9,9 @@ from zenml import step
 from materializers.alert import Alert, Severity
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable
-from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.alerts.alert import clear_alert, raise_alert
 from steps.monitoring.history import declined, drifted, dropped
-from steps.monitoring.prometheus import service_alarms, service_alerts, service_figures
+from steps.monitoring.traffic.prometheus import service_alarms, service_alerts, service_figures
 from steps.tracker import log_metrics, require_run, tracker_errors
 
 DRIFT, DROP, DECLINE = "data_drift_detected", "model_accuracy_drop", "business_figure_drop"

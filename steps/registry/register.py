@@ -26,7 +26,7 @@ from materializers.verdict import Verdict
 from steps.data.stored import active_store
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.comparison.tested_rows import sample_of
-from steps.monitoring.refused import is_unattended, tell_of_verdict
+from steps.monitoring.alerts.refused import is_unattended, tell_of_verdict
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.audit import PIPELINE, record

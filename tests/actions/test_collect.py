@@ -27,8 +27,8 @@ from materializers.quarantine import QuarantineBuilder, blob_uri
 from materializers.store_files import relative
 from serving.capture_layout import has_pictures, schema_of, without
 from serving.captured_line import Said
-from steps.monitoring import captures
 from steps.monitoring.explain import DRIFT_PAGE
+from steps.monitoring.traffic import captures
 from tests.actions.kept import Kept, dataset, photograph
 from tests.captured import MODEL, answered, said, shipped
 from tests.captured import picture as captured_picture

@@ -9,7 +9,7 @@ import pytest
 
 from actions.export_uncertain import export_uncertain
 from pipelines.config import load_config
-from steps.monitoring import captures
+from steps.monitoring.traffic import captures
 from tests.captured import MODEL, answered, picture, shipped
 from tests.materializers.stores import disk_store
 from tests.serving.pictures import encode, gradient

@@ -46,8 +46,8 @@ from serving.capture_layout import CAPTURES, PERSONAL
 from steps.data.erasing import erase_from_features, set_aside_copies
 from steps.data.intake import IngestSettings, read_delivery
 from steps.data.searching import search_store
-from steps.monitoring.captures import capture_parts, read_part
 from steps.monitoring.explain import Shown, strip_of
+from steps.monitoring.traffic.captures import capture_parts, read_part
 from tests.actions.kept import SIDE, Kept, dataset, photograph, picture
 from tests.captured import answered, shipped
 from tests.captured import picture as captured_picture

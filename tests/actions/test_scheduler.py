@@ -23,7 +23,7 @@ import pytest
 from actions.scheduler import fire_schedules
 from materializers.schedule import Overlap, ScheduledCommand
 from stacks.local_orchestrator.schedule_file import ScheduleFile
-from steps.monitoring.refused import SCHEDULED
+from steps.monitoring.alerts.refused import SCHEDULED
 from tests.conftest import PROJECT
 
 PROCESS = Path(__file__).with_name("scheduler_process.py")

@@ -22,7 +22,8 @@ from observability.rendering import (
     write_rendered,
 )
 from pipelines.config import load_config
-from steps.monitoring import prometheus, react, tell
+from steps.monitoring import react, tell
+from steps.monitoring.traffic import prometheus
 
 UNIT_TESTS = Path(__file__).parent / "rules_test.yml"
 ADDRESSES = Addresses(

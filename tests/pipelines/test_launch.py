@@ -18,7 +18,7 @@ from pipelines.config import load_config
 from pipelines.notification import notify_failed_runs
 from pipelines.session import close_run
 from stacks.local_orchestrator.orchestrator import ShutterlineLocalOrchestrator
-from steps.monitoring.failure import is_settled, said_of, tells_of
+from steps.monitoring.alerts.failure import is_settled, said_of, tells_of
 
 
 def test_a_run_that_cannot_be_closed_hides_nothing(

@@ -24,9 +24,9 @@ from pipelines.config import load_config
 from pipelines.notification import look_around, notify_failed_runs
 from pipelines.session import close_run
 from stacks.kubeflow_orchestrator.recurring import describe
-from steps.monitoring.alert import raise_alert, tell_untold
-from steps.monitoring.failure import notify_failure
-from steps.monitoring.missing import missing_delivery
+from steps.monitoring.alerts.alert import raise_alert, tell_untold
+from steps.monitoring.alerts.failure import notify_failure
+from steps.monitoring.alerts.missing import missing_delivery
 from tests.stacks.answers import Answer, answering
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server
 
@@ -344,7 +344,7 @@ def test_a_look_around_is_kept_from_nothing_by_what_does_not_answer(
     raise_alert(waiting)
     raise_alert(missing_delivery(model, "shop", "none came"))
     hook.status = 200
-    monkeypatch.setattr("steps.monitoring.missing.find_orchestrator", unreachable)
+    monkeypatch.setattr("steps.monitoring.alerts.missing.find_orchestrator", unreachable)
     config = load_config(None, (f"product.model={model}",))  # which expects no deliveries any more
     with caplog.at_level(logging.WARNING, logger="shutterline"):
         look_around(config)

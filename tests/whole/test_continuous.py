@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.monitoring.alert import open_alerts
+from steps.monitoring.alerts.alert import open_alerts
 from tests.shrunk.delivery import cut_delivery
 from tests.whole.shop import IMPOSSIBLE, Shop
 

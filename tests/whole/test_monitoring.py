@@ -15,7 +15,7 @@ from materializers.drift_reference import DriftReference
 from materializers.drift_report import DriftReport
 from materializers.evidence import run_output
 from serving.capture_layout import CAPTURES, FEEDBACK, folder_of
-from steps.monitoring.window import live_arm
+from steps.monitoring.traffic.window import live_arm
 from tests.captured import answers_like, lay, lay_answers, strip
 from tests.stacks.apprise_alerter.webhook import Webhook, webhook_server
 from tests.whole.captured import store_folder

@@ -59,7 +59,7 @@ def ask(shop: Shop, environment: Environment, *names: str) -> None:
 
 def captured(shop: Shop, environment: Environment) -> pd.DataFrame:
     """What the services of this test captured."""
-    from steps.monitoring.captures import read_captures
+    from steps.monitoring.traffic.captures import read_captures
 
     since = datetime.now(UTC) - timedelta(hours=1)
     return read_captures(shop.model, environment, since=since, columns=("request_id", "model_version"))

@@ -225,7 +225,7 @@ def began(shop: Shop) -> datetime:
 
 def captured_since(shop: Shop, since: datetime) -> int:
     """How many answers of production lie in the store."""
-    from steps.monitoring.captures import read_captures
+    from steps.monitoring.traffic.captures import read_captures
 
     until = datetime.now(UTC) + timedelta(minutes=1)
     return len(read_captures(shop.model, "production", since=since, until=until, columns=("request_id",)))

@@ -40,7 +40,7 @@ def observe_rollout(
         release: as it is rolling out, with ``stage_since``.
         champion: what was captured of the champion since then, one row a picture; columns ``CAPTURED``.
         candidate: what was captured of the candidate.
-        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.labels`.
+        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.traffic.labels`.
         settings: margins, error rates and policy.
         now: with a time zone.
         stages: how many shares the release goes through in all.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.deployment.observing.moments import NEVER, Moments, moments
-from steps.monitoring.labels import joined
+from steps.monitoring.traffic.labels import joined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class Outcomes:
 
 
 def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
-    """Put the captures of one version beside feedback, by the rule of :mod:`steps.monitoring.labels`.
+    """Put the captures of one version beside feedback, by the rule of :mod:`steps.monitoring.traffic.labels`.
 
     Args:
         captures: columns ``CAPTURED``, one row a picture.

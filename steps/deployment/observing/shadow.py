@@ -21,7 +21,7 @@ from steps.deployment.observing.outcomes import CAPTURED, FAILED, REJECTED
 from steps.deployment.observing.planning import make_plan
 from steps.evaluation.comparison.paired import interval
 from steps.evaluation.intervals import ALPHA, wilson
-from steps.monitoring.labels import joined
+from steps.monitoring.traffic.labels import joined
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +51,7 @@ def observe_shadow(
         release: as it is rolling out, in mode ``shadow``.
         champion: what was captured of the champion since then, one row a picture; columns ``CAPTURED``.
         shadow: what was captured of the shadow.
-        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.labels`.
+        feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.traffic.labels`.
         settings: margins, times and policy.
         now: with a time zone.
 

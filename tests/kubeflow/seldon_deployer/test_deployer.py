@@ -26,7 +26,7 @@ from stacks.seldon_deployer.manifest import programs
 from stacks.seldon_deployer.rollout import Rollout
 from stacks.seldon_deployer.state import History, Kept
 from stacks.served import Entry
-from steps.monitoring.captures import read_captures
+from steps.monitoring.traffic.captures import read_captures
 from tests.bucket import BUCKET, BucketServer
 from tests.kubeflow.seldon_deployer.conftest import IMAGE, MakeDeployer, wait_for
 from tests.remote.seldon_stub import (

@@ -20,8 +20,8 @@ from pipelines.config import load_config
 from stacks.local_deployer import processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
 from stacks.local_deployer.shipper import SHIPPER, _environment, ensure_shipper, spool_of
-from steps.monitoring.captures import read_captures, read_feedback
-from steps.monitoring.labels import joined
+from steps.monitoring.traffic.captures import read_captures, read_feedback
+from steps.monitoring.traffic.labels import joined
 from tests.captured import wait_for
 from tests.materializers.stores import disk_store, s3_store_at
 from tests.stacks.local_deployer.conftest import MODEL_NAME, end, make_deployer, release_of, serving

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.watched import WatchedDelivery, is_watched
 from steps.data.watching import Place, WatchSettings, choose, look, require_place, tell_incomplete
-from steps.monitoring.alert import open_alerts
+from steps.monitoring.alerts.alert import open_alerts
 from tests.bucket import BUCKET, BucketServer
 from tests.steps.data.deliveries import good_delivery, zipped
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from steps.monitoring import captures
-from steps.monitoring.captures import read_captures, read_feedback
+from steps.monitoring.traffic import captures
+from steps.monitoring.traffic.captures import read_captures, read_feedback
 from tests.captured import MODEL, NOON, shipped
 from tests.materializers.stores import disk_store
 from tests.stacks.apprise_alerter.webhook import Webhook, stack_with_alerter, webhook_server

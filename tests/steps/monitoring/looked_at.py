@@ -9,8 +9,8 @@ from materializers.drift_reference import DriftReference
 from materializers.drift_report import Captured
 from materializers.release import Environment
 from serving.predictor import Prediction
-from steps.monitoring.captures import read_captures
-from steps.monitoring.window import COLUMNS, window_sample
+from steps.monitoring.traffic.captures import read_captures
+from steps.monitoring.traffic.window import COLUMNS, window_sample
 from tests.captured import CLASSES, EMBEDDING, MODEL, NOON, Asked, answered, shipped
 from tests.captured import picture as asked_about
 from tests.materializers.examples import drift_report

@@ -11,7 +11,7 @@ import pandas as pd
 
 from materializers.release import Release
 from steps.deployment.observing.outcomes import CAPTURED, Outcomes, outcomes_of
-from steps.monitoring.labels import POSTED
+from steps.monitoring.traffic.labels import POSTED
 from tests.materializers.examples import arm, release
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)

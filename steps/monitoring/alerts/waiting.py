@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from materializers.alert import Alert
 from materializers.errors import ServiceUnreachable, UsageError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions, was_live_tag
-from steps.monitoring.alert import alert_settings, clear_alert, open_subjects, raise_alert
+from steps.monitoring.alerts.alert import alert_settings, clear_alert, open_subjects, raise_alert
 from steps.registry.aliases import CHAMPION
 
 APPROVAL_WAITING = "approval_waiting"

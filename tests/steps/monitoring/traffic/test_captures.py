@@ -13,8 +13,8 @@ from materializers import blobs
 from materializers.errors import ServiceUnreachable
 from serving.captured_line import Said
 from serving.recording import Model
-from steps.monitoring import captures
-from steps.monitoring.captures import UNREADABLE, read_feedback, unknown_versions
+from steps.monitoring.traffic import captures
+from steps.monitoring.traffic.captures import UNREADABLE, read_feedback, unknown_versions
 from tests.bucket import BucketServer
 from tests.captured import CLASSES, MODEL, NOON, answered, picture, said, shipped
 from tests.materializers.stores import s3_store, s3_store_at

@@ -16,7 +16,7 @@ from materializers.drift_reference import REFERENCE_FILE
 from materializers.errors import Refused
 from materializers.release import Arm
 from pipelines.session import prepare
-from steps.monitoring.reference import drawn, rebased_reference, reference_name
+from steps.monitoring.traffic.reference import drawn, rebased_reference, reference_name
 from steps.registry.audit import record
 from tests.materializers import examples
 from tests.whole.shop import one_bit_off

@@ -22,19 +22,19 @@ from steps.data.picture_measures import measure
 from steps.inference.champion import live_release
 from steps.monitoring.baseline import Baseline, baseline_of
 from steps.monitoring.business import fixed_figure, mean_figure, measure_business
-from steps.monitoring.captures import UNREADABLE, read_captures, read_feedback
 from steps.monitoring.history import AHEAD, SETTLED, past_reports
-from steps.monitoring.labels import joined
 from steps.monitoring.performance import measure_performance
-from steps.monitoring.prometheus import ask_prometheus
-from steps.monitoring.reference import (
+from steps.monitoring.settings import BusinessSettings, MonitorSettings
+from steps.monitoring.traffic.captures import UNREADABLE, read_captures, read_feedback
+from steps.monitoring.traffic.labels import joined
+from steps.monitoring.traffic.prometheus import ask_prometheus
+from steps.monitoring.traffic.reference import (
     drawn,
     metadata_of,
     own_reference,
     reference_of,
     registered_since,
 )
-from steps.monitoring.settings import BusinessSettings, MonitorSettings
 
 COLUMNS = (
     *("request_id", "position", "at", "latency_ms", "model_version", "model_digest", "status", "reason"),

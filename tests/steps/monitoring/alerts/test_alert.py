@@ -19,7 +19,7 @@ from materializers.alert import Alert, Severity
 from materializers.alert_box import ALERTS, AlertBox
 from materializers.errors import ServiceUnreachable
 from steps.data.stored import active_store
-from steps.monitoring.alert import (
+from steps.monitoring.alerts.alert import (
     MOST_ATTEMPTS,
     clear_alert,
     open_alerts,

@@ -24,7 +24,7 @@ from materializers.errors import UsageError
 from materializers.release import Environment
 from materializers.report import Record
 from steps.data.labels import LABELS_FILE
-from steps.monitoring.captures import read_captures
+from steps.monitoring.traffic.captures import read_captures
 
 FOLDER = "pictures"
 ZIP = ".zip"

@@ -17,8 +17,8 @@ from materializers.errors import UsageError
 from steps.data.intake import IngestSettings, read_delivery
 from steps.data.labels import LABELS_FILE
 from steps.data.sources import open_source
-from steps.monitoring import captures
-from steps.monitoring.uncertain import uncertain_pictures, write_for_labelling
+from steps.monitoring.traffic import captures
+from steps.monitoring.traffic.uncertain import uncertain_pictures, write_for_labelling
 from tests.captured import CLASSES, MODEL, NOON, answered, picture, shipped
 from tests.materializers.stores import disk_store
 from tests.serving.pictures import encode, exif, gradient

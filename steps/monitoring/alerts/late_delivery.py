@@ -7,8 +7,8 @@ from datetime import datetime
 
 from materializers.data_report import Check
 from steps.data.checks.freshness import DELIVERY_INTERVAL
-from steps.monitoring.alert import clear_alert, raise_alert
-from steps.monitoring.missing import DELIVERY_MISSING, missing_delivery
+from steps.monitoring.alerts.alert import clear_alert, raise_alert
+from steps.monitoring.alerts.missing import DELIVERY_MISSING, missing_delivery
 
 
 def tell_late_delivery(

@@ -10,7 +10,7 @@ import pytest
 from materializers.data_report import Check
 from steps.data.checks.freshness import check_delivery_interval
 from steps.data.checks.limits import CheckLimit
-from steps.monitoring.late_delivery import tell_late_delivery
+from steps.monitoring.alerts.late_delivery import tell_late_delivery
 from tests.stacks.apprise_alerter.webhook import Webhook
 from tests.steps.monitoring.conftest import PLANTED
 

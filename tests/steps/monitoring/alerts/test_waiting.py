@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from materializers import evidence
 from materializers.evidence import DECISION, RegisteredVersion, was_live_tag
-from steps.monitoring.waiting import look_for_waiting_approvals, waiting_version
+from steps.monitoring.alerts.waiting import look_for_waiting_approvals, waiting_version
 from tests.stacks.apprise_alerter.webhook import stack_with_alerter, webhook_server
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from benchmarks.main.home import free_port
 from materializers.drift_report import Captured, ServiceFigures
-from steps.monitoring.prometheus import ask_prometheus, service_alerts, service_figures
 from steps.monitoring.settings import PrometheusSettings
+from steps.monitoring.traffic.prometheus import ask_prometheus, service_alerts, service_figures
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -23,7 +23,7 @@ from uuid import UUID
 
 from materializers.alert import Alert, Severity
 from materializers.redaction import one_line
-from steps.monitoring.alert import clear_alert, keep_alert, open_of, where_to_look
+from steps.monitoring.alerts.alert import clear_alert, keep_alert, open_of, where_to_look
 from steps.run_tags import model_tag, models_of
 
 if TYPE_CHECKING:

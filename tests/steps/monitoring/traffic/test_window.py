@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from steps.monitoring.window import begin_of, first_of_each
+from steps.monitoring.traffic.window import begin_of, first_of_each
 
 NIGHT = datetime(2026, 6, 2, 2, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)

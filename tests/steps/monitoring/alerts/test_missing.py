@@ -14,9 +14,9 @@ from zenml.client import Client
 
 from materializers.schedule import SCHEDULE_KEY, Planned, Schedule, ScheduledCommand
 from stacks.local_orchestrator.schedule_file import ScheduleFile
-from steps.monitoring import missing
-from steps.monitoring.alert import open_alerts
-from steps.monitoring.missing import (
+from steps.monitoring.alerts import missing
+from steps.monitoring.alerts.alert import open_alerts
+from steps.monitoring.alerts.missing import (
     is_of,
     look_for_missing_delivery,
     look_for_missing_runs,

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from materializers.evidence import RegisteredVersion
-from steps.monitoring.alert import open_alerts
-from steps.monitoring.refused import SCHEDULED, is_unattended, tell_of_verdict
+from steps.monitoring.alerts.alert import open_alerts
+from steps.monitoring.alerts.refused import SCHEDULED, is_unattended, tell_of_verdict
 from tests.materializers.examples import full_verdict, rule, verdict
 from tests.stacks.apprise_alerter.webhook import Webhook
 

@@ -12,8 +12,8 @@ from serving.recording import Model
 from steps.deployment.observing.moments import moment
 from steps.deployment.observing.outcomes import outcomes_of
 from steps.deployment.observing.shadow import paired_accuracy, paired_pictures
-from steps.monitoring.captures import read_feedback
-from steps.monitoring.labels import joined
+from steps.monitoring.traffic.captures import read_feedback
+from steps.monitoring.traffic.labels import joined
 from tests.captured import CLASSES, MODEL, NOON, answered, picture, said, shipped
 from tests.steps.monitoring.conftest import HOUR, feedback_of, read
 

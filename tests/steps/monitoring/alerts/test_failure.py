@@ -13,9 +13,9 @@ from zenml.config.retry_config import StepRetryConfig
 
 from materializers import alert_box
 from materializers.carried_run import LostRun
-from steps.monitoring import failure
-from steps.monitoring.alert import LONGEST_REASON, open_alerts, tell_untold
-from steps.monitoring.failure import (
+from steps.monitoring.alerts import failure
+from steps.monitoring.alerts.alert import LONGEST_REASON, open_alerts, tell_untold
+from steps.monitoring.alerts.failure import (
     is_settled,
     look_for_recovery,
     notify_failure,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from materializers.alert import Alert
 from materializers.evidence import RegisteredVersion
 from materializers.verdict import Verdict
-from steps.monitoring.alert import clear_alert, raise_alert
+from steps.monitoring.alerts.alert import clear_alert, raise_alert
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse

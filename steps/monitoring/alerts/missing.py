@@ -18,7 +18,7 @@ from materializers.release import Environment
 from materializers.schedule import LONGEST_PERIOD, SCHEDULE_KEY, Schedule, next_fire, period
 from steps.data.parent import first_stored_at, last_version
 from steps.deployment.schedule import look_name
-from steps.monitoring.alert import clear_alert, open_subjects, raise_alert
+from steps.monitoring.alerts.alert import clear_alert, open_subjects, raise_alert
 from steps.orchestrator import find_orchestrator
 from steps.past_runs import past_runs
 from steps.run_tags import model_tag

@@ -298,7 +298,7 @@ def _waited_for(result: PipelineResult, request: Request, config: Config) -> Pip
 
     def look() -> PipelineResult:
         with _exclusive("observe", request):
-            looked: PipelineResult = _acts(request, config, [])["observe"]()
+            looked: PipelineResult = _pipelines(request, config)["observe"]()
         return looked
 
     def say(text: str) -> None:
@@ -321,29 +321,20 @@ def _exclusive(name: str, request: Request) -> Iterator[None]:
 
 
 def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
-    from actions import approve as versions
-    from actions import approve_change as changes
-    from actions import schedules, timetable
-    from actions.audit import audit
-    from actions.collect import collect
-    from actions.compact import compact
-    from actions.data_diff import compare_data
-    from actions.export_uncertain import export_uncertain
-    from actions.forget import forget
-    from actions.lineage import show_lineage
-    from actions.predict import predict_photos
-    from actions.readmit import readmit
-    from actions.rebase_reference import rebase_reference
-    from actions.release_brake import release_brake
-    from actions.rollback import roll_back
-    from actions.scheduler import run_scheduler
-    from actions.set_baseline import set_baseline
-    from actions.status import read_status
-    from actions.stop import stop
-    from actions.why import tell_why
+    """What each flag does; of ``finished`` a rollback learns which rollouts this command ended before."""
+    return {
+        **_pipelines(request, config),
+        **_decisions(request, config, finished),
+        **_upkeep(request, config),
+        **_looks(request, config),
+    }
+
+
+def _pipelines(request: Request, config: Config) -> dict[str, Callable[[], Any]]:
+    """Those that run a pipeline, or keep a schedule of it."""
+    from actions.schedules import as_kept
     from pipelines import launch
     from pipelines.scheduling import Repetition
-    from steps.deployment.deployer import active_deployer
 
     repetition = None
     if request.schedule is not None:
@@ -354,48 +345,94 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         compile_to=request.compile,
         look=request.look,
     )
-    timetabled = timetable.apply_timetable if request.apply else timetable.list_with_plan
+    environment, source, data = request.environment, request.source, request.data
+
+    def kept(result: PipelineResult) -> Any:
+        return as_kept(result, model=config.product.model) if repetition else result
+
+    def infer() -> Any:
+        asked, output = request.input or "", request.output or ""
+        return kept(launch.infer(config, environment=environment, source=asked, output=output, how=how))
+
+    def deploy() -> Any:
+        return kept(launch.deploy(config, environment=environment, version=request.version, how=how))
+
+    return {
+        "train": lambda: kept(launch.train(config, source=source, data=data, how=how)),
+        "deploy": deploy,
+        "observe": lambda: launch.observe(config, environment=environment, how=how),
+        "continuous": lambda: kept(launch.retrain(config, source=source, data=data, how=how)),
+        "infer": infer,
+        "monitor": lambda: kept(launch.monitor(config, environment=environment, how=how)),
+        "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
+    }
+
+
+def _decisions(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
+    """Those that are a person's word, and go into the audit log."""
+    from actions import approve as versions
+    from actions.approve_change import approve_change
+    from actions.forget import forget
+    from actions.rebase_reference import rebase_reference
+    from actions.release_brake import release_brake
+    from actions.rollback import roll_back
+    from actions.set_baseline import set_baseline
+    from actions.stop import stop
+
     environment = request.environment
     by, reason = (request.by or "").strip(), (request.reason or "").strip()
 
     def decide(version: int | None, decision: versions.Decision) -> Any:
         return versions.decide_version(config, version=version or 0, decision=decision, by=by, reason=reason)
 
-    def kept(result: PipelineResult) -> Any:
-        return schedules.as_kept(result, model=config.product.model) if repetition else result
-
-    def approve_change() -> Any:
-        return changes.approve_change(config, digest=request.approve_change or "", by=by, reason=reason)
-
     return {
-        "approve-change": approve_change,
-        "release-brake": lambda: release_brake(config, by=by),
-        "train": lambda: kept(launch.train(config, source=request.source, data=request.data, how=how)),
         "approve": lambda: decide(request.approve, "approved"),
         "reject": lambda: decide(request.reject, "rejected"),
-        "deploy": lambda: kept(
-            launch.deploy(config, environment=environment, version=request.version, how=how)
+        "approve-change": lambda: approve_change(
+            config, digest=request.approve_change or "", by=by, reason=reason
         ),
-        "observe": lambda: launch.observe(config, environment=environment, how=how),
-        "continuous": lambda: kept(launch.retrain(config, source=request.source, data=request.data, how=how)),
-        "infer": lambda: kept(
-            launch.infer(
-                config,
-                environment=environment,
-                source=request.input or "",
-                output=request.output or "",
-                how=how,
-            )
-        ),
-        "monitor": lambda: kept(launch.monitor(config, environment=environment, how=how)),
-        "reproduce": lambda: kept(launch.reproduce(config, version=request.reproduce or 0, how=how)),
+        "release-brake": lambda: release_brake(config, by=by),
         "rollback": lambda: roll_back(config, environment, finished=finished, by=by, reason=reason),
         "rebase-reference": lambda: rebase_reference(config, environment, by=by, reason=reason),
         "set-baseline": lambda: set_baseline(config, version=request.set_baseline or 0),
-        "readmit": lambda: readmit(config, request.readmit or ""),
         "forget": lambda: forget(request.photos, by=by, reason=reason),
+        "stop": lambda: stop(config.product.model, by=by, reason=reason),
+    }
+
+
+def _upkeep(request: Request, config: Config) -> dict[str, Callable[[], Any]]:
+    """Those that keep stored data and schedules in order."""
+    from actions import schedules, timetable
+    from actions.collect import collect
+    from actions.compact import compact
+    from actions.readmit import readmit
+    from actions.scheduler import run_scheduler
+
+    timetabled = timetable.apply_timetable if request.apply else timetable.list_with_plan
+    return {
+        "readmit": lambda: readmit(config, request.readmit or ""),
         "compact": compact,
         "collect": lambda: collect(config, apply=request.apply),
+        "pause": lambda: schedules.pause_schedule(request.pause or ""),
+        "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
+        "schedules": lambda: timetabled(config, request),
+        "scheduler": lambda: run_scheduler(config),
+    }
+
+
+def _looks(request: Request, config: Config) -> dict[str, Callable[[], Any]]:
+    """Those that change nothing."""
+    from actions.audit import audit
+    from actions.data_diff import compare_data
+    from actions.export_uncertain import export_uncertain
+    from actions.lineage import show_lineage
+    from actions.predict import predict_photos
+    from actions.status import read_status
+    from actions.why import tell_why
+    from steps.deployment.deployer import active_deployer
+
+    environment = request.environment
+    return {
         "data-diff": lambda: compare_data(*(request.data_diff or ("", ""))),
         "export-uncertain": lambda: export_uncertain(config, request.export_uncertain or "", environment),
         "predict": lambda: predict_photos(config, request.photos, environment),
@@ -403,11 +440,6 @@ def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str
         "why": lambda: tell_why(config, request.why or ""),
         "lineage": lambda: show_lineage(config, request.lineage or 0),
         "audit": lambda: audit(config.product.model, active_deployer().trusted_keys()),
-        "stop": lambda: stop(config.product.model, by=by, reason=reason),
-        "pause": lambda: schedules.pause_schedule(request.pause or ""),
-        "unschedule": lambda: schedules.unschedule(request.unschedule or ""),
-        "schedules": lambda: timetabled(config, request),
-        "scheduler": lambda: run_scheduler(config),
     }
 
 

@@ -14,7 +14,7 @@ from materializers.captured_window import CapturedWindow
 from materializers.drift_reference import MEASURED, DriftReference
 from materializers.drift_report import BusinessFigure, Captured
 from materializers.errors import UsageError
-from materializers.evidence import read_versions
+from materializers.evidence import RegisteredVersion, read_versions
 from materializers.release import Arm, Environment
 from serving.bad_picture import BadPicture
 from serving.preprocess import UNLIMITED, open_checked
@@ -151,8 +151,7 @@ def look_at(
     )
     rows = read_captures(model_name, environment, since=since, until=until, columns=COLUMNS)
     ours = rows[rows["model_digest"] == arm.model_digest]
-    others = rows.loc[rows["model_digest"] != arm.model_digest, "model_version"].value_counts()
-    known = {str(entry.version) for entry in registered}
+    others, unknown = _other_versions(rows, arm, registered)
     answered = ours[ours["label"].notna()]
     distinct = first_of_each(answered)
     of_labels = read_captures(model_name, environment, since=labels_since, until=until, columns=OF_LABELS)
@@ -160,15 +159,13 @@ def look_at(
     answers = joined(of_labels, feedback)
     of_model = answers.rows[answers.rows["model_digest"] == arm.model_digest]
     judged = of_model[of_model["label"].notna()]
-    truth = judged.set_index(["request_id", "position"])["truth"]
-    keys = pd.MultiIndex.from_frame(distinct[["request_id", "position"]])
     baseline, began = baseline_of(model_name, registered), registered_since(arm, registered)
     ahead = read_captures(
         model_name, environment, since=now + AHEAD, until=now + FAR, columns=("model_digest",)
     )
     unreadable = sorted({*rows.attrs[UNREADABLE], *of_labels.attrs[UNREADABLE], *feedback.attrs[UNREADABLE]})
     sample = window_sample(
-        distinct.assign(truth=truth[~truth.index.duplicated()].reindex(keys).to_numpy()),
+        distinct.assign(truth=_truths(judged, distinct)),
         metadata.classes,
         arm.model_digest,
         reference.embeddings.shape[1],
@@ -187,8 +184,8 @@ def look_at(
             refused=int((ours["label"].isna() & (ours["status"] < SERVER_ERROR)).sum()),
             failed=int(ours.loc[ours["status"] >= SERVER_ERROR, "request_id"].nunique()),
             latency_p99_ms=_p99(ours),
-            other_versions={str(name): int(count) for name, count in others.items() if name in known},
-            unknown_versions={str(name): int(count) for name, count in others.items() if name not in known},
+            other_versions=others,
+            unknown_versions=unknown,
             unreadable=tuple(unreadable),
             unmatched_labels=answers.unmatched,
             conflicting_labels=answers.conflicts,
@@ -210,6 +207,26 @@ def look_at(
         window=sample,
         reference=reference,
     )
+
+
+def _other_versions(
+    rows: pd.DataFrame, arm: Arm, registered: Iterable[RegisteredVersion]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """The captured pictures that others answered: of registered versions, and of versions nobody knows."""
+    counts = rows.loc[rows["model_digest"] != arm.model_digest, "model_version"].value_counts()
+    known = {str(entry.version) for entry in registered}
+    others = {str(name): int(count) for name, count in counts.items()}
+    return (
+        {name: count for name, count in others.items() if name in known},
+        {name: count for name, count in others.items() if name not in known},
+    )
+
+
+def _truths(judged: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.object_]]:
+    """The label that came for each of these rows; NaN where none did."""
+    truth = judged.set_index(["request_id", "position"])["truth"]
+    keys = pd.MultiIndex.from_frame(rows[["request_id", "position"]])
+    return truth[~truth.index.duplicated()].reindex(keys).to_numpy()
 
 
 def accepted_traffic(

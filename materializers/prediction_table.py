@@ -21,8 +21,8 @@ COLUMNS = (
     pa.field("error", pa.string()),
 )
 """Of a picture without an answer, ``label``, ``probability`` and ``abstained`` are null, and ``error`` begins
-with a reason, a colon after it where there is more to say; ``input_digest`` is the sha256 (hex) of the bytes
-that were classified, null where there were none."""
+with a reason, a colon after it where there is more to say; ``input_digest`` is the blake3 (hex) of the bytes
+that were classified, as in captures, null where there were none."""
 
 
 def prediction_schema(classes: Sequence[str]) -> pa.Schema:

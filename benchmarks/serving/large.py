@@ -11,6 +11,7 @@ from benchmarks.claim import Claim, at_most
 from benchmarks.serving.exporting import encoded
 from benchmarks.serving.live import Live, live
 from benchmarks.serving.loads import MEMORY_LIMIT_MB, P99_LIMIT_MS, PICTURES, RATE_PER_S
+from benchmarks.serving.memory import Sampled
 from steps.evaluation.cost.assess import measure_service
 from steps.evaluation.cost.settings import CostSettings
 
@@ -28,7 +29,9 @@ def measure(folder: Path, *, quick: bool) -> list[Claim]:
 def _replicas(served: Live, pictures: Sequence[bytes], name: str, *, quick: bool) -> list[Claim]:
     """What one replica of a large network sustains, and how many there have to be."""
     settings = CostSettings(requests=500, warm_up=20, seconds_at_offered_rate=5) if quick else CostSettings()
-    cost, _ = measure_service(served.url, pictures, settings)
+    memory = Sampled(served.processes)
+    with memory.running():
+        cost, _ = measure_service(served.url, pictures, settings)
     sustained = cost.sustained_per_s.value if cost.sustained_per_s is not None else None
     p99 = cost.sustained_p99_ms.value if cost.sustained_p99_ms is not None else None
     what = f"{LARGE} at {LARGE_SIDE}, {name}, one replica on {os.cpu_count()} cores"
@@ -37,5 +40,5 @@ def _replicas(served: Live, pictures: Sequence[bytes], name: str, *, quick: bool
     return [
         at_most(f"{what}: p99 at what it sustains, {said}", p99 or math.inf, P99_LIMIT_MS, "ms"),
         at_most(f"{what}: replicas for {RATE_PER_S:g} requests a second", replicas, MAXIMUM_REPLICAS, ""),
-        at_most(f"{what}: memory", served.memory_mb(ingress=False), MEMORY_LIMIT_MB, "MB"),
+        at_most(f"{what}: memory, ingress and shipper included", memory.peak_mb, MEMORY_LIMIT_MB, "MB"),
     ]

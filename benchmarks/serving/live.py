@@ -46,9 +46,9 @@ class Live:
         """CPU seconds of all processes so far."""
         return sum(sum(process.cpu_times()[:2]) for process in self.processes())
 
-    def memory_mb(self, *, ingress: bool = True) -> float:
+    def memory_mb(self) -> float:
         """What is resident now, 10⁶ bytes, added up; what processes share counts once."""
-        return memory_mb(each for each in self.processes() if ingress or "envoy" not in each.name())
+        return memory_mb(self.processes())
 
     def handles(self) -> int:
         """Open files and connections of all processes."""

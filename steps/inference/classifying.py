@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from materializers.prediction_table import PROBABILITY, prediction_schema
+from materializers.shards import picture_digest
 from serving.predictor import PictureError, Prediction, Predictor
 from steps.data.examining import end_with_parent
 
@@ -34,8 +34,8 @@ class Given:
 
     @cached_property
     def digest(self) -> str | None:
-        """The sha256 (hex) of the bytes, once computed; a worker process is handed it with them."""
-        return None if self.data is None else hashlib.sha256(self.data).hexdigest()
+        """As captures name it, once computed; a worker process is handed it with the bytes."""
+        return None if self.data is None else picture_digest(self.data)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def read_captures(
     until: datetime | None = None,
     columns: Sequence[str] | None = None,
     only_parts_with_pictures: bool = False,
+    image_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """What was captured of a model in an environment, from the active stack's artifact store.
 
@@ -67,6 +68,8 @@ def read_captures(
         until: the moment that ends it, not included; None: now.
         columns: of :func:`serving.capture_layout.schema_of`; None: all but ``picture`` and ``embedding``.
         only_parts_with_pictures: whoever wants nothing else need not read the rest.
+        image_ids: of the pictures that are wanted, where ``columns`` has ``image_id``: while parts are read
+            no other row is kept in memory; None: all.
 
     Returns:
         One row a picture, by time, with ``at`` in UTC; ``scores``, ``classes`` and ``embedding`` are arrays.
@@ -77,7 +80,14 @@ def read_captures(
     given = columns if columns is not None else _but(CAPTURES, "picture", "embedding")
     wanted = has_pictures if only_parts_with_pictures else is_part_name
     return _read(
-        CAPTURES, model_name, environment, since=since, until=until, columns=given, wanted_part=wanted
+        CAPTURES,
+        model_name,
+        environment,
+        since=since,
+        until=until,
+        columns=given,
+        wanted_part=wanted,
+        image_ids=image_ids,
     )
 
 
@@ -148,6 +158,7 @@ def _read(
     until: datetime | None,
     columns: Sequence[str],
     wanted_part: Callable[[str], bool] = is_part_name,
+    image_ids: Collection[str] | None = None,
 ) -> pd.DataFrame:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -155,10 +166,12 @@ def _read(
     store, end = active_store(), until or datetime.now(UTC)
     wanted = list(dict.fromkeys(["at", *columns]))
     unreadable: list[str] = []
+    only = None if image_ids is None else pa.array([*image_ids], pa.string())
 
     def read(part: tuple[str, str]) -> pa.Table | None:
         try:
-            return read_part(store, part[0], kind, wanted)
+            table = read_part(store, part[0], kind, wanted)
+            return table if only is None else table.filter(pc.is_in(table["image_id"], value_set=only))
         except FileNotFoundError:  # past its time, and removed since it was listed
             return None
         except DamagedArtifact:

@@ -12,7 +12,8 @@ import io
 import struct
 import zipfile
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ COLUMNS = (
     *("request_id", "at", "label", "probability", "abstained", "model_version"),
     *("image_id", "picture", "orientation"),
 )
+PICTURES = ("image_id", "picture")
 GROUP_DIGITS = 16
 JPEG, PNG, PNG_HEADER_BYTES = b"\xff\xd8", b"\x89PNG", 33
 UPRIGHT = 1
@@ -64,10 +66,18 @@ def uncertain_pictures(
     Raises:
         ServiceUnreachable: the store does not answer.
     """
-    rows = read_captures(model_name, environment, since=since, columns=COLUMNS, only_parts_with_pictures=True)
-    rows = rows[rows["picture"].notna() & rows["label"].notna()]
+    read = partial(read_captures, model_name, environment, only_parts_with_pictures=True)
+    # What is chosen by is small; the pictures of a month may be more than memory holds.
+    rows = read(since=since, columns=[name for name in COLUMNS if name != "picture"])
+    rows = rows[rows["orientation"].notna() & rows["label"].notna()]
     rows = rows.sort_values(["abstained", "probability"], ascending=[False, True], kind="stable")
-    return rows.drop_duplicates("image_id").head(most)
+    chosen = rows.drop_duplicates("image_id").head(most)
+    if chosen.empty:
+        return chosen.assign(picture=None)
+    until = chosen["at"].max() + timedelta(microseconds=1)
+    found = read(since=chosen["at"].min(), until=until, columns=PICTURES, image_ids=chosen["image_id"])
+    pictures = found.dropna(subset="picture").drop_duplicates("image_id")
+    return chosen.merge(pictures, on="image_id")  # less what was forgotten meanwhile
 
 
 def write_for_labelling(rows: pd.DataFrame, target: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from materializers import blobs
@@ -64,6 +65,28 @@ def test_only_the_hours_that_are_asked_for_are_read(
     tick = timedelta(microseconds=1)
     assert list(read(since=NOON, until=NOON + HOUR + tick)["request_id"]) == ["30", "31"]
     assert list(read(since=NOON + tick, until=NOON + HOUR)["request_id"]) == []
+
+
+def test_of_the_pictures_that_are_wanted_alone_rows_are_kept(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part, before they are joined: a month's pictures may be more than memory holds."""
+    seen: list[int] = []
+    kept = pa.concat_tables
+
+    def counted(tables: list[pa.Table]) -> pa.Table:
+        seen.extend(len(table) for table in tables)
+        return kept(tables)
+
+    for number in range(3):
+        photographs = [picture(encode(gradient(64, 48, 10 * number + each), "JPEG")) for each in range(2)]
+        shipped(root, tmp_path / str(number), [answered(f"r{number}", *photographs)], pictures=1)
+    wanted = read()["image_id"].iloc[3]
+    monkeypatch.setattr(pa, "concat_tables", counted)
+    found = read(columns=["image_id", "picture"], image_ids=[wanted])
+    assert list(found["image_id"]) == [wanted]
+    assert found["picture"].notna().all()
+    assert sorted(seen) == [0, 0, 1]
 
 
 def test_other_models_and_environments_are_left_alone(root: Path, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_delivery_joins_the_parent_under_todays_names(local_stack: Client, tmp
 
 def test_the_same_delivery_again_is_as_old_as_it_was(local_stack: Client, tmp_path: Path) -> None:
     """Delivered a second time, it is no fresher; anything new in it is."""
-    folder = good_delivery(tmp_path / "first", per_class=3)
+    folder = good_delivery(tmp_path / "first", per_class=3, first=600)  # old in this store from now on
     first, screening = ingested("ageing", source=str(folder))
     assert check(screening, "data_age").measured == 0
     save_artifact(first, name="dataset")
@@ -216,7 +216,7 @@ def test_the_same_delivery_again_is_as_old_as_it_was(local_stack: Client, tmp_pa
     assert again.version == first.version
     age = check(screening, "data_age")
     assert (age.outcome, age.measured, age.limit) == ("refused", 400, 365)
-    _, screening = ingested("ageing", source=str(good_delivery(tmp_path / "second", per_class=4)))
+    _, screening = ingested("ageing", source=str(good_delivery(tmp_path / "second", per_class=4, first=600)))
     assert check(screening, "data_age").outcome == "passed"
     allowing = FreshnessSettings(allow_stale=True)
     _, screening = ingested("ageing", source=str(folder), freshness=allowing)

@@ -13,7 +13,7 @@ from steps.deployment.observing.outcomes import CAPTURED, NO_LABEL, united
 from tests.steps.deployment.observing.traffic import at, captures, labels_for, outcomes, posted
 
 
-def picture(  # type: ignore[type-arg]
+def picture(
     request: str,
     second: float,
     label: str | None,
@@ -21,7 +21,7 @@ def picture(  # type: ignore[type-arg]
     position: int = 0,
     status: int = 200,
     digest: str | None = None,
-) -> dict:
+) -> dict[str, object]:
     """A row of captures."""
     return {
         "request_id": request,
@@ -36,7 +36,7 @@ def picture(  # type: ignore[type-arg]
     }
 
 
-def rows(*pictures: dict) -> pd.DataFrame:  # type: ignore[type-arg]
+def rows(*pictures: dict[str, object]) -> pd.DataFrame:
     """Captures of these pictures."""
     return pd.DataFrame(list(pictures), columns=list(CAPTURED))
 

@@ -42,4 +42,5 @@ def continuous(config: Config, inputs: TrainingInputs) -> None:
         presupposed=config.presupposed,
         cost=config.evaluate.cost,
         settings=config.deployment,
+        class_changes=config.product.class_changes,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zenml import pipeline
 
 from materializers.release import Environment
+from steps.data.class_changes import ClassChanges
 from steps.deployment.candidate import candidate
 from steps.deployment.conclude import conclude
 from steps.deployment.observe import observe
@@ -24,6 +25,7 @@ def deployment(
     policy: Policy,
     presupposed: Presupposed,
     cost: CostSettings,
+    class_changes: ClassChanges,
     approval: ApprovalSettings,
     version: int | None,
     only_look: bool,
@@ -40,7 +42,9 @@ def deployment(
         only_look=only_look,
     )
     applied = release(proposal)
-    observation, why, _, _, comparison, _, _ = observe(applied, policy=policy, cost=cost, settings=settings)
+    observation, why, _, _, comparison, _, _ = observe(
+        applied, policy=policy, cost=cost, settings=settings, class_changes=class_changes
+    )
     conclude(
         applied,
         observation,

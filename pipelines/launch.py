@@ -314,6 +314,7 @@ def _deployment(
         "policy": config.policy,
         "presupposed": config.presupposed,
         "cost": config.evaluate.cost,
+        "class_changes": config.product.class_changes,
         "approval": config.approval,
         "version": version,
         "only_look": only_look,

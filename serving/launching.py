@@ -19,6 +19,8 @@ PREDICTIONS = "/api/v1.0/predictions"
 """Where pictures are sent, below a release's base URL."""
 PREDICTIONS_TOO = ("/api/v0.1/predictions", "/predict")
 """Where Seldon's microservice takes the same: its older clients' path, and that of its graphs."""
+FEEDBACK_PATHS = ("/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback")
+"""Where it takes feedback."""
 READINESS = "/health/status"
 # A server needs no more of the caller's environment: no PYTHON* of the pipelines, no credentials.
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")

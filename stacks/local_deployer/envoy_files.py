@@ -2,7 +2,8 @@
 
 A replica is up to three clusters, by what it is asked for: as what serves, as a candidate that answers its
 share, as a shadow that gets copies. A cluster never changes under its name, so that a promotion drains
-nothing that it need not. Only predictions are divided; whatever else a client asks, what serves answers.
+nothing that it need not. Only predictions are divided; whatever else a client asks, what serves answers. The
+feedback that it refuses is sent to its candidate, which may know a class that it does not.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from materializers.report import json_digest
-from serving.launching import PREDICTIONS, PREDICTIONS_TOO, READINESS
+from serving.launching import FEEDBACK_PATHS, PREDICTIONS, PREDICTIONS_TOO, READINESS
 from stacks.local_deployer.state import HOST, Replica, Route
 
 BOOTSTRAP, CLUSTERS, ROUTES = "bootstrap.json", "clusters.json", "routes.json"
@@ -37,10 +38,17 @@ CANDIDATE_CHECKS = {
 }
 # A request that it has for so long is asked of what serves too; the first answer counts. One that just takes
 # its time is not cut off.
-CANDIDATE_PATIENCE = "3s"
+CANDIDATE_PATIENCE_MS = 3_000
+HEADER_MUTATION = "envoy.filters.http.header_mutation"
+# By these the router is told per request: a policy of the route would ask what serves twice, too.
+HEDGED = {
+    "x-envoy-upstream-rq-per-try-timeout-ms": str(CANDIDATE_PATIENCE_MS),
+    "x-envoy-hedge-on-per-try-timeout": "true",
+}
 # Questions about health are of this priority, so that requests that wait keep none of them from being asked.
 URGENT = "HIGH"
 RETRY_AFTER_S = 1
+BAD_REQUEST = 400
 TOO_MANY_REQUESTS = 429
 TYPES = "type.googleapis.com/envoy"
 
@@ -69,9 +77,14 @@ def cluster_names(replica: str) -> tuple[str, ...]:
     return replica, f"{replica}{CANDIDATE}", f"{replica}{SHADOW}"
 
 
-def _with_champion_behind(candidate: str, champion: str) -> str:
-    """The cluster that asks a candidate, and what serves where the candidate is gone."""
-    return f"{candidate}-or-{champion}"
+def _either(first: str, then: str) -> str:
+    """The cluster that asks one cluster, and another where that is gone or was asked before."""
+    return f"{first}-or-{then}"
+
+
+def _of_candidate(route: Route, candidate: Replica) -> str:
+    """The cluster through which the candidate of a route is reached."""
+    return f"{candidate.name}{SHADOW if route.mode == 'shadow' else CANDIDATE}"
 
 
 def clusters(routes: Iterable[Route], queue: int) -> dict[str, dict[str, Any]]:
@@ -84,15 +97,14 @@ def clusters(routes: Iterable[Route], queue: int) -> dict[str, dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for route in routes:
         found.append(_cluster(route.replica.name, route.replica, queue))
-        candidate = route.candidate
-        if candidate is None:
+        if route.candidate is None:
             continue
-        if route.mode == "shadow":
-            found.append(_cluster(f"{candidate.name}{SHADOW}", candidate, queue))
-            continue
-        asked = _cluster(f"{candidate.name}{CANDIDATE}", candidate, queue)
-        asked["health_checks"] = [CANDIDATE_CHECKS]
-        found += [asked, _candidate_or_champion(candidate.name, route.replica.name)]
+        champion, candidate = route.replica.name, _of_candidate(route, route.candidate)
+        asked = _cluster(candidate, route.candidate, queue)
+        found += [asked, _one_or_other(champion, candidate)]
+        if route.mode != "shadow":
+            asked["health_checks"] = [CANDIDATE_CHECKS]
+            found.append(_one_or_other(candidate, champion))
     return {one["name"]: one for one in found}
 
 
@@ -117,11 +129,11 @@ def _cluster(name: str, replica: Replica, queue: int) -> dict[str, Any]:
     }
 
 
-def _candidate_or_champion(candidate: str, champion: str) -> dict[str, Any]:
+def _one_or_other(first: str, then: str) -> dict[str, Any]:
     """A cluster of clusters. Retries are counted here; how many requests there may be, at either of them."""
     return {
         "@type": f"{TYPES}.config.cluster.v3.Cluster",
-        "name": _with_champion_behind(candidate, champion),
+        "name": _either(first, then),
         "connect_timeout": "2s",
         "lb_policy": "CLUSTER_PROVIDED",
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", "max_retries": WEIGHTS}]},
@@ -129,7 +141,7 @@ def _candidate_or_champion(candidate: str, champion: str) -> dict[str, Any]:
             "name": "envoy.clusters.aggregate",
             "typed_config": {
                 "@type": f"{TYPES}.extensions.clusters.aggregate.v3.ClusterConfig",
-                "clusters": [f"{candidate}{CANDIDATE}", champion],
+                "clusters": [first, then],
             },
         },
     }
@@ -146,6 +158,9 @@ def route_configuration(routes: dict[str, Route], table: str) -> dict[str, Any]:
             for path in (PREDICTIONS, *PREDICTIONS_TOO):
                 divided = {"prefix_rewrite": path, **_divided(route, route.candidate)}
                 found.append({"match": {"path": f"{base}{path}"}, "route": divided})
+            for path in FEEDBACK_PATHS:
+                told = {"prefix_rewrite": path, **_told(route, route.candidate)}
+                found.append({"match": {"path": f"{base}{path}"}, "route": told})
         found.append({"match": {"prefix": f"{base}/"}, "route": _served(route) | {"prefix_rewrite": "/"}})
     served = ", ".join(f"/seldon/{key}{PREDICTIONS}" for key in sorted(routes)) or "nothing"
     found.append(
@@ -174,33 +189,52 @@ def _served(route: Route) -> dict[str, Any]:
     }
 
 
+def _told(route: Route, candidate: Replica) -> dict[str, Any]:
+    """To what serves, and to its candidate what that refuses, such as a label that only one of them knows."""
+    retried = _elsewhere("connect-failure,refused-stream,reset-before-request,retriable-status-codes")
+    return {
+        "cluster": _either(route.replica.name, _of_candidate(route, candidate)),
+        "timeout": REQUEST_TIMEOUT,
+        "retry_policy": {**retried, "retriable_status_codes": [BAD_REQUEST]},
+    }
+
+
+def _elsewhere(retry_on: str) -> dict[str, Any]:
+    """Ask once more, of the cluster that was not asked yet."""
+    return {
+        "retry_on": retry_on,
+        "num_retries": 1,
+        "retry_priority": {
+            "name": "envoy.retry_priorities.previous_priorities",
+            "typed_config": {
+                "@type": f"{TYPES}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+                "update_frequency": 1,
+            },
+        },
+    }
+
+
 def _divided(route: Route, candidate: Replica) -> dict[str, Any]:
     """Between what serves and its candidate."""
+    asked = _of_candidate(route, candidate)
     if route.mode == "shadow":
-        mirrored = {"cluster": f"{candidate.name}{SHADOW}", "disable_shadow_host_suffix_append": True}
+        mirrored = {"cluster": asked, "disable_shadow_host_suffix_append": True}
         return {**_served(route), "request_mirror_policies": [mirrored]}
     share = round(route.share * WEIGHTS)
     # The candidate's first: where its share grows, no key leaves it.
-    behind = _with_champion_behind(candidate.name, route.replica.name)
-    weights = {behind: share, route.replica.name: WEIGHTS - share}
+    shares = [
+        {
+            "name": _either(asked, route.replica.name),
+            "weight": share,
+            "typed_per_filter_config": {HEADER_MUTATION: _with_headers(HEDGED)},
+        },
+        {"name": route.replica.name, "weight": WEIGHTS - share},
+    ]
     divided: dict[str, Any] = {
-        "weighted_clusters": {"clusters": [{"name": k, "weight": v} for k, v in weights.items()]},
+        "weighted_clusters": {"clusters": shares},
         "timeout": REQUEST_TIMEOUT,
         # A prediction changes nothing, so that one whose candidate died over it is asked again, elsewhere.
-        "retry_policy": {
-            "retry_on": "connect-failure,refused-stream,reset",
-            "num_retries": 1,
-            "per_try_timeout": CANDIDATE_PATIENCE,
-            "retry_priority": {
-                "name": "envoy.retry_priorities.previous_priorities",
-                "typed_config": {
-                    "@type": f"{TYPES}.extensions.retry.priority.previous_priorities.v3"
-                    ".PreviousPrioritiesConfig",
-                    "update_frequency": 1,
-                },
-            },
-        },
-        "hedge_policy": {"hedge_on_per_try_timeout": True},
+        "retry_policy": _elsewhere("connect-failure,refused-stream,reset"),
     }
     if route.mode == "ab":
         divided["weighted_clusters"]["use_hash_policy"] = True
@@ -209,6 +243,18 @@ def _divided(route: Route, candidate: Replica) -> dict[str, Any]:
             {"header": {"header_name": REQUEST_ID}},
         ]
     return divided
+
+
+def _with_headers(headers: dict[str, str]) -> dict[str, Any]:
+    """What sets these headers of a request before it is sent on."""
+    mutations = [
+        {"append": {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+        for key, value in headers.items()
+    ]
+    return {
+        "@type": f"{TYPES}.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+        "mutations": {"request_mutations": mutations},
+    }
 
 
 def bootstrap(host: str, port: int, max_request_bytes: int) -> dict[str, Any]:
@@ -220,6 +266,10 @@ def bootstrap(host: str, port: int, max_request_bytes: int) -> dict[str, Any]:
                 "@type": f"{TYPES}.extensions.filters.http.buffer.v3.Buffer",
                 "max_request_bytes": max_request_bytes,
             },
+        },
+        {
+            "name": HEADER_MUTATION,
+            "typed_config": {"@type": f"{TYPES}.extensions.filters.http.header_mutation.v3.HeaderMutation"},
         },
         {
             "name": "envoy.filters.http.router",

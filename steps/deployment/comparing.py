@@ -13,6 +13,7 @@ from materializers.errors import DamagedArtifact
 from materializers.observation import Observation
 from materializers.release import Arm, Release
 from materializers.shadow_report import ShadowReport
+from steps.data.class_changes import NO_CHANGES, ClassChanges
 from steps.deployment.observing.outcomes import CAPTURED
 from steps.deployment.settings import DeploymentSettings
 from steps.run_tags import model_tag
@@ -41,7 +42,9 @@ class Comparison:
     shadow_report: ShadowReport | None = None
 
 
-def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) -> Comparison | None:
+def compare(
+    rolling: Release, settings: DeploymentSettings, changes: ClassChanges = NO_CHANGES, *, now: datetime
+) -> Comparison | None:
     """What should become of a candidate by its answers and the champion's, with the figures over time.
 
     The same records give the same answer whenever it is asked, so that whoever was killed loses nothing.
@@ -49,6 +52,7 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
     Args:
         rolling: with its present share since ``stage_since``.
         settings: how sure one has to be.
+        changes: of classes: whatever an answer or a label calls one, it counts under today's name.
         now: with a time zone.
 
     Returns:
@@ -62,7 +66,7 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
     from steps.deployment.observing.observation import observe_rollout
     from steps.deployment.observing.pictures import rollout_pictures
     from steps.deployment.observing.shadow import observe_shadow
-    from steps.monitoring.traffic.captures import read_captures, read_feedback
+    from steps.monitoring.traffic.captures import UNREADABLE, read_captures, read_feedback
 
     name, where, since = rolling.model_name, rolling.environment, rolling.stage_since
     champion, candidate = rolling.champion, rolling.candidate
@@ -71,6 +75,10 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
     about = (*CAPTURED, "model_version", "model_digest")
     captures = read_captures(name, where, since=since, until=now, columns=about)
     feedback = read_feedback(name, where, since=since, until=now)
+    unreadable = (*captures.attrs[UNREADABLE], *feedback.attrs[UNREADABLE])
+    captures, feedback = (
+        rows.assign(label=rows["label"].replace(changes.renamed)) for rows in (captures, feedback)
+    )
 
     def of(arm: Arm) -> pd.DataFrame:
         same = (captures["model_version"] == str(arm.version)) & (
@@ -80,14 +88,14 @@ def compare(rolling: Release, settings: DeploymentSettings, *, now: datetime) ->
 
     given = (rolling, of(champion), of(candidate), feedback, settings.observe)
     if rolling.mode == "shadow":
-        observation, shadow = observe_shadow(*given, now=now)
+        observation, shadow = observe_shadow(*given, now=now, unreadable=unreadable)
         return Comparison(observation, shadow_report=shadow)
     stages = len(settings.of(where).stages) if rolling.mode == "canary" else 1
-    observation = observe_rollout(*given, now=now, stages=stages)
+    observation = observe_rollout(*given, now=now, stages=stages, unreadable=unreadable)
     observation = observation.with_pictures(rollout_pictures(observation))
     if rolling.mode != "ab":
         return Comparison(observation)
-    report = report_ab(*given, now=now)
+    report = report_ab(*given, now=now, unreadable=unreadable)
     return Comparison(observation, ab_report=report.with_pictures(ab_pictures(report)))
 
 

@@ -17,6 +17,7 @@ from materializers.load_test import LoadTest
 from materializers.observation import Observation
 from materializers.release import Release
 from materializers.shadow_report import ShadowReport
+from steps.data.class_changes import NO_CHANGES, ClassChanges
 from steps.deployment.comparing import Comparison, compare
 from steps.deployment.deployer import active_deployer
 from steps.deployment.end_to_end import ask_end_to_end
@@ -106,7 +107,11 @@ def judge_service(applied: Release, *, patiently: bool = True) -> Answer:
 
 
 def observe_release(
-    applied: Release, policy: Policy, cost: CostSettings, settings: DeploymentSettings
+    applied: Release,
+    policy: Policy,
+    cost: CostSettings,
+    settings: DeploymentSettings,
+    changes: ClassChanges = NO_CHANGES,
 ) -> Observed:
     """What should become of a release.
 
@@ -117,7 +122,7 @@ def observe_release(
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
     if applied.status == "rolling_out":
-        return observe_rollout(applied, settings)
+        return observe_rollout(applied, settings, changes)
     answer = judge_service(applied)
     if answer != "promote" or applied.environment != "staging":
         return Observed(answer)
@@ -133,7 +138,9 @@ def observe_release(
     return Observed("refuse", tuple(reasons), tested, asked)
 
 
-def observe_rollout(rolling: Release, settings: DeploymentSettings) -> Observed:
+def observe_rollout(
+    rolling: Release, settings: DeploymentSettings, changes: ClassChanges = NO_CHANGES
+) -> Observed:
     """What should become of a candidate that serves beside the champion.
 
     One that has no time to answer the look itself is judged by what it answered users: it may be rolled back
@@ -157,7 +164,7 @@ def observe_rollout(rolling: Release, settings: DeploymentSettings) -> Observed:
     except ServiceBusy as error:
         said = "had no time to answer a picture, and is not promoted before it does"
         busy = (f"{_version(rolling)} {said}: {error}, for {PATIENCE_S:g} s.",)
-    compared = compare(rolling, settings, now=now())
+    compared = compare(rolling, settings, changes, now=now())
     if compared is None:
         return Observed("roll back", ("The deployer's record of what is rolling out says not beside what.",))
     seen = compared.observation
@@ -222,7 +229,11 @@ def forbidden(rolling: Release) -> str | None:
 
 @step(enable_cache=False)
 def observe(
-    applied: Release | None, policy: Policy, cost: CostSettings, settings: DeploymentSettings
+    applied: Release | None,
+    policy: Policy,
+    cost: CostSettings,
+    settings: DeploymentSettings,
+    class_changes: ClassChanges,
 ) -> tuple[
     Annotated[str, "observation"],
     Annotated[list[str], "why"],
@@ -235,7 +246,7 @@ def observe(
     """Answer what should become of the release."""
     if applied is None:
         return "nothing to observe", [], None, None, None, None, None
-    seen = observe_release(applied, policy, cost, settings)
+    seen = observe_release(applied, policy, cost, settings, class_changes)
     compared = seen.compared
     return (
         seen.answer,

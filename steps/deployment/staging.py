@@ -11,6 +11,7 @@ from materializers.load_test import LoadTest
 from materializers.release import Release
 from materializers.trigger_decision import TriggerDecision
 from materializers.verdict import Verdict
+from steps.data.class_changes import ClassChanges
 from steps.deployment.candidate import propose_release
 from steps.deployment.conclude import conclude_any
 from steps.deployment.observe import observe_release
@@ -32,6 +33,7 @@ def staging(
     presupposed: Presupposed,
     cost: CostSettings,
     settings: DeploymentSettings,
+    class_changes: ClassChanges,
 ) -> tuple[
     Annotated[Release | None, "release"],
     Annotated[LoadTest | None, "load_test"],
@@ -56,7 +58,7 @@ def staging(
         settings=settings,
     )
     applied = carry_out(proposal)
-    observed = observe_release(applied, policy, cost, settings)
+    observed = observe_release(applied, policy, cost, settings, class_changes)
     release = conclude_any(
         applied,
         observed.answer,

@@ -19,6 +19,7 @@ from steps.deployment.observing.observation import stage_of
 from steps.deployment.observing.replay import Due, Stage, looks_due, replay, seen_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import pandas as pd
@@ -57,6 +58,7 @@ def report_ab(
     settings: ObserveSettings,
     *,
     now: datetime,
+    unreadable: Sequence[str] = (),
 ) -> AbReport:
     """Compare the arms of an A/B test in accuracy, latency and business figure.
 
@@ -67,7 +69,7 @@ def report_ab(
     """
     if release.mode != "ab":
         raise ValueError(f"A {release.mode} release is no A/B test.")
-    stage = stage_of(release, champion, candidate, feedback, settings)
+    stage = stage_of(release, champion, candidate, feedback, settings, unreadable=unreadable)
     replayed = replay(stage, now)
     until = seen_until(stage, now) if replayed.at is None else replayed.at
     of_champion, of_candidate = stage.arms

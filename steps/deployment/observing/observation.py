@@ -8,11 +8,12 @@ from materializers.observation import Observation
 from steps.deployment.observing.moments import moment, time_of
 from steps.deployment.observing.outcomes import outcomes_of
 from steps.deployment.observing.planning import make_plan
-from steps.deployment.observing.reasons import missing_in, reasons_for
+from steps.deployment.observing.reasons import left_out, missing_in, reasons_for
 from steps.deployment.observing.replay import Replayed, Stage, replay, seen_until
 from steps.deployment.observing.shadow import observe_shadow
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import pandas as pd
@@ -30,6 +31,7 @@ def observe_rollout(
     *,
     now: datetime,
     stages: int = 1,
+    unreadable: Sequence[str] = (),
 ) -> Observation:
     """Say what should become of a canary, of the candidate of an A/B test, or of a shadow.
 
@@ -44,13 +46,16 @@ def observe_rollout(
         settings: margins, error rates and policy.
         now: with a time zone.
         stages: how many shares the release goes through in all.
+        unreadable: the parts of captures and feedback that could not be read; while there are any nothing is
+            promoted, for they may be those that tell of harm.
 
     Raises:
         ValueError: the release is not rolling out.
     """
     if release.mode == "shadow":
-        return observe_shadow(release, champion, candidate, feedback, settings, now=now)[0]
-    stage = stage_of(release, champion, candidate, feedback, settings, stages=stages)
+        rows = (champion, candidate, feedback)
+        return observe_shadow(release, *rows, settings, now=now, unreadable=unreadable)[0]
+    stage = stage_of(release, champion, candidate, feedback, settings, stages=stages, unreadable=unreadable)
     return observation_of(release, stage, replay(stage, now), now)
 
 
@@ -62,6 +67,7 @@ def stage_of(
     settings: ObserveSettings,
     *,
     stages: int = 1,
+    unreadable: Sequence[str] = (),
 ) -> Stage:
     """What there is to replay of a canary or an A/B test; arguments as those of :func:`observe_rollout`.
 
@@ -77,6 +83,7 @@ def stage_of(
         plan=make_plan(settings, mode=release.mode, share=release.share, stages=stages),
         mode=release.mode,
         begin=moment(release.stage_since),
+        unreadable=tuple(unreadable),
     )
 
 
@@ -109,6 +116,9 @@ def observation_of(release: Release, stage: Stage, replayed: Replayed, now: date
     return report.model_copy(
         update={
             "reasons": tuple(reasons_for(stage, replayed, latest)),
-            "missing": tuple(missing_in(stage, replayed, latest, until)),
+            "missing": (
+                *left_out(stage.unreadable, release.environment),
+                *missing_in(stage, replayed, latest, until),
+            ),
         }
     )

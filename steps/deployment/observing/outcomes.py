@@ -23,8 +23,13 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 NO_LABEL = -1
 FAILED, REJECTED = 500, 400
-CAPTURED = ("request_id", "position", "at", "latency_ms", "status", "label", "probability", "abstained")
+CAPTURED = (
+    *("request_id", "position", "at", "latency_ms", "status", "input_digest"),
+    *("label", "probability", "abstained"),
+)
 """The columns of captures that are read."""
+SENT = ["request_id", "position", "input_digest"]
+"""By which a picture that was sent again is known: an id alone some clients use for everything they ask."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,9 @@ class Outcomes:
 def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
     """Put the captures of one version beside feedback, by the rule of :mod:`steps.monitoring.traffic.labels`.
 
+    The same pictures under the same id are one request, whose first answer counts: an ingress asks again what
+    takes long.
+
     Args:
         captures: columns ``CAPTURED``, one row a picture.
         feedback: columns ``POSTED``; of any version.
@@ -86,7 +94,8 @@ def outcomes_of(captures: pd.DataFrame, feedback: pd.DataFrame) -> Outcomes:
     import pandas as pd
 
     pictures = captures.loc[:, list(CAPTURED)].sort_values(["at", "request_id", "position"], kind="stable")
-    said = joined(pictures, feedback).rows
+    again = pictures["input_digest"].notna() & pictures.duplicated(SENT)
+    said = joined(pictures[~again], feedback).rows
     said["answered"] = said["label"].notna() & (said["status"] < REJECTED)
     # Of each request the first row with an answer, else its first row.
     first = (

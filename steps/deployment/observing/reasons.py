@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from materializers.report import counted, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from materializers.observation import Compared
+    from materializers.release import Environment
     from steps.deployment.observing.replay import Replayed, Stage
 
 NAMES = {
@@ -23,6 +24,9 @@ NAMES = {
     ("accuracy", "share"): "accuracy",
     ("value", "mean"): "business figure",
 }
+
+LISTED = 5
+"""Parts that are named."""
 
 
 def name_of(compared: Compared) -> str:
@@ -106,6 +110,18 @@ def missing_in(stage: Stage, replayed: Replayed, latest: Iterable[Compared], unt
     yield from (f"Not compared: {in_words(each)}." for each in latest if each.lacking and requests)
     if not replayed.looks and requests:
         yield f"The first look is at {counted(stage.plan.looks[0], 'request')} of the candidate."
+
+
+def left_out(unreadable: Sequence[str], environment: Environment) -> Iterator[str]:
+    """Which parts of captures and feedback could not be read, and what to do; nothing where all could."""
+    if unreadable:
+        more = f" and {len(unreadable) - LISTED} more" if len(unreadable) > LISTED else ""
+        yield (
+            f"{counted(len(unreadable), 'part')} of captures and feedback cannot be read and nothing is "
+            f"promoted without: {', '.join(unreadable[:LISTED])}{more}. Restore them, remove them to decide "
+            "on what is left, or end the rollout: python run.py --rollback "
+            f"--environment {environment}"
+        )
 
 
 def _policy(stage: Stage) -> str:

@@ -61,6 +61,8 @@ class Stage:
         plan: looks and error rates.
         mode: of the release; an A/B test looks at business figures, too.
         begin: microseconds since 1970.
+        unreadable: the parts of captures and feedback that could not be read: what is left of damaged records
+            can show harm, and not that there is none.
         bounded: whether looks get bounds for a picture; the decision does not need them.
     """
 
@@ -70,6 +72,7 @@ class Stage:
     plan: Plan
     mode: Mode
     begin: int
+    unreadable: tuple[str, ...] = ()
     bounded: bool = True
 
     @property
@@ -218,9 +221,9 @@ def _because(stage: Stage, state: dict[Clock, tuple[Due, tuple[Compared, ...]]],
             return None
         due, compared = state[clock]
         if not all(each.shown for each in compared):
-            lacks = any(each.lacking for each in compared)
+            lacks = bool(stage.unreadable) or any(each.lacking for each in compared)
             return ("insufficient data" if lacks else "undecided") if due.last else None
-    return "shown"
+    return None if stage.unreadable else "shown"
 
 
 def _clocks(stage: Stage) -> tuple[Clock, ...]:
@@ -229,6 +232,8 @@ def _clocks(stage: Stage) -> tuple[Clock, ...]:
 
 def _lacks(stage: Stage, state: dict[Clock, tuple[Due, tuple[Compared, ...]]]) -> bool:
     """Whether at the deadline there is too little to say that anything is undecided."""
+    if stage.unreadable:
+        return True
     if "requests" not in state or state["requests"][0].n_candidate < stage.plan.minimum_requests:
         return True
     if stage.settings.labels == "required" and "labels" not in state:

@@ -19,11 +19,13 @@ from materializers.shadow_report import ChangedLabel, Latency, PairedAccuracy, P
 from steps.deployment.observing.moments import MICRO, moment, moments, time_of
 from steps.deployment.observing.outcomes import CAPTURED, FAILED, REJECTED
 from steps.deployment.observing.planning import make_plan
+from steps.deployment.observing.reasons import left_out
 from steps.evaluation.comparison.paired import interval
 from steps.evaluation.intervals import ALPHA, wilson
 from steps.monitoring.traffic.labels import joined
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     import pandas as pd
@@ -44,6 +46,7 @@ def observe_shadow(
     settings: ObserveSettings,
     *,
     now: datetime,
+    unreadable: Sequence[str] = (),
 ) -> tuple[Observation, ShadowReport]:
     """Compare a shadow's answers with the champion's to the same requests, and say whether that is over.
 
@@ -54,6 +57,7 @@ def observe_shadow(
         feedback: what was posted since then, columns ``POSTED`` of :mod:`steps.monitoring.traffic.labels`.
         settings: margins, times and policy.
         now: with a time zone.
+        unreadable: the parts of captures and feedback that could not be read.
 
     Raises:
         ValueError: the release is no shadow that is rolling out.
@@ -71,7 +75,8 @@ def observe_shadow(
         ours, theirs = (_within(rows, begin, until) for rows in (ours, theirs))
         pairs = paired_requests(theirs, ours)
     pictures = paired_pictures(theirs, ours)
-    agreement, missing = agreement_of(pictures), _missing(ours, theirs, pairs)
+    agreement = agreement_of(pictures)
+    missing = (*left_out(unreadable, release.environment), *_missing(ours, theirs, pairs))
     labelled = joined(theirs, feedback[moments(feedback["at"]) <= until]).rows
     versions = {
         "model_name": release.model_name,

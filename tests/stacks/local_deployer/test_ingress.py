@@ -21,9 +21,10 @@ from scipy.stats import binom
 from benchmarks.main.home import free_port
 from materializers.errors import UsageError
 from materializers.release import Arm, Mode
-from serving.launching import PREDICTIONS
+from serving.launching import FEEDBACK_PATHS, PREDICTIONS
 from stacks.local_deployer import processes
 from stacks.local_deployer.deployer import SeldonLocalModelDeployer
+from stacks.local_deployer.envoy_files import CANDIDATE_PATIENCE_MS, WEIGHTS
 from stacks.local_deployer.ingress import ENVOY, Ingress
 from stacks.local_deployer.state import Route
 from tests.stacks.local_deployer.conftest import (
@@ -177,7 +178,7 @@ def divided(ingress_before_two: Divided) -> Divided:
     """All of it to the champion; both answer at once, and have seen nothing."""
     ingress_before_two.publish()
     for upstream in (ingress_before_two.champion, ingress_before_two.candidate):
-        upstream.takes_s = 0.0
+        upstream.takes_s, upstream.status = 0.0, 200
         upstream.seen.clear()
         upstream.sizes.clear()
     return ingress_before_two
@@ -324,6 +325,46 @@ def test_a_candidate_that_hangs_costs_nobody_an_answer(divided: Divided) -> None
         finally:
             divided.candidate.hangs.clear()
     wait_until(lambda: divided.ask() == "candidate")
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab"])
+def test_a_prediction_that_takes_its_time_is_asked_of_the_champion_once(divided: Divided, mode: Mode) -> None:
+    """Whatever rolls out beside it: asked twice, it would have twice the load, and twice the captures."""
+    divided.publish(mode, 1 / WEIGHTS)
+    divided.champion.takes_s = CANDIDATE_PATIENCE_MS / 1000 + 1
+    assert divided.ask(x_request_key="one") == "champion"
+    assert (len(divided.champion.seen), divided.candidate.seen) == (1, [])
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab"])
+def test_a_prediction_that_the_candidate_takes_too_long_for_is_asked_of_both(
+    divided: Divided, mode: Mode
+) -> None:
+    """Once each, and the first answer counts."""
+    divided.publish(mode, 1 - 1 / WEIGHTS)
+    divided.candidate.takes_s = CANDIDATE_PATIENCE_MS / 1000 + 2
+    assert divided.ask(x_request_key="one") == "champion"
+    assert (len(divided.champion.seen), len(divided.candidate.seen)) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab", "shadow"])
+@pytest.mark.parametrize("path", FEEDBACK_PATHS)
+def test_feedback_that_the_champion_refuses_is_asked_of_the_candidate(
+    divided: Divided, mode: Mode, path: str
+) -> None:
+    """It may know a class that the champion does not; what the champion takes never reaches it."""
+    url = f"{divided.url.removesuffix(PREDICTIONS)}{path}"
+    divided.publish(mode, 0.0 if mode == "shadow" else 0.1)
+
+    def posted() -> tuple[int, str, str]:
+        answer = divided.client.post(url, content=b"x")
+        return answer.status_code, answer.json()["served_by"], answer.json()["path"]
+
+    assert posted() == (200, "champion", path)
+    divided.champion.status = 400
+    assert posted() == (200, "candidate", path)
+    divided.candidate.status = 400
+    assert posted()[0] == 400
 
 
 def test_beyond_the_queue_requests_are_turned_away_at_once(divided: Divided) -> None:

@@ -18,6 +18,7 @@ class Upstream(ThreadingHTTPServer):
 
     Attributes:
         takes_s: how long a prediction takes.
+        status: of its answers.
         seen: method, path and headers of each prediction, in the order of arrival.
         sizes: how many bytes each of them had.
     """
@@ -27,7 +28,7 @@ class Upstream(ThreadingHTTPServer):
 
     def __init__(self, name: str, *, takes_s: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.name, self.takes_s = name, takes_s
+        self.name, self.takes_s, self.status = name, takes_s, 200
         self.hangs = threading.Event()
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.sizes: list[int] = []
@@ -52,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
         content = json.dumps({"served_by": here.name, "path": self.path}).encode()
         with contextlib.suppress(ConnectionError):  # whoever asked may have given up
-            self.send_response(200)
+            self.send_response(here.status)
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -11,13 +11,23 @@ import pytest
 from zenml.client import Client
 
 from materializers.release import Arm, Release
-from serving.capture_layout import CAPTURES, folder_of, folder_of_hour, part_name, to_parquet
+from serving.capture_layout import (
+    CAPTURES,
+    FEEDBACK,
+    Kind,
+    folder_of,
+    folder_of_hour,
+    part_name,
+    to_parquet,
+)
+from steps.data.class_changes import NO_CHANGES, ClassChanges
 from steps.deployment.comparing import compare, last_observation
 from steps.deployment.observing.settings import ObserveSettings
 from steps.deployment.settings import DeploymentSettings
 from tests.materializers.examples import NOON
 from tests.steps.deployment.held import HeldDeployer
 
+RENAMED = ClassChanges(renamed={"bags": "handbags"})
 LATER = NOON + timedelta(minutes=20)
 SETTINGS = DeploymentSettings(
     observe=ObserveSettings(minimum_requests=20, planned_requests=40, looks=2, first_look=0.5)
@@ -45,11 +55,26 @@ def captured(release: Release, arm: Arm | None, n: int, **known: Any) -> None:
         }
         for number in range(n)
     ]
-    content = to_parquet(CAPTURES, rows)
-    place = f"{folder_of(CAPTURES, release.environment, release.model_name)}/{folder_of_hour(begin)}"
+    put(CAPTURES, release, to_parquet(CAPTURES, rows))
+
+
+def put(kind: Kind, release: Release, content: bytes) -> Path:
+    """Store a part of the hour of noon; the file."""
+    place = f"{folder_of(kind, release.environment, release.model_name)}/{folder_of_hour(NOON)}"
     folder = Path(Client().active_stack.artifact_store.path) / place
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / part_name(hashlib.sha256(content).hexdigest(), pictures=False)).write_bytes(content)
+    file = folder / part_name(hashlib.sha256(content).hexdigest(), pictures=False)
+    file.write_bytes(content)
+    return file
+
+
+def labelled(release: Release, **labels: str) -> None:
+    """Store the label that was posted for each of these requests."""
+    rows = [
+        {"request_id": request.replace("_", "-"), "at": NOON, "label": label}
+        for request, label in labels.items()
+    ]
+    put(FEEDBACK, release, to_parquet(FEEDBACK, rows))
 
 
 def rolling_in(held: HeldDeployer, **known: Any) -> Release:
@@ -99,6 +124,57 @@ def test_an_ab_test_and_a_shadow_have_a_report_of_their_own(held: HeldDeployer, 
         mode == "ab",
         mode == "shadow",
     )
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab"])
+def test_a_class_that_was_renamed_is_the_same_class(held: HeldDeployer, mode: str) -> None:
+    """Whichever version or label still has the old name; else the same answers would be rolled back."""
+    rolling = rolling_in(held, mode=mode)
+    captured(rolling, rolling.champion, 300, label="bags")
+    captured(rolling, rolling.candidate, 60, label="handbags")
+    names = ["bags", "handbags"] * 15
+    labelled(rolling, **{f"{arm}_{place}": name for arm in (2, 3) for place, name in enumerate(names)})
+    unmapped, mapped = (compare(rolling, SETTINGS, changes, now=LATER) for changes in (NO_CHANGES, RENAMED))
+    assert unmapped is not None
+    assert mapped is not None
+    assert (unmapped.observation.answer, unmapped.observation.because) == ("roll back", "harm")
+    found = {(each.signal, each.figure): each for each in mapped.observation.latest}
+    assert found["scores", "class shares"].worse == 0
+    accuracy = found["accuracy", "share"]
+    assert (accuracy.n_candidate, accuracy.candidate, accuracy.champion) == (20, 1.0, 1.0)
+
+
+def test_a_shadow_agrees_where_a_class_was_renamed(held: HeldDeployer) -> None:
+    """And both are right by a label of either name."""
+    rolling = rolling_in(held, mode="shadow", share=0.0)
+    captured(rolling, rolling.champion, 1, label="bags", request_id="one")
+    captured(rolling, rolling.candidate, 1, label="handbags", request_id="one")
+    labelled(rolling, one="bags")
+    compared = compare(rolling, SETTINGS, RENAMED, now=LATER)
+    assert compared is not None
+    assert compared.shadow_report is not None
+    seen = compared.shadow_report
+    assert (seen.agreement.value, seen.changed) == (1.0, ())
+    assert seen.accuracy is not None
+    assert (seen.accuracy.champion, seen.accuracy.shadow) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab", "shadow"])
+@pytest.mark.parametrize("kind", [CAPTURES, FEEDBACK])
+def test_a_part_that_cannot_be_read_is_named(held: HeldDeployer, mode: str, kind: Kind) -> None:
+    """What is left of the records is compared, and whoever reads the look knows that it is not all."""
+    rolling = rolling_in(held, mode=mode, share=0.0 if mode == "shadow" else 0.1)
+    captured(rolling, rolling.champion, 30)
+    captured(rolling, rolling.candidate, 30)
+    compared = compare(rolling, SETTINGS, now=LATER)
+    assert compared is not None
+    assert "cannot be read" not in " ".join(compared.observation.missing)
+    damaged = put(kind, rolling, b"half a part")
+    compared = compare(rolling, SETTINGS, now=LATER)
+    assert compared is not None
+    assert "1 part of captures and feedback cannot be read" in compared.observation.missing[0]
+    assert damaged.name in compared.observation.missing[0]
+    assert compared.observation.requests_champion == 30
 
 
 @pytest.mark.parametrize("missing", ["stage_since", "champion"])

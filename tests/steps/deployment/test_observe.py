@@ -16,14 +16,17 @@ from materializers.errors import ServiceBusy
 from materializers.release import Arm, Release
 from pipelines.config import load_config
 from serving.capture_layout import CAPTURES, folder_of, folder_of_hour, part_name, to_parquet
+from steps.data.class_changes import ClassChanges
 from steps.deployment import observe
 from steps.deployment.candidate import reaching
 from steps.deployment.observe import Observed, judge_service, observe_rollout
 from steps.deployment.rollout import log_end
 from steps.deployment.settings import DeploymentSettings
+from steps.evaluation.cost.settings import CostSettings
 from tests.materializers.examples import release
 from tests.steps.deployment.held import HeldDeployer
 from tests.steps.deployment.observing.traffic import BEGIN, captures
+from tests.steps.evaluation.policies import product_policy
 
 BUSY = "http://shop/predictions answered a picture that it is overloaded (429)"
 DEADLINE = BEGIN + timedelta(days=7)
@@ -171,6 +174,29 @@ def test_what_was_to_be_rolled_back_before_still_is(held: HeldDeployer) -> None:
 def test_what_is_not_live_is_not_asked(held: HeldDeployer, status: str) -> None:
     """There is nothing that could answer."""
     assert judge_service(release(status=status)) == "nothing to observe"
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(("renamed", "answer"), [({}, "roll back"), ({"shoes": "footwear"}, "promote")])
+def test_a_look_knows_which_classes_were_renamed(
+    held: HeldDeployer, monkeypatch: pytest.MonkeyPatch, renamed: dict[str, str], answer: str
+) -> None:
+    """A candidate that gives the champion's answers under today's names is as good, and not as bad."""
+    held.rolling = rolling = rolling_in(held)
+    candidate = captures(4000)
+    stored(rolling, rolling.champion, captures(36_000, seed=9, prefix="h"))
+    stored(
+        rolling, rolling.candidate, candidate.assign(label=candidate["label"].replace("shoes", "footwear"))
+    )
+    monkeypatch.setattr(observe, "now", lambda: DEADLINE)
+    found = observe.observe.entrypoint(
+        rolling,
+        policy=product_policy(),
+        cost=CostSettings(),
+        settings=DeploymentSettings(),
+        class_changes=ClassChanges(renamed=renamed),
+    )
+    assert found[0] == answer
 
 
 ASK = "deployment.observe.undecided=ask"

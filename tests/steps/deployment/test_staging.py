@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from materializers.evidence import read_versions
+from steps.data.class_changes import NO_CHANGES
 from steps.deployment.deployer import active_deployer
 from steps.deployment.settings import DeploymentSettings
 from steps.deployment.staging import staging
@@ -35,6 +36,7 @@ def test_a_version_that_passed_before_is_not_released_by_a_run_whose_own_verdict
         presupposed=Presupposed(declared="0" * 64, serving="1" * 64),
         cost=CostSettings(),
         settings=DeploymentSettings(),
+        class_changes=NO_CHANGES,
     )
     assert released == (None, None, None)
     assert read_versions(name) == before

@@ -25,6 +25,7 @@ def observed(
     release: Release | None = None,
     settings: ObserveSettings = SETTINGS,
     days: float = 1,
+    unreadable: tuple[str, ...] = (),
     **champion: Any,
 ) -> Observation:
     """The observation of this candidate beside nine times as many requests."""
@@ -35,6 +36,7 @@ def observed(
         posted() if feedback is None else feedback,
         settings,
         now=BEGIN + timedelta(days=days),
+        unreadable=unreadable,
     )
 
 
@@ -89,6 +91,45 @@ def test_at_the_end_of_the_plan_it_names_the_policy() -> None:
     found = observed(captures(4000, errors=0.005, seed=4), settings=settings)
     assert (found.answer, found.because) == ("ask", "undecided")
     assert "the policy asks a person then (undecided: ask)" in found.reasons[0]
+
+
+PARTS = tuple(f"captures/production/shop/part-{number}.parquet" for number in range(7))
+
+
+@pytest.mark.parametrize("mode", ["canary", "ab"])
+def test_nothing_is_promoted_on_what_is_left_of_damaged_records(mode: str) -> None:
+    """It goes on, names them and what to do; at the deadline it ends, with a policy that promotes too."""
+    release = rolling(mode=mode)
+    found = observed(captures(4000), release=release, unreadable=PARTS)
+    assert (found.answer, found.because) == ("continue", "not decided yet")
+    assert (
+        f"7 parts of captures and feedback cannot be read and nothing is promoted without: {PARTS[0]}, "
+        in (found.missing[0])
+    )
+    assert f"{PARTS[4]} and 2 more" in found.missing[0]
+    assert "python run.py --rollback --environment production" in found.missing[0]
+    for undecided, answer in (("promote", "roll back"), ("roll back", "roll back"), ("ask", "ask")):
+        settings = SETTINGS.model_copy(update={"undecided": undecided})
+        ended = observed(captures(4000), release=release, unreadable=PARTS, settings=settings, days=8)
+        assert (ended.answer, ended.because) == (answer, "insufficient data")
+    assert observed(captures(4000), release=release).answer == "promote"
+
+
+def test_a_candidate_that_does_harm_is_rolled_back_on_what_is_left_of_damaged_records() -> None:
+    """It does not wait for what is lost."""
+    found = observed(captures(4000, errors=0.05), unreadable=PARTS[:1])
+    assert (found.answer, found.because) == ("roll back", "harm")
+    assert "1 part of captures and feedback cannot be read" in found.missing[0]
+
+
+def test_a_plan_that_ends_undecided_on_damaged_records_lacks_data() -> None:
+    """No policy promotes then."""
+    settings = SETTINGS.model_copy(
+        update={"undecided": "promote", "planned_requests": 600, "minimum_requests": 500}
+    )
+    assert observed(captures(600), settings=settings).because == "undecided"
+    found = observed(captures(600), settings=settings, unreadable=PARTS[:1])
+    assert (found.answer, found.because) == ("roll back", "insufficient data")
 
 
 def test_labels_that_hold_nothing_up_are_named_as_such() -> None:

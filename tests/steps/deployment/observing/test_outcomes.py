@@ -13,7 +13,15 @@ from steps.deployment.observing.outcomes import CAPTURED, NO_LABEL, united
 from tests.steps.deployment.observing.traffic import at, captures, labels_for, outcomes, posted
 
 
-def picture(request: str, second: float, label: str | None, *, position: int = 0, status: int = 200) -> dict:  # type: ignore[type-arg]
+def picture(
+    request: str,
+    second: float,
+    label: str | None,
+    *,
+    position: int = 0,
+    status: int = 200,
+    digest: str | None = None,
+) -> dict[str, object]:
     """A row of captures."""
     return {
         "request_id": request,
@@ -21,13 +29,14 @@ def picture(request: str, second: float, label: str | None, *, position: int = 0
         "at": at(second),
         "latency_ms": 50.0,
         "status": status,
+        "input_digest": digest,
         "label": label,
         "probability": 0.9 if label else None,
         "abstained": False if label else None,
     }
 
 
-def rows(*pictures: dict) -> pd.DataFrame:  # type: ignore[type-arg]
+def rows(*pictures: dict[str, object]) -> pd.DataFrame:
     """Captures of these pictures."""
     return pd.DataFrame(list(pictures), columns=list(CAPTURED))
 
@@ -90,6 +99,17 @@ def test_an_id_that_two_requests_have_is_the_first_ones_for_feedback() -> None:
     assert len(found) == 5
     assert found.correct.tolist() == [True, False, False, False, False]
     assert (found.labelled_at < NEVER).sum() == 1
+
+
+def test_a_request_that_the_ingress_sent_again_counts_once() -> None:
+    """Under its id with the same pictures, and as it was first; with another picture it is another one."""
+    sent = (picture("a", 1, "bags", digest="x"), picture("a", 1, "tops", digest="y", position=1))
+    again = (picture("a", 4, "shoes", digest="x"), picture("a", 4, "tops", digest="y", position=1))
+    others = (picture("b", 2, "bags", digest="x"), picture("a", 5, "bags", digest="z"))
+    found = outcomes(rows(*sent, *again, *others), posted([("b", at(60), "bags", None)]))
+    assert found.request_id.tolist() == ["a", "b", "a"]
+    assert found.at.tolist() == [moment(at(second)) for second in (1, 2, 5)]
+    assert found.classes == ("bags",)
 
 
 def test_feedback_on_another_picture_of_a_request_is_not_that_of_the_one_that_counts() -> None:

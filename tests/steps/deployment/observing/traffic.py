@@ -54,6 +54,7 @@ def captures(
             "at": BEGIN + pd.to_timedelta(times.round(3), unit="s"),
             "latency_ms": generator.lognormal(3.8, 0.4, n) * slower,
             "status": status,
+            "input_digest": [f"{seed}-{prefix}{number}" for number in range(n)],
             "label": _or_none(label, answered),
             "probability": np.where(answered, generator.beta(confidence, 1, n), np.nan),
             "abstained": _or_none(generator.random(n) < abstention, answered),

@@ -40,7 +40,9 @@ def deployment(
         only_look=only_look,
     )
     applied = release(proposal)
-    observation, why, _, _, comparison, _, _ = observe(applied, policy=policy, cost=cost, settings=settings)
+    observation, why, _, _, comparison, _, _ = observe(
+        applied, policy=policy, presupposed=presupposed, approval=approval, cost=cost, settings=settings
+    )
     conclude(
         applied,
         observation,

@@ -43,7 +43,13 @@ def deployment(
     )
     applied = release(proposal)
     observation, why, _, _, comparison, _, _ = observe(
-        applied, policy=policy, cost=cost, settings=settings, class_changes=class_changes
+        applied,
+        policy=policy,
+        presupposed=presupposed,
+        approval=approval,
+        cost=cost,
+        settings=settings,
+        class_changes=class_changes,
     )
     conclude(
         applied,

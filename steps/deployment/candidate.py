@@ -22,6 +22,7 @@ from materializers.evidence import (
 )
 from materializers.present_model import present_model
 from materializers.release import Arm, Environment, Release
+from materializers.signatures import TrustedKeys
 from materializers.verdict import Opponent, Verdict, require_passed
 from serving.model_directory import model_digest
 from steps.deployment.deployer import active_deployer
@@ -65,11 +66,7 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
             f"The report of version {entry.version} has digest {report.digest[:12]}, its verdict names "
             f"{verdict.evidence.report[:12]}: it was altered. Train again: python run.py --train"
         )
-    if policy_digest != verdict.evidence.policy:
-        raise Refused(
-            f"Version {entry.version} was judged by policy {verdict.evidence.policy[:12]}, the policy is now "
-            f"{policy_digest[:12]}. Judge again by today's policy: python run.py --train"
-        )
+    _require_same_policy(verdict, policy_digest, version=entry.version)
     return Arm(
         version=entry.version,
         model_digest=entry.tag("model_digest"),
@@ -78,6 +75,48 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
         approval=approval,
         signature=signature,
     )
+
+
+def _require_same_policy(verdict: Verdict, policy_digest: str, *, version: int) -> None:
+    if policy_digest != verdict.evidence.policy:
+        raise Refused(
+            f"Version {version} was judged by policy {verdict.evidence.policy[:12]}, the policy is now "
+            f"{policy_digest[:12]}. Judge again by today's policy: python run.py --train"
+        )
+
+
+def require_as_configured(
+    entry: RegisteredVersion,
+    arm: Arm,
+    environment: Environment,
+    *,
+    policy_digest: str,
+    presupposed: Presupposed,
+    approval: ApprovalSettings,
+    trusted: TrustedKeys,
+) -> None:
+    """Check that what is configured now would release a version on the evidence that it has.
+
+    Args:
+        entry: the version.
+        arm: its evidence.
+        environment: where it is to be released, or get more of the traffic.
+        policy_digest: of today's policy.
+        presupposed: what the gate would take for granted today.
+        approval: who may approve for production today.
+        trusted: the public keys of whoever may sign.
+
+    Raises:
+        Refused: it was judged by another policy or with other settings, or judged again since, or who
+            approved it may not any more.
+        ServiceUnreachable: the artifact store does not answer.
+    """
+    _require_same_policy(arm.verdict, policy_digest, version=arm.version)
+    if environment == "production" and arm.approval is not None:
+        require_approver(approval, arm.approval.actor)
+        require_other_than_trainer(approval, arm.approval.actor, entry)
+    judged = require_gated(entry.model_name, arm, trusted)
+    require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
 
 
 def in_production(model_name: str, live: Arm | None) -> Opponent | None:
@@ -165,14 +204,20 @@ def propose_release(
         trusted = deployer.trusted_keys()
         with present_model(arm.model_uri, model_digest) as model:
             verify_arm(arm, model_name=model_name, environment=environment, model=model, trusted=trusted)
-        if environment == "production" and arm.approval is not None:
-            require_approver(approval, arm.approval.actor)
-            require_other_than_trainer(approval, arm.approval.actor, entry)
-        judged = require_gated(model_name, arm, trusted)
-        require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
+        require_as_configured(
+            entry,
+            arm,
+            environment,
+            policy_digest=policy_digest,
+            presupposed=presupposed,
+            approval=approval,
+            trusted=trusted,
+        )
         require_decided(model_name, arm, environment, trusted)
         if environment == "production":
-            require_end_to_end(model_name, arm, hours=settings.end_to_end_hours, trusted=trusted)
+            require_end_to_end(
+                model_name, arm, presupposed=presupposed, hours=settings.end_to_end_hours, trusted=trusted
+            )
     except Refused as refusal:
         return _refused(release, str(refusal))
     # Also the proof that the registry can be written, before anything that serves is touched.

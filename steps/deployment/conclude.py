@@ -34,9 +34,10 @@ from materializers.observation import Observation
 from materializers.release import Environment, Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
-from steps.deployment.rollout import advance, evidence_of, log_lost_end, log_stage, take_out
+from steps.deployment.rollout import advance, evidence_of, log_lost_end, log_stage, since_of, take_out
 from steps.deployment.schedule import stop_looking
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
+from steps.deployment.tested import own_test
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
 from steps.registry.audit import PIPELINE, has_entry, record
 
@@ -82,7 +83,7 @@ def _log(release: Release) -> None:
     subject = {
         **evidence_of(release, arm),
         "from_version": str(replaced.version) if replaced else "none",
-        "since": release.since.isoformat() if release.since else "unknown",
+        "since": since_of(release),
     }
     if release.restored:
         record("rollback", subject, by=release.by or PIPELINE, reason=release.why or "put back", once=True)
@@ -196,21 +197,33 @@ def conclude_release(applied: Release, answer: str, reasons: tuple[str, ...] = (
 def _refusal(release: Release) -> str | None:
     """Why a release may not be recorded; None where it may, or where the registry lost its version.
 
-    A person rejected it while it was coming up, or the deployer's record names what was never verified.
+    A person rejected it while it was coming up, the deployer's record names what was never verified, or it
+    failed its own end-to-end test, and who tested it did not come to take it out.
     """
-    arm, name = release.candidate, release.model_name
+    arm, name, trusted = release.candidate, release.model_name, active_deployer().trusted_keys()
     if arm is None or all(entry.version != arm.version for entry in read_versions(name)):
         return None
     try:
-        verify_return(
-            arm,
-            model_name=name,
-            environment=release.environment,
-            trusted=active_deployer().trusted_keys(),
-        )
+        verify_return(arm, model_name=name, environment=release.environment, trusted=trusted)
     except Refused as refusal:
         return str(refusal)
+    test = own_test(release, trusted)
+    if test is not None and test.subject.get("outcome") != "passed":
+        return (
+            f"Version {arm.version} did not pass its end-to-end test in {release.environment}, as entry "
+            f"{test.number} of the audit log says."
+        )
     return None
+
+
+def _was_tested(release: Release) -> bool:
+    """Whether a release had its end-to-end test, where it has to have one: what is new in staging.
+
+    What was put back had one then, and what rolled out was compared instead.
+    """
+    if release.environment != "staging" or release.restored or release.rollout:
+        return True
+    return own_test(release, active_deployer().trusted_keys()) is not None
 
 
 def _taken_out_as_refused(release: Release, refusal: str) -> Release:
@@ -272,7 +285,8 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
     """Record every live release that an interrupted command left unrecorded, and return those.
 
     It moves no traffic, but for one case: what the registry does not allow is taken out, unless
-    ``keep_going``. Where the service does not answer, the release stays pending.
+    ``keep_going``. Where the service does not answer, or nobody tested it who should have, the release stays
+    pending.
 
     Args:
         keep_going: say what cannot be recorded and go on, so that no fault locks anyone out and who only
@@ -304,6 +318,8 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
             if refusal is not None:
                 taken_out = None if keep_going else _taken_out_as_refused(release, refusal)
                 say(" ".join(taken_out.reasons) if taken_out else _not_allowed(release, refusal))
+            elif not _was_tested(release):
+                say(_untested(release))
             elif _answers_now(release):
                 done = _record_pending(release)
                 finished += [done] if done.recorded else []
@@ -346,6 +362,16 @@ def _not_allowed(release: Release, refusal: str) -> str:
     )
 
 
+def _untested(release: Release) -> str:
+    version = release.candidate.version if release.candidate else None
+    flags = f"--environment {release.environment}"
+    return (
+        f"Version {version} of {release.model_name} is live in {release.environment} and not recorded yet: "
+        "who released it was cut short before it was tested end to end. Test it: python run.py --deploy "
+        f"{flags} --version {version}, or go back: python run.py --rollback {flags}"
+    )
+
+
 def _unanswered(release: Release) -> str:
     version = release.candidate.version if release.candidate else None
     flags = f"--environment {release.environment}"
@@ -361,6 +387,8 @@ def conclude_rollout(
 ) -> Release:
     """Let a candidate serve on beside the champion, give it more of the traffic, or take it out.
 
+    A refused look leaves it as it is.
+
     Args:
         rolling: what is rolling out.
         answer: what should become of it.
@@ -375,6 +403,8 @@ def conclude_rollout(
     if answer == "roll back":
         return take_out(rolling, reasons)
     log_stage(rolling)
+    if answer == "refuse":
+        return rolling.model_copy(update={"status": "refused", "reasons": reasons})
     if answer != "promote":
         return rolling.model_copy(update={"reasons": reasons})
     try:

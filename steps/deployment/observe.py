@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -12,12 +12,13 @@ from zenml import step
 from materializers.ab_report import AbReport
 from materializers.end_to_end import EndToEnd
 from materializers.errors import Refused, ServiceBusy
-from materializers.evidence import verify_return
+from materializers.evidence import read_version, verify_return
 from materializers.load_test import LoadTest
 from materializers.observation import Observation
 from materializers.release import Release
 from materializers.shadow_report import ShadowReport
 from steps.data.class_changes import NO_CHANGES, ClassChanges
+from steps.deployment.candidate import require_as_configured
 from steps.deployment.comparing import Comparison, compare
 from steps.deployment.deployer import active_deployer
 from steps.deployment.end_to_end import ask_end_to_end
@@ -28,7 +29,9 @@ from steps.deployment.settings import DeploymentSettings
 from steps.deployment.tested import keep_end_to_end
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
+from steps.registry.approvers import ApprovalSettings
 from steps.registry.decisions import require_decided
+from steps.registry.presupposed import Presupposed
 
 Answer = Literal["continue", "promote", "roll back", "refuse", "nothing to observe"]
 PATIENCE_S = 30.0
@@ -108,7 +111,10 @@ def judge_service(applied: Release, *, patiently: bool = True) -> Answer:
 
 def observe_release(
     applied: Release,
+    *,
     policy: Policy,
+    presupposed: Presupposed,
+    approval: ApprovalSettings,
     cost: CostSettings,
     settings: DeploymentSettings,
     changes: ClassChanges = NO_CHANGES,
@@ -116,13 +122,20 @@ def observe_release(
     """What should become of a release.
 
     Only what is new in staging is tested end to end and put under load: in production users would wait.
+    What rolls out gets more of the traffic only where what is configured now would release it.
 
     Raises:
         ServiceBusy: it has no time to answer; it stays live, and pending.
         ServiceUnreachable: the registry or the artifact store cannot be read.
     """
     if applied.status == "rolling_out":
-        return observe_rollout(applied, settings, changes)
+        return allowed_now(
+            observe_rollout(applied, settings, changes),
+            applied,
+            policy_digest=policy.digest,
+            presupposed=presupposed,
+            approval=approval,
+        )
     answer = judge_service(applied)
     if answer != "promote" or applied.environment != "staging":
         return Observed(answer)
@@ -131,7 +144,7 @@ def observe_release(
         asked = ask_end_to_end(applied, tested)
     except Refused as refusal:
         return Observed("refuse", (str(refusal),))
-    keep_end_to_end(asked)
+    keep_end_to_end(asked, applied, presupposed)
     if asked.outcome == "passed":
         return Observed(answer, load_test=tested, end_to_end=asked)
     reasons = [f"In staging {reason}" for reason in asked.reasons()]
@@ -173,6 +186,45 @@ def observe_rollout(
         return Observed("continue", (*reasons, advice(rolling, seen, settings.observe)), compared=compared)
     goes_on = bool(busy) and seen.answer == "promote"
     return Observed("continue" if goes_on else seen.answer, reasons, compared=compared)
+
+
+def allowed_now(
+    seen: Observed,
+    rolling: Release,
+    *,
+    policy_digest: str,
+    presupposed: Presupposed,
+    approval: ApprovalSettings,
+) -> Observed:
+    """What a look came to, or its refusal: today's policy, settings and approvers have to allow it.
+
+    A refusal changes nothing that serves, for whoever looks may have left out a ``--config``; what harms is
+    taken out whatever is configured.
+
+    Raises:
+        ServiceUnreachable: the registry or the log cannot be read.
+    """
+    arm, where = rolling.candidate, rolling.environment
+    if arm is None or seen.answer == "roll back":
+        return seen
+    try:
+        require_as_configured(
+            read_version(rolling.model_name, arm.version),
+            arm,
+            where,
+            policy_digest=policy_digest,
+            presupposed=presupposed,
+            approval=approval,
+            trusted=active_deployer().trusted_keys(),
+        )
+    except Refused as refusal:
+        why = (
+            f"{_version(rolling)} gets no more of the traffic in {where}, and goes on with what it has "
+            f"({rolling.mode}, {rolling.share:.0%}): {refusal}. End its rollout: python run.py --rollback "
+            f"--environment {where}"
+        )
+        return replace(seen, answer="refuse", reasons=(why, *seen.reasons))
+    return seen
 
 
 def advice(rolling: Release, seen: Observation, settings: ObserveSettings) -> str:
@@ -231,6 +283,8 @@ def forbidden(rolling: Release) -> str | None:
 def observe(
     applied: Release | None,
     policy: Policy,
+    presupposed: Presupposed,
+    approval: ApprovalSettings,
     cost: CostSettings,
     settings: DeploymentSettings,
     class_changes: ClassChanges,
@@ -246,7 +300,15 @@ def observe(
     """Answer what should become of the release."""
     if applied is None:
         return "nothing to observe", [], None, None, None, None, None
-    seen = observe_release(applied, policy, cost, settings, class_changes)
+    seen = observe_release(
+        applied,
+        policy=policy,
+        presupposed=presupposed,
+        approval=approval,
+        cost=cost,
+        settings=settings,
+        changes=class_changes,
+    )
     compared = seen.compared
     return (
         seen.answer,

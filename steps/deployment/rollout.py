@@ -26,6 +26,11 @@ def evidence_of(release: Release, arm: Arm) -> dict[str, str]:
     }
 
 
+def since_of(release: Release) -> str:
+    """Since when a release is live, as the audit log has it: that tells it from others of the same model."""
+    return release.since.isoformat() if release.since else "unknown"
+
+
 def _share_of(rolling: Release, arm: Arm) -> dict[str, str]:
     """What rolls out where, on what evidence and at which share, as the audit log has it."""
     return {

@@ -48,17 +48,26 @@ def staging(
     wanted = version if version is not None else (decision.finish_version if decision else None)
     if wanted is None:
         return None, None, None
+    approval = ApprovalSettings()  # staging asks for none
     proposal = propose_release(
         model_name,
         "staging",
         version=wanted,
         policy_digest=policy.digest,
         presupposed=presupposed,
-        approval=ApprovalSettings(),
+        approval=approval,
         settings=settings,
     )
     applied = carry_out(proposal)
-    observed = observe_release(applied, policy, cost, settings, class_changes)
+    observed = observe_release(
+        applied,
+        policy=policy,
+        presupposed=presupposed,
+        approval=approval,
+        cost=cost,
+        settings=settings,
+        changes=class_changes,
+    )
     release = conclude_any(
         applied,
         observed.answer,

@@ -165,6 +165,34 @@ def test_a_canary_as_good_as_the_champion_gets_all_the_traffic(before: Shop, tra
 
 
 @pytest.mark.usefixtures("later")
+def test_a_canary_gets_no_more_by_another_policy_than_its_own(before: Shop, traffic: Traffic) -> None:
+    """Though it is as good as the champion: a look by a tightened one is refused, and changes nothing.
+
+    By the policy of its verdict it is promoted.
+    """
+    tightened = (*CANARY, "policy.rules.accuracy.limit=0.6")
+    begin(before)
+    served, rolling, noted = before.served("production"), rolling_out(before), len(logged(before, "roll-out"))
+    traffic.send(ENOUGH)
+    traffic.capture()
+    for refused in (
+        look(before, *tightened),
+        before.run(*tightened, deploy=True, version=3, environment="production"),
+        look(before, *CANARY, "approval.approvers=[bob]"),
+    ):
+        assert (refused.exit_code, refused.last["status"]) == (REFUSED, "refused"), refused.results
+        assert "Version 3 gets no more of the traffic in production, and goes on with what" in refused.said
+        assert "--rollback --environment production" in refused.said
+    assert (before.served("production"), rolling_out(before)) == (served, rolling)
+    assert before.aliases()["champion"] == 1
+    assert len(logged(before, "roll-out")) == noted
+    assert schedules(before) == [f"observe-production-{before.model}"]
+    promoted = look(before)
+    assert promoted.exit_code == 0, promoted.said
+    assert before.served("production") == (3, before.versions()[3]["model_digest"])
+
+
+@pytest.mark.usefixtures("later")
 def test_a_canary_that_errs_is_rolled_back_and_says_why(before: Shop, traffic: Traffic) -> None:
     """Exit code 3; the champion has all the traffic again, and the figures are a picture on the release."""
     from zenml.client import Client

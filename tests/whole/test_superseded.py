@@ -403,6 +403,61 @@ def test_what_a_forged_record_says_is_live_is_neither_used_nor_recorded(
     assert shop.aliases()["staging"] == 1
 
 
+@pytest.fixture
+def untested(shop: Shop) -> Any:
+    """Version 2, live in staging in the place of 1 by a command that was killed before it tested that."""
+    from steps.deployment.deployer import active_deployer
+
+    tested_then = release_to(shop, 1, 2)
+    assert shop.run(rollback=True).exit_code == 0
+    return active_deployer().apply(tested_then.model_copy(update={"recorded": False}))
+
+
+def test_a_release_that_nobody_tested_is_recorded_once_it_is(shop: Shop, untested: Any) -> None:
+    """Not by who looks, nor by who predicts, nor for a test of an earlier release of the same model."""
+    digests = {version: tags["model_digest"] for version, tags in shop.versions().items()}
+    for look in ({"status": True}, {"predict": True, "photos": ("data/photos/bag.png",)}):
+        looked = shop.run(**look)
+        assert looked.exit_code == 0, looked.said
+        assert "not recorded yet: who released it was cut short before it was tested end" in looked.stderr
+        assert re.search(
+            r"Test it: python run\.py .*--deploy --environment staging --version 2", looked.stderr
+        )
+        assert (shop.served(), shop.aliases()["staging"]) == ((2, digests[2]), 1)
+    shop.deploy(2)
+    assert (shop.served(), shop.aliases()["staging"]) == ((2, digests[2]), 2)
+
+
+def test_a_release_that_nobody_tested_can_be_rolled_back(shop: Shop, untested: Any) -> None:
+    """Whatever is not known of it."""
+    assert shop.run(rollback=True).exit_code == 0
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["staging"] == 1
+
+
+def test_a_release_that_failed_its_own_test_is_never_recorded(shop: Shop, untested: Any) -> None:
+    """Whoever tested it was killed before it was taken out: who looks says so, the next release does it."""
+    from pipelines.config import load_config
+    from steps.deployment.tested import keep_end_to_end
+    from tests.materializers.examples import end_to_end, exchange
+    from tests.shrunk.delivery import SHRUNK_CONFIG
+
+    digests = {version: tags["model_digest"] for version, tags in shop.versions().items()}
+    failed = end_to_end(
+        model_name=shop.model,
+        version=2,
+        model=digests[2],
+        exchanges=(exchange(answered="HTTP 500: no reason", outcome="refused"),),
+    )
+    keep_end_to_end(failed, untested, load_config(SHRUNK_CONFIG, ()).presupposed)
+    looked = shop.run(status=True)
+    assert "may not be: Version 2 did not pass its end-to-end test in staging" in looked.stderr
+    assert (shop.served(), shop.aliases()["staging"]) == ((2, digests[2]), 1)
+    told = shop.run(predict=True, photos=("data/photos/bag.png",)).stderr
+    assert "version 1 is live in staging again. Version 2 did not pass its end-to-end test" in told
+    assert (shop.served(), shop.aliases()["staging"]) == ((1, digests[1]), 1)
+
+
 def test_a_pending_release_that_does_not_answer_locks_nobody_out(shop: Shop) -> None:
     """``--status`` tells it and moves nothing; the next ``--deploy`` goes on and brings it up."""
     from steps.deployment.deployer import active_deployer

@@ -1,4 +1,8 @@
-"""A deployer that holds what is live and what rolls out in memory; it serves nothing."""
+"""A deployer that holds what is live and what rolls out in memory; it serves nothing.
+
+It asks of a release what the stacks' deployers ask, but for the evidence, which is none of a version that is
+registered: ``refuses`` stands for that, and the tests of both deployers look at it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,16 @@ import pytest
 from materializers.errors import Refused, ServiceBusy, ServiceUnreachable
 from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
-from stacks.served import require_not_ended
+from stacks.served import (
+    Entry,
+    candidate_of,
+    place_in_history,
+    require_champion,
+    require_no_other_rollout,
+    require_not_ended,
+    require_share,
+    require_still_live,
+)
 
 MODULES = ("candidate", "conclude", "observe", "release", "rollback", "rollout")
 
@@ -48,10 +61,15 @@ class HeldDeployer:
         return self.trusted
 
     def apply(self, release: Release) -> Release:
-        """Hold it."""
+        """Hold it, beside what it was proposed beside."""
+        require_share(release)
+        require_not_ended(release, self.champion, self.rolling)
+        require_no_other_rollout(release, self.rolling)
+        if release.mode != "full":
+            require_champion(release, self.champion)
+        require_still_live(release, self.champion)
         if self.refuses is not None:
             raise Refused(self.refuses)
-        require_not_ended(release, self.champion, self.rolling)
         self.applied.append(release)
         now = datetime.now(UTC)
         if release.mode == "full":
@@ -63,7 +81,12 @@ class HeldDeployer:
         return self.rolling
 
     def restore(self, release: Release) -> Release:
-        """Hold it again."""
+        """Hold it again, if it was live and nothing rolls out."""
+        held = [one for one in (self.before, self.champion) if one is not None]
+        chain = [Entry.pin(one, candidate_of(one)) for one in held]
+        place_in_history(chain, candidate_of(release), release.environment)
+        if self.rolling is not None:
+            raise Refused(f"Version {candidate_of(self.rolling).version} is rolling out")
         self.champion = release.model_copy(update={"status": "live", "since": datetime.now(UTC)})
         return self.champion
 

@@ -12,6 +12,7 @@ from steps.deployment.conclude import conclude_any, conclude_rollout
 from steps.deployment.rollout import log_stage, take_out
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.registry.audit import sound_entries
+from tests.materializers.examples import arm, release
 from tests.steps.deployment.held import HeldDeployer
 
 TWO_STAGES = EnvironmentSettings(mode="canary", stages=(0.1, 0.5))
@@ -103,6 +104,26 @@ def test_what_may_not_get_more_goes(held: HeldDeployer, schedules: Schedules) ->
     assert (release.status, release.reasons) == ("rolled_back", ("Version 3 was rejected by Bob",))
     assert held.rolling is None
     assert schedules.names == ["weekly"]
+
+
+def test_what_was_proposed_beside_another_champion_goes(held: HeldDeployer, schedules: Schedules) -> None:
+    """What it was compared with is not live any more, so that it says nothing of what is."""
+    held.champion = release(model_name=rolling_in(held).model_name, candidate=arm(4))
+    ended = concluded(held, rolling_in(held), "promote")
+    assert ended is not None
+    assert ended.status == "rolled_back"
+    assert "proposed beside version 2; now version 4 is live" in ended.reasons[0]
+    assert (held.applied, held.rolling) == ([], None)
+
+
+def test_what_is_refused_goes_on_as_it_is(held: HeldDeployer, schedules: Schedules) -> None:
+    """Exit code 3 follows from the status; the schedule looks at it again."""
+    before = held.rolling
+    refused = concluded(held, rolling_in(held), "refuse", "the policy is another now")
+    assert refused is not None
+    assert (refused.status, refused.reasons) == ("refused", ("the policy is another now",))
+    assert (held.applied, held.rolling) == ([], before)
+    assert len(schedules.names) == 2
 
 
 @pytest.mark.parametrize("logged", [True, False])

@@ -7,6 +7,7 @@ import re
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,11 +20,15 @@ from serving.capture_layout import CAPTURES, folder_of, folder_of_hour, part_nam
 from steps.data.class_changes import ClassChanges
 from steps.deployment import observe
 from steps.deployment.candidate import reaching
-from steps.deployment.observe import Observed, judge_service, observe_rollout
+from steps.deployment.observe import Observed, allowed_now, judge_service, observe_rollout
 from steps.deployment.rollout import log_end
 from steps.deployment.settings import DeploymentSettings
 from steps.evaluation.cost.settings import CostSettings
-from tests.materializers.examples import release
+from steps.registry.approvers import ApprovalSettings
+from steps.registry.audit import record
+from steps.registry.presupposed import Presupposed
+from steps.registry.register import register_version
+from tests.materializers.examples import release, verdict
 from tests.steps.deployment.held import HeldDeployer
 from tests.steps.deployment.observing.traffic import BEGIN, captures
 from tests.steps.evaluation.policies import product_policy
@@ -168,6 +173,73 @@ def test_what_was_to_be_rolled_back_before_still_is(held: HeldDeployer) -> None:
     log_end(held.rolling, "It errs.", by="a pipeline")
     observed = observe_rollout(held.rolling, DeploymentSettings())
     assert (observed.answer, observed.reasons) == ("roll back", ("It errs.",))
+
+
+POLICY = verdict().evidence.policy
+JUDGED_WITH = Presupposed(declared="0" * 64, serving="1" * 64)
+CONFIGURED: dict[str, Any] = {
+    "policy_digest": POLICY,
+    "presupposed": JUDGED_WITH,
+    "approval": ApprovalSettings(),
+}
+"""As version 3 was judged and approved."""
+OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {
+    "policy": (
+        {"policy_digest": "9" * 64},
+        f"judged by policy {POLICY[:12]}, the policy is now 999999999999",
+    ),
+    "peak": (
+        {"presupposed": JUDGED_WITH.model_copy(update={"serving": "9" * 64})},
+        r"judged with another peak.*python run\.py --train",
+    ),
+    "accepted": (
+        {"presupposed": JUDGED_WITH.model_copy(update={"declared": "9" * 64})},
+        "judged with other accepted advisories",
+    ),
+    "approvers": ({"approval": ApprovalSettings(approvers=("bob",))}, "may not approve; configured are: bob"),
+}
+
+
+def judged(held: HeldDeployer, outcome: str = "passed", verdict_digest: str | None = None) -> None:
+    """Version 3 is registered, and the gate's last word on it is this."""
+    name, arm = rolling_in(held).model_name, rolling_in(held).candidate
+    assert arm is not None
+    for number in ("1", "2", "3"):
+        register_version(name, {"identity": number, "verdict": "passed", "model_uri": "store/model"})
+    said = {"verdict": outcome, "verdict_digest": verdict_digest or arm.verdict.digest}
+    record("gate", {"model": name, "version": "3", **said, **JUDGED_WITH.recorded}, by="a test", reason="why")
+
+
+@pytest.mark.parametrize("answer", ["promote", "continue"])
+def test_a_candidate_goes_on_by_what_it_was_judged_by(held: HeldDeployer, answer: Any) -> None:
+    """Whoever looks has configured what the gate had: the look's own answer stands."""
+    judged(held)
+    assert allowed_now(Observed(answer, ("why",)), rolling_in(held), **CONFIGURED) == Observed(
+        answer, ("why",)
+    )
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_a_candidate_gets_no_more_by_what_it_was_not_judged_by(held: HeldDeployer, what: str) -> None:
+    """Policy, settings and approvers are asked again at each look; what harms is taken out all the same."""
+    judged(held)
+    other, said = OTHERWISE[what]
+    refused = allowed_now(Observed("promote", ("as good",)), rolling_in(held), **{**CONFIGURED, **other})
+    assert (refused.answer, refused.reasons[1:]) == ("refuse", ("as good",))
+    assert re.search(said, refused.reasons[0])
+    assert "goes on with what it has (canary, 10%)" in refused.reasons[0]
+    assert refused.reasons[0].endswith("python run.py --rollback --environment production")
+    back = Observed("roll back", ("it errs",))
+    assert allowed_now(back, rolling_in(held), **{**CONFIGURED, **other}) == back
+
+
+def test_a_candidate_that_was_judged_again_gets_no_more(held: HeldDeployer) -> None:
+    """On the verdict that it began on nothing is released any more."""
+    judged(held)
+    judged(held, "refused", "9" * 64)
+    refused = allowed_now(Observed("promote"), rolling_in(held), **CONFIGURED)
+    assert refused.answer == "refuse"
+    assert "The gate's last verdict on version 3 by the audit log is refused" in refused.reasons[0]
 
 
 @pytest.mark.parametrize("status", ["refused", "rolled_back", "proposed"])

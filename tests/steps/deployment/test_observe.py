@@ -254,6 +254,8 @@ def test_a_look_knows_which_classes_were_renamed(
     held: HeldDeployer, monkeypatch: pytest.MonkeyPatch, renamed: dict[str, str], answer: str
 ) -> None:
     """A candidate that gives the champion's answers under today's names is as good, and not as bad."""
+    judged(held)
+    monkeypatch.setattr(observe, "require_as_configured", lambda *_, **__: None)  # tested above
     held.rolling = rolling = rolling_in(held)
     candidate = captures(4000)
     stored(rolling, rolling.champion, captures(36_000, seed=9, prefix="h"))
@@ -264,6 +266,8 @@ def test_a_look_knows_which_classes_were_renamed(
     found = observe.observe.entrypoint(
         rolling,
         policy=product_policy(),
+        presupposed=JUDGED_WITH,
+        approval=ApprovalSettings(),
         cost=CostSettings(),
         settings=DeploymentSettings(),
         class_changes=ClassChanges(renamed=renamed),

@@ -138,6 +138,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _finish(self) -> None:
         """Take what clients have sent already, listen no more, and answer what has begun."""
         until = time.monotonic() + self.cfg.graceful_timeout - FINISH_EARLIER_S
+        self.app.end()
         for listener in self.sockets:
             self._accept(listener, MOST_CONNECTIONS)
             self.selector.unregister(listener)

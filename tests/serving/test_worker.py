@@ -323,11 +323,11 @@ def test_silent_connections_push_out_nobody_who_asks(service: Service) -> None:
 
     def ask(connection: socket.socket) -> int:
         for answers in itertools.count():
+            if over.is_set():
+                return answers
             connection.sendall(PING)
             assert read(connection) == [(200, "pong")]
-            if over.is_set():
-                break
-        return answers
+        raise AssertionError
 
     with ThreadPoolExecutor(6) as clients, contextlib.ExitStack() as opened:
         opened.callback(over.set)

@@ -331,7 +331,7 @@ def test_a_file_that_the_store_never_takes_stops_no_other(spool: Path, store: Pa
     """Neither of its stream nor of another, also after the store was down; and it is tried again."""
 
     class Refusing(Unsteady):
-        refused = (b"refused-1", b"refused-2")
+        refused: tuple[bytes, ...] = (b"refused-1", b"refused-2")
 
         def put(self, path: str, data: bytes) -> None:
             if any(name in data for name in self.refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import socket
 import ssl
 import time
@@ -35,10 +36,11 @@ class ByHand(worker.BufferingWorker):
 
     def run(self) -> None:
         """Listen, and leave the rest to the caller."""
-        self.threads = SimpleNamespace(submit=lambda do, *about: self.jobs.append(lambda: do(*about)))
-        self.selector.register(self.PIPE[0], worker.selectors.EVENT_READ)
+        submit = lambda do, *about: self.jobs.append(lambda: do(*about))  # noqa: E731
+        self.threads = SimpleNamespace(submit=submit)  # type: ignore[assignment]
+        self.selector.register(self.PIPE[0], selectors.EVENT_READ)
         self.listener.setblocking(False)
-        self.selector.register(self.listener, worker.selectors.EVENT_READ, self.listener)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.listener)
 
     def connect(self) -> socket.socket:
         """A client that is connected; the worker has not seen it yet."""

@@ -14,6 +14,7 @@ code 400 and REST's reason; where none is kept it is UNIMPLEMENTED, and without 
 import argparse
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +38,8 @@ from serving.metrics import WorkerMetrics
 from serving.protobuf_parts import MOST_PARTS, too_many_parts
 from serving.server import (
     GRACEFUL_TIMEOUT_S,
-    WORKER_TIMEOUT_S,
-    Server,
+    ConnectionLimits,
+    ModelServer,
     captured_by,
     classifier_of,
     labels_of,
@@ -51,6 +52,7 @@ from serving.starting import (
     add_body_argument,
     add_model_arguments,
     add_port_arguments,
+    add_request_within_argument,
     add_waiting_arguments,
     end_with_stdin,
     listen,
@@ -62,7 +64,8 @@ GENERIC = "seldon.protos.Generic"
 """By which Seldon's own client sends feedback to a microservice; of it nothing else is answered."""
 MESSAGE_ROOM = 64 * 1024
 """What a message may weigh beside its pictures: names, tags, a request id."""
-HTTP_THREADS = 2
+HTTP_THREADS = 8
+"""For probes and Prometheus; one may have to send to a slow reader."""
 SPARE_THREADS = 4
 """Beyond those that answer and those that wait: for gRPC's health, metadata and refusals."""
 # gunicorn kills a worker after GRACEFUL_TIMEOUT_S, which includes the second until it has seen the signal.
@@ -313,20 +316,24 @@ def make_application(classifier: PictureClassifier, metrics: WorkerMetrics) -> F
     return flask
 
 
-class GrpcServer(Server):
-    """gunicorn with one worker, which loads the model and then answers gRPC from threads of its own."""
+class GrpcServer(ModelServer):
+    """A worker that loads the model and then answers gRPC from threads of its own."""
 
     def __init__(
         self,
         application: Callable[..., Iterable[bytes]],
-        classifier: PictureClassifier,
         options: dict[str, Any],
+        limits: ConnectionLimits,
+        metrics: WorkerMetrics,
+        classifier: PictureClassifier,
+        capture: CaptureSettings | None,
         make: Callable[[], tuple[grpc.Server, health.HealthServicer]],
-        capture: CaptureSettings | None = None,
     ) -> None:
         self._make = make
         self._running: tuple[grpc.Server, health.HealthServicer] | None = None
-        super().__init__(application, classifier, options | {"worker_exit": self._finish}, capture=capture)
+        self._ended: threading.Event | None = None
+        options = options | {"worker_exit": self._finish}
+        super().__init__(application, options, limits, metrics, classifier, capture)
 
     def load(self) -> Callable[..., Iterable[bytes]]:
         """Load the model in the worker, and answer.
@@ -342,12 +349,18 @@ class GrpcServer(Server):
         self._running[0].start()
         return application
 
-    def _finish(self, _: object, __: object) -> None:
-        """Answer in the worker what was accepted, and nothing more."""
-        if self._running is not None:
+    def end(self) -> None:
+        """Accept nothing more by gRPC either, at once: what HTTP has begun may take a while to end."""
+        if self._running is not None and self._ended is None:
             server, states = self._running
             states.enter_graceful_shutdown()
-            server.stop(FINISH_WITHIN_S).wait()
+            self._ended = server.stop(FINISH_WITHIN_S)
+
+    def _finish(self, _: object, __: object) -> None:
+        """Answer in the worker what was accepted, and nothing more."""
+        self.end()
+        if self._ended is not None:
+            self._ended.wait()
         self.classifier.close()
 
 
@@ -360,6 +373,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     refused = "is RESOURCE_EXHAUSTED"
     add_waiting_arguments(parser, refused)
     add_body_argument(parser, f"of a message's pictures; a larger one {refused}")
+    add_request_within_argument(parser)
     add_access_arguments(parser)
     add_capture_arguments(parser)
     add_model_arguments(parser)
@@ -395,16 +409,13 @@ def main(arguments: list[str]) -> int:
 
     settings = {
         "bind": [f"fd://{http.detach()}"],
-        "workers": 1,
         "threads": HTTP_THREADS,
-        "worker_class": "gthread",
-        "timeout": WORKER_TIMEOUT_S,
-        "graceful_timeout": GRACEFUL_TIMEOUT_S,
-        "loglevel": "warning",
     }
     if options.end_with_stdin:
         end_with_stdin()
-    GrpcServer(make_application(classifier, metrics), classifier, settings, make, capture).run()
+    limits = ConnectionLimits(options.max_body_bytes, options.request_within_s, options.port)
+    application = make_application(classifier, metrics)
+    GrpcServer(application, settings, limits, metrics, classifier, capture, make).run()
     return 0
 
 

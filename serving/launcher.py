@@ -29,31 +29,25 @@ from serving.application import Rules, make_application
 from serving.capture_options import add_capture_arguments
 from serving.metrics import WorkerMetrics
 from serving.server import (
-    GRACEFUL_TIMEOUT_S,
-    KEEPALIVE_S,
-    WORKER_TIMEOUT_S,
     ConnectionLimits,
-    Server,
+    ModelServer,
     captured_by,
     classifier_of,
     labels_of,
 )
 from serving.starting import (
-    LONGEST_WAIT_S,
     NotStartedError,
     access_of,
     add_access_arguments,
     add_body_argument,
     add_model_arguments,
     add_port_arguments,
+    add_request_within_argument,
     add_waiting_arguments,
-    between,
     end_with_stdin,
     listen,
 )
 
-DEFAULT_REQUEST_WITHIN_S = 60.0
-"""32 MB at 4 megabits a second."""
 SPARE_THREADS = 8
 """Beyond those that answer and those that wait: for health, metrics and refusals."""
 
@@ -65,12 +59,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     add_port_arguments(parser, port="REST", metrics="Prometheus, at /metrics; and health")
     add_waiting_arguments(parser)
     add_body_argument(parser)
-    parser.add_argument(
-        "--request-within-s",
-        type=between(0, LONGEST_WAIT_S),
-        default=DEFAULT_REQUEST_WITHIN_S,
-        help="how long a client may take to send a request, then it gets a 408 (default: %(default)s)",
-    )
+    add_request_within_argument(parser)
     add_access_arguments(parser)
     add_capture_arguments(parser)
     add_model_arguments(parser)
@@ -96,13 +85,7 @@ def main(arguments: list[str]) -> int:
     application = make_application(classifier, metrics, rules, metrics_port=options.metrics_port)
     settings = {
         "bind": [f"fd://{one.detach()}" for one in sockets],
-        "workers": 1,
         "threads": options.workers + options.queue + SPARE_THREADS,
-        "worker_class": "serving.worker.BufferingWorker",
-        "timeout": WORKER_TIMEOUT_S,
-        "graceful_timeout": GRACEFUL_TIMEOUT_S,
-        "keepalive": KEEPALIVE_S,
-        "loglevel": "warning",
         "worker_exit": lambda _server, _worker: classifier.close(),
     }
     if options.end_with_stdin:
@@ -114,7 +97,7 @@ def main(arguments: list[str]) -> int:
         tokens,
         tls.context() if tls else None,
     )
-    Server(application, classifier, settings, limits, capture, metrics).run()
+    ModelServer(application, settings, limits, metrics, classifier, capture).run()
     return 0
 
 

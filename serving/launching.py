@@ -107,11 +107,11 @@ def free_port(host: str) -> int:
 
 
 def free_ports(host: str) -> tuple[int, int]:
-    """Two TCP ports of this machine that nothing listens on now: for predictions, and for metrics."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind((host, 0))
-        second.bind((host, 0))
-        return first.getsockname()[1], second.getsockname()[1]
+    """Two of :func:`free_port`: for predictions, and for metrics."""
+    first = second = free_port(host)
+    while second == first:
+        second = free_port(host)
+    return first, second
 
 
 def says_ready(status: int, answer: Any, *, model_version: str, model_digest: str) -> bool:

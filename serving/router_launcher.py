@@ -14,7 +14,6 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from seldon_core import seldon_methods
-from seldon_core.gunicorn_utils import StandaloneApplication
 from seldon_core.wrapper import get_rest_microservice
 
 from serving.access import Tokens
@@ -22,7 +21,7 @@ from serving.application import RAW_PICTURE, WsgiApplication, body_within, guard
 from serving.json_parts import too_many_parts
 from serving.metrics import WorkerMetrics
 from serving.router import KEY_HEADER, KEY_TAG, KeyRouter
-from serving.server import GRACEFUL_TIMEOUT_S, KEEPALIVE_S, WORKER_TIMEOUT_S
+from serving.server import ConnectionLimits, Server
 from serving.service import puid
 from serving.starting import (
     WRONG_USE,
@@ -31,6 +30,7 @@ from serving.starting import (
     add_access_arguments,
     add_body_argument,
     add_port_arguments,
+    add_request_within_argument,
     listen,
 )
 
@@ -99,6 +99,7 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
         "--share", type=float, required=True, help="of the keys that the candidate gets, between 0 and 1"
     )
     add_body_argument(parser)
+    add_request_within_argument(parser)
     add_access_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -115,24 +116,20 @@ def main(arguments: list[str]) -> int:
     except NotStartedError as error:
         sys.stderr.write(f"serving.router_launcher: not started: {error}\n")
         return error.exit_code
+    metrics = WorkerMetrics({"model_name": "router"})
     application = make_application(
         router,
-        WorkerMetrics({"model_name": "router"}),
+        metrics,
         tokens=tokens,
         metrics_port=options.metrics_port,
         max_body_bytes=options.max_body_bytes,
     )
     settings = {
         "bind": [f"fd://{one.detach()}" for one in sockets],
-        "workers": 1,
         "threads": THREADS,
-        "worker_class": "gthread",
-        "timeout": WORKER_TIMEOUT_S,
-        "graceful_timeout": GRACEFUL_TIMEOUT_S,
-        "keepalive": KEEPALIVE_S,
-        "loglevel": "warning",
     }
-    StandaloneApplication(application, settings).run()
+    limits = ConnectionLimits(options.max_body_bytes, options.request_within_s, options.port, tokens)
+    Server(application, settings, limits, metrics).run()
     return 0
 
 

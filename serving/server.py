@@ -1,4 +1,4 @@
-"""Seldon's server, gunicorn, around a model that is loaded before anything is answered."""
+"""Seldon's server, gunicorn, with our worker, and around a model that is loaded before it answers."""
 
 import argparse
 import json
@@ -48,22 +48,53 @@ class ConnectionLimits:
 
 
 class Server(StandaloneApplication):  # type: ignore[misc]
-    """gunicorn with one worker, which loads the model before it answers anything."""
+    """gunicorn with one :class:`serving.worker.BufferingWorker`.
+
+    Args:
+        application: answers.
+        options: gunicorn's, beside those that are the same for every service.
+        limits: of connections.
+        metrics: count what is refused while it is received.
+    """
 
     def __init__(
         self,
         application: WsgiApplication,
-        classifier: PictureClassifier,
         options: dict[str, Any],
-        limits: ConnectionLimits | None = None,
+        limits: ConnectionLimits,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self.limits = limits
+        self.metrics = metrics
+        same_for_all = {
+            "workers": 1,
+            "worker_class": "serving.worker.BufferingWorker",
+            "timeout": WORKER_TIMEOUT_S,
+            "graceful_timeout": GRACEFUL_TIMEOUT_S,
+            "keepalive": KEEPALIVE_S,
+            "loglevel": "warning",
+        }
+        super().__init__(application, same_for_all | options)
+
+    def end(self) -> None:
+        """Take nothing new but what has begun by HTTP; the worker says so first when it is to end."""
+
+
+class ModelServer(Server):
+    """A worker that loads the model before it answers anything."""
+
+    def __init__(
+        self,
+        application: WsgiApplication,
+        options: dict[str, Any],
+        limits: ConnectionLimits,
+        metrics: WorkerMetrics,
+        classifier: PictureClassifier,
         capture: CaptureSettings | None = None,
-        metrics: WorkerMetrics | None = None,
     ) -> None:
         self.classifier = classifier
-        self.metrics = metrics
-        self.limits = limits
         self.capture = capture
-        super().__init__(application, options)
+        super().__init__(application, options, limits, metrics)
 
     def load(self) -> WsgiApplication:
         """Load the model in the worker.

@@ -3,9 +3,10 @@
 It runs beside the service and takes the files that the service has closed. A file becomes parts, one for each
 kind and hour in it, each named by the digest of the lines that went into it; then it is removed: whoever is
 killed in between stores the same parts again under the same names. While the store is down the spool keeps
-everything, within its limit. A damaged line is counted, and noted without what it says of a picture, for no
-``--forget`` reaches a spool. Of a picture that was forgotten nothing is shipped but what the model answered,
-also where it is forgotten while the part is stored.
+everything, within its limit; a file that the store does not take is tried after all others. A damaged line
+is counted, and noted without what it says of a picture, for no ``--forget`` reaches a spool. Of a picture
+that was forgotten nothing is shipped but what the model answered, also where it is forgotten while the part
+is stored.
 
 After a SIGTERM it waits until no service writes into the spool, ships the rest and ends.
 """
@@ -75,7 +76,7 @@ class Status:
         damaged_lines: that were set aside.
         forgotten_rows: that went without what says something of a picture that was forgotten.
         shipped_at: when the last part was stored, ISO 8601.
-        error: why the store takes nothing now.
+        error: why the store did not take everything when it was tried last.
     """
 
     parts: int = 0
@@ -107,21 +108,33 @@ class Shipper:
         self._spool = spool
         self._store = store
         self._forgotten: set[str] = set()
+        self._tries = 0
+        self._not_taken: dict[Path, int] = {}
+        """The files that the store did not take, and at which try."""
 
     def ship(self) -> None:
-        """Ship every closed file.
+        """Ship every closed file, those last that the store did not take: it may never take one of them.
 
         Raises:
-            StoreDownError: the store takes nothing; what is not shipped is in the spool still.
+            StoreDownError: the store did not take a file, and no other was tried after it, for the store may
+                take none; what is not shipped is in the spool still.
             OSError: the spool cannot be read.
         """
+        files: dict[Path, Stream] = {}
         for stream in streams(self._spool):
             folder = folder_of_stream(self._spool, stream)
             remove_left(folder)
-            for path in files_of(folder):
-                with taken(path) as content:
-                    if content is not None:
-                        self._ship_file(stream, path, content)
+            files |= dict.fromkeys(files_of(folder), stream)
+        self._tries += 1
+        self._not_taken = {path: tried for path, tried in self._not_taken.items() if path in files}
+        for path in sorted(files, key=lambda path: self._not_taken.get(path, 0)):
+            with taken(path) as content:
+                if content is not None:
+                    try:
+                        self._ship_file(files[path], path, content)
+                    except StoreDownError:
+                        self._not_taken[path] = self._tries
+                        raise
 
     def _ship_file(self, stream: Stream, path: Path, content: bytes) -> None:
         parts, damaged = parts_of(content)
@@ -260,7 +273,7 @@ def attempt(shipper: Shipper, spool: Path) -> bool:
         shipper.ship()
     except (StoreDownError, OSError) as error:
         if shipper.status.error is None:
-            logger.warning("nothing is shipped now, the spool keeps it: %s", error)
+            logger.warning("not everything is shipped now, the spool keeps the rest: %s", error)
         shipper.status.error = str(error)
     else:
         if shipper.status.error is not None:

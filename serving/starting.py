@@ -13,6 +13,8 @@ from serving.cores import available_cores
 from serving.launching import DEFAULT_QUEUE, DEFAULT_QUEUE_WAIT_S
 
 DEFAULT_MAX_BODY_BYTES = 32_000_000
+DEFAULT_REQUEST_WITHIN_S = 60.0
+"""32 MB at 4 megabits a second."""
 LONGEST_WAIT_S = 60
 """What a worker may show no sign of life for; nobody waits for longer."""
 STDIN = 0
@@ -157,6 +159,16 @@ def add_body_argument(parser: argparse.ArgumentParser, refused: str = "a larger 
         type=at_least(1),
         default=DEFAULT_MAX_BODY_BYTES,
         help=f"{refused} (default: %(default)s)",
+    )
+
+
+def add_request_within_argument(parser: argparse.ArgumentParser) -> None:
+    """Add how long a client may take to send a request by HTTP."""
+    parser.add_argument(
+        "--request-within-s",
+        type=between(0, LONGEST_WAIT_S),
+        default=DEFAULT_REQUEST_WITHIN_S,
+        help="how long a client may take to send a request, then it gets a 408 (default: %(default)s)",
     )
 
 

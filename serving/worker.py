@@ -37,6 +37,8 @@ from serving.service import INTERNAL_ERROR, status
 PIECE_BYTES = 64 * 1024
 MOST_CONNECTIONS = 900
 """A process may usually open 1,024 files."""
+ACCEPTED_AT_ONCE = 64
+"""Before those who are connected have their turn: whoever connects without end keeps nobody waiting."""
 MOST_BODIES = 4
 """What the bodies of all requests that are read or answered may hold, in those of the largest size."""
 SEND_WITHIN_S = 10.0
@@ -81,6 +83,8 @@ class Connection:
     held: int = 0
     """Bytes that it has of those that all may hold."""
     told_to_continue: bool = False
+    asked: bool = False
+    """A request of it has been answered, or is."""
 
 
 @dataclass
@@ -111,7 +115,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
         self.account = Account(MOST_BODIES * self.limits.max_body_bytes)
         self.selector = selectors.DefaultSelector()
         self.connections: dict[int, Connection] = {}
-        self.returned: deque[Connection] = deque()
+        self.returned: deque[tuple[Connection, State]] = deque()
         self.threads = ThreadPoolExecutor(self.cfg.threads)
         super().init_process()
 
@@ -134,8 +138,9 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _finish(self) -> None:
         """Take what clients have sent already, listen no more, and answer what has begun."""
         until = time.monotonic() + self.cfg.graceful_timeout - FINISH_EARLIER_S
+        self.app.end()
         for listener in self.sockets:
-            self._accept(listener)
+            self._accept(listener, MOST_CONNECTIONS)
             self.selector.unregister(listener)
             listener.close()
         for connection in self._that(State.READING):
@@ -156,11 +161,12 @@ class BufferingWorker(Worker):  # type: ignore[misc]
                 with suppress(BlockingIOError):
                     os.read(self.PIPE[0], PIECE_BYTES)
             elif isinstance(key.data, Connection):
-                self._read(key.data)
+                if key.data.state is not State.OVER:  # by what happened before it, in this turn
+                    self._read(key.data)
             elif self.alive:
-                self._accept(key.data)
+                self._accept(key.data, ACCEPTED_AT_ONCE)
         while self.returned:
-            self._resume(self.returned.popleft())
+            self._resume(*self.returned.popleft())
 
     def _tick(self) -> None:
         """Say that this worker lives, and end what takes too long."""
@@ -179,9 +185,9 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _that(self, state: State) -> list[Connection]:
         return [connection for connection in self.connections.values() if connection.state is state]
 
-    def _accept(self, listener: socket.socket) -> None:
-        """Take every connection that waits."""
-        while True:
+    def _accept(self, listener: socket.socket, most: int) -> None:
+        """Take the connections that wait, so many of them."""
+        for _ in range(most):
             try:
                 accepted, client = listener.accept()
             except BlockingIOError:
@@ -222,7 +228,9 @@ class BufferingWorker(Worker):  # type: ignore[misc]
     def _make_room(self) -> None:
         """Close the connection that is closest to its end without having asked anything yet."""
         waiting = self._that(State.READING)
-        silent = [connection for connection in waiting if not connection.framing.size]
+        silent = [
+            connection for connection in waiting if not connection.asked and not connection.framing.size
+        ]
         if waiting:
             self._close(min(silent or waiting, key=lambda connection: connection.until))
 
@@ -274,7 +282,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._refuse(connection, TOO_MUCH)
         elif received is not None:
             self.selector.unregister(connection.socket)
-            connection.state = State.ANSWERING
+            connection.state, connection.asked = State.ANSWERING, True
             self.threads.submit(self._answer, connection, received, time.monotonic())
         elif framing.expects_continue and not connection.told_to_continue:
             connection.told_to_continue = True
@@ -283,27 +291,31 @@ class BufferingWorker(Worker):  # type: ignore[misc]
 
     def _answer(self, connection: Connection, received: Received, arrived: float) -> None:
         """Answer a request, in a thread, and give the connection back to the loop."""
+        following = State.OVER
         try:
             answer, keep = self._answered(connection, received, arrived)
             _send(connection.socket, answer)
             unread = received.too_large or connection.framing.size
-            connection.state = State.READING if keep else State.LINGERING if unread else State.OVER
+            following = State.READING if keep else State.LINGERING if unread else State.OVER
         except OSError:  # nobody listens any more
-            connection.state = State.OVER
+            pass
         except Exception:
             self.log.exception("a connection failed")
-            connection.state = State.OVER
-        self.returned.append(connection)
+        self.returned.append((connection, following))
         with suppress(BlockingIOError):  # the loop is awake anyway
             os.write(self.PIPE[1], b"1")
 
-    def _resume(self, connection: Connection) -> None:
-        """Go on with a connection that a thread has answered."""
+    def _resume(self, connection: Connection, following: State) -> None:
+        """Go on with a connection that a thread has answered.
+
+        Its state changes here alone: before the loop has it back, nobody may take it for one that is read.
+        """
+        connection.state = following
         connection.told_to_continue = False
         self.account.hold(connection, connection.framing.body_size)
-        if connection.state is State.OVER:
+        if following is State.OVER:
             self._close(connection)
-        elif connection.state is State.LINGERING:
+        elif following is State.LINGERING:
             self._linger(connection)
         else:
             self._wait_for_the_next(connection)
@@ -377,6 +389,7 @@ class BufferingWorker(Worker):  # type: ignore[misc]
             self._close(connection)
 
     def _close(self, connection: Connection) -> None:
+        connection.state = State.OVER
         self.account.hold(connection, 0)
         self.connections.pop(connection.socket.fileno(), None)
         with suppress(KeyError, ValueError):

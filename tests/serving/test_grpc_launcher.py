@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +390,35 @@ def test_sigterm_finishes_what_is_in_flight_and_leaves_nothing(start_service: St
     client.close()
     assert stopping.process.wait(timeout=40) == 0
     assert not any(process.is_running() for process in family)
+
+
+def test_silent_connections_stop_no_probe(predictor: Service) -> None:
+    """More than the HTTP side has threads, with a byte each: liveness, readiness and metrics are answered."""
+    with ExitStack() as opened:
+        for _ in range(40):
+            address = ("127.0.0.1", predictor.metrics_port)
+            opened.enter_context(socket.create_connection(address, timeout=30)).sendall(b"G")
+        for path in ("health/ping", "health/status", "metrics"):
+            answer = httpx.get(f"http://127.0.0.1:{predictor.metrics_port}/{path}", timeout=5)
+            assert answer.status_code == 200
+
+
+def test_a_half_sent_request_by_http_takes_no_time_from_grpc(start_service: StartService) -> None:
+    """After SIGTERM gRPC accepts nothing more at once, and the process ends in its time."""
+    stopping = start_service("--request-within-s", "4", module=MODULE)
+    stopping.wait_until_ready()
+    client = Client(stopping.port)
+    assert client.call(SELDON, message=MESSAGE)["code"] == "OK"
+    with socket.create_connection(("127.0.0.1", stopping.metrics_port), timeout=30) as connection:
+        connection.sendall(b"GET /health/ping HTTP/1.1\r\n")
+        time.sleep(0.3)  # until it is being read
+        stopping.process.send_signal(signal.SIGTERM)
+        time.sleep(0.7)
+        assert client.call(SELDON, message=MESSAGE)["code"] == "UNAVAILABLE"
+        assert stopping.process.poll() is None
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+    assert stopping.process.wait(timeout=40) == 0
+    client.close()
 
 
 def busy(family: list[psutil.Process]) -> str:

@@ -56,7 +56,8 @@ def test_the_launcher_takes_what_it_is_told(tmp_path: Path) -> None:
 
 def test_a_port_that_stays_is_none_that_clients_are_given() -> None:
     """Linux gives them those from 32,768 on."""
-    assert all(1024 < free_port("127.0.0.1") < 32_768 for _ in range(20))
+    chosen = [port for _ in range(20) for port in (free_port("127.0.0.1"), *free_ports("127.0.0.1"))]
+    assert all(1024 < port < 32_768 for port in chosen)
 
 
 def test_free_ports_can_be_listened_on() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.serving.conftest import ROOT, SERVING_PYTHON, STARTS_WITHIN_S, servin
 
 SHARE, TOKEN = 0.5, "a-token-of-the-tests"
 KEYS = [f"customer-{number}" for number in range(30)]
+AT_ONCE_S = 5.0
 RAW = {"content-type": "application/octet-stream"}
 
 
@@ -141,6 +143,32 @@ def test_with_a_token_nobody_is_led_on_without_it(tmp_path: Path) -> None:
         assert client.get("/health/status").status_code == 200
         assert client.post("/route", json={}).status_code == 401
         assert child(client.post("/route", json={}, headers={"authorization": f"Bearer {TOKEN}"})) == 0
+
+
+@pytest.mark.parametrize("sent", [b"", b"G"], ids=["nothing", "a byte"])
+def test_silent_connections_stop_nobody(router: tuple[httpx.Client, int], sent: bytes) -> None:
+    """More than the router has threads or places, on both ports: keys are routed, and health is told."""
+    client, metrics_port = router
+    with ExitStack() as opened:
+        for port in (client.base_url.port, metrics_port):
+            for _ in range(480):
+                connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+                connection.sendall(sent)
+        message = {"meta": {"puid": "k"}}
+        assert child(client.post("/route", json=message, timeout=AT_ONCE_S)) == expected(message)
+        for port in (client.base_url.port, metrics_port):
+            answer = httpx.get(f"http://127.0.0.1:{port}/health/ping", timeout=AT_ONCE_S)
+            assert answer.status_code == 200
+
+
+def test_who_takes_too_long_to_send_is_told_so_and_counted() -> None:
+    """With the router's own limit of time."""
+    with running("--request-within-s", "0.5") as (client, metrics_port):
+        with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=30) as connection:
+            connection.sendall(b"POST /route HTTP/1.1\r\ncontent-length: 9\r\n\r\n{")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+        metrics = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics").text
+        assert "shutterline_requests_timed_out_total{" in metrics
 
 
 @pytest.mark.parametrize(

@@ -327,6 +327,38 @@ def test_the_spool_keeps_everything_while_the_store_is_down(spool: Path, store: 
     assert sorted(row["request_id"] for row in rows(store)) == ["a", "b"]
 
 
+def test_a_file_that_the_store_never_takes_stops_no_other(spool: Path, store: Path) -> None:
+    """Neither of its stream nor of another, also after the store was down; and it is tried again."""
+
+    class Refusing(Unsteady):
+        refused: tuple[bytes, ...] = (b"refused-1", b"refused-2")
+
+        def put(self, path: str, data: bytes) -> None:
+            if any(name in data for name in self.refused):
+                raise StoreDownError("the store does not take this")
+            super().put(path, data)
+
+    refusing = Refusing(store)
+    ship = Shipper(spool, refusing)
+    names = ["refused-1", "a", "refused-2", "b"]
+    for environment in ("production", "staging"):
+        for name in names:
+            spooled(spool, [answered(name)], environment=environment)
+    for _ in range(5):
+        assert not shipper.attempt(ship, spool)
+    refusing.down = False
+    for _ in range(10):
+        assert not shipper.attempt(ship, spool)
+    assert sorted(row["request_id"] for row in rows(store)) == ["a", "a", "b", "b"]
+    assert json.loads((spool / STATUS_FILE).read_text())["error"] == "the store does not take this"
+    spooled(spool, [answered("late")])
+    assert not shipper.attempt(ship, spool)
+    assert "late" in [row["request_id"] for row in rows(store)]
+    refusing.refused = ()
+    assert shipper.attempt(ship, spool)
+    assert sorted(row["request_id"] for row in rows(store)) == sorted([*names, *names, "late"])
+
+
 def test_the_wait_grows_while_the_store_is_down(spool: Path, store: Path) -> None:
     """Twice as long each time, a minute at most, and short again once it is back."""
 

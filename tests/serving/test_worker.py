@@ -1,12 +1,15 @@
 """Clients that are slow, silent, half closed or no HTTP at all, before a service that runs."""
 
 import contextlib
+import itertools
 import json
 import re
 import socket
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,16 +18,19 @@ import pytest
 from PIL import Image
 
 from tests.serving.certificates import Authority
-from tests.serving.conftest import Service, StartService
+from tests.serving.conftest import Service, StartService, in_serving_environment
 from tests.serving.pictures import base64_of, encode, gradient
 
 PICTURE = encode(gradient(28, 28))
 PATH = b"POST /api/v1.0/predictions HTTP/1.1\r\nhost: x\r\n"
 RAW = PATH + b"content-type: application/octet-stream\r\n"
+PING = b"GET /health/ping HTTP/1.1\r\nhost: x\r\n\r\n"
 WHOLE = RAW + b"content-length: %d\r\n\r\n%s" % (len(PICTURE), PICTURE)
 TOKEN = "a-token-of-this-test"
 WITHIN_S = 1.0
 """What the service of this file gives a request to arrive."""
+MOST_CONNECTIONS = 900
+"""That the service keeps."""
 SLOW_CLIENTS = 100
 """More than it has threads."""
 AT_ONCE_S = 5.0
@@ -309,6 +315,58 @@ def test_the_oldest_silent_connection_makes_room_for_a_new_one(service: Service)
     assert is_closed(silent[0])
     for connection in silent:
         connection.close()
+
+
+def test_silent_connections_push_out_nobody_who_asks(service: Service) -> None:
+    """While each new one takes the place of an old one, all requests are answered, by the same process."""
+    worker, over = psutil.Process(service.process.pid).children(), threading.Event()
+
+    def ask(connection: socket.socket) -> int:
+        for answers in itertools.count():
+            if over.is_set():
+                return answers
+            connection.sendall(PING)
+            assert read(connection) == [(200, "pong")]
+        raise AssertionError
+
+    with ThreadPoolExecutor(6) as clients, contextlib.ExitStack() as opened:
+        opened.callback(over.set)
+        known = [opened.enter_context(connect(service)) for _ in range(6)]
+        for connection in known:
+            connection.sendall(PING)
+            assert read(connection) == [(200, "pong")]
+        asking = [clients.submit(ask, connection) for connection in known]
+        silent = deque[socket.socket]()
+        for _ in range(5 * MOST_CONNECTIONS):
+            silent.append(opened.enter_context(connect(service)))
+            if len(silent) > MOST_CONNECTIONS:
+                silent.popleft().close()
+        over.set()
+        assert min(one.result() for one in asking) > 0
+    assert psutil.Process(service.process.pid).children() == worker
+
+
+PARTS = (
+    "import json, sys; sys.path.append('tests/serving'); import worker_parts; "
+    "print(json.dumps(worker_parts.{}()))"
+)
+"""Of a worker in a process of its own, where the order of what happens is given."""
+
+
+@pytest.mark.parametrize("meanwhile", ["room_is_made", "its_time_ran_out"])
+def test_a_connection_that_was_just_answered_goes_on(meanwhile: str) -> None:
+    """Whatever the loop does before it has the connection back: the next request is answered too."""
+    assert in_serving_environment(PARTS.format(meanwhile)) == ["pong", "pong"]
+
+
+def test_who_connects_without_end_keeps_nobody_waiting() -> None:
+    """A request that has arrived is read before the place of its connection is given away."""
+    assert in_serving_environment(PARTS.format("more_connect_than_there_is_room_for")) == ["pong"]
+
+
+def test_who_speaks_when_it_is_pushed_out_ends_nothing() -> None:
+    """TLS's first byte and the connection that takes its sender's place, seen in one turn."""
+    assert in_serving_environment(PARTS.format("tls_begins_too_late")) == ["closed", "open"]
 
 
 def test_what_arrives_with_sigterm_is_answered(start_service: StartService) -> None:

@@ -49,10 +49,11 @@ TRAIN_AND_DEPLOY = [
     Strike(WAITS_FOR_THE_SERVICE, "before"),
     Strike(WAITS_FOR_THE_SERVICE, "after", signal.SIGINT),
     Strike("stacks.local_deployer.ingress:Ingress.publish", "after"),
-    # What the interrupted release left is recorded first: the alias is set, the deployer not told yet.
+    *(Strike.step(step, "after") for step in ("deployment.release", "deployment.observe")),
+    # What the interrupted release left was tested, and is recorded first: the alias is set, the deployer not
+    # told yet.
     Strike("stacks.local_deployer.site:Site.save_live", "before"),
-    Strike.step("deployment.release", "after"),
-    *(Strike.step(step, "after") for step in ("deployment.observe", "deployment.conclude")),
+    Strike.step("deployment.conclude", "after"),
 ]
 CONTINUOUS = [
     *(

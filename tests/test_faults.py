@@ -74,7 +74,8 @@ MONITOR = (
     *("--set", "monitor.performance.minimum_labels=50", "--set", "monitor.window.settling_minutes=0"),
 )
 MONITORING = [
-    Strike.step(f"monitoring.{step}", "after") for step in ("window", "assess", "tell", "react", "explain")
+    Strike.step(f"monitoring.{step}", "after")
+    for step in ("traffic.window", "assess", "tell", "react", "explain")
 ]
 ALARMS = ("data_drift_detected", "model_accuracy_drop")
 APART = timedelta(seconds=10)

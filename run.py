@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 try:
@@ -11,6 +12,7 @@ except ModuleNotFoundError:
     sys.stderr.write("The project's environment is not active: make setup && source .venv/bin/activate\n")
     sys.exit(2)
 
+MANY_PLACES = "one file or folder: copy what you need of the others into it"
 EXAMPLES = """
 Examples:
 
@@ -68,21 +70,24 @@ approval; 4 a service of the stack cannot be reached or written; 130 interrupted
 """
 
 
-def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path, ...]) -> Path | None:
-    """The value of an option that may be given once; click itself would take the last and say nothing.
+class Once(click.Command):
+    """Refuses an option that is given twice; click itself would take the last and say nothing."""
 
-    Raises:
-        UsageError: it was given more than once.
-    """
-    if len(given) > 1:
-        raise click.UsageError(
-            f"{option.opts[0]} was given {len(given)} times and takes one file or folder: copy what you need "
-            "of the others into it"
-        )
-    return given[0] if given else None
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what was typed.
+
+        Raises:
+            UsageError: an option with one value was given more than once.
+        """
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for option, times in Counter(given).items():
+            if isinstance(option, click.Option) and times > 1 and not (option.multiple or option.is_flag):
+                what = MANY_PLACES if option.name == "config" else "one value: leave out the others"
+                raise click.UsageError(f"{option.opts[0]} was given {times} times and takes {what}", ctx)
+        return super().parse_args(ctx, args)
 
 
-@click.command(epilog=EXAMPLES, context_settings={"max_content_width": 110})
+@click.command(cls=Once, epilog=EXAMPLES, context_settings={"max_content_width": 110})
 @click.option("--train", is_flag=True, help="Train on --source or --data, and judge the model.")
 @click.option("--deploy", is_flag=True, help="Release --version (default: the challenger) to --environment.")
 @click.option("--observe", is_flag=True, help="Look at what is rolling out in --environment: on, up or out.")
@@ -149,8 +154,6 @@ def one_of_its_kind(_: click.Context, option: click.Parameter, given: tuple[Path
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    multiple=True,
-    callback=one_of_its_kind,
     help="A YAML file or folder of differences, e.g. configs/demo.",
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As in train.epochs=3.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -11,11 +12,15 @@ from materializers.report import Record
 
 COMMAND = "python run.py"
 """How messages name this program; what is printed has the caller's own --config, --set and --stack in it."""
+INCOMPLETE = re.compile(rf"{COMMAND}(?!(?:(?!{COMMAND}).)* --config )")
 
 
 def in_full(text: str, command: str) -> str:
-    """The text with each ``python run.py`` as the caller would have to type it."""
-    return text.replace(COMMAND, command)
+    """The text with each ``python run.py`` as the caller would have to type it.
+
+    One that names its configuration, as a schedule's does, is whole already.
+    """
+    return INCOMPLETE.sub(lambda _: command, text)
 
 
 class ActionResult(Record):

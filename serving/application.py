@@ -20,7 +20,7 @@ from urllib.parse import unquote_plus
 from flask import Flask, Response, abort, jsonify, request
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.wrapper import get_metrics_microservice, get_rest_microservice
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from serving.access import OPEN_PREFIX, Tokens
 from serving.admission import OVERLOADED, RETRY_AFTER_S, Overloaded, Places
@@ -116,9 +116,15 @@ def guarded(
 
 def close_other_routes(flask: Flask, endpoints: frozenset[str] = ENDPOINTS) -> None:
     """Leave of Seldon's routes these, by default those of one model; every error gets Seldon's shape."""
+    methods: dict[str, set[str]] = {}
+    for rule in flask.url_map.iter_rules():
+        if rule.endpoint in endpoints:
+            methods.setdefault(rule.rule, set()).update(rule.methods or ())
 
     def refuse_others() -> None:
         if request.endpoint not in endpoints:
+            if request.path in methods:  # Seldon's files are at every path, so that GET finds no file there
+                raise MethodNotAllowed(sorted(methods[request.path]))
             abort(404)
 
     flask.before_request(refuse_others)
@@ -248,7 +254,10 @@ def _error(code: int, reason: Reason, info: str) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     code = error.code or FAILED
-    return _error(code, reason_of_status(code), error.description or error.name)
+    response = _error(code, reason_of_status(code), error.description or error.name)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
+    return response
 
 
 def _internal_error(error: Exception) -> Response:

@@ -37,11 +37,33 @@ def test_an_example_works_as_it_is_printed(command: str, monkeypatch: pytest.Mon
     assert request.source is None or Path(request.source).is_file()
 
 
-def test_a_second_configuration_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("twice", "said"),
+    [
+        (
+            "--config configs/demo --config shop.yaml",
+            "--config was given 2 times and takes one file or folder",
+        ),
+        ("--version 1 --version 2", "--version was given 2 times and takes one value"),
+        ("--approve=1 --approve 99", "--approve was given 2 times and takes one value"),
+        ("--source a.zip --source b.zip --source c.zip", "--source was given 3 times and takes one value"),
+        ("--environment production --environment staging", "--environment was given 2 times"),
+        ("--data-diff a b --data-diff c d", "--data-diff was given 2 times"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_refused(twice: str, said: str) -> None:
     """Click would take the last one and say nothing of the first."""
-    told = CliRunner().invoke(main, ["--config", "configs/demo", "--config", "shop.yaml", "--status"])
+    told = CliRunner().invoke(main, [*shlex.split(twice), "--status"])
     assert told.exit_code == 2
-    assert "--config was given 2 times and takes one file or folder" in told.output
+    assert said in told.output
+
+
+def test_what_may_be_given_often_may() -> None:
+    """Settings, pictures, and a flag that says yes twice."""
+    words = shlex.split("--set train.epochs=1 --set train.seed=2 --predict --predict a.png b.png")
+    with main.make_context("run.py", words) as context:
+        assert context.params["assignments"] == ("train.epochs=1", "train.seed=2")
+        assert (context.params["predict"], context.params["photos"]) == (True, ("a.png", "b.png"))
 
 
 def test_a_python_without_the_projects_packages_is_told_how_to_get_them() -> None:

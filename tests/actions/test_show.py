@@ -45,6 +45,14 @@ def test_a_message_names_the_command_with_the_callers_own_flags() -> None:
     assert said == "Approve it: python run.py --config shop.yaml --approve 3"
 
 
+def test_a_command_that_is_whole_stays_as_it_is() -> None:
+    """A schedule's names its configuration itself, and none may be given twice."""
+    fired = "monitoring-shop: python run.py --monitor --environment production --config shop.yaml"
+    assert in_full(fired, "python run.py --config other.yaml") == fired
+    both = in_full(f"python run.py --status, or: {fired}", "python run.py --config other.yaml")
+    assert both == f"python run.py --config other.yaml --status, or: {fired}"
+
+
 def test_the_status_shows_what_a_person_decided(capsys: pytest.CaptureFixture[str]) -> None:
     """A version that is live and was rejected since says both, and what it learnt from."""
     metrics = {"accuracy": 0.96, "f1_macro": 0.96, "latency_p99_ms": 4.0}

@@ -136,6 +136,14 @@ def test_other_routes_of_seldon_are_closed(service: Service, path: str) -> None:
     assert (answer.status_code, answer.json()["status"]["code"]) == (404, 404)
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_path_that_is_served_names_the_methods_that_it_takes(service: Service, method: str) -> None:
+    """Seldon's own routes would say that the URL is not there."""
+    answer = httpx.request(method, service.url)
+    assert (answer.status_code, answer.json()["status"]["reason"]) == (405, "method_not_allowed")
+    assert "POST" in answer.headers["allow"]
+
+
 def test_liveness_and_readiness(service: Service, exported: ExportedModel) -> None:
     """/health/ping is liveness; /health/status names the model that is served, and its memory."""
     url = f"http://127.0.0.1:{service.port}/health"

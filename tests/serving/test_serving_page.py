@@ -74,8 +74,11 @@ def test_the_grpc_client_prints_a_prediction(start_service: StartService) -> Non
 
 
 def test_the_v2_client_prints_a_prediction(start_service: StartService) -> None:
-    """With nothing but httpx."""
-    running = start_service("--grpc-port", str(free_port()), module=MODULE, python=PYTHON)
+    """With nothing but httpx, of the demo's model as all of the page."""
+    port = str(free_port())
+    running = start_service(
+        "--grpc-port", port, module=MODULE, python=PYTHON, model_name="product-classifier-demo"
+    )
     wait_until_ready(running)
     said = output(ROOT / ".venv" / "bin" / "python", client("v2", running.port, "9000"))
     assert "'error': ['']" in said

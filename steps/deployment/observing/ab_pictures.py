@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from materializers.picture_sheet import encode_chart
+from steps.deployment.observing.pictures import count_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def _draw(axes: Axes, metric: SuccessMetric) -> None:
         axes.plot([count, count], [max(low, -reach), min(high, reach)], color=colour, alpha=0.6)
     axes.plot(counts, differences, color=colour, marker="o", markersize=4, linewidth=1)
     axes.axhline(0, color="grey", linewidth=0.8)
-    axes.set_xscale("log")
+    count_axis(axes, counts)
     axes.set_ylim(-reach, reach)
     axes.set_xlabel("of the new version", fontsize="small")
     axes.set_ylabel(unit, fontsize="small")

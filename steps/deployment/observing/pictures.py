@@ -9,12 +9,16 @@ from materializers.picture_sheet import encode_chart
 from steps.deployment.observing.reasons import name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
     from materializers.observation import Compared, Look, Observation
 
 FIGURES = "figures over time"
 COLUMNS = 2
+LABELLED = 5
+"""Looks whose number of requests is written below a panel, at most."""
 FINE, HARM, OPEN, CHAMPION = "#2f855a", "#c53030", "#2b6cb0", "#718096"
 SCALE = {"share": 100.0, "ratio": 100.0, "distance": 100.0, "mean": 100.0}
 """All in percent, or points of a hundred."""
@@ -70,13 +74,24 @@ def _draw(axes: Axes, panel: list[tuple[Look, Compared]]) -> None:
     axes.plot(counts, worse, color=colour, marker="o", markersize=4, linewidth=1)
     axes.plot(counts, [scale * each.margin for _, each in panel], color="black", linestyle="--", linewidth=1)
     axes.axhline(0, color=CHAMPION, linewidth=0.8)
-    axes.set_xscale("log")
+    count_axis(axes, counts)
     axes.set_ylim(low_edge, high_edge)
     clock = panel[-1][0].clock
     axes.set_xlabel(f"{clock} of the candidate", fontsize="small")
     axes.set_ylabel("points" if last.unit in ("share", "distance") else "%", fontsize="small")
     axes.tick_params(labelsize="small")
     axes.set_title(_title(last), fontsize="small")
+
+
+def count_axis(axes: Axes, counts: Sequence[int]) -> None:
+    """A logarithmic axis of how many had been counted at each look, with the numbers of some of them."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    axes.set_xscale("log")
+    # Of a range of a decade or two matplotlib's own labels lie on one another.
+    axes.xaxis.set_major_locator(FixedLocator(counts[:: -math.ceil(len(counts) / LABELLED)]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _edges(values: list[float], margin: float) -> tuple[float, float]:

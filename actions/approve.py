@@ -76,7 +76,13 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         action="approve" if decision == "approved" else "reject",
         status="done",
         reasons=(f"Version {version} of {name} was {decision} by {by}. What is live is unchanged.",),
-        details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
+        details={
+            "version": version,
+            "model_digest": approval.model_digest,
+            "by": by,
+            "actor": approval.actor,
+            "approval": approval.digest,
+        },
     )
     if decision == "rejected":
         result = _ended_where_it_rolls_out(result, name, version, by, reason)

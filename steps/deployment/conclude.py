@@ -13,6 +13,7 @@ from typing import Annotated
 from zenml import step
 
 from materializers.audit_entry import Act
+from materializers.audit_log import has_entry
 from materializers.errors import (
     Refused,
     ServiceBusy,
@@ -39,7 +40,7 @@ from steps.deployment.schedule import stop_looking
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import own_test
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
-from steps.registry.audit import PIPELINE, has_entry, record
+from steps.registry.audit import PIPELINE, record
 
 
 def live_alias(environment: str) -> str:

@@ -108,7 +108,7 @@ def schedules(shop: Shop) -> list[str]:
 
 def logged(shop: Shop, *acts: str) -> list[str]:
     """The acts on version 3 in production that the audit log has, the oldest first."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     found = [each.entry for each in read_log() if each.entry and each.entry.act in acts]
     about = {"model": shop.model, "environment": "production", "version": "3"}
@@ -270,7 +270,7 @@ def reject(shop: Shop) -> Outcome:
 
 def last_acts(n: int) -> Sequence[str]:
     """The last acts that the audit log has, the oldest first."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     return [each.entry.act for each in read_log() if each.entry][-n:]
 
@@ -336,7 +336,7 @@ def test_a_rejection_counts_also_where_nobody_can_tell_what_rolls_out(approved_a
 
 def test_a_rollback_ends_what_rolls_out_and_leaves_what_is_live(before: Shop) -> None:
     """By whom and why stands in the log; the champion was not touched."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     begin(before)
     served = before.served("production")
@@ -476,7 +476,7 @@ def test_a_version_that_was_not_tested_in_staging_is_not_released_to_production(
 @pytest.mark.parametrize("damage", ["not JSON", "gone"])
 def test_stop_mends_a_damaged_record_also_while_something_rolls_out(before: Shop, damage: str) -> None:
     """Nothing runs any more, no schedule looks at it, and the log says who ended rollout and services."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     begin(before)
     state = state_file()

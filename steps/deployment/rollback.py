@@ -44,6 +44,14 @@ def previous_release(model_name: str, environment: Environment) -> Release:
     return before
 
 
+def how_to_end(live: Release) -> str:
+    """The command that takes what is live out of its environment."""
+    where = f"python run.py --rollback --environment {live.environment}"
+    if active_deployer().previous(live.model_name, live.environment) is not None:
+        return where
+    return f"python run.py --deploy --environment {live.environment} --version N, or: python run.py --stop"
+
+
 def put_back(before: Release, *, by: str, why: str) -> PutBack:
     """Restore a release of :func:`previous_release`; one that is live again by now stays so.
 

@@ -297,6 +297,28 @@ def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(approved_aga
     assert look(shop).last["status"] == "skipped"
 
 
+def test_a_version_that_is_rejected_once_its_rollout_got_all_the_traffic_is_taken_out(
+    approved_again: Shop,
+) -> None:
+    """The look that promoted it was killed before it recorded that; the champion is live again."""
+    from steps.deployment.rollout import advance
+    from steps.deployment.settings import EnvironmentSettings
+
+    shop = approved_again
+    begin(shop)
+    rolling = rolling_out(shop)
+    assert rolling is not None
+    assert advance(rolling, EnvironmentSettings(mode="canary", stages=(0.5,))).status == "live"
+    rejected = reject(shop)
+    assert rejected.exit_code == 0, rejected.said
+    assert "not recorded yet; version 1 is live in production again. It was rejected by Bob" in rejected.said
+    assert "It is live in staging, and stays so until: python run.py" in rejected.said
+    assert shop.served("production") == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["champion"] == 1
+    assert schedules(shop) == []
+    assert last_acts(3) == ["reject", "rollback", "end-rollout"]
+
+
 def test_a_rejection_counts_also_where_its_rollout_cannot_be_ended(
     approved_again: Shop, stack_with_deployer: Callable[..., str]
 ) -> None:

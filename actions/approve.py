@@ -12,16 +12,19 @@ from actions.logged import log_act
 from actions.result import ActionResult
 from actions.wait import looked_at_by
 from materializers.approval import Approval
-from materializers.errors import ShutterlineError
+from materializers.errors import ServiceUnreachable, ShutterlineError
 from materializers.evidence import DECISION, read_version, registry_client, registry_errors, verify_evidence
 from materializers.present_model import present_model
-from materializers.release import Environment
+from materializers.release import Environment, Release
 from materializers.signatures import Signer
 from pipelines.config import Config
 from serving.model_directory import model_digest
 from steps.deployment.candidate import approval_artifact, gather_arm
+from steps.deployment.conclude import conclude_release
 from steps.deployment.deployer import active_deployer
-from steps.deployment.rollback import end_rollout
+from steps.deployment.rollback import end_rollout, how_to_end
+from steps.deployment.rollout import log_lost_end
+from steps.deployment.schedule import stop_looking
 from steps.registry.approvers import require_approver, require_other_than_trainer
 from steps.registry.decisions import require_gated
 from steps.registry.model_card import keep_card, last_card, send_card
@@ -33,8 +36,9 @@ Decision = Literal["approved", "rejected"]
 def decide_version(config: Config, *, version: int, decision: Decision, by: str, reason: str) -> ActionResult:
     """Write an :class:`Approval` for this model, report and policy.
 
-    It moves nothing, but for this: a version that is rejected does not go on rolling out. The decision stands
-    whatever becomes of that, and is logged first.
+    It moves nothing, but for this: a version that is rejected does not go on rolling out, nor stay live where
+    that is not recorded yet; where else it is live is said. The decision stands whatever becomes of that, and
+    is logged first.
 
     Raises:
         Refused: an approval was asked for a version that its own evidence does not allow, or by an account
@@ -75,11 +79,17 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     result = ActionResult(
         action="approve" if decision == "approved" else "reject",
         status="done",
-        reasons=(f"Version {version} of {name} was {decision} by {by}. What is live is unchanged.",),
-        details={"version": version, "by": by, "actor": approval.actor, "approval": approval.digest},
+        reasons=(f"Version {version} of {name} was {decision} by {by}.",),
+        details={
+            "version": version,
+            "model_digest": approval.model_digest,
+            "by": by,
+            "actor": approval.actor,
+            "approval": approval.digest,
+        },
     )
     if decision == "rejected":
-        result = _ended_where_it_rolls_out(result, name, version, by, reason)
+        result = _ended_where_it_serves(result, name, version, by, reason)
     card = last_card(name, version)
     if card is not None:
         card = card.with_decision(approval)
@@ -89,10 +99,12 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
     return result
 
 
-def _ended_where_it_rolls_out(
+def _ended_where_it_serves(
     result: ActionResult, model_name: str, version: int, by: str, reason: str
 ) -> ActionResult:
-    """Log a rejection, then take its version out wherever it rolls out; say where that could not be done.
+    """Log a rejection, then take its version out wherever it rolls out or came up and was not recorded yet.
+
+    Said is where it is live and stays so, and where it could not be taken out.
 
     Raises:
         ServiceUnreachable: the rejection cannot be logged; the version was taken out all the same.
@@ -103,9 +115,11 @@ def _ended_where_it_rolls_out(
     except ShutterlineError as error:
         unlogged = error  # the candidate goes all the same
     ended, exit_code = _end_rollouts(model_name, version, by, reason)
+    live, not_read = _where_live(model_name, version, by, reason)
     if unlogged is not None:
         raise unlogged
-    return result.model_copy(update={"reasons": (*result.reasons, *ended), "exit_code": exit_code})
+    reasons = (*result.reasons, *ended, *live)
+    return result.model_copy(update={"reasons": reasons, "exit_code": not_read or exit_code})
 
 
 def _end_rollouts(model_name: str, version: int, by: str, reason: str) -> tuple[list[str], int]:
@@ -132,3 +146,33 @@ def _end_rollouts(model_name: str, version: int, by: str, reason: str) -> tuple[
             )
             exit_code = error.exit_code
     return said, exit_code
+
+
+def _where_live(model_name: str, version: int, by: str, reason: str) -> tuple[list[str], int]:
+    """Where a version that was rejected is live: a sentence each, and the exit code of what failed.
+
+    Where its release is not recorded yet, it is taken out.
+    """
+    said, exit_code = list[str](), 0
+    for environment in get_args(Environment):
+        try:
+            live = _live(model_name, version, environment)
+            if live is not None and not live.recorded:
+                said += conclude_release(live, "refuse", (f"It was rejected by {by}: {reason}.",)).reasons
+                if live.rollout:
+                    log_lost_end(model_name, environment, f"rejected: {reason}", by=by)
+                    stop_looking(model_name, environment)
+                live = _live(model_name, version, environment)
+                exit_code = exit_code if live is None else ServiceUnreachable.exit_code
+            if live is not None:
+                said.append(f"It is live in {environment}, and stays so until: {how_to_end(live)}")
+        except ShutterlineError as error:
+            said.append(f"Whether it is live in {environment} cannot be read or changed: {error}")
+            exit_code = error.exit_code
+    return said, exit_code
+
+
+def _live(model_name: str, version: int, environment: Environment) -> Release | None:
+    """The live release of an environment, if it is of this version."""
+    live = active_deployer().current(model_name, environment)
+    return live if live and live.candidate and live.candidate.version == version else None

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from actions.result import COMMAND, ActionResult
-from materializers.blobs import PART
+from materializers.blobs import PART, store_errors
 from materializers.captured_window import CapturedWindow
 from materializers.drift_reference import REFERENCE_FILE
 from materializers.errors import DamagedArtifact, Refused
@@ -37,15 +37,7 @@ from materializers.store_files import (
 )
 from pipelines.config import Config
 from serving.capture_layout import CAPTURES, FEEDBACK, has_pictures, hour_of, is_part_name
-from steps.data.stored import (
-    SUPERSEDED,
-    KnownArtifact,
-    active_store,
-    how_to_forget,
-    known_artifacts,
-    of_type,
-    store_errors,
-)
+from steps.data.stored import SUPERSEDED, KnownArtifact, active_store, how_to_forget, known_artifacts, of_type
 from steps.monitoring.explain import DRIFT_PAGE
 from steps.monitoring.traffic.captures import without_pictures
 

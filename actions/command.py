@@ -219,6 +219,7 @@ def _carry_out(request: Request, account: Account) -> int:
         always_allowed=ALWAYS_ALLOWED.issuperset(request.wanted),
         without_deployer=WITHOUT_DEPLOYER.issuperset(request.wanted),
         registry=not WITHOUT_REGISTRY.issuperset(request.wanted),
+        rejected=request.reject,
         say=lambda text: _tell(_in_full(text, request)),
     )
     for name in request.wanted:
@@ -254,6 +255,7 @@ def _put_in_order(
     always_allowed: bool,
     without_deployer: bool,
     registry: bool,
+    rejected: int | None,
     say: Callable[[str], None],
 ) -> list[Release]:
     """Close dead runs, look for what people are to be told, record pending releases and return those.
@@ -281,7 +283,8 @@ def _put_in_order(
     except ShutterlineError as error:
         say(str(error))
     look_around(config, registry=registry)
-    finished = finish_pending(keep_going=without_deployer, say=say)
+    about_to = None if rejected is None else (config.product.model, rejected)
+    finished = finish_pending(keep_going=without_deployer, say=say, rejected=about_to)
     found: list[str] = []
     if not always_allowed:
         # What keeps it from being read was told with what is pending.

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from actions.result import COMMAND, ActionResult
 from materializers import shards
-from materializers.blobs import write_blob
+from materializers.blobs import store_errors, write_blob
 from materializers.image_dataset import COMPACT_SHARE, ImageDataset, ImageDatasetMaterializer
 from materializers.image_index import is_among
 from materializers.image_manifest import lost_shards, read_manifest
 from materializers.shards import MEND, shard_name, shard_uri
 from materializers.store_files import stored_file
-from steps.data.stored import SUPERSEDED, active_store, known_artifacts, of_type, store_errors
+from steps.data.stored import SUPERSEDED, active_store, known_artifacts, of_type
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore

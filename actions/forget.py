@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actions.result import COMMAND, ActionResult
+from materializers.blobs import store_errors
 from materializers.erasure import ErasedDataset, Erasure, Forgotten, TrainedModel, write_note
 from materializers.image_dataset import ImageDataset, Repacked
 from materializers.image_manifest import lost_shards, read_manifest, read_version
@@ -42,15 +43,7 @@ from steps.data.erasing import (
 )
 from steps.data.erasure_notes import take_notes
 from steps.data.searching import Found, search_store
-from steps.data.stored import (
-    KnownArtifact,
-    active_store,
-    known_artifacts,
-    of_type,
-    recorded_digest,
-    reports,
-    store_errors,
-)
+from steps.data.stored import KnownArtifact, active_store, known_artifacts, of_type, recorded_digest, reports
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore

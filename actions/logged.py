@@ -15,8 +15,8 @@ from materializers.errors import ServiceUnreachable
 from materializers.report import json_digest
 
 LOGGED: dict[str, tuple[Act, tuple[str, ...]]] = {
-    "approve": ("approve", ("version", "approval")),
-    "reject": ("reject", ("version", "approval")),
+    "approve": ("approve", ("version", "model_digest", "approval")),
+    "reject": ("reject", ("version", "model_digest", "approval")),
     "approve-change": ("approve-change", ("change", "approval")),
     "release-brake": ("release-brake", ("version",)),
     "stop": ("stop", ("stopped", "services")),

@@ -11,6 +11,7 @@ from zenml.client import Client
 
 from actions.schedules import scheduler_missing, shown
 from actions.wait import looked_at_by
+from materializers.audit_log import rejection_of
 from materializers.drift_report import DriftReport
 from materializers.errors import ServiceUnreachable, ShutterlineError
 from materializers.evidence import DECISION, RegisteredVersion, read_versions
@@ -22,6 +23,7 @@ from steps.data.parent import last_version
 from steps.deployment.comparing import last_observation
 from steps.deployment.conclude import live_alias, was_logged
 from steps.deployment.deployer import active_deployer
+from steps.deployment.rollback import how_to_end
 from steps.deployment.rollout import rollouts
 from steps.monitoring.alerts.alert import open_alerts
 from steps.monitoring.alerts.waiting import waiting_version
@@ -198,6 +200,13 @@ def _not_as_released(release: Release, *, healthy: bool) -> list[str]:
             f"changed past the deployer: {mend}"
         )
     try:
+        trusted = active_deployer().trusted_keys()
+        rejection = rejection_of(release.model_name, arm.version, arm.model_digest, trusted)
+        if rejection is not None:
+            found.append(
+                f"{live}, and was rejected by {rejection.by} ({rejection.reason}), as entry "
+                f"{rejection.number} of the audit log says. To end that: {how_to_end(release)}"
+            )
         if not was_logged(release):
             found.append(
                 f"{live} by the deployer's record, but the audit log has no release of that version on that "

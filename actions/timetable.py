@@ -14,6 +14,7 @@ from actions.request import Request, check_flags
 from actions.result import COMMAND, ActionResult
 from actions.schedules import scheduler_missing
 from materializers.audit_entry import Act
+from materializers.audit_log import sound_entries
 from materializers.errors import Refused, UsageError
 from materializers.report import Record, json_digest
 from materializers.schedule import Planned, Schedule, check_cron
@@ -25,7 +26,6 @@ from pipelines.timetable import Scheduled, ScheduleSettings
 from steps.data.watching import require_source
 from steps.deployment.deployer import active_deployer
 from steps.orchestrator import Orchestrator, active_orchestrator
-from steps.registry.audit import sound_entries
 
 FLAGS: dict[Scheduled, str] = {
     "training": "train",

@@ -14,6 +14,7 @@ from zenml.client import Client
 
 from actions.result import COMMAND, ActionResult
 from materializers.audit_entry import Act, AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.data_report import DataReport
 from materializers.drift_report import DriftReport, DriftSignal
 from materializers.errors import DamagedArtifact, UsageError
@@ -25,7 +26,6 @@ from materializers.verdict import Verdict
 from pipelines.config import Config
 from pipelines.results import read_result
 from steps.deployment.deployer import active_deployer
-from steps.registry.audit import sound_entries
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse

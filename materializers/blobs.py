@@ -22,7 +22,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from zenml.utils.io_utils import is_remote
 
-from materializers.errors import NoRoom, StoreUnreachable
+from materializers.errors import NoRoom, ServiceUnreachable, StoreUnreachable
 
 if TYPE_CHECKING:
     from zenml.artifact_stores import BaseArtifactStore
@@ -56,6 +56,27 @@ def as_os_errors() -> Iterator[None]:
         if isinstance(error, OSError) or not type(error).__module__.startswith(S3_CLIENT):
             raise
         raise StoreUnreachable(f"The artifact store does not answer: {error}") from error
+
+
+@contextmanager
+def store_errors(act: str) -> Iterator[None]:
+    """Turn what an artifact store raises into one clear line.
+
+    Raises:
+        ServiceUnreachable: the store did not do ``act``.
+        NoRoom: its disk is full.
+    """
+    try:
+        with as_os_errors():
+            yield
+    except NoRoom:
+        raise
+    except OSError as error:
+        why = error.__cause__ if isinstance(error, StoreUnreachable) else error
+        raise ServiceUnreachable(
+            f"The artifact store could not {act}: {why}. Run the same command again once it does; look at "
+            "the stack: zenml stack describe"
+        ) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ answer to "may this version be served?".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zenml.client import Client
 
 from materializers.approval import verify_approval
-from materializers.audit_entry import log_of
+from materializers.audit_log import log_name, rejection_of
 from materializers.errors import Refused, ServiceUnreachable, UsageError
 from materializers.model_signature import verify_model
 from materializers.report import Record
@@ -105,8 +105,7 @@ def registry_client() -> MlflowClient:
 
 def versions_were_logged() -> bool:
     """Whether the active store's audit log has the training of a version."""
-    name = log_of(Client().active_stack.artifact_store.id)
-    trained = Client().list_artifact_versions(artifact=name, run_metadata='act:equals:"train"', size=1)
+    trained = Client().list_artifact_versions(artifact=log_name(), run_metadata='act:equals:"train"', size=1)
     return trained.total > 0
 
 
@@ -238,11 +237,13 @@ def verify_arm(
         trusted: the public keys of the gate and of whoever may approve.
 
     Raises:
-        Refused: anything is missing, altered, about something else, or says no; or a person rejected it.
-        ServiceUnreachable: the registry cannot be read, so nothing is released.
+        Refused: anything is missing, altered, about something else, or says no; or a person rejected it, as
+            the registry or the audit log says.
+        ServiceUnreachable: the registry or the audit log cannot be read, so nothing is released.
     """
     entry = verify_evidence(arm, model_name=model_name, model=model, trusted=trusted)
     _verify_person(arm, entry, environment, trusted)
+    _require_not_rejected_by_log(arm, model_name, environment, trusted)
 
 
 def _verify_person(
@@ -260,17 +261,40 @@ def _verify_person(
     _require_not_rejected(read_versions(entry.model_name), arm, environment)
 
 
-def verify_return(arm: Arm, *, model_name: str, environment: Environment, trusted: TrustedKeys) -> None:
-    """Check that the registry, too, allows what a deployer holds of an earlier time to be live again.
+def verify_return(
+    arm: Arm,
+    *,
+    model_name: str,
+    environment: Environment,
+    trusted: TrustedKeys,
+    registry_may_be_down: bool = False,
+) -> None:
+    """Check that registry and audit log allow what a deployer holds of an earlier time to be live again.
 
     A deployer's own record is one, the registry's is the other, so that neither is enough when it is altered:
-    the version was live in the environment before, or its evidence allows it today. The model's bytes are not
-    looked at here: whoever serves them does.
+    the version was live in the environment before, or its evidence allows it today. That nobody rejected it
+    the signed log has to say, whatever the registry does. The model's bytes are not looked at here: whoever
+    serves them does.
+
+    Args:
+        arm: the version with its verdict and approval.
+        model_name: the registered model that it is of.
+        environment: where.
+        trusted: the public keys of the gate and of whoever may approve.
+        registry_may_be_down: whether the log alone is enough where the registry cannot be read.
 
     Raises:
-        Refused: the registry says otherwise, or does not know the version; or a person rejected it.
-        ServiceUnreachable: the registry cannot be read.
+        Refused: the registry says otherwise, or does not know the version; or a person rejected it, as one of
+            the two says.
+        ServiceUnreachable: the registry or the audit log cannot be read.
     """
+    with suppress(*((ServiceUnreachable,) if registry_may_be_down else ())):
+        _verify_known(arm, model_name, environment, trusted)
+    _require_not_rejected_by_log(arm, model_name, environment, trusted)
+
+
+def _verify_known(arm: Arm, model_name: str, environment: Environment, trusted: TrustedKeys) -> None:
+    """Check that the registry allows a version to be live again."""
     versions = read_versions(model_name)
     _require_not_rejected(versions, arm, environment)
     entry = next((one for one in versions if one.version == arm.version), None)
@@ -283,6 +307,24 @@ def verify_return(arm: Arm, *, model_name: str, environment: Environment, truste
     if not was_live or entry.tags.get("model_digest") != arm.model_digest:
         entry = _verify_records(arm, model_name=model_name, model_digest=arm.model_digest)
         _verify_person(arm, entry, environment, trusted)
+
+
+def _require_not_rejected_by_log(
+    arm: Arm, model_name: str, environment: Environment, trusted: TrustedKeys
+) -> None:
+    """Check that by the audit log, signed and no tag of the registry, no rejection holds for a version.
+
+    Raises:
+        Refused: one does.
+        ServiceUnreachable: the log cannot be read, so that nobody can tell.
+    """
+    entry = rejection_of(model_name, arm.version, arm.model_digest, trusted)
+    if entry is not None:
+        decided = f"was rejected by {entry.by.strip()} ({entry.reason.strip()}), as entry {entry.number} of "
+        other = entry.subject.get("version")
+        if other != str(arm.version):
+            decided = f"is the same model as version {other}, which {decided}"
+        raise Refused(_release_another(f"{decided}the audit log says", arm.version, environment))
 
 
 def _require_not_rejected(versions: list[RegisteredVersion], arm: Arm, environment: Environment) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, cast
 from uuid import UUID
@@ -16,7 +16,7 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService
 
-from materializers.errors import Refused, ServiceUnreachable
+from materializers.errors import Refused
 from materializers.evidence import verify_arm, verify_return
 from materializers.release import Arm, Environment, Release
 from materializers.signatures import TrustedKeys
@@ -141,15 +141,16 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers, what it knows and what a person said there counts, too. While something
-        rolls out, only what is live can be brought up again.
+        Where the registry answers, what it knows counts, too; that a person rejected it the audit log says,
+        without which nothing is put back. While something rolls out, only what is live can be brought up
+        again.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
                 its verdict, approval or model bytes were altered; or something is rolling out.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
-            ServiceUnreachable: the artifact store is needed and cannot be read.
+            ServiceUnreachable: the artifact store, or the audit log in it, cannot be read.
         """
         arm, key = candidate_of(release), _key(release.model_name, release.environment)
         with self._changing(f"put version {arm.version} back in {release.environment}") as site:
@@ -163,13 +164,13 @@ class SeldonLocalModelDeployer(ReleasingModelDeployer):
                     f"{arm.version} is not put back there before that has ended. End it: "
                     f"python run.py --rollback --environment {release.environment}"
                 )
-            with suppress(ServiceUnreachable):
-                verify_return(
-                    arm,
-                    model_name=release.model_name,
-                    environment=release.environment,
-                    trusted=self.trusted_keys(),
-                )
+            verify_return(
+                arm,
+                model_name=release.model_name,
+                environment=release.environment,
+                trusted=self.trusted_keys(),
+                registry_may_be_down=True,
+            )
             if pinned is deployment.live and self.healthy(pinned.release):
                 site.have_shipped()
                 return pinned.release

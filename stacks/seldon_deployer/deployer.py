@@ -15,7 +15,7 @@ from zenml.model_deployers.base_model_deployer import (
 )
 from zenml.services import BaseService
 
-from materializers.errors import DamagedArtifact, ModelGone, Refused, ServiceUnreachable
+from materializers.errors import DamagedArtifact, ModelGone, Refused
 from materializers.evidence import verify_arm, verify_return
 from materializers.present_model import present_model
 from materializers.release import Environment, Release
@@ -145,7 +145,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
             ServiceUnreachable: the artifact store or the cluster cannot be reached.
         """
         try:
-            self._ask_registry(rolling.release)
+            self._verify_return(rolling.release)
             self._verify_as_pinned(rolling.release, rolling)
         except (Refused, ModelGone) as refusal:
             logger.warning(
@@ -210,19 +210,20 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                 trusted=self.trusted_keys(),
             )
 
-    def _ask_registry(self, release: Release) -> None:
-        """Check that the registry, too, allows what served here to serve again; nothing where it is down.
+    def _verify_return(self, release: Release) -> None:
+        """Check that the log, and the registry where it is up, allow what served here to serve again.
 
         Raises:
-            Refused: it does not, or a person rejected the version since.
+            Refused: one does not, or a person rejected the version since.
+            ServiceUnreachable: the audit log cannot be read.
         """
-        with suppress(ServiceUnreachable):
-            verify_return(
-                candidate_of(release),
-                model_name=release.model_name,
-                environment=release.environment,
-                trusted=self.trusted_keys(),
-            )
+        verify_return(
+            candidate_of(release),
+            model_name=release.model_name,
+            environment=release.environment,
+            trusted=self.trusted_keys(),
+            registry_may_be_down=True,
+        )
 
     def _verify_as_pinned(self, release: Release, pinned: Kept) -> None:
         """Check on its own evidence that what served here may serve again, whatever the registry knows.
@@ -238,10 +239,11 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers, what it knows and what a person said there counts, too. It comes
-        back under the specification that served it then, where that is still kept and starts what this
-        deployer starts; else under today's settings. While something rolls out, only what is live can be
-        brought up again; where what rolls out may not be served any more, its rollout ends with that.
+        Where the registry answers, what it knows counts, too; that a person rejected it the audit log says,
+        without which nothing is put back. It comes back under the specification that served it then, where
+        that is still kept and starts what this deployer starts; else under today's settings. While something
+        rolls out, only what is live can be brought up again; where what rolls out may not be served any
+        more, its rollout ends with that.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
@@ -263,7 +265,7 @@ class SeldonClusterModelDeployer(ReleasingModelDeployer):
                     f"{arm.version} is not put back there before that has ended. End it: "
                     f"python run.py --rollback --environment {release.environment}"
                 )
-            self._ask_registry(release)
+            self._verify_return(release)
             if pinned is held.state.live and self._serves(rollout, held, pinned):
                 return pinned.release
             self._verify_as_pinned(release, pinned)

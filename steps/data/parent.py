@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from materializers.blobs import store_errors
 from materializers.errors import DamagedArtifact, UsageError
 from materializers.image_dataset import ImageDataset
 from materializers.image_manifest import check_shards
 from materializers.splits import Splits
 from materializers.watched import Watched, WatchedDelivery
-from steps.data.stored import active_store, store_errors
+from steps.data.stored import active_store
 from steps.run_tags import model_tag, models_of
 
 if TYPE_CHECKING:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from materializers.blobs import as_os_errors
-from materializers.errors import NoRoom, ServiceUnreachable, StoreUnreachable
 from materializers.report import Report
 
 if TYPE_CHECKING:
@@ -45,27 +41,6 @@ def active_store() -> BaseArtifactStore:
     from zenml.client import Client
 
     return Client().active_stack.artifact_store
-
-
-@contextmanager
-def store_errors(act: str) -> Iterator[None]:
-    """Turn what an artifact store raises into one clear line.
-
-    Raises:
-        ServiceUnreachable: the store did not do ``act``.
-        NoRoom: its disk is full.
-    """
-    try:
-        with as_os_errors():
-            yield
-    except NoRoom:
-        raise
-    except OSError as error:
-        why = error.__cause__ if isinstance(error, StoreUnreachable) else error
-        raise ServiceUnreachable(
-            f"The artifact store could not {act}: {why}. Run the same command again once it does; look at "
-            "the stack: zenml stack describe"
-        ) from error
 
 
 def recorded_digest(artifact: KnownArtifact) -> str | None:

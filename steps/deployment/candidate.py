@@ -30,7 +30,7 @@ from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import require_end_to_end
 from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
-from steps.registry.decisions import require_decided, require_gated
+from steps.registry.decisions import require_approval_logged, require_gated
 from steps.registry.presupposed import Presupposed, require_same_presupposed
 
 
@@ -213,8 +213,8 @@ def propose_release(
             approval=approval,
             trusted=trusted,
         )
-        require_decided(model_name, arm, environment, trusted)
         if environment == "production":
+            require_approval_logged(model_name, arm, trusted)
             require_end_to_end(
                 model_name, arm, presupposed=presupposed, hours=settings.end_to_end_hours, trusted=trusted
             )

@@ -13,6 +13,7 @@ from typing import Annotated
 from zenml import step
 
 from materializers.audit_entry import Act
+from materializers.audit_log import has_entry
 from materializers.errors import (
     Refused,
     ServiceBusy,
@@ -39,7 +40,7 @@ from steps.deployment.schedule import stop_looking
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import own_test
 from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
-from steps.registry.audit import PIPELINE, has_entry, record
+from steps.registry.audit import PIPELINE, record
 
 
 def live_alias(environment: str) -> str:
@@ -281,7 +282,9 @@ def _replaced(applied: Release) -> Release | None:
     return before if before.candidate.version == applied.champion.version else None
 
 
-def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Release]:
+def finish_pending(
+    *, keep_going: bool, say: Callable[[str], None], rejected: tuple[str, int] | None = None
+) -> list[Release]:
     """Record every live release that an interrupted command left unrecorded, and return those.
 
     It moves no traffic, but for one case: what the registry does not allow is taken out, unless
@@ -292,6 +295,7 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
         keep_going: say what cannot be recorded and go on, so that no fault locks anyone out and who only
             looks changes nothing that serves.
         say: takes one line for each release that stays pending.
+        rejected: the model and version that the command is about to reject, which is not recorded before.
 
     Raises:
         ShutterlineError: a release cannot be recorded, unless ``keep_going``.
@@ -311,7 +315,8 @@ def finish_pending(*, keep_going: bool, say: Callable[[str], None]) -> list[Rele
     with faults_told():
         live = active_deployer().live()
     for release in live:
-        if release.recorded:
+        arm = release.candidate
+        if release.recorded or (arm and (release.model_name, arm.version) == rejected):
             continue
         with faults_told():
             refusal = _refusal(release)

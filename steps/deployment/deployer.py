@@ -42,14 +42,15 @@ class Deployer(Protocol):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers, what it knows and what a person said there counts, too.
+        Where the registry answers, what it knows counts, too; that a person rejected it the audit log says,
+        without which nothing is put back.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or
                 its verdict, approval or model bytes were altered.
             ServiceFailed: its service did not come up; the present one keeps serving.
             UsageError: an address that it needs is taken.
-            ServiceUnreachable: the artifact store is needed and cannot be read.
+            ServiceUnreachable: the artifact store, or the audit log in it, cannot be read.
         """
 
     def current(self, model_name: str, environment: Environment) -> Release | None:

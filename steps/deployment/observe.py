@@ -30,7 +30,7 @@ from steps.deployment.tested import keep_end_to_end
 from steps.evaluation.cost.settings import CostSettings
 from steps.evaluation.policy import Policy
 from steps.registry.approvers import ApprovalSettings
-from steps.registry.decisions import require_decided
+from steps.registry.decisions import require_approval_logged
 from steps.registry.presupposed import Presupposed
 
 Answer = Literal["continue", "promote", "roll back", "refuse", "nothing to observe"]
@@ -273,7 +273,8 @@ def forbidden(rolling: Release) -> str | None:
     trusted = active_deployer().trusted_keys()
     try:
         verify_return(arm, model_name=rolling.model_name, environment=where, trusted=trusted)
-        require_decided(rolling.model_name, arm, where, trusted)
+        if where == "production":
+            require_approval_logged(rolling.model_name, arm, trusted)
     except Refused as refusal:
         return str(refusal)
     return None

@@ -6,7 +6,6 @@ Whoever asks for it, a person or what monitoring confirmed, goes this way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from zenml import save_artifact
@@ -17,7 +16,6 @@ from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollout import take_out
 from steps.deployment.schedule import stop_looking
-from steps.registry.decisions import require_decided
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,24 @@ class PutBack:
 
 
 def previous_release(model_name: str, environment: Environment) -> Release:
-    """The release that was live before the current one, if by the audit log nobody rejected it since.
-
-    Where the log is out of reach, it is given as it is: the deployer asks the registry, too.
+    """The release that was live before the current one; whether it still may be, the deployer asks.
 
     Raises:
         UsageError: there is none.
-        Refused: a person rejected it.
     """
     deployer = active_deployer()
     before = deployer.previous(model_name, environment)
     if before is None or before.candidate is None:
         raise UsageError(_nothing_before(deployer.current(model_name, environment), environment))
-    with suppress(ServiceUnreachable):
-        # In production, too, a rollback goes by the approval of its time.
-        require_decided(model_name, before.candidate, "staging", deployer.trusted_keys())
     return before
+
+
+def how_to_end(live: Release) -> str:
+    """The command that takes what is live out of its environment."""
+    where = f"python run.py --rollback --environment {live.environment}"
+    if active_deployer().previous(live.model_name, live.environment) is not None:
+        return where
+    return f"python run.py --deploy --environment {live.environment} --version N, or: python run.py --stop"
 
 
 def put_back(before: Release, *, by: str, why: str) -> PutBack:

@@ -7,11 +7,12 @@ it is taken out, so that who goes on after somebody was killed in between finds 
 from __future__ import annotations
 
 from materializers.audit_entry import AuditEntry
+from materializers.audit_log import has_entry, sound_entries
 from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.release import Arm, Environment, Release
 from steps.deployment.deployer import active_deployer
 from steps.deployment.settings import EnvironmentSettings
-from steps.registry.audit import PIPELINE, has_entry, record, sound_entries
+from steps.registry.audit import PIPELINE, record
 
 
 def evidence_of(release: Release, arm: Arm) -> dict[str, str]:

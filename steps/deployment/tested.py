@@ -12,12 +12,13 @@ from zenml import save_artifact
 from zenml.client import Client
 
 from materializers.audit_entry import AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.end_to_end import EndToEnd
 from materializers.errors import DamagedArtifact, Refused
 from materializers.release import Arm, Release
 from materializers.signatures import TrustedKeys
 from steps.deployment.rollout import since_of
-from steps.registry.audit import PIPELINE, record, sound_entries
+from steps.registry.audit import PIPELINE, record
 from steps.registry.decisions import last_entry
 from steps.registry.presupposed import SERVING, WHAT, Presupposed
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from materializers.audit_entry import AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import RegisteredVersion, run_output
 from materializers.signatures import TrustedKeys
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.comparison.opponents import releases_to_production
-from steps.registry.audit import sound_entries
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from materializers.audit_entry import Act, AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.evidence import DECISION, RegisteredVersion
 from materializers.signatures import TrustedKeys
-from steps.registry.audit import sound_entries
 from steps.registry.decisions import DECISIONS, standing
 
 MADE: tuple[Act, ...] = ("train", "gate")

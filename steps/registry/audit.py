@@ -1,59 +1,42 @@
-"""The audit log: append an entry, read it, verify it.
+"""The audit log: append an entry, require one, verify the whole; :mod:`materializers.audit_log` reads it.
 
 Each entry is one version of one ZenML artifact, its number the version. ZenML keeps an artifact's versions
 unique on every store, so that of two who claim a number one is told to take the next. The entry is written
 before its number is claimed: a number that is claimed has its entry, and who is killed in between leaves a
 folder that nothing refers to (``--collect`` removes it) and no gap.
-
-An artifact store has a log of its own: stacks that share a ZenML store have other keys, and other eyes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from pydantic import ValidationError
-
-from materializers.audit_entry import Act, AuditEntry, Head, LoggedEntry, log_of, verify_chain
-from materializers.blobs import read_blob
+from materializers.audit_entry import Act, AuditEntry, Head, verify_chain
+from materializers.audit_log import CLOCKS_APART, has_entry, log_name, read_log, sound_entries
+from materializers.blobs import store_errors
 from materializers.errors import Refused, ServiceUnreachable, ShutterlineError
 from materializers.evidence import registry_client, registry_errors
 from materializers.signatures import Signer, TrustedKeys
-from steps.data.stored import active_store, store_errors
+from steps.data.stored import active_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from zenml.artifact_stores import BaseArtifactStore
     from zenml.models import ArtifactVersionResponse
 
-PAGE_SIZE = 500
 ATTEMPTS = 200
 """Each that is lost was won by somebody else, so that the log grows."""
-READERS = 8
-"""Entries that are read at a time: a bucket answers each after some milliseconds."""
 HEAD = "audit_head"
 """The tag of an MLflow experiment with the log's name that holds the newest entry's number and digest. In one
 tag, so that two who write it at the same time leave the one or the other."""
 PIPELINE = "a pipeline"
 """Who acted, where no person did."""
-CLOCKS_APART = timedelta(days=1)
-"""An entry says when it was written by the clock of its writer, and is found by that of ZenML's store, which
-may differ by so much."""
 NONE = "unknown"
 """What an entry follows where ZenML recorded no digest of the one before it."""
 
 logger = logging.getLogger("shutterline")
-
-
-def log_name() -> str:
-    """The artifact that is the audit log of the active artifact store."""
-    return log_of(active_store().id)
 
 
 def acting_signer() -> Signer:
@@ -123,21 +106,6 @@ def record(
     )
 
 
-def read_log(act: Act | None = None, *, created_since: datetime | None = None) -> list[LoggedEntry]:
-    """Every version of the log with what is stored there now, the oldest first.
-
-    Args:
-        act: leave out the entries of all others; as they were recorded, so that it proves nothing by itself.
-        created_since: leave out, unread, what ZenML's store took before; that proves as little.
-
-    Raises:
-        ServiceUnreachable: the artifact store does not answer.
-    """
-    store, stored = active_store(), list(_versions(act, created_since))
-    with store_errors("read the audit log"), ThreadPoolExecutor(READERS) as readers:
-        return list(readers.map(lambda version: _read(store, version), stored))
-
-
 def require_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys, *, mend: str) -> None:
     """Check that the log has an entry of an act, sound and signed.
 
@@ -157,47 +125,6 @@ def require_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys, *, me
             f"The audit log has no sound entry of the act {act!r} on {named}: it was removed or altered, or "
             f"the command was cut short before it was logged. See python run.py --audit, then: {mend}"
         )
-
-
-def has_entry(act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
-    """Whether the log has an entry of an act, sound and signed, whose subject says at least this.
-
-    Raises:
-        ServiceUnreachable: the artifact store does not answer.
-    """
-    return bool(sound_entries(act, subject, trusted))
-
-
-def sound_entries(
-    act: Act, subject: dict[str, str], trusted: TrustedKeys, *, since: datetime | None = None
-) -> list[AuditEntry]:
-    """The entries of an act, the oldest first, sound and signed, whose subject says at least this.
-
-    Args:
-        act: what was done.
-        subject: to what; an entry may say more.
-        trusted: the public keys that count.
-        since: of this time or later, by the entries themselves; earlier ones are not even read, by ZenML's
-            word. Not for what somebody gains by hiding it.
-
-    Raises:
-        ServiceUnreachable: the artifact store does not answer.
-    """
-    logged = read_log(act, created_since=None if since is None else since - CLOCKS_APART)
-    sound = [each.entry for each in logged if each.entry and _is_sound(each, act, subject, trusted)]
-    return [entry for entry in sound if since is None or entry.at >= since]
-
-
-def _is_sound(logged: LoggedEntry, act: Act, subject: dict[str, str], trusted: TrustedKeys) -> bool:
-    """Whether this is an entry of the act on the subject, as it was recorded and as its actor signed it."""
-    entry = logged.entry
-    if entry is None or entry.act != act or not subject.items() <= entry.subject.items():
-        return False
-    try:
-        entry.verify_signature(trusted)
-    except Refused:
-        return False
-    return entry.digest == logged.recorded
 
 
 def read_head() -> Head | None:
@@ -234,26 +161,6 @@ def verify_log(trusted: TrustedKeys) -> tuple[list[AuditEntry], list[str]]:
     if head is None and logged:
         findings.append(f"Whether entries were cut off at the end cannot be told: {unknown}.")
     return [each.entry for each in logged if each.entry is not None], findings
-
-
-def _versions(act: Act | None, since: datetime | None) -> Iterator[ArtifactVersionResponse]:
-    """Every version of the log, or of its entries of one act or since a time, the oldest first."""
-    from zenml.client import Client
-
-    of_act = None if act is None else f'act:equals:"{act}"'
-    created = None if since is None else f"gte:{since.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    number, pages = 1, 1
-    while number <= pages:
-        page = Client().list_artifact_versions(
-            artifact=log_name(),
-            run_metadata=of_act,
-            created=created,
-            sort_by="asc:version_number",
-            page=number,
-            size=PAGE_SIZE,
-        )
-        yield from page.items
-        number, pages = number + 1, page.total_pages
 
 
 def _last() -> ArtifactVersionResponse | None:
@@ -298,22 +205,6 @@ def _claim(entry: AuditEntry) -> bool:
             store.rmtree(f"{store.path}/{folder}")
         return False
     return True
-
-
-def _read(store: BaseArtifactStore, version: ArtifactVersionResponse) -> LoggedEntry:
-    """What is stored of one version now.
-
-    Raises:
-        OSError: the store does not answer.
-    """
-    entry, fault = None, None
-    try:
-        entry = AuditEntry.model_validate_json(read_blob(store, f"{version.uri}/report.json"))
-    except FileNotFoundError:
-        fault = "its file is gone"
-    except ValidationError:
-        fault = "its file is damaged"
-    return LoggedEntry(version=version.version, recorded=version.content_hash, entry=entry, fault=fault)
 
 
 def _parse_head(text: str) -> Head | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from zenml.client import Client
 
 from materializers.approval import Approval, Change
+from materializers.audit_log import has_entry
 from materializers.errors import Refused
 from materializers.evidence import registry_client, registry_errors, version_with_alias
 from steps.deployment.deployer import active_deployer
 from steps.registry.aliases import CHAMPION
 from steps.registry.approvers import ApprovalSettings, require_approver
-from steps.registry.audit import has_entry
 
 APPROVED_CHANGE_TAG = "approved_change_"
 

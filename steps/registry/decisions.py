@@ -7,10 +7,10 @@ fit. The entry of the rejection they cannot take out unseen, nor write one that 
 from __future__ import annotations
 
 from materializers.audit_entry import Act, AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.errors import Refused
-from materializers.release import Arm, Environment
+from materializers.release import Arm
 from materializers.signatures import TrustedKeys
-from steps.registry.audit import sound_entries
 
 DECISIONS: tuple[Act, ...] = ("approve", "reject")
 
@@ -75,26 +75,19 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> AuditEntry
     return last
 
 
-def require_decided(model_name: str, arm: Arm, environment: Environment, trusted: TrustedKeys) -> None:
-    """Check by the audit log that nobody rejected a version; in production, that its approval is the last.
+def require_approval_logged(model_name: str, arm: Arm, trusted: TrustedKeys) -> None:
+    """Check by the audit log that the last decision on a version is the approval that it has.
 
     Raises:
         Refused: the last decision is another one, or the log has none.
         ServiceUnreachable: the artifact store does not answer.
     """
     last = last_decision(model_name, arm.version, trusted)
-    mend = f'python run.py --approve {arm.version} --by WHO --reason "…"'
-    if last is not None and last.act == "reject":
+    given = arm.approval.digest if arm.approval else "none"
+    if last is None or last.act != "approve" or last.subject.get("approval") != given:
         raise Refused(
-            f"Version {arm.version} was rejected by {last.by} ({last.reason}), as entry {last.number} of the "
-            f"audit log says. Release another one: python run.py --deploy --environment {environment} "
-            f"--version N, or decide again: {mend}"
+            f"The audit log has no sound entry of the act 'approve' on model {model_name}, version "
+            f"{arm.version}, approval {given[:12]} as the last decision: it was removed or altered, or "
+            "the command was cut short before it was logged. See python run.py --audit, then: "
+            f'python run.py --approve {arm.version} --by WHO --reason "…"'
         )
-    if environment == "production":
-        given = arm.approval.digest if arm.approval else "none"
-        if last is None or last.subject.get("approval") != given:
-            raise Refused(
-                f"The audit log has no sound entry of the act 'approve' on model {model_name}, version "
-                f"{arm.version}, approval {given[:12]} as the last decision: it was removed or altered, or "
-                f"the command was cut short before it was logged. See python run.py --audit, then: {mend}"
-            )

@@ -10,13 +10,13 @@ from mlflow import MlflowClient
 
 from actions.logged import LOGGED, log_act
 from actions.result import ActionResult
+from materializers.audit_log import read_log
 from materializers.errors import ServiceUnreachable
 from materializers.report import json_digest
-from steps.registry.audit import read_log
 
 DETAILS: dict[str, dict[str, Any]] = {
-    "approve": {"version": 3, "approval": "a" * 64},
-    "reject": {"version": 3, "approval": "a" * 64},
+    "approve": {"version": 3, "model_digest": "d" * 64, "approval": "a" * 64},
+    "reject": {"version": 3, "model_digest": "d" * 64, "approval": "a" * 64},
     "approve-change": {"change": "c" * 64, "approval": "a" * 64},
     "release-brake": {"version": 7, "row": [5, 6, 7]},
     "stop": {"stopped": 1, "services": ["staging: shop version 2"]},

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError  # type: ignore[import-untyped]
 from zenml.artifact_stores import BaseArtifactStore
 
 from benchmarks.main.home import free_port
@@ -15,11 +16,12 @@ from materializers.blobs import (
     list_folder,
     read_blob,
     read_pieces,
+    store_errors,
     upload_file,
     write_blob,
     write_file,
 )
-from materializers.errors import NoRoom, ServiceUnreachable
+from materializers.errors import NoRoom, ServiceUnreachable, StoreUnreachable
 from tests.materializers.stores import s3_store_at
 
 KILLED_AT_THE_RENAME = """
@@ -120,3 +122,21 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         stop.set()
         writer.join()
     assert seen <= set(contents)
+
+
+def test_a_store_that_fails_is_a_service_that_does_not_answer() -> None:
+    """Exit code 4, and what could not be done."""
+    with pytest.raises(ServiceUnreachable, match="could not compact: disk full"), store_errors("compact"):
+        raise OSError("disk full")
+
+
+def test_a_bucket_that_is_not_there_is_one_too() -> None:
+    """Whatever asks it, in one sentence; an error of the program stays what it is."""
+    away = EndpointConnectionError(endpoint_url="http://store.example")
+    for raised in (away, StoreUnreachable("twice said")):
+        raised.__cause__ = away
+        with pytest.raises(ServiceUnreachable) as refused, store_errors("compact"):
+            raise raised
+        assert str(refused.value).startswith(f"The artifact store could not compact: {away}. Run the same")
+    with pytest.raises(KeyError), store_errors("compact"):
+        raise KeyError("a fault")

@@ -82,7 +82,7 @@ def an_entry(untouched: Shop) -> Path:
     """The file of the newest entry."""
     from zenml.client import Client
 
-    from steps.registry.audit import log_name
+    from materializers.audit_log import log_name
 
     untouched.run(audit=True)
     page = Client().list_artifact_versions(artifact=log_name(), sort_by="desc:version_number", size=1)

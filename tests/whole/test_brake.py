@@ -18,8 +18,8 @@ PER_DELIVERY = 30
 
 def acts_of(act: str, model: str) -> list[dict[str, str]]:
     """What the audit log's entries of an act are about."""
+    from materializers.audit_log import sound_entries
     from steps.deployment.deployer import active_deployer
-    from steps.registry.audit import sound_entries
 
     trusted = active_deployer().trusted_keys()
     return [entry.subject for entry in sound_entries(act, {"model": model}, trusted)]  # type: ignore[arg-type]

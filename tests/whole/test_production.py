@@ -170,7 +170,7 @@ def test_an_approval_whose_audit_entry_was_removed_is_refused(guarded: Shop) -> 
     from zenml.client import Client
 
     from materializers.audit_entry import AuditEntry
-    from steps.registry.audit import log_name
+    from materializers.audit_log import log_name
 
     approve(guarded, 2)
     newest = Client().list_artifact_versions(

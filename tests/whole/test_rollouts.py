@@ -108,7 +108,7 @@ def schedules(shop: Shop) -> list[str]:
 
 def logged(shop: Shop, *acts: str) -> list[str]:
     """The acts on version 3 in production that the audit log has, the oldest first."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     found = [each.entry for each in read_log() if each.entry and each.entry.act in acts]
     about = {"model": shop.model, "environment": "production", "version": "3"}
@@ -270,7 +270,7 @@ def reject(shop: Shop) -> Outcome:
 
 def last_acts(n: int) -> Sequence[str]:
     """The last acts that the audit log has, the oldest first."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     return [each.entry.act for each in read_log() if each.entry][-n:]
 
@@ -295,6 +295,28 @@ def test_a_version_that_is_rejected_while_it_rolls_out_is_taken_out(approved_aga
     assert schedules(shop) == []
     assert last_acts(2) == ["reject", "end-rollout"]
     assert look(shop).last["status"] == "skipped"
+
+
+def test_a_version_that_is_rejected_once_its_rollout_got_all_the_traffic_is_taken_out(
+    approved_again: Shop,
+) -> None:
+    """The look that promoted it was killed before it recorded that; the champion is live again."""
+    from steps.deployment.rollout import advance
+    from steps.deployment.settings import EnvironmentSettings
+
+    shop = approved_again
+    begin(shop)
+    rolling = rolling_out(shop)
+    assert rolling is not None
+    assert advance(rolling, EnvironmentSettings(mode="canary", stages=(0.5,))).status == "live"
+    rejected = reject(shop)
+    assert rejected.exit_code == 0, rejected.said
+    assert "not recorded yet; version 1 is live in production again. It was rejected by Bob" in rejected.said
+    assert "It is live in staging, and stays so until: python run.py" in rejected.said
+    assert shop.served("production") == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["champion"] == 1
+    assert schedules(shop) == []
+    assert last_acts(3) == ["reject", "rollback", "end-rollout"]
 
 
 def test_a_rejection_counts_also_where_its_rollout_cannot_be_ended(
@@ -336,7 +358,7 @@ def test_a_rejection_counts_also_where_nobody_can_tell_what_rolls_out(approved_a
 
 def test_a_rollback_ends_what_rolls_out_and_leaves_what_is_live(before: Shop) -> None:
     """By whom and why stands in the log; the champion was not touched."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     begin(before)
     served = before.served("production")
@@ -476,7 +498,7 @@ def test_a_version_that_was_not_tested_in_staging_is_not_released_to_production(
 @pytest.mark.parametrize("damage", ["not JSON", "gone"])
 def test_stop_mends_a_damaged_record_also_while_something_rolls_out(before: Shop, damage: str) -> None:
     """Nothing runs any more, no schedule looks at it, and the log says who ended rollout and services."""
-    from steps.registry.audit import read_log
+    from materializers.audit_log import read_log
 
     begin(before)
     state = state_file()

@@ -210,3 +210,19 @@ def test_a_run_that_a_gate_refused_is_listed_as_refused(shop: Shop) -> None:
         ("training", "refused"),
     ]
     assert {run["status"] for run in runs[2:]} == {"completed"}
+
+
+def test_a_rejected_version_that_is_live_is_named_with_what_ends_it(shop: Shop) -> None:
+    """By the rejection itself and by each status after it; the command that both name works."""
+    assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+    shop.deploy(2)
+    rejected = shop.run(reject=2, by="Bob", reason="the bags look wrong")
+    assert rejected.exit_code == 0
+    assert "It is live in staging, and stays so until: python run.py" in rejected.said
+    said = named(shop)
+    assert "Version 2 is live in staging, and was rejected by Bob (the bags look wrong), as entry" in said
+    for line in (rejected.said, said):
+        assert "--rollback --environment staging" in line
+    assert shop.served() == (2, shop.versions()[2]["model_digest"])
+    assert shop.run(rollback=True).exit_code == 0
+    assert named(shop) == ""

@@ -18,7 +18,7 @@ from tests.whole.shop import IMPOSSIBLE, SEED_1, Shop, altered, kill_service, re
 if TYPE_CHECKING:
     from zenml.client import Client
 
-REFUSED = 3
+REFUSED, INTERRUPTED = 3, 130
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
@@ -47,6 +47,11 @@ def release_to(shop: Shop, *versions: int) -> Any:
     for version in versions:
         shop.deploy(version)
     return deployer.current(shop.model, "staging")
+
+
+def killed(*_: object, **__: object) -> None:
+    """End a command here."""
+    raise KeyboardInterrupt
 
 
 def make_pending(release: Any) -> None:
@@ -227,10 +232,13 @@ def test_zenml_does_not_start_a_rejected_version_again(shop: Shop) -> None:
     assert shop.run(approve=1, by="Ada", reason="they are fine").exit_code == 0
 
 
-def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop: Shop) -> None:
+def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it had put back died and was rejected: a look says so, the next release takes it out, and says so.
 
-    What the rollback had replaced is what was live last: it can be gone back to.
+    The rejection was cut short itself, once it was logged. What the rollback had replaced is what was live
+    last: it can be gone back to.
     """
     from steps.deployment.deployer import active_deployer
 
@@ -241,7 +249,9 @@ def test_a_rollback_that_was_cut_short_does_not_go_on_to_a_rejected_version(shop
     assert begun is not None
     assert begun.restored and not begun.recorded
     kill_service(begun)
-    assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("actions.approve._where_live", killed)
+        assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == INTERRUPTED
     for look in ({"status": True}, {"audit": True}, {"lineage": 1}, {"schedules": True}):
         looked = shop.run(**look)
         assert "rejected by Bob" in looked.stderr
@@ -323,6 +333,19 @@ def test_a_rejection_that_was_cut_short_refuses(shop: Shop, left: str) -> None:
             refused = shop.run(deploy=True, version=2)
     assert refused.exit_code == REFUSED
     assert "rejected by Bob" in refused.said
+    assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
+
+
+def test_a_release_that_is_pending_when_its_version_is_rejected_is_taken_out(shop: Shop) -> None:
+    """By that command, which does not record it before; what it replaced is live again."""
+    make_pending(release_to(shop, 1, 2))
+    rejected = shop.run(reject=2, by="Bob", reason="the bags look wrong")
+    assert rejected.exit_code == 0, rejected.said
+    assert "not recorded yet; version 1 is live in staging again. It was rejected by Bob" in rejected.said
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])
+    assert shop.aliases()["staging"] == 1
+    entries = shop.run(audit=True).last["details"]["entries"]
+    assert [entry["act"] for entry in entries[-2:]] == ["reject", "rollback"]
     assert shop.run(approve=2, by="Ada", reason="they are fine").exit_code == 0
 
 
@@ -496,7 +519,7 @@ def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
     refused = shop.run(rollback=True)
     assert refused.exit_code == REFUSED
-    assert "rejected by Bob (the bags look wrong)" in refused.said
+    assert "rejected by Bob: the bags look wrong" in refused.said
     assert "--approve 1" in refused.said
     assert (shop.served(), shop.aliases()) == before
     with registry_down():

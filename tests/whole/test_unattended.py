@@ -133,8 +133,8 @@ def version_in(shop: Shop, environment: str) -> int | None:
 
 def is_tested(shop: Shop, version: int) -> bool:
     """Whether a version's end-to-end test in staging stands in the log: it comes after it is live there."""
+    from materializers.audit_log import sound_entries
     from steps.deployment.deployer import active_deployer
-    from steps.registry.audit import sound_entries
 
     about = {"model": shop.model, "version": str(version)}
     return bool(sound_entries("end-to-end", about, active_deployer().trusted_keys()))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from materializers.audit_entry import Act, AuditEntry
+from materializers.audit_log import read_log
 from materializers.errors import DamagedArtifact, Refused
 from materializers.evidence import RegisteredVersion, run_output, was_live_tag
 from materializers.splits import Splits
 from steps.deployment.deployer import active_deployer
 from steps.evaluation.comparison.settings import Anchor
 from steps.registry.aliases import CHAMPION
-from steps.registry.audit import read_log
 
 RELEASES: tuple[Act, ...] = ("release", "rollback")
 

@@ -20,10 +20,11 @@ from uuid import uuid4
 
 from materializers.alert import SEVERITIES, Alert, AlertSettings, Delivery, Message, OpenAlert, Severity
 from materializers.alert_box import AlertBox
+from materializers.blobs import store_errors
 from materializers.redaction import one_line
 from materializers.release import Environment
 from materializers.report import Record
-from steps.data.stored import active_store, store_errors
+from steps.data.stored import active_store
 
 if TYPE_CHECKING:
     from zenml.alerter.base_alerter import BaseAlerter

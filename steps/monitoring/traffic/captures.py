@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from materializers.blobs import list_folder, read_blob, write_blob
+from materializers.blobs import list_folder, read_blob, store_errors, write_blob
 from materializers.errors import DamagedArtifact
 from materializers.release import Environment
 from materializers.store_files import remove_file, stored_file, walk_files
@@ -31,7 +31,7 @@ from serving.capture_layout import (
     table_to_parquet,
     without,
 )
-from steps.data.stored import active_store, store_errors
+from steps.data.stored import active_store
 
 if TYPE_CHECKING:
     import pyarrow as pa

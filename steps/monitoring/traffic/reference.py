@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from materializers.blobs import read_blob
+from materializers.audit_log import sound_entries
+from materializers.blobs import read_blob, store_errors
 from materializers.drift_reference import REFERENCE_FILE, DriftReference, read_reference
 from materializers.drift_report import ComparedWith
 from materializers.errors import DamagedArtifact, Refused, UsageError
@@ -21,9 +22,8 @@ from materializers.evidence import RegisteredVersion
 from materializers.rebased_reference import RebasedReference
 from materializers.release import Arm, Environment
 from serving.model_directory import ModelMetadata, parse_metadata
-from steps.data.stored import active_store, store_errors
+from steps.data.stored import active_store
 from steps.deployment.deployer import active_deployer
-from steps.registry.audit import sound_entries
 
 if TYPE_CHECKING:
     from materializers.audit_entry import AuditEntry

@@ -66,7 +66,7 @@ def last_release(model_name: str, trusted: TrustedKeys) -> int:
     Raises:
         ServiceUnreachable: the log cannot be read.
     """
-    from steps.registry.audit import sound_entries
+    from materializers.audit_log import sound_entries
 
     found = sound_entries("release-brake", {"model": model_name}, trusted)
     return max((int(entry.subject["version"]) for entry in found), default=0)

@@ -71,7 +71,7 @@ def spent(
     Raises:
         ServiceUnreachable: the audit log cannot be read.
     """
-    from steps.registry.audit import sound_entries
+    from materializers.audit_log import sound_entries
 
     month, about = month_of(now), {"model": model_name, "retrain": "yes"}
     runs = retrainings(sound_entries("decide", about, trusted, since=month))

@@ -17,10 +17,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from materializers.blobs import list_folder, read_blob, write_blob
+from materializers.blobs import list_folder, read_blob, store_errors, write_blob
 from materializers.classifier import EpochMetrics
 from materializers.report import Record, json_digest
-from steps.data.stored import store_errors
 from steps.training.fitting.training_key import checkpoints_folder
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from zenml import get_step_context
 
+from materializers.blobs import store_errors
 from materializers.errors import ServiceUnreachable
 from materializers.report import json_digest
 from materializers.store_files import CHECKPOINTS, forget_listings
-from steps.data.stored import store_errors
 from steps.training.settings import DECIDES_NOTHING
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from materializers.blobs import is_on_disk, read_blob, write_blob, write_file
+from materializers.blobs import is_on_disk, read_blob, store_errors, write_blob, write_file
 from materializers.store_files import STUDIES
 from materializers.tuning_report import Fold
-from steps.data.stored import store_errors
 from steps.training.tuning.study_storage import JOURNAL
 
 if TYPE_CHECKING:

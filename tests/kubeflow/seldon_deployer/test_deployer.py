@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -38,7 +39,14 @@ from tests.remote.seldon_stub import (
     kubernetes_stub,
 )
 from tests.shrunk.delivery import PROJECT
-from tests.stacks.local_deployer.conftest import MODEL_NAME, Registry, make_verdict, release_of
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    Registry,
+    make_verdict,
+    registry_is_down,
+    rejected_in_the_log,
+    release_of,
+)
 
 PHOTOS = PROJECT / "data" / "photos"
 STAGING, PRODUCTION = f"staging-{MODEL_NAME}", f"production-{MODEL_NAME}"
@@ -381,8 +389,41 @@ def test_what_a_forged_history_says_was_live_is_not_put_back(
         assert answering_version(live.url) == str(second.version)
 
 
+@pytest.mark.parametrize("registry_is", ["up", "down"])
+def test_what_the_log_says_was_rejected_is_not_brought_up(
+    deployer: SeldonClusterModelDeployer,
+    stub: KubernetesStub,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+    registry_is: str,
+) -> None:
+    """Neither what is live and has to come up again nor what was before; nothing on the cluster changes."""
+    before = deployer.apply(release_of(first))
+    live = deployer.apply(release_of(second))
+    if registry_is == "down":
+        registry_is_down(monkeypatch)
+    resource = stub.resource(STAGING)
+    [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
+    container["image"] = "elsewhere.example/foreign:1"
+    stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
+    spec = stub.resource(STAGING)["spec"]
+    for release, arm in ((before, first), (live, second)):
+        with rejected_in_the_log(arm):
+            with pytest.raises(Refused, match=r"was rejected by Bob \(the bags look wrong\), as entry"):
+                deployer.restore(release)
+            assert stub.resource(STAGING)["spec"] == spec
+    assert deployer.restore(live).candidate == second
+
+
 @pytest.mark.parametrize(
-    ("seed", "somebody_else"), [(61, "made a ConfigMap"), (62, "rejected it"), (63, "altered what comes up")]
+    ("seed", "somebody_else"),
+    [
+        (61, "made a ConfigMap"),
+        (62, "rejected it"),
+        (63, "altered what comes up"),
+        (64, "rejected it, and the registry lost that"),
+    ],
 )
 def test_a_change_that_is_found_pending_is_concluded_as_the_records_allow(
     deployer: SeldonClusterModelDeployer,
@@ -394,7 +435,7 @@ def test_a_change_that_is_found_pending_is_concluded_as_the_records_allow(
     somebody_else: str,
 ) -> None:
     """A ConfigMap of somebody else stays as it is; what was rejected or altered meanwhile never stays."""
-    live = deployer.apply(release_of(first))
+    live, rejection = deployer.apply(release_of(first)), ExitStack()
     coming = registry.register(seed)
     leave_pending(deployer, coming)
     wait_for(lambda: answering_version(live.url) == str(coming.version))
@@ -404,13 +445,16 @@ def test_a_change_that_is_found_pending_is_concluded_as_the_records_allow(
         config_map = stub.ask("POST", f"{CORE_PATH}/configmaps", config_map)
     elif somebody_else == "rejected it":
         registry.client.set_model_version_tag(MODEL_NAME, str(coming.version), "decision", "rejected by Ada")
+    elif somebody_else == "rejected it, and the registry lost that":
+        rejection.enter_context(rejected_in_the_log(coming))
     else:
         resource = stub.resource(STAGING)
         [container] = resource["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"]
         container["image"] = "elsewhere.example/foreign:1"
         stub.ask("PUT", f"{SELDON_PATH}/{STAGING}", resource)
     monkeypatch.setattr(rollout_module, "DEAD_AFTER_S", -1)
-    now = deployer.current(MODEL_NAME, "staging")
+    with rejection:
+        now = deployer.current(MODEL_NAME, "staging")
     assert now is not None
     if somebody_else == "made a ConfigMap":
         assert now.candidate == coming

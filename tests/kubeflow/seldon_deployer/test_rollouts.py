@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from materializers.errors import NeverReady, Refused, ServiceUnreachable, UsageError
+from materializers.errors import NeverReady, Refused, UsageError
 from materializers.release import Arm, Mode, Release
 from serving.router import place_of
 from stacks import probing
@@ -27,7 +27,14 @@ from tests.kubeflow.seldon_deployer.test_deployer import (
     answering_version,
 )
 from tests.remote.seldon_stub import SELDON_PATH, SERVICE_TOKEN, KubernetesStub
-from tests.stacks.local_deployer.conftest import MODEL_NAME, Registry, make_verdict, release_of
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    Registry,
+    make_verdict,
+    registry_is_down,
+    rejected_in_the_log,
+    release_of,
+)
 
 SHARES: dict[Mode, float] = {"canary": 0.1, "ab": 0.2, "shadow": 0.0}
 FEWEST_ANSWERS = 40
@@ -366,20 +373,22 @@ def test_what_is_live_comes_up_again_beside_its_candidate_without_the_registry(
     second: Arm,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Both on what was pinned when they were verified."""
+    """Both on what was pinned when they were verified; alone once the log says that it was rejected."""
     live = deployer.apply(release_of(first))
     canary = deployer.apply(beside(second, first))
     before = stub.resource(STAGING)["spec"]
     run_something_else(stub)
 
-    def down() -> None:
-        raise ServiceUnreachable("the registry is down")
-
-    monkeypatch.setattr("materializers.evidence.registry_client", down)
+    registry_is_down(monkeypatch)
     assert deployer.restore(live) == live
     assert programs(stub.resource(STAGING)["spec"]) == programs(before)
     assert deployer.rolling_out(MODEL_NAME, "staging") == canary
     assert deployer.healthy(live) and deployer.healthy(canary)
+    run_something_else(stub)
+    with rejected_in_the_log(second):
+        assert deployer.restore(live) == live
+    assert traffic(stub) == {predictor_name(first): (100, False)}
+    assert deployer.rolling_out(MODEL_NAME, "staging") is None
 
 
 @pytest.mark.parametrize(("act", "seed"), [("restore", 76), ("apply", 77)])

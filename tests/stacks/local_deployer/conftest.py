@@ -17,8 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.main.home import free_port
 from materializers.approval import Approval
+from materializers.errors import ServiceUnreachable
 from materializers.model_signature import sign_model
 from materializers.release import Arm, Environment, Mode, Release
+from materializers.signatures import ACTOR_KEY
 from materializers.verdict import EvidenceDigests, RuleResult, Verdict
 from serving.model_directory import ModelMetadata, Preprocessing, model_digest, write_metadata
 from stacks.local_deployer import microservice, processes
@@ -151,6 +153,33 @@ class Registry:
             approval=approval,
             signature=sign_model(directory, verdict, GATE),
         )
+
+
+@contextmanager
+def rejected_in_the_log(arm: Arm) -> Iterator[str]:
+    """Have the audit log alone say that a version was rejected, until it is approved; the entry's address."""
+    from zenml.client import Client
+
+    from materializers.audit_log import log_name
+    from steps.registry.audit import record
+
+    subject = {"model": MODEL_NAME, "version": str(arm.version), "model_digest": arm.model_digest}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ACTOR_KEY, ACTOR.key.pem)
+        entry = record("reject", subject, by="Bob", reason="the bags look wrong")
+        assert entry is not None
+        number = str(entry.number)
+        yield Client().list_artifact_versions(artifact=log_name(), version=number).items[0].uri
+        record("approve", subject, by="Bob", reason="they are fine")
+
+
+def registry_is_down(patch: pytest.MonkeyPatch) -> None:
+    """From now on nobody reaches the registry."""
+
+    def down() -> None:
+        raise ServiceUnreachable("the registry is down")
+
+    patch.setattr("materializers.evidence.registry_client", down)
 
 
 @contextmanager

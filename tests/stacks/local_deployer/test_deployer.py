@@ -25,6 +25,8 @@ from tests.stacks.local_deployer.conftest import (
     end,
     make_deployer,
     make_verdict,
+    registry_is_down,
+    rejected_in_the_log,
     release_of,
     rollout_of,
     serving,
@@ -244,6 +246,73 @@ def test_an_edited_record_leads_no_traffic_to_what_runs_elsewhere(
         deployer.live()
     assert serving(deployer) == before
     assert answering_version(production) == str(approved.version)
+
+
+@pytest.mark.parametrize("registry_is", ["up", "down"])
+def test_what_the_log_says_was_rejected_is_not_brought_up(
+    deployer: SeldonLocalModelDeployer,
+    first: Arm,
+    second: Arm,
+    monkeypatch: pytest.MonkeyPatch,
+    registry_is: str,
+) -> None:
+    """Neither what is live and died nor what was live before, whatever the registry's tags do not say."""
+    before = deployer.apply(release_of(first))
+    live = deployer.apply(release_of(second))
+    if registry_is == "down":
+        registry_is_down(monkeypatch)
+    with rejected_in_the_log(first), pytest.raises(Refused, match=r"Version \d+ was rejected by Bob"):
+        deployer.restore(before)
+    assert answering_version(live) == str(second.version)
+    kill(deployer, second)
+    with rejected_in_the_log(second):
+        with pytest.raises(Refused, match=r"rejected by Bob \(the bags look wrong\), as entry .* audit log"):
+            deployer.restore(live)
+        assert pids(deployer, second.version) == []
+    assert deployer.verify(deployer.restore(live))
+
+
+def test_a_candidate_that_the_log_says_was_rejected_is_not_brought_up(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """Neither at first nor after it died; the champion serves on."""
+    live = deployer.apply(release_of(first))
+    with rejected_in_the_log(second), pytest.raises(Refused, match="rejected by Bob"):
+        deployer.apply(rollout_of(second, first))
+    out = deployer.apply(rollout_of(second, first))
+    kill(deployer, second)
+    with rejected_in_the_log(second):
+        with pytest.raises(Refused, match="rejected by Bob"):
+            deployer.apply(out)
+        assert pids(deployer, second.version) == []
+    assert deployer.verify(live)
+
+
+def test_what_cannot_be_shown_not_to_be_rejected_is_not_brought_up(
+    deployer: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """The log lost a rejection, of whatever version it was: what runs is left alone, what died stays down."""
+    died = deployer.apply(release_of(first))
+    running = deployer.apply(release_of(second, "production"))
+    kill(deployer, first)
+    with rejected_in_the_log(second) as entry:
+        file = Path(entry) / "report.json"
+        whole = file.read_bytes()
+        file.unlink()
+        try:
+            for release in (died, running):
+                with pytest.raises(ServiceUnreachable, match="a rejection, cannot be read"):
+                    deployer.restore(release)
+        finally:
+            file.write_bytes(whole)
+    assert pids(deployer, first.version) == []
+    assert deployer.verify(running)
+
+
+def kill(deployer: SeldonLocalModelDeployer, arm: Arm) -> None:
+    """End what serves a version, past the deployer."""
+    for pid in pids(deployer, arm.version):
+        psutil.Process(pid).kill()
 
 
 def test_what_died_is_seen_and_comes_back(deployer: SeldonLocalModelDeployer, first: Arm) -> None:

@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import pytest
-from botocore.exceptions import EndpointConnectionError  # type: ignore[import-untyped]
 from zenml import save_artifact
 
 from materializers.data_diff import DataDiff
-from materializers.errors import ServiceUnreachable, StoreUnreachable
 from materializers.image_dataset import ImageDataset
-from steps.data.stored import (
-    KnownArtifact,
-    active_store,
-    known_artifacts,
-    of_type,
-    recorded_digest,
-    reports,
-    store_errors,
-)
+from steps.data.stored import KnownArtifact, active_store, known_artifacts, of_type, recorded_digest, reports
 from tests.materializers.examples import data_diff, dataset
 
 if TYPE_CHECKING:
@@ -48,24 +37,6 @@ def test_a_class_that_is_no_more_is_no_report() -> None:
     kinds = ("materializers.data_diff.DataDiff", "materializers.gone.Report", "materializers.data_diff.Gone")
     artifacts = [KnownArtifact(id=uuid4(), name=kind, uri="s3://store/1", type=kind) for kind in kinds]
     assert [artifact.name for artifact, _ in reports(artifacts)] == ["materializers.data_diff.DataDiff"]
-
-
-def test_a_store_that_fails_is_a_service_that_does_not_answer() -> None:
-    """Exit code 4, and what could not be done."""
-    with pytest.raises(ServiceUnreachable, match="could not compact: disk full"), store_errors("compact"):
-        raise OSError("disk full")
-
-
-def test_a_bucket_that_is_not_there_is_one_too() -> None:
-    """Whatever asks it, in one sentence; an error of the program stays what it is."""
-    away = EndpointConnectionError(endpoint_url="http://store.example")
-    for raised in (away, StoreUnreachable("twice said")):
-        raised.__cause__ = away
-        with pytest.raises(ServiceUnreachable) as refused, store_errors("compact"):
-            raise raised
-        assert str(refused.value).startswith(f"The artifact store could not compact: {away}. Run the same")
-    with pytest.raises(KeyError), store_errors("compact"):
-        raise KeyError("a fault")
 
 
 def test_the_digest_of_the_time_of_storing_is_known(zenml_client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from materializers.audit_log import sound_entries
 from materializers.errors import ServiceUnreachable
 from materializers.release import Release
 from materializers.schedule import Schedule
@@ -11,7 +12,6 @@ from steps.deployment import schedule
 from steps.deployment.conclude import conclude_any, conclude_rollout
 from steps.deployment.rollout import log_stage, take_out
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
-from steps.registry.audit import sound_entries
 from tests.materializers.examples import arm, release
 from tests.steps.deployment.held import HeldDeployer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from materializers.audit_entry import AuditEntry
+from materializers.audit_log import sound_entries
 from materializers.errors import Refused, ServiceUnreachable
 from materializers.release import Release
 from steps.deployment import rollout
@@ -18,7 +19,6 @@ from steps.deployment.rollout import (
     take_out,
 )
 from steps.deployment.settings import EnvironmentSettings
-from steps.registry.audit import sound_entries
 from tests.steps.deployment.held import HeldDeployer
 
 TWO_STAGES = EnvironmentSettings(mode="canary", stages=(0.1, 0.5))

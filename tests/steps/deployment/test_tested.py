@@ -151,7 +151,7 @@ def test_an_entry_alone_is_none(model: str) -> None:
 def test_an_entry_that_nobody_signed_is_none(model: str) -> None:
     """Whoever writes to the store writes no entry that counts."""
     from materializers.audit_entry import AuditEntry
-    from steps.registry.audit import log_name
+    from materializers.audit_log import log_name
 
     keep(end_to_end(model_name=model))
     newest = Client().list_artifact_versions(

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from zenml import pipeline, step
 
+from materializers.audit_log import sound_entries
 from materializers.image_dataset import ImageDataset
 from materializers.trigger_decision import Evidence, Hold, HoldName, Signal, Signals
 from steps.monitoring.alerts.alert import open_alerts
 from steps.monitoring.decide import BRAKED, EXHAUSTED, decide, decide_retraining, tell_held
 from steps.monitoring.triggers.settings import TriggerSettings
-from steps.registry.audit import sound_entries
 from tests.keys import TRUSTED
 from tests.materializers.examples import dataset
 

@@ -22,18 +22,11 @@ from zenml.zen_stores.schemas import ArtifactVersionSchema
 
 from benchmarks.warm import PROJECT
 from materializers.audit_entry import Head, LoggedEntry, verify_chain
+from materializers.audit_log import log_name, read_log, sound_entries
 from materializers.errors import Refused, UsageError
 from materializers.signatures import ACTOR_KEY, PrivateKey, make_key_pair
 from steps.registry import audit
-from steps.registry.audit import (
-    log_name,
-    read_head,
-    read_log,
-    record,
-    require_entry,
-    sound_entries,
-    verify_log,
-)
+from steps.registry.audit import read_head, record, require_entry, verify_log
 from tests.keys import ACTOR, TRUSTED
 
 RACERS, ENTRIES = 4, 3

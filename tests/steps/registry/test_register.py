@@ -8,11 +8,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from materializers.audit_log import read_log
 from materializers.errors import ServiceUnreachable
 from materializers.evidence import read_versions, registry_client
 from steps.orchestrator import active_orchestrator
 from steps.registry.aliases import CHALLENGER, CHAMPION
-from steps.registry.audit import read_log
 from steps.registry.register import JUDGED, LEARNT, log_version, register_version
 
 if TYPE_CHECKING:

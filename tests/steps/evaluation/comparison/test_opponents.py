@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from zenml.client import Client
 
+from materializers.audit_log import log_name
 from materializers.errors import Refused
 from materializers.evidence import RegisteredVersion
 from pipelines.session import prepare
 from steps.evaluation.comparison.opponents import find_anchor, find_champion
-from steps.registry.audit import log_name, record
+from steps.registry.audit import record
 
 
 @pytest.fixture

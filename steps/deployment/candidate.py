@@ -175,7 +175,7 @@ def propose_release(
 
     A refused one says why. Policy and what else the gate took for granted must be today's; who approved it is
     judged by today's ``approval`` settings. What is rolling out already is proposed as it is: whether it may
-    stay is asked when it is observed.
+    stay is asked when it is observed. Beside it what is live may be released again, which repairs that.
 
     Raises:
         UsageError: there is no such version.
@@ -188,7 +188,7 @@ def propose_release(
     current = deployer.current(model_name, environment)
     champion = current.candidate if current else None
     release = Release(model_name=model_name, environment=environment, champion=champion)
-    if rolling is not None:
+    if rolling is not None and (champion is None or champion.version != version):
         return _refused(release, _rolling_out_already(rolling, version))
     entry = _entry(model_name, version, champion)
     if entry is None:

@@ -42,7 +42,8 @@ class Deployer(Protocol):
     def restore(self, release: Release) -> Release:
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
-        Where the registry answers, what it knows and what a person said there counts, too.
+        Where the registry answers, what it knows and what a person said there counts, too. What is live
+        starts nothing where it is healthy and is brought up where it is not, also beside what rolls out.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or

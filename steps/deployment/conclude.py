@@ -415,21 +415,22 @@ def conclude_rollout(
 def _carried_on(
     rolling: Release, answer: str, reasons: tuple[str, ...], settings: EnvironmentSettings
 ) -> Release:
-    """What becomes of a candidate by a look's answer."""
+    """What becomes of a candidate by a look's answer; what its proposal said is told where it goes on."""
+    said = (*rolling.reasons, *reasons)
     if answer == "roll back":
         return take_out(rolling, reasons)
     log_stage(rolling)
     if answer == "refuse":
-        return rolling.model_copy(update={"status": "refused", "reasons": reasons})
+        return rolling.model_copy(update={"status": "refused", "reasons": said})
     if answer != "promote":
-        return rolling.model_copy(update={"reasons": reasons})
+        return rolling.model_copy(update={"reasons": said})
     try:
         further = advance(rolling, settings)
     except Refused as refusal:
         return take_out(rolling, (str(refusal),))
     if further.status == "rolling_out":
         log_stage(further)
-        return further.model_copy(update={"reasons": reasons})
+        return further.model_copy(update={"reasons": said})
     return conclude_release(further, judge_service(further))
 
 

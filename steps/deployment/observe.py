@@ -183,7 +183,9 @@ def observe_rollout(
     if compared is None:
         return Observed("roll back", ("The deployer's record of what is rolling out says not beside what.",))
     seen = compared.observation
-    reasons = (*busy, *seen.reasons, *seen.missing)
+    # What does not run beside it may be why there is less to compare than users sent.
+    faults = active_deployer().faults(rolling.model_name)
+    reasons = (*busy, *faults, *seen.reasons, *seen.missing)
     if seen.answer == "ask":
         return Observed("continue", (*reasons, advice(rolling, seen, settings.observe)), compared=compared)
     goes_on = bool(busy) and seen.answer == "promote"

@@ -45,6 +45,7 @@ class HeldDeployer:
         out_of_reach: whether what is served cannot be changed.
         champion_answers: whether what is live does.
         comes_up: whether it does, where it did not answer.
+        missing: what has to run beside it and does not.
     """
 
     trusted: TrustedKeys
@@ -58,6 +59,7 @@ class HeldDeployer:
     out_of_reach: bool = False
     champion_answers: bool = True
     comes_up: bool = True
+    missing: list[str] = field(default_factory=list)
     applied: list[Release] = field(default_factory=list)
 
     def trusted_keys(self) -> TrustedKeys:
@@ -131,6 +133,10 @@ class HeldDeployer:
             raise ServiceBusy(self.busy)
         self.fails -= 1
         return self.answers and self.fails < 0
+
+    def faults(self, model_name: str) -> list[str]:
+        """What is missing."""
+        return self.missing
 
     def hold(self, patch: pytest.MonkeyPatch) -> None:
         """Be the deployer of the active stack."""

@@ -243,3 +243,14 @@ def test_a_champion_that_does_not_come_up_fails_the_look(
     assert "Its service did not come up" in str(failed.value)
     assert str(failed.value).endswith("python run.py --deploy --environment production --version 2")
     assert (held.rolling is None) == (answer == "roll back")
+
+
+@pytest.mark.parametrize(("answer", "told"), [("continue", True), ("promote", True), ("roll back", False)])
+def test_what_a_proposal_said_of_another_mode_is_told_where_the_rollout_goes_on(
+    held: HeldDeployer, schedules: Schedules, answer: str, told: bool
+) -> None:
+    """It is why nothing began anew, and not why a candidate goes."""
+    proposed = rolling_in(held).model_copy(update={"reasons": ("It goes on in mode canary.",)})
+    release = concluded(held, proposed, answer, "so far")
+    assert release is not None
+    assert release.reasons == (("It goes on in mode canary.",) if told else ()) + ("so far",)

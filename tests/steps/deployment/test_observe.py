@@ -117,6 +117,21 @@ def test_a_candidate_is_asked_for_so_long_and_then_believed(
 
 
 @pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(("days", "answer"), [(0, "continue"), (8, "roll back")])
+def test_a_look_says_that_nothing_ships_what_it_compares(
+    held: HeldDeployer, monkeypatch: pytest.MonkeyPatch, days: float, answer: str
+) -> None:
+    """With what mends it: while there is time, and where the candidate goes for want of data."""
+    gone = "The shipper does not run. Start it: zenml model-deployer models start ID"
+    held.missing = [gone]
+    seen = looked(rolling_in(held), monkeypatch, days=days)
+    assert (seen.answer, seen.reasons[0]) == (answer, gone)
+    assert any("0 requests" in reason or "0 of" in reason for reason in seen.reasons[1:]), seen.reasons
+    held.missing = []
+    assert gone not in looked(rolling_in(held), monkeypatch, days=days).reasons
+
+
+@pytest.mark.usefixtures("allowed")
 def test_a_candidate_that_has_no_time_goes_on_and_is_not_promoted(
     held: HeldDeployer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from zenml.client import Client
 from actions.result import ActionResult
 from materializers.release import Environment, Release
 from pipelines.config import Config
+from steps.deployment.bring_up import bring_up
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollback import begun, end_rollout, finish, previous_release, put_back
 
@@ -32,7 +33,8 @@ def roll_back(
         UsageError: there is none.
         Refused: its verdict, approval or model bytes were altered since, or a person rejected it; what is
             served is unchanged. Or another command superseded the rollback.
-        ServiceFailed: its service did not come up; what is served is unchanged.
+        ServiceFailed: its service did not come up; what is served is unchanged. Or a rollout was ended, and
+            what is live does not answer.
     """
     name, by, why = config.product.model, by or Client().active_user.name, reason or BY_HAND
     rolling = active_deployer().rolling_out(name, environment)
@@ -66,16 +68,19 @@ def roll_back(
 
 
 def _rolled_back(rolling: Release, *, by: str, why: str) -> ActionResult:
-    """End a rollout in the place of a rollback.
+    """End a rollout in the place of a rollback; what has all the traffic again answers, or this fails.
 
     Raises:
         Refused: another command ended it meanwhile.
+        ServiceFailed: it was ended, and what is live does not answer and could not be brought up.
         ServiceUnreachable: what is served cannot be changed, or it was changed and cannot be logged.
     """
     end_rollout(rolling, by=by, why=why)
     where = rolling.environment
     version = rolling.candidate.version if rolling.candidate else None
     live = rolling.champion.version if rolling.champion else None
+    ended = f"Version {version} is not rolling out in {where} any more"
+    again = bring_up(rolling.model_name, where, done=f"{ended}.")
     back = ""
     if active_deployer().previous(rolling.model_name, where) is not None:
         back = f" To go back to what was live before it: python run.py --rollback --environment {where}"
@@ -83,8 +88,8 @@ def _rolled_back(rolling: Release, *, by: str, why: str) -> ActionResult:
         action="rollback",
         status="done",
         reasons=(
-            f"Version {version} is not rolling out in {where} any more; version {live} has all the traffic "
-            f"again.{back}",
+            f"{ended}; version {live} has all the traffic again.{back}",
+            *((again,) if again is not None else ()),
         ),
         details={
             "environment": where,

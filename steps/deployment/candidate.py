@@ -175,7 +175,8 @@ def propose_release(
 
     A refused one says why. Policy and what else the gate took for granted must be today's; who approved it is
     judged by today's ``approval`` settings. What is rolling out already is proposed as it is: whether it may
-    stay is asked when it is observed.
+    stay is asked when it is observed; ``reasons`` says where another mode is configured now. Beside it what
+    is live may be released again, which repairs that.
 
     Raises:
         UsageError: there is no such version.
@@ -184,11 +185,11 @@ def propose_release(
     deployer = active_deployer()
     rolling = deployer.rolling_out(model_name, environment)
     if rolling is not None and (version is None or _version(rolling) == version):
-        return rolling
+        return rolling.model_copy(update={"reasons": _goes_on(rolling, settings.of(environment))})
     current = deployer.current(model_name, environment)
     champion = current.candidate if current else None
     release = Release(model_name=model_name, environment=environment, champion=champion)
-    if rolling is not None:
+    if rolling is not None and (champion is None or champion.version != version):
         return _refused(release, _rolling_out_already(rolling, version))
     entry = _entry(model_name, version, champion)
     if entry is None:
@@ -246,6 +247,18 @@ def _version(release: Release) -> int | None:
 
 def _refused(release: Release, reason: str) -> Release:
     return release.model_copy(update={"status": "refused", "reasons": (reason,)})
+
+
+def _goes_on(rolling: Release, settings: EnvironmentSettings) -> tuple[str, ...]:
+    """That what rolls out keeps its mode, where another one is configured now."""
+    if rolling.mode == settings.mode:
+        return ()
+    where = rolling.environment
+    return (
+        f"Version {_version(rolling)} rolls out in {where} already and goes on in mode {rolling.mode}, not "
+        f"in mode {settings.mode} as is configured now. To begin anew in that, end it first: python run.py "
+        f"--rollback --environment {where}",
+    )
 
 
 def _rolling_out_already(rolling: Release, wanted: int | None) -> str:

@@ -33,6 +33,7 @@ from materializers.evidence import (
 )
 from materializers.observation import Observation
 from materializers.release import Environment, Release
+from steps.deployment.bring_up import bring_up
 from steps.deployment.deployer import active_deployer
 from steps.deployment.observe import judge_service
 from steps.deployment.rollout import advance, evidence_of, log_lost_end, log_stage, since_of, take_out
@@ -392,7 +393,8 @@ def conclude_rollout(
 ) -> Release:
     """Let a candidate serve on beside the champion, give it more of the traffic, or take it out.
 
-    A refused look leaves it as it is.
+    A refused look leaves it as it is. Whatever becomes of it, the champion answers in the end, for what the
+    candidate has not of the traffic is the champion's.
 
     Args:
         rolling: what is rolling out.
@@ -401,24 +403,39 @@ def conclude_rollout(
         settings: the shares that a candidate goes through.
 
     Raises:
-        ServiceFailed: it got all the traffic and did not answer; the champion is live again.
+        ServiceFailed: it got all the traffic and did not answer; the champion is live again. Or the champion
+            does not answer, and could not be brought up.
         ServiceBusy: it got all the traffic and has no time to answer; it stays live, and pending.
         ServiceUnreachable: something cannot be read or changed; the next look goes on from there.
     """
+    concluded = _carried_on(rolling, answer, reasons, settings)
+    if concluded.status == "live":  # it has just answered
+        return concluded
+    again = bring_up(rolling.model_name, rolling.environment, done=" ".join(concluded.reasons))
+    return (
+        concluded if again is None else concluded.model_copy(update={"reasons": (*concluded.reasons, again)})
+    )
+
+
+def _carried_on(
+    rolling: Release, answer: str, reasons: tuple[str, ...], settings: EnvironmentSettings
+) -> Release:
+    """What becomes of a candidate by a look's answer; what its proposal said is told where it goes on."""
+    said = (*rolling.reasons, *reasons)
     if answer == "roll back":
         return take_out(rolling, reasons)
     log_stage(rolling)
     if answer == "refuse":
-        return rolling.model_copy(update={"status": "refused", "reasons": reasons})
+        return rolling.model_copy(update={"status": "refused", "reasons": said})
     if answer != "promote":
-        return rolling.model_copy(update={"reasons": reasons})
+        return rolling.model_copy(update={"reasons": said})
     try:
         further = advance(rolling, settings)
     except Refused as refusal:
         return take_out(rolling, (str(refusal),))
     if further.status == "rolling_out":
         log_stage(further)
-        return further.model_copy(update={"reasons": reasons})
+        return further.model_copy(update={"reasons": said})
     return conclude_release(further, judge_service(further))
 
 

@@ -43,7 +43,8 @@ class Deployer(Protocol):
         """Make a release live that was live here before, on its own evidence, even when the registry is down.
 
         Where the registry answers, what it knows counts, too; that a person rejected it the audit log says,
-        without which nothing is put back.
+        without which nothing is put back. What is live starts nothing where it is healthy and is brought up
+        where it is not, also beside what rolls out.
 
         Raises:
             Refused: it never was live here, by this record or the registry's, a person rejected it since, or

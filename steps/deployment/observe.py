@@ -121,7 +121,8 @@ def observe_release(
 ) -> Observed:
     """What should become of a release.
 
-    Only what is new in staging is tested end to end and put under load: in production users would wait.
+    Only what is new in staging is tested end to end and put under load: in production users would wait, and
+    beside what rolls out another version would answer, too.
     What rolls out gets more of the traffic only where what is configured now would release it.
 
     Raises:
@@ -137,7 +138,8 @@ def observe_release(
             approval=approval,
         )
     answer = judge_service(applied)
-    if answer != "promote" or applied.environment != "staging":
+    beside = active_deployer().rolling_out(applied.model_name, applied.environment)
+    if answer != "promote" or applied.environment != "staging" or beside is not None:
         return Observed(answer)
     try:
         tested = put_under_load(applied, policy, cost)
@@ -181,7 +183,9 @@ def observe_rollout(
     if compared is None:
         return Observed("roll back", ("The deployer's record of what is rolling out says not beside what.",))
     seen = compared.observation
-    reasons = (*busy, *seen.reasons, *seen.missing)
+    # What does not run beside it may be why there is less to compare than users sent.
+    faults = active_deployer().faults(rolling.model_name)
+    reasons = (*busy, *faults, *seen.reasons, *seen.missing)
     if seen.answer == "ask":
         return Observed("continue", (*reasons, advice(rolling, seen, settings.observe)), compared=compared)
     goes_on = bool(busy) and seen.answer == "promote"

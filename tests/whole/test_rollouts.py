@@ -440,10 +440,81 @@ def test_who_was_killed_once_the_candidate_served_is_gone_on_from(before: Shop) 
 def test_beside_what_rolls_out_no_other_version_is_released(before: Shop) -> None:
     """The refusal names the command that ends it."""
     begin(before)
-    said = refused_release(before, 1, *CANARY, environment="production")
+    said = refused_release(before, 2, *CANARY, environment="production")
     assert "Version 3 is rolling out in production" in said
     assert "--rollback --environment production" in said
     assert schedules(before) == [f"observe-production-{before.model}"]
+
+
+def kill_ingress() -> None:
+    """End Envoy as a crash does."""
+    from stacks.local_deployer import processes
+    from stacks.local_deployer.ingress import ENVOY
+    from steps.deployment.deployer import active_deployer
+
+    deployer: Any = active_deployer()
+    for process in processes.running(deployer.config.site)[ENVOY]:
+        process.kill()
+        process.wait(10)
+
+
+def kill_champion() -> None:
+    """End what is live in production as a crash does."""
+    from steps.deployment.deployer import active_deployer
+
+    live = active_deployer().current("rollouts", "production")
+    assert live is not None
+    kill_service(live)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kill", [kill_champion, kill_ingress])
+def test_what_is_live_and_died_beside_a_rollout_is_brought_up_by_every_command_that_is_named(
+    before: Shop, traffic: Traffic, kill: Callable[[], None]
+) -> None:
+    """By a look, by releasing it again, and by a rollback; the first two leave the rollout as it is."""
+    shop = before
+    begin(shop)
+    rolling = rolling_out(shop)
+    kill()
+    told = shop.run(status=True).stderr
+    assert "--rollback --environment production" in told
+    assert "--deploy --environment production --version 1" in told
+    looked = look(shop)
+    assert (looked.exit_code, looked.last["release"]["status"]) == (0, "rolling_out"), looked.said
+    assert "did not answer as that version; it was brought up again" in looked.said
+    assert set(traffic.send(40)) == {"1", "3"}
+    kill()
+    again = shop.run(*CANARY, deploy=True, version=1, environment="production")
+    assert (again.exit_code, again.last["release"]["status"]) == (0, "live"), again.said
+    assert set(traffic.send(40)) == {"1", "3"}
+    assert rolling_out(shop) == rolling
+    assert schedules(shop) == [f"observe-production-{shop.model}"]
+    kill()
+    back = shop.run(rollback=True, environment="production")
+    assert back.exit_code == 0, back.said
+    assert "version 1 has all the traffic again" in back.said
+    assert "did not answer as that version; it was brought up again" in back.said
+    assert rolling_out(shop) is None
+    assert traffic.send(20) == {"1": 20}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_rollback_says_no_success_while_what_is_live_does_not_come_up(
+    before: Shop, traffic: Traffic, stack_with_deployer: Callable[..., str]
+) -> None:
+    """Exit code 1, with the command that mends it; the candidate is out."""
+    begin(before)
+    kill_champion()
+    failed = before.on(stack_with_deployer(start_timeout_s=0.01)).run(rollback=True, environment="production")
+    assert failed.exit_code == 1, failed.said
+    assert "Version 3 is not rolling out in production any more. Version 1 is live" in failed.said
+    assert "it was not brought up again" in failed.said
+    assert "--deploy --environment production --version 1" in failed.said
+    assert rolling_out(before) is None
+    mended = before.run(deploy=True, version=1, environment="production")
+    assert mended.exit_code == 0, mended.said
+    assert traffic.send(20) == {"1": 20}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -24,7 +24,14 @@ from steps.monitoring.traffic.captures import read_captures, read_feedback
 from steps.monitoring.traffic.labels import joined
 from tests.captured import wait_for
 from tests.materializers.stores import disk_store, s3_store_at
-from tests.stacks.local_deployer.conftest import MODEL_NAME, end, make_deployer, release_of, serving
+from tests.stacks.local_deployer.conftest import (
+    MODEL_NAME,
+    end,
+    make_deployer,
+    release_of,
+    rollout_of,
+    serving,
+)
 
 SINCE = timedelta(minutes=10)
 PREDICTIONS, FEEDBACK = "/predictions", "/feedback"
@@ -127,6 +134,25 @@ def test_a_dead_shipper_is_a_difference_and_the_command_beside_it_mends_that(
             (service,) = capturing.find_model_server(service_uuid=UUID(asked[1]))
             capturing.start_model_server(service.uuid)
         assert serving(capturing)[SHIPPER] != [before.pid]
+
+
+def test_a_dead_shipper_is_a_fault_beside_a_rollout_which_the_command_leaves_as_it_is(
+    capturing: SeldonLocalModelDeployer, first: Arm, second: Arm
+) -> None:
+    """What a look says is mended by the command in it."""
+    live = capturing.apply(release_of(first))
+    rolling = capturing.apply(rollout_of(second, first))
+    assert capturing.faults(MODEL_NAME) == []
+    (before,) = processes.running(capturing.config.site)[SHIPPER]
+    before.kill()
+    before.wait(10)
+    (fault,) = capturing.faults(MODEL_NAME)
+    asked = re.search(r"zenml model-deployer models start (\S+)$", fault)
+    assert asked
+    capturing.start_model_server(UUID(asked[1]))
+    assert capturing.faults(MODEL_NAME) == []
+    assert capturing.rolling_out(MODEL_NAME, "staging") == rolling
+    assert capturing.current(MODEL_NAME, "staging") == live
 
 
 def test_a_shipper_to_another_store_gives_way(

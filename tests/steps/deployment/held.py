@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from materializers.errors import Refused, ServiceBusy, ServiceUnreachable
+from materializers.errors import Refused, ServiceBusy, ServiceFailed, ServiceUnreachable
 from materializers.release import Environment, Release
 from materializers.signatures import TrustedKeys
 from stacks.served import (
@@ -26,7 +26,7 @@ from stacks.served import (
     require_still_live,
 )
 
-MODULES = ("candidate", "conclude", "observe", "release", "rollback", "rollout")
+MODULES = ("bring_up", "candidate", "conclude", "observe", "release", "rollback", "rollout")
 
 
 @dataclass
@@ -43,6 +43,9 @@ class HeldDeployer:
         busy: why it has no time to answer; None: it has.
         refuses: why the next release is refused; None: it is not.
         out_of_reach: whether what is served cannot be changed.
+        champion_answers: whether what is live does.
+        comes_up: whether it does, where it did not answer.
+        missing: what has to run beside it and does not.
     """
 
     trusted: TrustedKeys
@@ -54,6 +57,9 @@ class HeldDeployer:
     busy: str | None = None
     refuses: str | None = None
     out_of_reach: bool = False
+    champion_answers: bool = True
+    comes_up: bool = True
+    missing: list[str] = field(default_factory=list)
     applied: list[Release] = field(default_factory=list)
 
     def trusted_keys(self) -> TrustedKeys:
@@ -81,12 +87,16 @@ class HeldDeployer:
         return self.rolling
 
     def restore(self, release: Release) -> Release:
-        """Hold it again, if it was live and nothing rolls out."""
+        """Hold it again, if it was live and nothing else rolls out; what is live comes up."""
         held = [one for one in (self.before, self.champion) if one is not None]
         chain = [Entry.pin(one, candidate_of(one)) for one in held]
         place_in_history(chain, candidate_of(release), release.environment)
-        if self.rolling is not None:
+        live = self.champion is not None and candidate_of(release) == candidate_of(self.champion)
+        if self.rolling is not None and not live:
             raise Refused(f"Version {candidate_of(self.rolling).version} is rolling out")
+        if not self.comes_up:
+            raise ServiceFailed("Its service did not come up")
+        self.champion_answers = True
         self.champion = release.model_copy(update={"status": "live", "since": datetime.now(UTC)})
         return self.champion
 
@@ -116,11 +126,17 @@ class HeldDeployer:
         return True
 
     def verify(self, release: Release) -> bool:
-        """Whether the candidate answers."""
+        """Whether the candidate answers, or what is live."""
+        if release.status == "live" and not self.champion_answers:
+            return False
         if self.busy is not None:
             raise ServiceBusy(self.busy)
         self.fails -= 1
         return self.answers and self.fails < 0
+
+    def faults(self, model_name: str) -> list[str]:
+        """What is missing."""
+        return self.missing
 
     def hold(self, patch: pytest.MonkeyPatch) -> None:
         """Be the deployer of the active stack."""

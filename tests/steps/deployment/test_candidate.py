@@ -81,10 +81,15 @@ def proposed(held: HeldDeployer, version: int | None, mode: Any = "canary") -> R
 @pytest.mark.parametrize("version", [3, None])
 @pytest.mark.parametrize("mode", ["canary", "ab", "full"])
 def test_what_is_rolling_out_is_proposed_as_it_is(held: HeldDeployer, version: int | None, mode: str) -> None:
-    """Also by a configuration that would begin otherwise; so running it again looks at it again."""
-    assert proposed(held, version, mode) == held.rolling
-    assert carry_out(proposed(held, version, mode)) == held.rolling
+    """Also by a configuration that would begin otherwise, which is said; running it again looks again."""
+    again = carry_out(proposed(held, version, mode))
+    assert again.model_copy(update={"reasons": ()}) == held.rolling
     assert held.applied == []
+    if mode == "canary":
+        assert again.reasons == ()
+    else:
+        assert f"goes on in mode canary, not in mode {mode} as is configured now" in again.reasons[0]
+        assert "python run.py --rollback --environment production" in again.reasons[0]
 
 
 def test_beside_what_is_rolling_out_no_other_version_is_released(held: HeldDeployer) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from materializers.audit_log import sound_entries
-from materializers.errors import ServiceUnreachable
+from materializers.errors import ServiceFailed, ServiceUnreachable
 from materializers.release import Release
 from materializers.schedule import Schedule
-from steps.deployment import schedule
+from steps.deployment import observe, schedule
 from steps.deployment.conclude import conclude_any, conclude_rollout
 from steps.deployment.rollout import log_stage, take_out
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
@@ -200,3 +200,57 @@ def test_a_schedule_that_cannot_be_removed_does_not_hide_what_was_done(
     assert release is not None
     assert release.status == "rolled_back"
     assert "python run.py --unschedule observe-production-" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("continue", "rolling_out"),
+        ("refuse", "refused"),
+        ("roll back", "rolled_back"),
+        ("promote", "rolling_out"),
+    ],
+)
+def test_a_champion_that_died_is_brought_up_whatever_becomes_of_the_candidate(
+    held: HeldDeployer, schedules: Schedules, monkeypatch: pytest.MonkeyPatch, answer: str, status: str
+) -> None:
+    """The look says so, beside its own reasons; another look finds nothing to say."""
+    monkeypatch.setattr(observe, "PATIENCE_S", 0.0)
+    held.champion_answers = False
+    looked = concluded(held, rolling_in(held), answer, "so far")
+    assert looked is not None
+    assert looked.status == status
+    assert looked.reasons[0] == "so far"
+    assert "Version 2 is live in production, and" in looked.reasons[1]
+    assert looked.reasons[1].endswith("did not answer as that version; it was brought up again.")
+    assert held.champion_answers
+    if held.rolling is not None:
+        again = concluded(held, held.rolling, "continue", "so far")
+        assert again is not None
+        assert again.reasons == ("so far",)
+
+
+@pytest.mark.parametrize("answer", ["continue", "roll back"])
+def test_a_champion_that_does_not_come_up_fails_the_look(
+    held: HeldDeployer, schedules: Schedules, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """With the command that tries again, and with why the candidate went, which is out all the same."""
+    monkeypatch.setattr(observe, "PATIENCE_S", 0.0)
+    held.champion_answers = held.comes_up = False
+    with pytest.raises(ServiceFailed) as failed:
+        concluded(held, rolling_in(held), answer, "It errs.")
+    assert str(failed.value).startswith("It errs. Version 2 is live in production, and")
+    assert "Its service did not come up" in str(failed.value)
+    assert str(failed.value).endswith("python run.py --deploy --environment production --version 2")
+    assert (held.rolling is None) == (answer == "roll back")
+
+
+@pytest.mark.parametrize(("answer", "told"), [("continue", True), ("promote", True), ("roll back", False)])
+def test_what_a_proposal_said_of_another_mode_is_told_where_the_rollout_goes_on(
+    held: HeldDeployer, schedules: Schedules, answer: str, told: bool
+) -> None:
+    """It is why nothing began anew, and not why a candidate goes."""
+    proposed = rolling_in(held).model_copy(update={"reasons": ("It goes on in mode canary.",)})
+    release = concluded(held, proposed, answer, "so far")
+    assert release is not None
+    assert release.reasons == (("It goes on in mode canary.",) if told else ()) + ("so far",)

@@ -20,7 +20,7 @@ from serving.capture_layout import CAPTURES, folder_of, folder_of_hour, part_nam
 from steps.data.class_changes import ClassChanges
 from steps.deployment import observe
 from steps.deployment.candidate import reaching
-from steps.deployment.observe import Observed, allowed_now, judge_service, observe_rollout
+from steps.deployment.observe import Observed, allowed_now, judge_service, observe_release, observe_rollout
 from steps.deployment.rollout import log_end
 from steps.deployment.settings import DeploymentSettings
 from steps.evaluation.cost.settings import CostSettings
@@ -114,6 +114,21 @@ def test_a_candidate_is_asked_for_so_long_and_then_believed(
     assert observed.answer == "roll back"
     assert "for 0.2 s now" in observed.reasons[0]
     assert 0.2 <= time.monotonic() - begun < 10
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize(("days", "answer"), [(0, "continue"), (8, "roll back")])
+def test_a_look_says_that_nothing_ships_what_it_compares(
+    held: HeldDeployer, monkeypatch: pytest.MonkeyPatch, days: float, answer: str
+) -> None:
+    """With what mends it: while there is time, and where the candidate goes for want of data."""
+    gone = "The shipper does not run. Start it: zenml model-deployer models start ID"
+    held.missing = [gone]
+    seen = looked(rolling_in(held), monkeypatch, days=days)
+    assert (seen.answer, seen.reasons[0]) == (answer, gone)
+    assert any("0 requests" in reason or "0 of" in reason for reason in seen.reasons[1:]), seen.reasons
+    held.missing = []
+    assert gone not in looked(rolling_in(held), monkeypatch, days=days).reasons
 
 
 @pytest.mark.usefixtures("allowed")
@@ -240,6 +255,21 @@ def test_a_candidate_that_was_judged_again_gets_no_more(held: HeldDeployer) -> N
     refused = allowed_now(Observed("promote"), rolling_in(held), **CONFIGURED)
     assert refused.answer == "refuse"
     assert "The gate's last verdict on version 3 by the audit log is refused" in refused.reasons[0]
+
+
+def test_what_is_live_beside_a_rollout_in_staging_is_not_tested_anew(held: HeldDeployer) -> None:
+    """It is repaired there; at its URL the candidate would answer a part of the test, and fail it."""
+    assert held.champion is not None
+    live = held.champion.model_copy(update={"environment": "staging"})
+    seen = observe_release(
+        live,
+        policy=product_policy(),
+        presupposed=JUDGED_WITH,
+        approval=ApprovalSettings(),
+        cost=CostSettings(),
+        settings=DeploymentSettings(),
+    )
+    assert seen == Observed("promote")
 
 
 @pytest.mark.parametrize("status", ["refused", "rolled_back", "proposed"])

@@ -52,7 +52,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         with present_model(arm.model_uri, model_digest) as model:
             verify_evidence(arm, model_name=name, model=model, trusted=trusted)
         judged = require_gated(name, arm, trusted)
-        require_same_presupposed(judged, config.presupposed, version=version, environment="production")
+        require_same_presupposed(judged, config.presupposed, arm=arm, environment="production")
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,

@@ -81,7 +81,7 @@ def _require_same_policy(verdict: Verdict, policy_digest: str, *, version: int) 
     if policy_digest != verdict.evidence.policy:
         raise Refused(
             f"Version {version} was judged by policy {verdict.evidence.policy[:12]}, the policy is now "
-            f"{policy_digest[:12]}. Judge again by today's policy: python run.py --train"
+            f"{policy_digest[:12]}: {verdict.judge_again}"
         )
 
 
@@ -116,7 +116,7 @@ def require_as_configured(
         require_approver(approval, arm.approval.actor)
         require_other_than_trainer(approval, arm.approval.actor, entry)
     judged = require_gated(entry.model_name, arm, trusted)
-    require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
+    require_same_presupposed(judged, presupposed, arm=arm, environment=environment)
 
 
 def in_production(model_name: str, live: Arm | None) -> Opponent | None:
@@ -141,7 +141,7 @@ def require_judged_against(now: Opponent | None, arm: Arm) -> None:
     if judged != now and (now is None or now.model != arm.model_digest):
         raise Refused(
             f"Version {arm.version} was judged against {judged or 'no version'}, production is "
-            f"{now or 'empty'} now: judge it again: python run.py --train"
+            f"{now or 'empty'} now: {arm.verdict.judge_again}"
         )
 
 

@@ -17,7 +17,7 @@ from steps.registry.aliases import CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.presupposed import Presupposed
 from steps.registry.register import register_version
-from tests.materializers.examples import MODEL_DIGEST, arm, release, verdict
+from tests.materializers.examples import EVIDENCE, MODEL_DIGEST, arm, release, verdict
 from tests.steps.deployment.held import HeldDeployer
 
 FIRST, SECOND = Opponent(version=1, model="1" * 64), Opponent(version=2, model="2" * 64)
@@ -46,8 +46,9 @@ def test_what_was_judged_beside_what_is_live_may_take_its_place(
 def test_what_was_judged_beside_something_else_is_judged_again(
     judged: Opponent | None, now: Opponent | None, said: str
 ) -> None:
-    """The refusal names both and the command; the same number with another model is something else."""
-    with pytest.raises(Refused, match=said + ".*judge it again: python run.py --train"):
+    """The refusal names both and how to; the same number with another model is something else."""
+    again = f"python run.py --train --data {EVIDENCE.data[:16]}"
+    with pytest.raises(Refused, match=f"{said}.*judge it again, .*new approval: {again}"):
         require_judged_against(now, arm(verdict=verdict(champion=judged)))
 
 

@@ -56,7 +56,8 @@ def test_what_was_judged_against_another_champion_is_judged_again(shop: Shop) ->
     assert f"Version 2 was judged against version 1 (model {shop.versions()[1]['model_digest'][:12]})" in said
     assert f"production is version {third} (model {shop.versions()[third]['model_digest'][:12]}) now" in said
     data = shop.versions()[2]["data_version"][:16]
-    assert f"production needs a new approval: python run.py --train --data {data}" in said
+    assert "production needs a new approval: python run.py --config " in said
+    assert f" --train --data {data}" in said
     assert shop.aliases()["champion"] == third
 
     again = shop.run(SEED_1, train=True, data=data)  # as it was told to

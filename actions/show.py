@@ -99,7 +99,9 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         for rule in result.full_verdict.rules:
             if rule.outcome == "passed" and rule.reason:
                 console.print(f"{rule.name}: {in_full(rule.reason, command)}")
-    line = Text(f"{result.pipeline}: {result.status}")
+    rolling = result.release is not None and result.release["status"] == "rolling_out"
+    ended = "rolling out" if rolling and result.status == "completed" else result.status
+    line = Text(f"{result.pipeline}: {ended}")
     if result.version is not None:
         line.append(f", version {result.version}")
     if result.verdict is not None:

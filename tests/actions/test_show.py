@@ -169,12 +169,13 @@ ROLLING = {"status": "rolling_out", "version": 3, "mode": "canary", "share": 0.1
 def test_what_is_rolling_out_proposes_to_look_wait_or_end_it(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its environment; and the result says what it answers."""
+    """In its environment; and the result says what it answers, and first that it has not ended."""
     found = result("deployment", release={**ROLLING, "environment": "production"}, reasons=("12 of 500",))
     text = commands(next_commands(found, config))
     assert "--observe --environment production --wait" in text
     assert "--rollback --environment production" in text
     told = shown(found, monkeypatch)
+    assert told.startswith("deployment: rolling out, version 3\n")
     assert "rolling out in production, canary at 10%: http://127.0.0.1/" in told
     assert "12 of 500" in told
 

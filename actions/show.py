@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
@@ -179,22 +180,28 @@ def _show_live(result: Status, console: Console, command: str) -> None:
             f"{rolling['champion']}, {rolling['mode']} at {rolling['share']:.0%}, "
             f"stage {rolling['stage'] + 1}, since {shown(rolling['since'])} UTC, {health}"
         )
-        for line in _observed(rolling["observed"]):
+        for line in _observed(rolling["observed"], since=rolling["since"]):
             console.print(f"  {in_full(line, command)}")
         console.print(f"  {in_full(rolling['looked_at_by'], command)}")
     if not result.deployments:
         console.print("nothing is live")
 
 
-def _observed(last: dict[str, Any] | None) -> list[str]:
-    """What the last look at a rollout came to."""
+def _observed(last: dict[str, Any] | None, *, since: str) -> list[str]:
+    """What the last look at a rollout came to that began at ``since``."""
     if last is None:
         return ["nobody has looked at it yet"]
-    said = (
+    counted = (
         f"{last['requests']:,} requests of it and {last['champion_requests']:,} of the champion until "
-        f"{shown(last['until'])} UTC, what is younger counts later: {last['answer']}"
+        f"{shown(last['until'])} UTC, what is younger counts later"
     )
-    return [said, *last["reasons"], f"decided at {shown(last['deadline'])} UTC at the latest"]
+    if datetime.fromisoformat(last["until"]) <= datetime.fromisoformat(since):
+        counted = "what it answered was too young to count at the last look"
+    return [
+        f"{counted}: {last['answer']}",
+        *last["reasons"],
+        f"decided at {shown(last['deadline'])} UTC at the latest",
+    ]
 
 
 def _looked(last: dict[str, Any]) -> str:

@@ -180,8 +180,8 @@ def test_what_is_rolling_out_proposes_to_look_wait_or_end_it(
     assert "12 of 500" in told
 
 
-def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside which version, how far, since when, and what looks at it."""
+def status_of_a_rollout(until: str) -> Status:
+    """Of one that began at 08:30 and was looked at by what it answered until then."""
     rolling = {
         **ROLLING,
         "environment": "production",
@@ -194,15 +194,19 @@ def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -
             "reasons": ["accuracy: 3 labels so far"],
             "requests": 1234,
             "champion_requests": 11000,
-            "until": "2026-11-29T08:35:11+00:00",
+            "until": until,
             "deadline": "2026-12-06T08:30:11+00:00",
         },
         "looked_at_by": "no schedule looks at it; by hand: python run.py --observe",
     }
-    status = Status(
+    return Status(
         stack="local", model="m", models=(), deployments=(), rollouts=(rolling,), runs=(), schedules=()
     )
-    told = shown(status, monkeypatch)
+
+
+def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside which version, how far, since when, and what looks at it."""
+    told = shown(status_of_a_rollout("2026-11-29T08:35:11+00:00"), monkeypatch)
     assert (
         "production: version 3 is rolling out beside version 2, canary at 10%, stage 1, since "
         "2026-11-29 08:30 UTC, healthy"
@@ -214,6 +218,15 @@ def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -
     assert "accuracy: 3 labels so far" in told
     assert "decided at 2026-12-06 08:30 UTC at the latest" in told
     assert "by hand: python run.py --observe" in told
+
+
+def test_a_look_before_anything_counts_names_no_time_before_the_rollout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was answered counts some minutes later: until then nothing of this rollout does."""
+    told = shown(status_of_a_rollout("2026-11-29T08:28:11+00:00"), monkeypatch)
+    assert "what it answered was too young to count at the last look: continue" in told
+    assert "08:28" not in told
 
 
 def test_an_approval_proposes_the_release(config: Config) -> None:

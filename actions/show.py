@@ -376,12 +376,10 @@ def _after_version(result: PipelineResult, version: int, config: Config) -> list
             ),
             *_LOOK_AND_STOP,
         ]
+    approve = ("approve it for production", f'{COMMAND} --approve {version} --by "YOUR NAME" --reason "…"')
     return [
         ("see data, reports and verdict", dashboard()),
-        (
-            "approve it for production",
-            f'{COMMAND} --approve {version} --by "YOUR NAME" --reason "…"',
-        ),
+        *([] if result.approved else [approve]),
         *_to_production(version),
         *_further_delivery(result, config),
         *_LOOK_AND_STOP,

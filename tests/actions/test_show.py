@@ -147,6 +147,13 @@ def test_staging_proposes_an_approval_before_production(config: Config) -> None:
     assert "--continuous --source PATH" in text
 
 
+def test_what_is_approved_already_is_proposed_for_production_alone(config: Config) -> None:
+    """Nobody is asked again for what he gave."""
+    text = commands(next_commands(result("deployment", release=live("staging"), approved=True), config))
+    assert "--approve" not in text
+    assert "--deploy --version 3 --environment production" in text
+
+
 def test_the_demo_proposes_its_second_delivery() -> None:
     """Its configuration names it, so the command can be copied; after it was used, it is not repeated."""
     sample = load_config(CONFIGS / "demo", ())

@@ -19,6 +19,7 @@ from materializers.release import Environment, Release
 from materializers.signatures import Signer
 from pipelines.config import Config
 from serving.model_directory import model_digest
+from steps.deployment.bring_up import bring_up
 from steps.deployment.candidate import approval_artifact, gather_arm
 from steps.deployment.conclude import conclude_release
 from steps.deployment.deployer import active_deployer
@@ -56,7 +57,7 @@ def decide_version(config: Config, *, version: int, decision: Decision, by: str,
         with present_model(arm.model_uri, model_digest) as model:
             verify_evidence(arm, model_name=name, model=model, trusted=trusted)
         judged = require_gated(name, arm, trusted)
-        require_same_presupposed(judged, config.presupposed, version=version, environment="production")
+        require_same_presupposed(judged, config.presupposed, arm=arm, environment="production")
     # A rejection needs no evidence in order, only a name for what is rejected.
     approval = Approval(
         decision=decision,
@@ -138,13 +139,21 @@ def _end_rollouts(model_name: str, version: int, by: str, reason: str) -> tuple[
         live = rolling.champion.version if rolling.champion else None
         try:
             end_rollout(rolling, by=by, why=f"rejected: {reason}")
-            said.append(f"It rolls out in {environment} no more; version {live} has all the traffic again.")
         except ShutterlineError as error:
             said.append(
                 f"Its rollout in {environment} was not ended in order: {error}. A look goes on from there, "
                 f"and {looked_at_by(model_name, environment)}. At once: {back}"
             )
             exit_code = error.exit_code
+            continue
+        said.append(f"It rolls out in {environment} no more; version {live} has all the traffic again.")
+        try:
+            up = bring_up(model_name, environment, done="")
+        except ShutterlineError as error:
+            said.append(str(error))
+            exit_code = error.exit_code
+        else:
+            said += [up] if up is not None else []
     return said, exit_code
 
 

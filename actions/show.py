@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from functools import singledispatch
 from typing import Any
 
@@ -99,7 +100,9 @@ def _(result: PipelineResult, console: Console, command: str) -> None:
         for rule in result.full_verdict.rules:
             if rule.outcome == "passed" and rule.reason:
                 console.print(f"{rule.name}: {in_full(rule.reason, command)}")
-    line = Text(f"{result.pipeline}: {result.status}")
+    rolling = result.release is not None and result.release["status"] == "rolling_out"
+    ended = "rolling out" if rolling and result.status == "completed" else result.status
+    line = Text(f"{result.pipeline}: {ended}")
     if result.version is not None:
         line.append(f", version {result.version}")
     if result.verdict is not None:
@@ -177,22 +180,28 @@ def _show_live(result: Status, console: Console, command: str) -> None:
             f"{rolling['champion']}, {rolling['mode']} at {rolling['share']:.0%}, "
             f"stage {rolling['stage'] + 1}, since {shown(rolling['since'])} UTC, {health}"
         )
-        for line in _observed(rolling["observed"]):
+        for line in _observed(rolling["observed"], since=rolling["since"]):
             console.print(f"  {in_full(line, command)}")
         console.print(f"  {in_full(rolling['looked_at_by'], command)}")
     if not result.deployments:
         console.print("nothing is live")
 
 
-def _observed(last: dict[str, Any] | None) -> list[str]:
-    """What the last look at a rollout came to."""
+def _observed(last: dict[str, Any] | None, *, since: str) -> list[str]:
+    """What the last look at a rollout came to that began at ``since``."""
     if last is None:
         return ["nobody has looked at it yet"]
-    said = (
+    counted = (
         f"{last['requests']:,} requests of it and {last['champion_requests']:,} of the champion until "
-        f"{shown(last['until'])} UTC, what is younger counts later: {last['answer']}"
+        f"{shown(last['until'])} UTC, what is younger counts later"
     )
-    return [said, *last["reasons"], f"decided at {shown(last['deadline'])} UTC at the latest"]
+    if datetime.fromisoformat(last["until"]) <= datetime.fromisoformat(since):
+        counted = "what it answered was too young to count at the last look"
+    return [
+        f"{counted}: {last['answer']}",
+        *last["reasons"],
+        f"decided at {shown(last['deadline'])} UTC at the latest",
+    ]
 
 
 def _looked(last: dict[str, Any]) -> str:
@@ -367,12 +376,10 @@ def _after_version(result: PipelineResult, version: int, config: Config) -> list
             ),
             *_LOOK_AND_STOP,
         ]
+    approve = ("approve it for production", f'{COMMAND} --approve {version} --by "YOUR NAME" --reason "…"')
     return [
         ("see data, reports and verdict", dashboard()),
-        (
-            "approve it for production",
-            f'{COMMAND} --approve {version} --by "YOUR NAME" --reason "…"',
-        ),
+        *([] if result.approved else [approve]),
         *_to_production(version),
         *_further_delivery(result, config),
         *_LOOK_AND_STOP,

@@ -21,7 +21,7 @@ from pipelines.config import Config
 from pipelines.results import was_refused
 from steps.data.parent import last_version
 from steps.deployment.comparing import last_observation
-from steps.deployment.conclude import live_alias, was_logged
+from steps.deployment.conclude import was_logged
 from steps.deployment.deployer import active_deployer
 from steps.deployment.rollback import how_to_end
 from steps.deployment.rollout import rollouts
@@ -32,7 +32,7 @@ from steps.monitoring.triggers.brake import brake_hold, in_vain, last_release
 from steps.monitoring.triggers.budget import spent
 from steps.orchestrator import find_orchestrator
 from steps.registry.agreement import disagreements
-from steps.registry.aliases import CHAMPION
+from steps.registry.aliases import CHAMPION, live_alias
 from steps.registry.change import unapproved_change
 
 SHOWN_RUNS = 10

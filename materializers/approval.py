@@ -60,6 +60,12 @@ class Approval(SignedReport):
         about = {"model": self.model_name, "approval": self.digest}
         return about | ({"change": self.change.digest} if self.change else {"version": str(self.version)})
 
+    def is_about(self, version: int, verdict: Verdict) -> bool:
+        """Whether it is a decision on this version with the evidence of this verdict."""
+        named = (self.version, self.model_name, self.model_digest, self.report_digest, self.policy_digest)
+        evidence = verdict.evidence
+        return named == (version, verdict.model_name, evidence.model, evidence.report, evidence.policy)
+
     def headline(self) -> dict[str, MetadataType]:
         """Who decided what."""
         return {"decision": self.decision, "by": self.by, "actor": self.actor, "reason": self.reason}
@@ -97,14 +103,5 @@ def verify_approval(
         raise Refused(f"The approval of version {version} does not count: {refusal}. {mend}") from refusal
     if approval.decision != "approved":
         raise Refused(f"Version {version} was rejected by {approval.by}: {approval.reason}")
-    evidence = verdict.evidence
-    named = (
-        approval.version,
-        approval.model_name,
-        approval.model_digest,
-        approval.report_digest,
-        approval.policy_digest,
-    )
-    present = (version, verdict.model_name, evidence.model, evidence.report, evidence.policy)
-    if named != present:
+    if not approval.is_about(version, verdict):
         raise Refused(f"The approval of version {version} is about other evidence than its verdict: {mend}")

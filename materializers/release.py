@@ -32,6 +32,14 @@ class Arm(Record):
     signature: str | None = None
     """The gate's, of model and verdict; None in a release of before models were signed."""
 
+    @property
+    def approved(self) -> bool:
+        """Whether it says that a person approved it for production, on its present verdict."""
+        given = self.approval
+        return (
+            given is not None and given.decision == "approved" and given.is_about(self.version, self.verdict)
+        )
+
 
 class Release(Report):
     """One environment's release: the candidate, and the champion that it replaces.

@@ -143,6 +143,14 @@ class Verdict(JudgedReport):
     champion: Opponent | None = None
     """What was in production when it was judged; None: nothing was."""
 
+    @property
+    def judge_again(self) -> str:
+        """How its model gets a new verdict, on the same data: an approval is of one verdict."""
+        return (
+            "judge it again, after which production needs a new approval: python run.py --train --data "
+            f"{self.evidence.data[:16]}"
+        )
+
     def groups(self) -> dict[str, list[RuleResult]]:
         """All rules as they stand together."""
         return grouped(self.rules)

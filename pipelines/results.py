@@ -59,6 +59,8 @@ class PipelineResult(Record):
     full_verdict: Verdict | None = Field(exclude=True, default=None)
     data: str | None = Field(exclude=True, default=None)
     """The version of the dataset that the run accepted; None where it accepted none, or asked for none."""
+    approved: bool = Field(exclude=True, default=False)
+    """Whether a person approved the version that is released for production."""
 
     @classmethod
     def of_exception(cls, pipeline: str, error: BaseException, *, run: str | None = None) -> Self:
@@ -218,6 +220,7 @@ def _summarise(pipeline: str, run: str, outputs: dict[str, Any]) -> PipelineResu
         exit_code=REFUSED if refused else DONE,
         full_verdict=verdict,
         data=data.data if data is not None and not refused_data else None,
+        approved=release is not None and release.candidate is not None and release.candidate.approved,
     )
 
 

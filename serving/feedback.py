@@ -24,8 +24,7 @@ SAID = ("labels", "value")
 MOST_ID = 128
 """Characters of a request id; as many as the service takes."""
 MOST_FEEDBACK_BYTES = 64 * 1024
-"""Of a message: a thousand labels with long names fit. The pictures need not come again."""
-MOST_LABELS = 1_000
+"""Of a message: the labels of a request fit, with long names. The pictures need not come again."""
 MOST_REWARD = 1e6
 MOST_VALUE = 1e12
 """Either way; more is a slip of whoever posts it."""
@@ -40,12 +39,13 @@ class BadFeedback(ValueError):
         self.message = message
 
 
-def parse_feedback(message: Any, *, classes: Collection[str], at: float) -> GivenFeedback:
+def parse_feedback(message: Any, *, classes: Collection[str], most_labels: int, at: float) -> GivenFeedback:
     """Take what is said out of a message.
 
     Args:
         message: Seldon's, as JSON.
         classes: of the model.
+        most_labels: as many as a request has pictures at most.
         at: when it was posted, in seconds since 1970.
 
     Raises:
@@ -56,7 +56,7 @@ def parse_feedback(message: Any, *, classes: Collection[str], at: float) -> Give
     _refuse_unknown(message, KNOWN, "the feedback")
     request_id = _request_id(message)
     reward = _number(message.get("reward"), "reward", MOST_REWARD, "bad_reward")
-    labels, value = _truth(message.get("truth"), classes)
+    labels, value = _truth(message.get("truth"), classes, most_labels)
     if reward is not None or value is not None:
         labels.append(Said(reward=reward, value=value))
     if not labels:
@@ -87,7 +87,7 @@ def _request_id(message: dict[str, Any]) -> str:
     return first
 
 
-def _truth(truth: Any, classes: Collection[str]) -> tuple[list[Said], float | None]:
+def _truth(truth: Any, classes: Collection[str], most_labels: int) -> tuple[list[Said], float | None]:
     """The labels that a truth gives, and its business figure."""
     if truth is None:
         return [], None
@@ -105,10 +105,11 @@ def _truth(truth: Any, classes: Collection[str]) -> tuple[list[Said], float | No
     labels = content.get("labels")
     if labels is None:
         labels = []
-    if not isinstance(labels, list) or len(labels) > MOST_LABELS:
+    if not isinstance(labels, list) or len(labels) > most_labels:
         raise BadFeedback(
             "bad_feedback",
-            f"truth.jsonData.labels must be a list of at most {MOST_LABELS:,} labels, or null for one",
+            f"truth.jsonData.labels must be a list of at most {most_labels} labels, as many as a request may "
+            "have pictures, with null for a picture without one",
         )
     said = [
         Said(position=position, label=_label(label, classes))

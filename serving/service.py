@@ -214,7 +214,9 @@ class PictureClassifier:
         if self._recorder is None:
             return {"status": status(NOT_KEPT, "feedback_off", "this service keeps no feedback")}
         try:
-            given = parse_feedback(message, classes=self.model.classes, at=time.time())
+            given = parse_feedback(
+                message, classes=self.model.classes, most_labels=self._max_batch, at=time.time()
+            )
         except BadFeedback as error:
             return {"status": status(BAD_REQUEST, error.reason, error.message)}
         about = {"meta": {"puid": given.request_id}}

@@ -108,7 +108,7 @@ def require_still_live(release: Release, live: Release | None) -> None:
         return
     raise Refused(
         f"Version {coming.version} was proposed for production with {_named(proposed)} live; now "
-        f"{_named(now)} is: another command was faster. Judge it again beside that: python run.py --train"
+        f"{_named(now)} is: another command was faster: {coming.verdict.judge_again}"
     )
 
 

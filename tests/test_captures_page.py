@@ -93,10 +93,10 @@ def test_the_feedback_that_is_shown_is_understood() -> None:
     (curl,) = (command for command in commands_of(PATH) if command.startswith("curl"))
     words = shlex.split(curl)
     shown = json.loads(words[words.index("-d") + 1])
-    first = parse_feedback(shown, classes=CLASSES, at=0.0)
+    first = parse_feedback(shown, classes=CLASSES, most_labels=16, at=0.0)
     assert json.loads(blocks("json")[0]) == {"meta": {"puid": first.request_id}}
     (said,) = re.findall(r"^said = (\{.*?^\})", blocks("python")[0], re.M | re.S)
-    assert len(parse_feedback(ast.literal_eval(said), classes=CLASSES, at=0.0).said) == 3
+    assert len(parse_feedback(ast.literal_eval(said), classes=CLASSES, most_labels=16, at=0.0).said) == 3
     table = " ".join(cell for row in rows_of(section("Say what was right")) for cell in row[:1])
     names = {name for path in re.findall(r"`([\w.]+)`", table) for name in path.split(".")}
     assert names == {*KNOWN, *TRUTHS, *SAID, "meta", "puid"}

@@ -387,7 +387,7 @@ class FolderSource(WatchedFiles):
             raise Unreadable("missing", "there is no such file") from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise Unreadable("missing", "there is no such file")
+            raise Unreadable("unreadable", "it is no regular file")
         return descriptor
 
     def _inside(self, path: str) -> Path:

@@ -14,6 +14,7 @@ from materializers.evaluation_report import EvaluationReport
 from materializers.evidence import (
     RegisteredVersion,
     read_version,
+    read_versions,
     registry_client,
     registry_errors,
     run_output,
@@ -28,7 +29,7 @@ from serving.model_directory import model_digest
 from steps.deployment.deployer import active_deployer
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import require_end_to_end
-from steps.registry.aliases import CHALLENGER, CHAMPION
+from steps.registry.aliases import CHALLENGER, CHAMPION, live_alias
 from steps.registry.approvers import ApprovalSettings, require_approver, require_other_than_trainer
 from steps.registry.decisions import require_approval_logged, require_gated
 from steps.registry.presupposed import Presupposed, require_same_presupposed
@@ -81,7 +82,7 @@ def _require_same_policy(verdict: Verdict, policy_digest: str, *, version: int) 
     if policy_digest != verdict.evidence.policy:
         raise Refused(
             f"Version {version} was judged by policy {verdict.evidence.policy[:12]}, the policy is now "
-            f"{policy_digest[:12]}. Judge again by today's policy: python run.py --train"
+            f"{policy_digest[:12]}: {verdict.judge_again}"
         )
 
 
@@ -116,7 +117,7 @@ def require_as_configured(
         require_approver(approval, arm.approval.actor)
         require_other_than_trainer(approval, arm.approval.actor, entry)
     judged = require_gated(entry.model_name, arm, trusted)
-    require_same_presupposed(judged, presupposed, version=arm.version, environment=environment)
+    require_same_presupposed(judged, presupposed, arm=arm, environment=environment)
 
 
 def in_production(model_name: str, live: Arm | None) -> Opponent | None:
@@ -141,7 +142,7 @@ def require_judged_against(now: Opponent | None, arm: Arm) -> None:
     if judged != now and (now is None or now.model != arm.model_digest):
         raise Refused(
             f"Version {arm.version} was judged against {judged or 'no version'}, production is "
-            f"{now or 'empty'} now: judge it again: python run.py --train"
+            f"{now or 'empty'} now: {arm.verdict.judge_again}"
         )
 
 
@@ -191,11 +192,9 @@ def propose_release(
     release = Release(model_name=model_name, environment=environment, champion=champion)
     if rolling is not None and (champion is None or champion.version != version):
         return _refused(release, _rolling_out_already(rolling, version))
-    entry = _entry(model_name, version, champion)
+    entry = _entry(model_name, environment, version, champion)
     if entry is None:
-        return _refused(
-            release, f"No version of {model_name} passed the gate. Train one: python run.py --train"
-        )
+        return _refused(release, _nothing_to_release(model_name, environment))
     release = reaching(release, settings.of(environment), version=entry.version)
     try:
         arm = gather_arm(entry, policy_digest=policy_digest)
@@ -231,14 +230,33 @@ def propose_release(
     return release
 
 
-def _entry(model_name: str, version: int | None, champion: Arm | None) -> RegisteredVersion | None:
-    """The version that is asked for; without one the challenger, or else what is live."""
+def _entry(
+    model_name: str, environment: Environment, version: int | None, champion: Arm | None
+) -> RegisteredVersion | None:
+    """The version that is asked for; without one the challenger, or else what is live, or was last."""
     if version is not None:
         return read_version(model_name, version)
     challenger = version_with_alias(model_name, CHALLENGER)
-    if challenger is not None or champion is None:
+    if challenger is not None:
         return challenger
-    return read_version(model_name, champion.version)
+    if champion is not None:
+        return read_version(model_name, champion.version)
+    return version_with_alias(model_name, live_alias(environment))
+
+
+def _nothing_to_release(model_name: str, environment: Environment) -> str:
+    """Why no version is taken where none is named."""
+    passed = [entry for entry in read_versions(model_name) if entry.tags.get("verdict") == "passed"]
+    for entry in passed:
+        if not entry.rejected:
+            return (
+                f"No version of {model_name} is new, and none was live in {environment}. Name one that "
+                f"passed: python run.py --deploy --environment {environment} --version {entry.version}"
+            )
+    which = " that nobody rejected" if passed else ""
+    return (
+        f"No version of {model_name}{which} passed the gate. Train one: python run.py --train --source PATH"
+    )
 
 
 def _version(release: Release) -> int | None:

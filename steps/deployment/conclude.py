@@ -40,13 +40,8 @@ from steps.deployment.rollout import advance, evidence_of, log_lost_end, log_sta
 from steps.deployment.schedule import stop_looking
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
 from steps.deployment.tested import own_test
-from steps.registry.aliases import CHALLENGER, CHAMPION, PREVIOUS, STAGING
+from steps.registry.aliases import CHALLENGER, PREVIOUS, live_alias
 from steps.registry.audit import PIPELINE, record
-
-
-def live_alias(environment: str) -> str:
-    """The registry alias that names the version which is live in an environment."""
-    return CHAMPION if environment == "production" else STAGING
 
 
 def record_release(release: Release) -> Release:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from materializers.audit_entry import AuditEntry
 from materializers.errors import Refused
-from materializers.release import Environment
+from materializers.release import Arm, Environment
 from materializers.report import Record
 
 DECLARED, SERVING = "declared_digest", "serving_digest"
@@ -33,7 +33,7 @@ class Presupposed(Record):
 
 
 def require_same_presupposed(
-    judged: AuditEntry, now: Presupposed, *, version: int, environment: Environment
+    judged: AuditEntry, now: Presupposed, *, arm: Arm, environment: Environment
 ) -> None:
     """Check that a version was judged with what is configured now.
 
@@ -43,7 +43,7 @@ def require_same_presupposed(
         judged: the audit log's last entry of the gate on the version; one of before this was recorded says
             nothing about it.
         now: what is configured.
-        version: for the message.
+        arm: the version, with the verdict that is to be reached again.
         environment: where it is to be released.
 
     Raises:
@@ -52,6 +52,6 @@ def require_same_presupposed(
     for name in (DECLARED,) if environment == "staging" else (DECLARED, SERVING):
         if judged.subject.get(name, now.recorded[name]) != now.recorded[name]:
             raise Refused(
-                f"Version {version} was judged with {WHAT[name]} than are configured now: give the --config "
-                "and --set that it was trained with, or judge it again: python run.py --train"
+                f"Version {arm.version} was judged with {WHAT[name]} than are configured now: give the "
+                f"--config and --set that it was trained with, or {arm.verdict.judge_again}"
             )

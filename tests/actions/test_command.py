@@ -311,7 +311,7 @@ def test_the_commands_of_a_refusal_work_as_they_are_pasted(local_stack: Client) 
     outcome = SHOP.run("trigger.manual=true", deploy=True)
     assert outcome.exit_code == REFUSED
     given = f"--config {SHRUNK_CONFIG} --set product.model=never-trained --set trigger.manual=true"
-    assert outcome.said.endswith(f"Train one: python run.py {given} --train")
+    assert outcome.said.endswith(f"Train one: python run.py {given} --train --source PATH")
     unknown = SHOP.run(readmit="00000000")
     assert unknown.said.count("--config") == unknown.said.count("python run.py")
 

@@ -155,6 +155,13 @@ def test_staging_proposes_an_approval_before_production(config: Config) -> None:
     assert "--continuous --source PATH" in text
 
 
+def test_what_is_approved_already_is_proposed_for_production_alone(config: Config) -> None:
+    """Nobody is asked again for what he gave."""
+    text = commands(next_commands(result("deployment", release=live("staging"), approved=True), config))
+    assert "--approve" not in text
+    assert "--deploy --version 3 --environment production" in text
+
+
 def test_the_demo_proposes_its_second_delivery() -> None:
     """Its configuration names it, so the command can be copied; after it was used, it is not repeated."""
     sample = load_config(CONFIGS / "demo", ())
@@ -177,18 +184,19 @@ ROLLING = {"status": "rolling_out", "version": 3, "mode": "canary", "share": 0.1
 def test_what_is_rolling_out_proposes_to_look_wait_or_end_it(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In its environment; and the result says what it answers."""
+    """In its environment; and the result says what it answers, and first that it has not ended."""
     found = result("deployment", release={**ROLLING, "environment": "production"}, reasons=("12 of 500",))
     text = commands(next_commands(found, config))
     assert "--observe --environment production --wait" in text
     assert "--rollback --environment production" in text
     told = shown(found, monkeypatch)
+    assert told.startswith("deployment: rolling out, version 3\n")
     assert "rolling out in production, canary at 10%: http://127.0.0.1/" in told
     assert "12 of 500" in told
 
 
-def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside which version, how far, since when, and what looks at it."""
+def status_of_a_rollout(until: str) -> Status:
+    """Of one that began at 08:30 and was looked at by what it answered until then."""
     rolling = {
         **ROLLING,
         "environment": "production",
@@ -201,15 +209,19 @@ def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -
             "reasons": ["accuracy: 3 labels so far"],
             "requests": 1234,
             "champion_requests": 11000,
-            "until": "2026-11-29T08:35:11+00:00",
+            "until": until,
             "deadline": "2026-12-06T08:30:11+00:00",
         },
         "looked_at_by": "no schedule looks at it; by hand: python run.py --observe",
     }
-    status = Status(
+    return Status(
         stack="local", model="m", models=(), deployments=(), rollouts=(rolling,), runs=(), schedules=()
     )
-    told = shown(status, monkeypatch)
+
+
+def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside which version, how far, since when, and what looks at it."""
+    told = shown(status_of_a_rollout("2026-11-29T08:35:11+00:00"), monkeypatch)
     assert (
         "production: version 3 is rolling out beside version 2, canary at 10%, stage 1, since "
         "2026-11-29 08:30 UTC, healthy"
@@ -221,6 +233,15 @@ def test_the_status_shows_what_is_rolling_out(monkeypatch: pytest.MonkeyPatch) -
     assert "accuracy: 3 labels so far" in told
     assert "decided at 2026-12-06 08:30 UTC at the latest" in told
     assert "by hand: python run.py --observe" in told
+
+
+def test_a_look_before_anything_counts_names_no_time_before_the_rollout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was answered counts some minutes later: until then nothing of this rollout does."""
+    told = shown(status_of_a_rollout("2026-11-29T08:28:11+00:00"), monkeypatch)
+    assert "what it answered was too young to count at the last look: continue" in told
+    assert "08:28" not in told
 
 
 def test_an_approval_proposes_the_release(config: Config) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from materializers.evaluation.cost import Cost
+from materializers.evaluation.metric import Metric
 from tests.materializers.examples import full_verdict, load_test
 
 
@@ -25,3 +28,15 @@ def test_a_release_that_nobody_could_measure_says_so() -> None:
     assert "Not assessed: the cost of the release, because nobody answered." in page
     assert "<h2>Why" not in page
     assert "<h2>Cost" not in page
+
+
+@pytest.mark.parametrize(
+    ("memory", "lacking"),
+    [(Metric(value=300.0, n=3), "start-up and size"), (None, "memory, start-up and size")],
+)
+def test_what_the_release_said_of_its_memory_is_not_called_missing(
+    memory: Metric | None, lacking: str
+) -> None:
+    """Only what its address does not show is."""
+    page = load_test(cost=Cost(memory_mb=memory, not_of_a_process="it runs already")).page()
+    assert f"Not assessed: {lacking}, because it runs already." in page

@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from materializers.approval import Approval
 from materializers.errors import Refused, UsageError
 from materializers.redaction import one_line
 from pipelines.results import (
@@ -18,6 +19,8 @@ from pipelines.results import (
     reason_of,
 )
 from tests.materializers.examples import (
+    approval,
+    arm,
     data_report,
     full_verdict,
     release,
@@ -102,6 +105,22 @@ def test_a_refused_release_of_a_passed_model_has_its_own_reasons() -> None:
     no_approval = release(status="refused", url=None, reasons=("Nobody approved it.",))
     result = _summarise("deployment", "r", {"verdict": full_verdict(), "release": no_approval})
     assert (result.status, result.reasons) == ("refused", ("Nobody approved it.",))
+
+
+@pytest.mark.parametrize(
+    ("given", "approved"),
+    [
+        (approval(), True),
+        (None, False),
+        (approval(decision="rejected"), False),
+        (approval(report_digest="9" * 64), False),
+    ],
+    ids=["approved", "not decided on", "rejected", "judged again since"],
+)
+def test_a_result_knows_whether_its_version_is_approved(given: Approval | None, approved: bool) -> None:
+    """So that nobody is told to approve it again, and is where its verdict is a new one."""
+    result = _summarise("deployment", "r", {"release": release(candidate=arm(approval=given))})
+    assert result.approved is approved
 
 
 def test_refused_data_are_a_refusal() -> None:

@@ -55,10 +55,13 @@ def test_what_was_judged_against_another_champion_is_judged_again(shop: Shop) ->
     said = refused_release(shop, 2, environment=PRODUCTION)
     assert f"Version 2 was judged against version 1 (model {shop.versions()[1]['model_digest'][:12]})" in said
     assert f"production is version {third} (model {shop.versions()[third]['model_digest'][:12]}) now" in said
-    assert "--train" in said
+    data = shop.versions()[2]["data_version"][:16]
+    assert "production needs a new approval: python run.py --config " in said
+    assert f" --train --data {data}" in said
     assert shop.aliases()["champion"] == third
 
-    assert shop.train(SEED_1) == 2  # the same model, judged again
+    again = shop.run(SEED_1, train=True, data=data)  # as it was told to
+    assert again.last["version"] == 2, again.said  # the same model, judged again
     assert "other evidence" in refused_release(shop, 2, environment=PRODUCTION)
     shop.deploy(2, PRODUCTION)
     assert shop.served(PRODUCTION) == (2, shop.versions()[2]["model_digest"])

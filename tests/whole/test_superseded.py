@@ -559,3 +559,13 @@ def test_the_release_knows_its_mode_and_the_registry_that_it_was_live(shop: Shop
     assert shop.run(rollback=True).exit_code == 0
     assert shop.aliases()["staging"] == 1
     assert shop.versions()[2]["was_live_staging"] == "true"
+
+
+def test_after_a_rollback_and_a_stop_what_was_live_is_deployed_without_its_number(shop: Shop) -> None:
+    """What was rolled back is no challenger, and nothing is live: what was last is."""
+    release_to(shop, 1, 2)
+    assert shop.run(rollback=True).exit_code == 0
+    assert "challenger" not in shop.aliases()
+    assert shop.run(stop=True).exit_code == 0
+    shop.deploy()
+    assert shop.served() == (1, shop.versions()[1]["model_digest"])

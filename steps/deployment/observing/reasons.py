@@ -78,7 +78,7 @@ def reasons_for(stage: Stage, replayed: Replayed, latest: Iterable[Compared]) ->
         )
     for compared in latest:
         if not compared.shown and not compared.lacking:
-            yield f"Not shown yet: {in_words(compared)}."
+            yield f"Not shown to be no worse yet: {in_words(compared)}."
 
 
 def missing_in(stage: Stage, replayed: Replayed, latest: Iterable[Compared], until: int) -> Iterator[str]:

@@ -67,14 +67,16 @@ def test_a_labels_file_that_is_a_link_out_refuses_the_delivery(folder: Path) -> 
         source.rows()
 
 
-def test_what_is_no_file_is_missing(folder: Path) -> None:
-    """A folder, a pipe and a name that is not there give no bytes and do not block."""
+@pytest.mark.parametrize(
+    ("path", "reason"), [("images", "unreadable"), ("pipe.png", "unreadable"), ("absent.png", "missing")]
+)
+def test_what_is_no_file_gives_no_bytes(folder: Path, path: str, reason: str) -> None:
+    """A folder and a pipe do not block, and are not called absent."""
     os.mkfifo(folder / "pipe.png")
     with opened(folder) as source:
-        for path in ("images", "pipe.png", "absent.png"):
-            with pytest.raises(Unreadable) as error:
-                source.read(path)
-            assert error.value.reason == "missing"
+        with pytest.raises(Unreadable) as error:
+            source.read(path)
+        assert error.value.reason == reason
 
 
 def test_a_link_in_a_circle_is_one_unreadable_picture(folder: Path) -> None:
@@ -103,7 +105,7 @@ def test_a_source_without_labels_is_wrong_use(tmp_path: Path) -> None:
 def test_a_labels_file_that_is_no_file_is_wrong_use(tmp_path: Path) -> None:
     """A folder of that name is not taken for its absence."""
     (tmp_path / "labels.csv").mkdir()
-    with opened(tmp_path) as source, pytest.raises(UsageError, match=r"labels\.csv: there is no such file"):
+    with opened(tmp_path) as source, pytest.raises(UsageError, match=r"labels\.csv: it is no regular file"):
         source.rows()
 
 

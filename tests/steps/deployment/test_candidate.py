@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from materializers.errors import Refused
-from materializers.evidence import registry_client
+from materializers.evidence import DECISION, registry_client
 from materializers.release import Release
 from materializers.verdict import Opponent
 from steps.deployment.candidate import in_production, propose_release, reaching, require_judged_against
 from steps.deployment.release import carry_out
 from steps.deployment.settings import DeploymentSettings, EnvironmentSettings
-from steps.registry.aliases import CHAMPION
+from steps.registry.aliases import CHALLENGER, CHAMPION
 from steps.registry.approvers import ApprovalSettings
 from steps.registry.presupposed import Presupposed
 from steps.registry.register import register_version
-from tests.materializers.examples import MODEL_DIGEST, arm, release, verdict
+from tests.materializers.examples import EVIDENCE, MODEL_DIGEST, arm, release, verdict
 from tests.steps.deployment.held import HeldDeployer
 
 FIRST, SECOND = Opponent(version=1, model="1" * 64), Opponent(version=2, model="2" * 64)
@@ -46,8 +47,9 @@ def test_what_was_judged_beside_what_is_live_may_take_its_place(
 def test_what_was_judged_beside_something_else_is_judged_again(
     judged: Opponent | None, now: Opponent | None, said: str
 ) -> None:
-    """The refusal names both and the command; the same number with another model is something else."""
-    with pytest.raises(Refused, match=said + ".*judge it again: python run.py --train"):
+    """The refusal names both and how to; the same number with another model is something else."""
+    again = f"python run.py --train --data {EVIDENCE.data[:16]}"
+    with pytest.raises(Refused, match=f"{said}.*judge it again, .*new approval: {again}"):
         require_judged_against(now, arm(verdict=verdict(champion=judged)))
 
 
@@ -64,11 +66,15 @@ def test_with_nothing_live_the_last_champion_is_what_counts() -> None:
     assert in_production(name, arm(3)) == Opponent(version=3, model=MODEL_DIGEST)
 
 
-def proposed(held: HeldDeployer, version: int | None, mode: Any = "canary") -> Release:
-    """What is proposed for production of a model whose evidence nobody looks at."""
-    assert held.champion is not None
+def proposed(
+    held: HeldDeployer, version: int | None, mode: Any = "canary", name: str | None = None
+) -> Release:
+    """What is proposed for production of a model, or of the one that is live, whose evidence nobody reads."""
+    if name is None:
+        assert held.champion is not None
+        name = held.champion.model_name
     return propose_release(
-        held.champion.model_name,
+        name,
         "production",
         version=version,
         policy_digest="0" * 64,
@@ -76,6 +82,31 @@ def proposed(held: HeldDeployer, version: int | None, mode: Any = "canary") -> R
         approval=ApprovalSettings(),
         settings=DeploymentSettings(production=EnvironmentSettings(mode=mode)),
     )
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"verdict": "refused"}, "passed the gate. Train one: python run.py --train --source PATH$"),
+        (
+            {"verdict": "passed", DECISION: "rejected by Bob: no"},
+            "that nobody rejected passed the gate. Train",
+        ),
+        ({"verdict": "passed"}, "is new, .*: python run.py --deploy --environment production --version 1$"),
+    ],
+)
+def test_where_none_is_named_and_none_waits_a_version_that_passed_is(
+    held: HeldDeployer, tags: dict[str, str], said: str
+) -> None:
+    """It was taken out of the challengers, and nothing was ever live: nobody is told that none passed."""
+    assert held.champion is not None
+    name = held.champion.model_name
+    register_version(name, {"identity": "one", "model_uri": "store/model", **tags})
+    registry_client().delete_registered_model_alias(name, CHALLENGER)
+    held.champion = held.rolling = None
+    nothing = proposed(held, None, name=name)
+    assert nothing.status == "refused"
+    assert re.search(f"No version of {name} {said}", nothing.reasons[0])
 
 
 @pytest.mark.parametrize("version", [3, None])

@@ -201,11 +201,11 @@ CONFIGURED: dict[str, Any] = {
 OTHERWISE: dict[str, tuple[dict[str, Any], str]] = {
     "policy": (
         {"policy_digest": "9" * 64},
-        f"judged by policy {POLICY[:12]}, the policy is now 999999999999",
+        f"judged by policy {POLICY[:12]}, the policy is now 999999999999: judge it again, ",
     ),
     "peak": (
         {"presupposed": JUDGED_WITH.model_copy(update={"serving": "9" * 64})},
-        r"judged with another peak.*python run\.py --train",
+        r"judged with another peak.*python run\.py --train --data [0-9a-f]{16}\b",
     ),
     "accepted": (
         {"presupposed": JUDGED_WITH.model_copy(update={"declared": "9" * 64})},

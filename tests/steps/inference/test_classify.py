@@ -270,15 +270,17 @@ def test_pictures_that_come_while_it_runs_wait_for_the_next_run(
 def test_a_picture_that_goes_or_may_not_be_read_has_its_reason(
     exported: ExportedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link to nowhere stops nothing; there are no bytes, so there is no digest of them."""
+    """A link to nowhere or a pipe stops nothing; there are no bytes, so there is no digest of them."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     (folder / "a.png").write_bytes(encode(gradient(40, 32)))
     (folder / "b.png").symlink_to("nowhere.png")
+    os.mkfifo(folder / "c.png")
     rows = rows_of(classified(folder, exported, tmp_path / "store"))
     assert [(row["path"], row["error"], row["input_digest"] is None) for row in rows] == [
         ("a.png", None, False),
         ("b.png", "missing: there is no such file", True),
+        ("c.png", "unreadable: it is no regular file", True),
     ]
 
 

@@ -11,8 +11,10 @@ from materializers.errors import Refused
 from materializers.release import Environment
 from pipelines.config import load_config
 from steps.registry.presupposed import Presupposed, require_same_presupposed
+from tests.materializers.examples import EVIDENCE, arm
 
 NOW = Presupposed(declared="a" * 64, serving="b" * 64)
+AGAIN = f"judge it again, .* needs a new approval: python run.py --train --data {EVIDENCE.data[:16]}"
 
 
 def judged(**presupposed: str) -> AuditEntry:
@@ -33,7 +35,7 @@ def judged(**presupposed: str) -> AuditEntry:
 def test_what_was_judged_with_the_same_is_released() -> None:
     """Also where the log says nothing about it, as before this was recorded."""
     for entry in (judged(**NOW.recorded), judged()):
-        require_same_presupposed(entry, NOW, version=3, environment="production")
+        require_same_presupposed(entry, NOW, arm=arm(), environment="production")
 
 
 @pytest.mark.parametrize(
@@ -49,14 +51,14 @@ def test_what_was_judged_with_something_else_is_refused(
 ) -> None:
     """The message names the settings and the way out."""
     before = NOW.model_copy(update=changed)
-    with pytest.raises(Refused, match=f"Version 3 was judged with .*{said}.*python run.py --train"):
-        require_same_presupposed(judged(**before.recorded), NOW, version=3, environment=environment)
+    with pytest.raises(Refused, match=f"Version 3 was judged with .*{said}.*{AGAIN}"):
+        require_same_presupposed(judged(**before.recorded), NOW, arm=arm(), environment=environment)
 
 
 def test_in_staging_serving_is_measured_again() -> None:
     """With the peak of now, so that it may be another one."""
     before = NOW.model_copy(update={"serving": "c" * 64})
-    require_same_presupposed(judged(**before.recorded), NOW, version=3, environment="staging")
+    require_same_presupposed(judged(**before.recorded), NOW, arm=arm(), environment="staging")
 
 
 @pytest.mark.parametrize(

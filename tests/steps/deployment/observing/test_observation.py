@@ -70,7 +70,7 @@ def test_what_is_not_decided_names_what_is_open_and_what_is_missing() -> None:
     """In its first hours, without labels."""
     found = observed(captures(4000), days=0.1)
     assert (found.answer, found.decided_at) == ("continue", None)
-    assert any("Not shown yet: requests that failed" in reason for reason in found.reasons)
+    assert any("Not shown to be no worse yet: requests that failed" in reason for reason in found.reasons)
     missing = " ".join(found.missing)
     assert "before 500 nothing is promoted" in missing
     assert "0 labels came to what the candidate answered; accuracy is asked for from 100 on" in missing

@@ -500,6 +500,17 @@ def test_what_is_live_and_died_beside_a_rollout_is_brought_up_by_every_command_t
 
 
 @pytest.mark.usefixtures("impatient")
+def test_a_rejection_brings_up_what_takes_the_traffic_back(approved_again: Shop, traffic: Traffic) -> None:
+    """It died while the candidate answered beside it."""
+    begin(approved_again)
+    kill_champion()
+    rejected = reject(approved_again)
+    assert rejected.exit_code == 0, rejected.said
+    assert "did not answer as that version; it was brought up again" in rejected.said
+    assert traffic.send(20) == {"1": 20}
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_rollback_says_no_success_while_what_is_live_does_not_come_up(
     before: Shop, traffic: Traffic, stack_with_deployer: Callable[..., str]
 ) -> None:

@@ -381,7 +381,7 @@ def _after_version(result: PipelineResult, version: int, config: Config) -> list
         ("see data, reports and verdict", dashboard()),
         *([] if result.approved else [approve]),
         *_to_production(version),
-        *_further_delivery(result, config),
+        *_further_delivery(result, version, config),
         *_LOOK_AND_STOP,
     ]
 
@@ -409,9 +409,9 @@ def _to_production(version: int) -> list[tuple[str, str]]:
     return [("release it to production", f"{COMMAND} --deploy --version {version} --environment production")]
 
 
-def _further_delivery(result: PipelineResult, config: Config) -> list[tuple[str, str]]:
-    """The delivery that the configuration names, or any; nothing after ``--continuous``, which took one."""
+def _further_delivery(result: PipelineResult, version: int, config: Config) -> list[tuple[str, str]]:
+    """The configured one after the first version, which lacks it, else any; none after ``--continuous``."""
     if result.pipeline == "continuous":
         return []
-    source = config.product.source.next_delivery or "PATH"
+    source = (config.product.source.next_delivery if version == 1 else None) or "PATH"
     return [("send another delivery", f"{COMMAND} --continuous --source {source}")]

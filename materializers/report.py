@@ -10,6 +10,8 @@ import base64
 import hashlib
 import json
 import math
+import re
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parent / "pages"
 PAGE_PICTURE_BYTES = 1_000_000
 """Pictures that a page shows; base64 makes them a third larger, and the dashboard loads a page at once."""
+
+COMMAND = re.compile(r"\bpython run\.py(?! --(?:config|set product\.model=))")
+"""One that does not say yet which model it is about."""
 
 SHORTEST, LONGEST = 0.001, 10
 """Between these three decimals are enough."""
@@ -154,7 +159,7 @@ def _pages() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    for shown_as in (number, short, signed, percent, words, counted):
+    for shown_as in (number, short, signed, percent, words, counted, name_model):
         environment.filters[shown_as.__name__] = shown_as
     return environment
 
@@ -197,6 +202,11 @@ def counted(count: int, noun: str) -> str:
 def words(name: str) -> str:
     """A name of the code in words."""
     return name.replace("_", " ")
+
+
+def name_model(text: str, model_name: str) -> str:
+    """A text whose commands name the model: who reads it elsewhere has no ``--config`` of the run."""
+    return COMMAND.sub(lambda found: f"{found[0]} --set product.model={shlex.quote(model_name)}", text)
 
 
 class ReportMaterializer(BaseMaterializer):

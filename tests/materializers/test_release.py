@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tests.materializers.examples import approval, arm, full_verdict, release
+from tests.materializers.examples import MODEL, approval, arm, full_verdict, release
 
 
 def test_the_page_of_a_live_release_names_version_url_and_approval() -> None:
@@ -70,6 +70,13 @@ def test_the_page_of_a_release_that_was_put_back_says_by_whom_and_why() -> None:
     assert "Put back" not in release().page()
     earlier = release(format_version=1)
     assert {"by", "why"}.isdisjoint(earlier.model_dump())
+
+
+def test_a_command_on_the_page_names_the_model() -> None:
+    """Who reads it in the dashboard has no configuration of the run; the record has the reason as it was."""
+    refused = release(status="refused", reasons=("No approval: python run.py --approve 3 --by WHO",))
+    assert f"python run.py --set product.model={MODEL} --approve 3 --by WHO" in refused.page()
+    assert refused.reasons == ("No approval: python run.py --approve 3 --by WHO",)
 
 
 def test_a_first_release_has_no_champion() -> None:

@@ -11,8 +11,6 @@ When people want to be told is a setting of the stack's alerter, which every pro
 from __future__ import annotations
 
 import logging
-import re
-import shlex
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, cast
@@ -23,7 +21,7 @@ from materializers.alert_box import AlertBox
 from materializers.blobs import store_errors
 from materializers.redaction import one_line
 from materializers.release import Environment
-from materializers.report import Record
+from materializers.report import Record, name_model
 from steps.data.stored import active_store
 
 if TYPE_CHECKING:
@@ -37,8 +35,6 @@ LONGEST_REASON = 500
 MOST_ATTEMPTS = 20
 """After so many a target that did not take what others took is given up."""
 TRACEBACK = "Traceback (most recent call last):"
-COMMAND = re.compile(r"\bpython run\.py(?! --(?:config|set product\.model=))")
-"""One that does not say yet which model it is about."""
 BROKEN = "an alerter that failed"
 """The name of what did not take a message where nobody knows the targets."""
 
@@ -219,11 +215,6 @@ def short_line(text: str) -> str:
         text = f"{head.rstrip()} {last.strip()}"
     said = one_line(text)
     return f"{said[:LONGEST_REASON]}…" if len(said) > LONGEST_REASON else said
-
-
-def name_model(text: str, model_name: str) -> str:
-    """A text whose commands name the model: who reads it elsewhere has no ``--config`` of the run."""
-    return COMMAND.sub(lambda found: f"{found[0]} --set product.model={shlex.quote(model_name)}", text)
 
 
 def where_to_look(run: PipelineRunResponse) -> str:

@@ -367,7 +367,9 @@ def test_a_command_looks_around(
     hook.status = 200
     config = load_config(None, (f"product.model={model}",))
     said: list[str] = []
-    done = _put_in_order(config, always_allowed=True, without_deployer=True, registry=False, say=said.append)
+    done = _put_in_order(
+        config, always_allowed=True, without_deployer=True, rejected=None, registry=False, say=said.append
+    )
     assert len(hook.messages) == 1
     assert done == []
     assert [line for line in said if "model deployer" not in line] == []

@@ -513,7 +513,7 @@ def test_with_the_registry_down_a_pending_release_still_can_be_stopped(shop: Sho
 
 
 def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:
-    """Refused with who and why, by the audit log, whether or not the registry answers."""
+    """Refused with who and why, whether or not the registry answers."""
     release_to(shop, 1, 2)
     before = shop.served(), shop.aliases()
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0

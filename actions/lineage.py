@@ -112,7 +112,7 @@ def _verdict(entry: RegisteredVersion) -> tuple[str, list[str]]:
     return derived, [
         f"The stored verdict of version {entry.version} says {verdict.outcome}, its numbers {derived}; it "
         f"has digest {verdict.digest[:12]}, recorded was {recorded[:12]}: it was altered. Train again: "
-        "python run.py --train"
+        "python run.py --train --source PATH"
     ]
 
 

@@ -150,7 +150,7 @@ def fetch_model_directory(uri: str, target: Path) -> None:
         if names != sorted(SERVING_FILES):
             raise Refused(
                 f"What lies at {uri} is no model: it holds {', '.join(names)}, a model is "
-                f"{' and '.join(SERVING_FILES)}. Train again: python run.py --train"
+                f"{' and '.join(SERVING_FILES)}. Train again: python run.py --train --source PATH"
             )
         for name in names:
             with fileio.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
@@ -161,7 +161,7 @@ def fetch_model_directory(uri: str, target: Path) -> None:
         kind = ModelGone if isinstance(error, FileNotFoundError) else ServiceUnreachable
         raise kind(
             f"The model at {uri} cannot be copied from the artifact store: {error}. "
-            "Train again where it is gone: python run.py --train"
+            "Train again where it is gone: python run.py --train --source PATH"
         ) from error
 
 
@@ -214,7 +214,7 @@ class Classifier:
         except (OSError, ValueError) as error:
             raise DamagedArtifact(
                 f"The drift reference of the model {self.record.model_digest[:12]} cannot be read ({error}). "
-                "Train again: python run.py --train"
+                "Train again: python run.py --train --source PATH"
             ) from error
 
 
@@ -252,7 +252,8 @@ class ClassifierMaterializer(BaseMaterializer):
             raise
         except (OSError, ValidationError) as error:
             raise DamagedArtifact(
-                f"The classifier at {self.uri} cannot be read ({error}). Train again: python run.py --train"
+                f"The classifier at {self.uri} cannot be read ({error}). Train again: "
+                "python run.py --train --source PATH"
             ) from error
         return classifier
 

@@ -152,7 +152,7 @@ def read_reference(store: BaseArtifactStore, uri: str) -> DriftReference:
     except ValueError as error:
         raise DamagedArtifact(
             f"The drift reference at {uri} is damaged ({error}). Its model serves on without it; remove the "
-            "file, and train again for a model that has one: python run.py --train"
+            "file, and train again for a model that has one: python run.py --train --source PATH"
         ) from error
 
 

@@ -72,7 +72,7 @@ class RegisteredVersion(Record):
         if key not in self.tags:
             raise Refused(
                 f"The registry's entry of version {self.version} of {self.model_name} lacks the tag {key!r}: "
-                "it was altered. Put it back, or train again: python run.py --train"
+                "it was altered. Put it back, or train again: python run.py --train --source PATH"
             )
         return self.tags[key]
 
@@ -216,12 +216,12 @@ def run_output(run_id: str, name: str) -> Any:
     except KeyError as error:
         raise Refused(
             f"Run {run_id} is gone, and with it the evidence of the version it made. "
-            "Train again: python run.py --train"
+            "Train again: python run.py --train --source PATH"
         ) from error
     for step_run in run.steps.values():
         if name in step_run.outputs:
             return step_run.outputs[name][0].load()
-    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train")
+    raise Refused(f"Run {run.name} has no {name}. Train again: python run.py --train --source PATH")
 
 
 def verify_arm(
@@ -386,7 +386,7 @@ def verify_signature(arm: Arm, model: PresentModel, trusted: TrustedKeys) -> Non
     if arm.signature is None:
         raise Refused(
             f"The gate signed no model of version {arm.version}: it is of before models were signed. Train "
-            "again: python run.py --train"
+            "again: python run.py --train --source PATH"
         )
     verify_model(model.directory, arm.verdict, arm.signature, trusted)
 
@@ -403,7 +403,7 @@ def _verify_records(arm: Arm, *, model_name: str, model_digest: str) -> Register
         raise Refused(
             f"Version {arm.version} was registered with model {entry.tags.get('model_digest', 'none')[:12]}, "
             f"the release pins {arm.model_digest[:12]}, the model present is {model_digest[:12]}: "
-            "it was changed after the gate. Train again: python run.py --train"
+            "it was changed after the gate. Train again: python run.py --train --source PATH"
         )
     if arm.verdict.model_name != model_name:
         raise Refused(f"The verdict is about {arm.verdict.model_name}, the release is of {model_name}.")
@@ -423,6 +423,6 @@ def _verify_records(arm: Arm, *, model_name: str, model_digest: str) -> Register
             raise Refused(
                 f"The verdict of version {arm.version} names {tag.replace('_', ' ')} {named[:12]}, "
                 f"the registry recorded {entry.tags.get(tag, 'none')[:12]}. "
-                "Train again: python run.py --train"
+                "Train again: python run.py --train --source PATH"
             )
     return entry

@@ -29,7 +29,7 @@ VERDICT_FILE = "verdict.json"
 CHANGED = re.compile(r"Hash mismatch for \\?'([^'\\]+)\\?'")
 """How the library names a file that is not the one that was signed. Which quotes stand around the whole, and
 so whether these are escaped, hangs on the bytes of the digests."""
-MEND = "Train again to get a model that the gate signed: python run.py --train"
+MEND = "Train again to get a model that the gate signed: python run.py --train --source PATH"
 
 
 def sign_model(directory: Path, verdict: Verdict, key: PrivateKey) -> str:

@@ -35,7 +35,7 @@ def fetch_model(model_uri: str, target: Path, digest_of: DigestOf) -> PresentMod
         return PresentModel(target, digest_of(target))
     except ValueError as error:
         raise Refused(
-            f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train"
+            f"What lies at {model_uri} is no model: {error}. Train again: python run.py --train --source PATH"
         ) from error
 
 

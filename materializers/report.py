@@ -233,7 +233,7 @@ class ReportMaterializer(BaseMaterializer):
         except (OSError, ValidationError, ValueError) as error:
             raise DamagedArtifact(
                 f"The {data_type.__name__} at {self.uri} cannot be read ({error}). "
-                "Make it again: python run.py --train"
+                "Make it again: python run.py --train --source PATH"
             ) from error
         folder = f"{self.uri}/pictures"
         if not self.artifact_store.exists(folder):

@@ -188,24 +188,27 @@ def verify_verdict(verdict: Verdict, *, model_digest: str, recorded: dict[str, s
         Refused: naming the first thing that does not agree.
     """
     if not recorded:
-        raise Refused("Nothing recorded the verdict. Train again to get one: python run.py --train")
+        raise Refused(
+            "Nothing recorded the verdict. Train again to get one: python run.py --train --source PATH"
+        )
     for place, digest in recorded.items():
         if digest != verdict.digest:
             raise Refused(
                 f"The verdict has digest {verdict.digest[:12]}, but the {place} recorded "
                 f"{digest[:12] if digest else 'none'}: it was altered or belongs to another model. "
-                "Train again to get a verdict: python run.py --train"
+                "Train again to get a verdict: python run.py --train --source PATH"
             )
     if verdict.evidence.model != model_digest:
         raise Refused(
             f"The verdict is about model {verdict.evidence.model[:12]}, the model present is "
-            f"{model_digest[:12]}: it was changed after the gate. Train again: python run.py --train"
+            f"{model_digest[:12]}: it was changed after the gate. Train again: "
+            "python run.py --train --source PATH"
         )
     derived = derive_outcome(verdict.rules)
     if derived != verdict.outcome:
         raise Refused(
             f"The verdict says {verdict.outcome}, its own numbers give {derived}. "
-            "Train again to get a verdict: python run.py --train"
+            "Train again to get a verdict: python run.py --train --source PATH"
         )
     require_passed(verdict)
 
@@ -219,5 +222,5 @@ def require_passed(verdict: Verdict) -> None:
     if verdict.outcome != "passed":
         raise Refused(
             f"The gate's verdict is {verdict.outcome}: {'; '.join(verdict.reasons())}. Nobody can overrule "
-            "it; train another model: python run.py --train"
+            "it; train another model: python run.py --train --source PATH"
         )

@@ -322,7 +322,7 @@ def verify_as_pinned(
         raise Refused(
             f"The model of version {arm.version} was {pinned.model_digest[:12]} when live; the release "
             f"names {arm.model_digest[:12]}, and its bytes give {model.digest[:12]} now: "
-            "it was altered. Train again: python run.py --train"
+            "it was altered. Train again: python run.py --train --source PATH"
         )
     if arm.verdict.model_name != release.model_name:
         raise Refused(

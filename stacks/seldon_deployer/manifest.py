@@ -359,7 +359,7 @@ def _fetch(arm: Arm, config: SeldonClusterModelDeployerConfig) -> Container:
     if not arm.model_uri.startswith(S3):
         raise UsageError(
             f"The model of version {arm.version} lies at {arm.model_uri}, which no pod can read; a cluster "
-            "serves what was trained on its own stack: python run.py --train"
+            "serves what was trained on its own stack: python run.py --train --source PATH"
         )
     options = {
         "RCLONE_S3_PROVIDER": "Other" if config.s3_endpoint else "AWS",

@@ -65,7 +65,8 @@ def gather_arm(entry: RegisteredVersion, *, policy_digest: str) -> Arm:
     if report.digest != verdict.evidence.report:
         raise Refused(
             f"The report of version {entry.version} has digest {report.digest[:12]}, its verdict names "
-            f"{verdict.evidence.report[:12]}: it was altered. Train again: python run.py --train"
+            f"{verdict.evidence.report[:12]}: it was altered. Train again: "
+            "python run.py --train --source PATH"
         )
     _require_same_policy(verdict, policy_digest, version=entry.version)
     return Arm(

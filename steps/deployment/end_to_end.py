@@ -113,7 +113,10 @@ def ask_end_to_end(applied: Release, load: LoadTest | None) -> EndToEnd:
         if isinstance(answer, Prediction)  # the gate's limits of a picture are wider than the service's
     ]
     if not expected:
-        raise Refused(f"Version {arm.version} answers none of its own test pictures: python run.py --train")
+        raise Refused(
+            f"Version {arm.version} answers none of its own test pictures. Train again: "
+            "python run.py --train --source PATH"
+        )
     version = str(arm.version)
     with active_deployer().connect(applied) as client:
         exchanges = [_answers_right(client, url, version, expected)]

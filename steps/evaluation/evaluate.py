@@ -42,7 +42,7 @@ def examine(
     try:
         predictor = Predictor.load(serving, expected_digest=digest, threads=settings.threads)
     except ModelDirectoryError as error:
-        raise DamagedArtifact(f"{error}. Train again: python run.py --train") from error
+        raise DamagedArtifact(f"{error}. Train again: python run.py --train --source PATH") from error
     image_ids = splits.image_ids(TEST)
     if not image_ids:
         raise DamagedArtifact("The splits name no test picture: there is nothing to measure the model on.")

@@ -19,7 +19,7 @@ from serving.model_directory import read_metadata
 from steps.training.networks.network import Network, build_network
 from steps.training.settings import TrainSettings
 
-AGAIN = "Train again: python run.py --train"
+AGAIN = "Train again: python run.py --train --source PATH"
 AGREEMENT = 1e-3
 """How far a logit of the torch network may be from the served one, absolute and relative to its size: ten
 times what the export allows, since another machine may be at work now."""

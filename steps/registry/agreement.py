@@ -57,7 +57,7 @@ def _without_entry(
         yield (
             f"The audit log does not say how version {named} was trained or judged: the training was cut "
             "short before it was logged, or is of before there was a log, or the entry was removed. Train "
-            "again with the same settings: python run.py --train"
+            "again with the same settings: python run.py --train --source PATH"
         )
 
 
@@ -70,7 +70,7 @@ def _edited(version: RegisteredVersion, entry: AuditEntry) -> Iterator[str]:
                 f"The registry says that the {key.replace('_', ' ')} of version {version.version} is "
                 f"{(tag or 'nothing')[:SHOWN]}, entry {entry.number} ({entry.act}) of the audit log that it "
                 f"is {logged[:SHOWN]}: the registry was edited, or a training was cut short. Put it back, or "
-                "train again with the same settings: python run.py --train"
+                "train again with the same settings: python run.py --train --source PATH"
             )
 
 

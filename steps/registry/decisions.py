@@ -70,7 +70,7 @@ def require_gated(model_name: str, arm: Arm, trusted: TrustedKeys) -> AuditEntry
         raise Refused(
             f"The gate's last verdict on version {arm.version} by the audit log is {found}, not the one that "
             "it would be released on: it was put back, or the training was cut short before it was logged. "
-            "Train again: python run.py --train"
+            "Train again: python run.py --train --source PATH"
         )
     return last
 

@@ -34,7 +34,7 @@ def refusal(model: Path, bundle: str, *, verdict: Verdict = VERDICT, trusted: Tr
         verify_model(model, verdict, bundle, trusted)
     line = str(refused.value)
     assert "\n" not in line
-    assert line.endswith("python run.py --train")
+    assert line.endswith("python run.py --train --source PATH")
     return line
 
 

@@ -62,7 +62,7 @@ def own_reference(arm: Arm) -> DriftReference:
         except FileNotFoundError as error:
             raise UsageError(
                 f"Version {arm.version} has no reference that traffic could be compared with: it was trained "
-                "before there were any. Train again: python run.py --train"
+                "before there were any. Train again: python run.py --train --source PATH"
             ) from error
 
 

@@ -68,7 +68,7 @@ def test_versions_that_nobody_logged_are_named_together() -> None:
     log_training(2)
     (said,) = disagreements(MODEL, [version(3), version(2), version(1)], TRUSTED)
     assert "how version 1, 3 was trained or judged" in said
-    assert said.endswith("python run.py --train")
+    assert said.endswith("python run.py --train --source PATH")
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_record_without_settings_has_no_gradients(examined: Examined) -> None:
     assert attacks == ()
     assert reason is not None
     assert "format 2" in reason
-    assert reason.endswith("python run.py --train")
+    assert reason.endswith("python run.py --train --source PATH")
 
 
 def test_other_weights_than_the_served_ones_are_not_attacked(examined: Examined, tmp_path: Path) -> None:

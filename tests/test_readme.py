@@ -159,7 +159,7 @@ class Reader:
         digest = re.search(r"--approve-change ([0-9a-f]{16})", self.said)
         table = {
             "make demo": make_recipe("demo"),
-            "python run.py": f"python run.py --stack {STACK}",
+            "python run.py": "python run.py" if " --stack " in command else f"python run.py --stack {STACK}",
             "--config configs/demo": f"--config {self.home / 'demo.yaml'}",
             "--config shop.yaml": f"--config {self.home / 'shop.yaml'}",
             "data/first-delivery.zip": str(self.home / "first-delivery.zip"),

@@ -563,6 +563,10 @@ def test_the_release_knows_its_mode_and_the_registry_that_it_was_live(shop: Shop
 
 def test_after_a_rollback_and_a_stop_what_was_live_is_deployed_without_its_number(shop: Shop) -> None:
     """What was rolled back is no challenger, and nothing is live: what was last is."""
+    from materializers.evidence import registry_client
+
+    if shop.aliases().get("challenger") not in (None, 1, 2):  # what another test trained is none here
+        registry_client().delete_registered_model_alias(shop.model, "challenger")
     release_to(shop, 1, 2)
     assert shop.run(rollback=True).exit_code == 0
     assert "challenger" not in shop.aliases()

@@ -362,7 +362,7 @@ def test_feedback_that_the_champion_refuses_is_asked_of_the_candidate(
 
     assert posted() == (200, "champion", path)
     divided.champion.status = 400
-    assert posted() == (200, "candidate", path)
+    wait_until(lambda: posted() == (200, "candidate", path))  # once Envoy has found the candidate well
     divided.candidate.status = 400
     assert posted()[0] == 400
 

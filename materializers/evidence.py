@@ -243,7 +243,7 @@ def verify_arm(
     """
     entry = verify_evidence(arm, model_name=model_name, model=model, trusted=trusted)
     _verify_person(arm, entry, environment, trusted)
-    _require_not_rejected_by_log(arm, model_name, environment, trusted)
+    require_not_rejected_by_log(arm, model_name, environment, trusted)
 
 
 def _verify_person(
@@ -290,7 +290,7 @@ def verify_return(
     """
     with suppress(*((ServiceUnreachable,) if registry_may_be_down else ())):
         _verify_known(arm, model_name, environment, trusted)
-    _require_not_rejected_by_log(arm, model_name, environment, trusted)
+    require_not_rejected_by_log(arm, model_name, environment, trusted)
 
 
 def _verify_known(arm: Arm, model_name: str, environment: Environment, trusted: TrustedKeys) -> None:
@@ -309,7 +309,7 @@ def _verify_known(arm: Arm, model_name: str, environment: Environment, trusted: 
         _verify_person(arm, entry, environment, trusted)
 
 
-def _require_not_rejected_by_log(
+def require_not_rejected_by_log(
     arm: Arm, model_name: str, environment: Environment, trusted: TrustedKeys
 ) -> None:
     """Check that by the audit log, signed and no tag of the registry, no rejection holds for a version.

@@ -6,11 +6,13 @@ Whoever asks for it, a person or what monitoring confirmed, goes this way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zenml import save_artifact
 
 from materializers.errors import Refused, ServiceUnreachable, UsageError
+from materializers.evidence import require_not_rejected_by_log
 from materializers.release import Environment, Release
 from steps.deployment.conclude import record_release, restore_release
 from steps.deployment.deployer import active_deployer
@@ -32,15 +34,20 @@ class PutBack:
 
 
 def previous_release(model_name: str, environment: Environment) -> Release:
-    """The release that was live before the current one; whether it still may be, the deployer asks.
+    """The release that was live before the current one, if by the audit log nobody rejected it since.
+
+    Where the log is out of reach, it is given as it is: the deployer asks again, and puts nothing back then.
 
     Raises:
         UsageError: there is none.
+        Refused: a person rejected it.
     """
     deployer = active_deployer()
     before = deployer.previous(model_name, environment)
     if before is None or before.candidate is None:
         raise UsageError(_nothing_before(deployer.current(model_name, environment), environment))
+    with suppress(ServiceUnreachable):
+        require_not_rejected_by_log(before.candidate, model_name, environment, deployer.trusted_keys())
     return before
 
 

@@ -513,13 +513,13 @@ def test_with_the_registry_down_a_pending_release_still_can_be_stopped(shop: Sho
 
 
 def test_a_version_that_was_rejected_is_not_gone_back_to(shop: Shop) -> None:
-    """Refused with who and why, whether or not the registry answers."""
+    """Refused with who and why, by the audit log, whether or not the registry answers."""
     release_to(shop, 1, 2)
     before = shop.served(), shop.aliases()
     assert shop.run(reject=1, by="Bob", reason="the bags look wrong").exit_code == 0
     refused = shop.run(rollback=True)
     assert refused.exit_code == REFUSED
-    assert "rejected by Bob: the bags look wrong" in refused.said
+    assert "rejected by Bob (the bags look wrong), as entry" in refused.said
     assert "--approve 1" in refused.said
     assert (shop.served(), shop.aliases()) == before
     with registry_down():

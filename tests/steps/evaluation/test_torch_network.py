@@ -153,5 +153,5 @@ def test_weights_that_do_not_fit_give_none(
         save_file({"head.weight": torch.zeros(3, 4)}, weights)
     else:
         save_file(load_file(weights) | {"head.4.bias": torch.zeros(4)}, weights)
-    with pytest.raises(NoTorchNetwork, match=rf"^weights\.safetensors .*{said}.*--train$"):
+    with pytest.raises(NoTorchNetwork, match=rf"^weights\.safetensors .*{said}.*--train --source PATH$"):
         load_network(Classifier(tmp_path / "model", classifier.record))

@@ -324,7 +324,7 @@ def _exclusive(name: str, request: Request) -> Iterator[None]:
 
 
 def _acts(request: Request, config: Config, finished: list[Release]) -> dict[str, Callable[[], Any]]:
-    """What each flag does; of ``finished`` a rollback learns which rollouts this command ended before."""
+    """What each flag does; ``finished`` are the pending releases that this command found and recorded."""
     return {
         **_pipelines(request, config),
         **_decisions(request, config, finished),

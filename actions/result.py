@@ -13,6 +13,7 @@ from materializers.report import Record
 COMMAND = "python run.py"
 """How messages name this program; what is printed has the caller's own --config, --set and --stack in it."""
 INCOMPLETE = re.compile(rf"{COMMAND}(?!(?:(?!{COMMAND}).)* --config )")
+"""One that no --config follows, up to the next command or the end of the line."""
 
 
 def in_full(text: str, command: str) -> str:

@@ -138,8 +138,9 @@ def observe_release(
             approval=approval,
         )
     answer = judge_service(applied)
-    beside = active_deployer().rolling_out(applied.model_name, applied.environment)
-    if answer != "promote" or applied.environment != "staging" or beside is not None:
+    if answer != "promote" or applied.environment != "staging":
+        return Observed(answer)
+    if active_deployer().rolling_out(applied.model_name, applied.environment) is not None:
         return Observed(answer)
     try:
         tested = put_under_load(applied, policy, cost)
